@@ -1,0 +1,162 @@
+"""What this machine makes of a scheme, without importing torch.
+
+Looks at installed packages, compilers and device nodes only. What is found here may still fail
+when it is used; what is not found here cannot work.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from quantlab.catalog.schema import HARDWARE, Method, Model, Scheme
+
+__all__ = ["Machine", "has_file", "here", "this_machine"]
+
+_COMPILERS = ("c++", "g++", "clang++", "cl")
+_LABELS = {"cuda": "a CUDA device", "metal": "Apple silicon", "rocm": "a ROCm device"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Hardware that torch could use, with "cpu" always first; CUDA's compute capability; a C++
+    compiler or none; versions by package name, or None to ask the installation."""
+
+    hardware: tuple[str, ...] = ("cpu",)
+    capability: float | None = None
+    compiler: bool = False
+    packages: Mapping[str, str] | None = None
+
+    def version(self, package: str) -> str | None:
+        """The installed version of a distribution, or None."""
+        if self.packages is not None:
+            return self.packages.get(package)
+        return _installed(package)
+
+
+@lru_cache(maxsize=1)
+def this_machine() -> Machine:
+    """What there is here; looked up once in a process."""
+    gpus = () if (_installed("torch") or "").endswith("+cpu") else tuple(_gpus())
+    return Machine(
+        hardware=("cpu", *gpus),
+        capability=_capability() if "cuda" in gpus else None,
+        compiler=any(shutil.which(name) for name in _COMPILERS),
+    )
+
+
+@lru_cache(maxsize=256)
+def _installed(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _gpus() -> list[str]:
+    found = []
+    if Path("/dev/nvidia0").exists() or (sys.platform == "win32" and shutil.which("nvidia-smi")):
+        found.append("cuda")
+    if Path("/dev/kfd").exists():
+        found.append("rocm")
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        found.append("metal")
+    if "+xpu" in (_installed("torch") or ""):
+        found.append("intel")
+    return found
+
+
+def _capability() -> float | None:
+    """Compute capability as the driver's own tool says it, such as 8.9."""
+    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        return float(said.stdout.splitlines()[0])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+
+
+def here(
+    scheme: Scheme | None, method: Method, machine: Machine, model: Model | None = None
+) -> str:
+    """``ok``, ``not-installed: ...`` or ``refused: ...`` for a scheme on ``machine``.
+
+    Hardware that is missing comes first: nobody should install a package in vain.
+    """
+    if scheme is None:
+        return "refused: quantlab has no scheme of it to load"
+    if scheme.way == "none":
+        return f"refused: {scheme.note}"
+    if lacking := _lacking_hardware(scheme, method, machine, model):
+        return f"refused: {lacking}"
+    if missing := _missing(scheme, method, machine):
+        return f"not-installed: {', '.join(missing)}"
+    if len(machine.hardware) == 1 and scheme.on_cpu == "no":
+        return "refused: quantlab does not run it on a CPU"
+    return "ok"
+
+
+def _lacking_hardware(
+    scheme: Scheme, method: Method, machine: Machine, model: Model | None
+) -> str | None:
+    if scheme.way == "gguf" and not has_file(scheme, model):
+        return scheme.note or "needs a ready file of this model"
+    for name, least in map(_split, scheme.requires):
+        if name in HARDWARE and not _has_hardware(name, least, scheme, method, machine):
+            label = _LABELS.get(name, name)
+            return f"needs {label}" + (f" of compute capability {least}" if least else "")
+    return None
+
+
+def has_file(scheme: Scheme, model: Model | None) -> bool:
+    """Whether a GGUF file is known for ``model``, or quantlab writes one from local weights."""
+    if model is None or model.local:
+        return "file" not in scheme.requires
+    return scheme.id in model.extra.get("gguf_files", {}).get("files", {})
+
+
+def _has_hardware(name: str, least: str, scheme: Scheme, method: Method, machine: Machine) -> bool:
+    """True where the hardware is here, or another accelerator that the catalogue accepts."""
+    others = [h for h in machine.hardware if h not in ("cpu", name)]
+    if any(method.cell(other, scheme).value in ("yes", "partial") for other in others):
+        return True
+    if name not in machine.hardware:
+        return False
+    return not least or machine.capability is None or machine.capability >= float(least)
+
+
+def _missing(scheme: Scheme, method: Method, machine: Machine) -> list[str]:
+    wanted = [(name, "") for name in method.packages]
+    wanted += [_split(text) for text in scheme.requires]
+    missing = []
+    for name, least in wanted:
+        if name == "compiler":
+            if not machine.compiler:
+                missing.append("a C++ compiler")
+        elif name != "file" and name not in HARDWARE:
+            found = machine.version(name)
+            if found is None or _numbers(found) < _numbers(least):
+                missing.append(f"{name}>={least}" if least else name)
+    return missing
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, _, least = text.partition(">=")
+    return name, least
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version, enough to compare releases."""
+    numbers = []
+    for piece in version.split("+")[0].split("."):
+        if not piece.isdigit():
+            break
+        numbers.append(int(piece))
+    return tuple(numbers)

@@ -1,0 +1,217 @@
+"""The vocabulary of the catalogue: cells, methods, schemes and models as frozen values.
+
+This file knows the words and the shape of the data. It does not read files (table.py), count
+bytes (footprint.py) or judge (pick.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Support = Literal["yes", "no", "partial", "unknown"]
+Verdict = Literal["runs", "runs-with-offload", "partial", "unknown", "no"]
+Evidence = Literal["documented", "predicted", "measured"]
+Way = Literal["config", "gguf", "layerwise", "cast", "none"]
+
+SUPPORT: tuple[Support, ...] = ("yes", "no", "partial", "unknown")
+HARDWARE = ("cpu", "cuda", "rocm", "metal", "intel")
+NEEDS = ("compile", "peft", "qat", "serializable", "on-the-fly")
+LIBRARIES = ("transformers", "diffusers")
+DIFFUSERS_HARDWARE = tuple(f"diffusers-{name}" for name in HARDWARE)
+COLUMNS = (*HARDWARE, *NEEDS, *LIBRARIES, *DIFFUSERS_HARDWARE)
+"""Every capability column. ``diffusers-cpu`` and its like are what diffusers itself allows, where
+that is stricter than the library; they are optional and fall back to the plain column."""
+
+DTYPE_SCHEMES = ("fp32", "bf16")
+"""Schemes of no method; bare, they mean the whole pipeline."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One claim of the capability table, with where and when it was checked.
+
+    ``source`` is the title of a public source, ``url`` its address, ``checked`` a date.
+    """
+
+    value: Support
+    source: str
+    checked: str
+    note: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something public that claims rest on, and the date on which it was read."""
+
+    title: str
+    url: str
+    checked: str
+
+
+@dataclass(frozen=True)
+class BitRange:
+    """Bit widths ``low`` to ``high``, both included; equal for a single width.
+
+    A range stands for the whole widths in it: 1-8 holds 4 and not 1.58.
+    """
+
+    low: float
+    high: float
+
+    def __contains__(self, bits: float) -> bool:
+        return self.low <= bits <= self.high and (bits == self.low or float(bits).is_integer())
+
+    def __str__(self) -> str:
+        return f"{self.low:g}" if self.low == self.high else f"{self.low:g}-{self.high:g}"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A Python object to build: dotted class path and keyword arguments.
+
+    Arguments are plain values, nested ``Spec``s, ``"torch.float8_e4m3fn"``-like dtype names, or
+    ``"$compute"`` for the plan's compute dtype. lab/config.py builds it, lab/snippet.py writes it
+    out as code; both read this one description.
+    """
+
+    path: str
+    args: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How a scheme stores the weight of one Linear of ``out`` x ``in`` elements.
+
+    bytes = out*in*bits/8 + groups*(group_bytes + group_widths*width) + fixed_bytes, with
+    ``groups`` = out*ceil(in/group) for ``group`` > 0, ``out`` for ``group`` == 0 (a row) and 1
+    for ``group`` < 0 (a tensor). ``width`` is the bytes of one element of the dtype that the rest
+    of the component keeps: some libraries store their scales in it, others always in fp32.
+    Formulas: bits per weight as each library stores them (see README, "Where the numbers come
+    from").
+    """
+
+    bits: float
+    group: int
+    group_bytes: float
+    fixed_bytes: int = 0
+    rule: str = "linear"
+    """A name in storage.RULES; all but "linear" bend the formula, or leave some layers alone."""
+    group_widths: float = 0.0
+    """Numbers kept for each group in the component's dtype, such as a scale and a shift."""
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A concrete, runnable setting of a method."""
+
+    id: str
+    method: str
+    name: str
+    bits: float
+    way: Way
+    diffusers: Spec | None
+    transformers: Spec | None
+    skip: Mapping[str, tuple[str, ...]]
+    """Component class -> fnmatch patterns of module names that the library leaves alone."""
+    holds: Mapping[str, str]
+    """Attribute path on a quantized module -> expected text; verified after loading."""
+    storage: Storage | None
+    requires: tuple[str, ...]
+    """What must be here beyond the method's packages: "compiler", "file" (a ready checkpoint file),
+    hardware such as "cuda>=8.9", or a package such as "mslk>=1.0.0"."""
+    on_cpu: Literal["diffusers", "library", "no"]
+    """Through diffusers, by the library on the loaded component, or not at all."""
+    capabilities: Mapping[str, Cell]
+    """Cells that differ from the method's."""
+    simple: tuple[str, Mapping[str, Any]] | None
+    """(quant_backend, quant_kwargs) where diffusers' simple form exists for this scheme."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A library or algorithm of the capability table."""
+
+    id: str
+    name: str
+    summary: str
+    library: str
+    packages: tuple[str, ...]
+    bits: tuple[BitRange, ...]
+    bits_source: str
+    """The id of the source of ``bits``, in ``sources``."""
+    cells: Mapping[str, Cell]
+    schemes: tuple[Scheme, ...]
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+    def cell(self, column: str, scheme: Scheme | None = None) -> Cell:
+        """The claim for ``column``; a scheme's own cell wins over its method's."""
+        if scheme is not None and column in scheme.capabilities:
+            return scheme.capabilities[column]
+        if column in self.cells:
+            return self.cells[column]
+        plain = column.removeprefix("diffusers-")
+        if plain != column:
+            return self.cell(plain, scheme)
+        return Cell("unknown", "", "")
+
+
+@dataclass(frozen=True)
+class Component:
+    """One part of a pipeline that has weights."""
+
+    name: str
+    library: Literal["diffusers", "transformers"]
+    cls: str
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a comparison uses where nothing is said. Sizes in pixels."""
+
+    steps: int
+    guidance: float
+    width: int
+    height: int
+    sequence_length: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a comparison may ask of a model. Sizes in pixels, all bounds included."""
+
+    max_steps: int
+    min_size: int
+    max_size: int
+    size_multiple: int
+    max_sequence_length: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A pipeline that quantlab knows by name."""
+
+    id: str
+    name: str
+    source: str
+    """Folder relative to the project's root, or a hub repo id."""
+    local: bool
+    revision: str
+    licence: str
+    gated: bool
+    pipeline: str
+    base_dtype: Literal["fp32", "bf16"]
+    guided: bool
+    """False where the transformer has no guidance embedding, so guidance changes nothing."""
+    components: tuple[Component, ...]
+    defaults: Defaults
+    limits: Limits
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What footprint and loading know beyond this, as it stands in data/models.toml."""
+
+    def component(self, name: str) -> Component | None:
+        """The component called ``name``, or None."""
+        return next((c for c in self.components if c.name == name), None)

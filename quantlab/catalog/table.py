@@ -1,0 +1,121 @@
+"""Reads data/methods/*.toml and data/models.toml into frozen values, and refuses what is wrong.
+
+The schema is closed: an unknown or missing key, a bad value, an id used twice or a claim without
+a source stops loading with the file, the key and what was expected. Whether a claim is true is
+not known here; tests hold the files against the installed libraries.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+
+from quantlab.catalog.models_table import read_models
+from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.reader import Table, read_toml
+from quantlab.catalog.schema import BitRange, Method, Model, Scheme, Source
+from quantlab.catalog.schemes_table import read_cells, read_id, read_scheme
+from quantlab.errors import CatalogError
+
+__all__ = ["ROOT", "Catalog", "load_catalog"]
+
+ROOT = PROJECT
+"""The folder that holds data/ of this project."""
+
+_DATE = re.compile(r"20\d\d-(0[1-9]|1[0-2])(-[0-3]\d)?")
+_BITS = re.compile(r"(\d+(?:\.\d+)?)(?:-(\d+(?:\.\d+)?))?")
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """Everything that exists: methods, their schemes, and models, each by id.
+
+    Compared and hashed by identity, so that what is derived from one can be cached.
+    """
+
+    methods: Mapping[str, Method]
+    schemes: Mapping[str, Scheme]
+    models: Mapping[str, Model]
+
+
+@lru_cache(maxsize=8)
+def load_catalog(folder: Path | None = None) -> Catalog:
+    """The catalogue of the files under ``folder``/data; None takes the project's own.
+
+    Raises:
+        CatalogError: a file breaks the schema; the message names file, key and what was expected.
+    """
+    root = folder or ROOT
+    methods: dict[str, Method] = {}
+    schemes: dict[str, Scheme] = {}
+    for path in sorted((root / "data" / "methods").glob("*.toml")):
+        table = read_toml(path, root)
+        method = _method(table)
+        if method.id != path.stem:
+            raise table.fail("id", f"{method.id!r} must be the file's name, {path.stem!r}")
+        methods[method.id] = method
+        for index, scheme in enumerate(method.schemes):
+            if scheme.id in schemes:
+                owner = schemes[scheme.id].method
+                raise table.fail(f"schemes[{index}].id", f"{scheme.id!r} is taken by {owner}")
+            schemes[scheme.id] = scheme
+    if not methods:
+        raise CatalogError("data/methods: no *.toml file found; expected one file a method")
+    models = read_models(root)
+    return Catalog(MappingProxyType(methods), MappingProxyType(schemes), MappingProxyType(models))
+
+
+def _method(table: Table) -> Method:
+    sources = _sources(table.table("sources"))
+    method_id = read_id(table)
+    method = Method(
+        id=method_id,
+        name=table.text("name"),
+        summary=table.text("summary"),
+        library=_url(table, "library"),
+        packages=table.texts("packages"),
+        bits=tuple(_bits(text, table) for text in table.texts("bits")),
+        bits_source=table.choice("bits_source", tuple(sources)),
+        cells=read_cells(table.table("capabilities"), sources, complete=True),
+        schemes=tuple(read_scheme(item, method_id, sources) for item in table.tables("schemes")),
+        sources=sources,
+    )
+    table.done()
+    if not method.bits:
+        raise table.fail("bits", 'expected at least one of "4", "1-8" and the like')
+    for index, scheme in enumerate(method.schemes):
+        if not any(scheme.bits in span for span in method.bits):
+            spans = ", ".join(map(str, method.bits))
+            expected = f"{scheme.bits:g} is not among the method's bits ({spans})"
+            raise table.fail(f"schemes[{index}].bits", expected)
+    return method
+
+
+def _sources(table: Table) -> dict[str, Source]:
+    found = {}
+    for key in table.names():
+        item = table.table(key)
+        found[key] = Source(item.text("title"), _url(item, "url"), item.text("checked"))
+        if not _DATE.fullmatch(found[key].checked):
+            raise item.fail("checked", f"{found[key].checked!r} is not a date such as 2026-11-21")
+        item.done()
+    return found
+
+
+def _url(table: Table, key: str) -> str:
+    text = table.text(key)
+    if not text.startswith("https://"):
+        raise table.fail(key, f"{text!r} does not start with https://")
+    return text
+
+
+def _bits(text: str, table: Table) -> BitRange:
+    found = _BITS.fullmatch(text)
+    low, high = (float(found[1]), float(found[2] or found[1])) if found else (0.0, -1.0)
+    if not 0 < low <= high <= 32:
+        raise table.fail("bits", f'{text!r} is not like "4", "1-8" or "1.58"')
+    return BitRange(low, high)

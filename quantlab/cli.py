@@ -1,0 +1,209 @@
+"""The command line: ``python -m quantlab pick | compare | predict | snippet | link``.
+
+``--json`` prints one JSON document on stdout and nothing else there; progress and warnings go to
+stderr. Exit status 0 when the command did its job (failed plans are rows), 2 for bad arguments,
+1 for anything else. Torch is imported only by the commands that run something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from quantlab.errors import InputError, QuantlabError, first_line
+
+__all__ = ["main"]
+
+DEFAULT_PROMPT = "a red apple on a blue background"
+DEFAULT_PLANS = ("fp32", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the return value is the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.command(arguments)
+    except InputError as error:
+        return _complain(str(error), 2)
+    except QuantlabError as error:
+        return _complain(str(error), 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 1)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # border: a person gets one line, whatever happened
+        return _complain(f"{type(error).__name__}: {first_line(error)}", 1)
+    return 0
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"quantlab: {message}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="quantlab", description="Pick and try quantization methods on Flux.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str, command: Callable[[argparse.Namespace], None]) -> _Parser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--json", action="store_true", help="print one JSON document")
+        sub.set_defaults(command=command)
+        return sub
+
+    _pick_arguments(add("pick", "Say which methods suit hardware, bits and needs.", _pick))
+    compare = add("compare", "Run plans side by side and measure them.", _compare)
+    _comparison_arguments(compare)
+    compare.add_argument("--repeats", type=int, default=1, help="counted runs of each plan")
+    compare.add_argument("--warmup", type=int, default=1, help="runs before them, not counted")
+    compare.add_argument("--out", type=Path, default=Path("quantlab-out"), help="image folder")
+    compare.add_argument("--isolate", action="store_true", help="each plan in a fresh process")
+    predict = add("predict", "Predict bytes of plans without loading anything.", _predict)
+    _comparison_arguments(predict)
+    snippet = add("snippet", "Print a script without quantlab that makes a plan's image.", _snippet)
+    _comparison_arguments(snippet, plans=False)
+    snippet.add_argument("--plan", required=True, help="the plan, for example bnb-nf4")
+    link = add("link", "Print the link of a comparison, or read one.", _link)
+    _comparison_arguments(link)
+    link.add_argument("--base", default="http://127.0.0.1:7860/", help="address of the page")
+    link.add_argument("--open", metavar="URL", help="print the comparison that URL stands for")
+    return parser
+
+
+def _pick_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--hardware", help="cpu, cuda, rocm, metal or intel")
+    parser.add_argument("--bits", type=float, help="bit width, for example 4")
+    parser.add_argument(
+        "--need", action="append", default=[], help="compile, peft, qat, serializable, on-the-fly"
+    )
+    parser.add_argument("--library", help="transformers or diffusers")
+    parser.add_argument("--model", help="a model's id, for example flux1-dev")
+    parser.add_argument("--memory-gib", type=float, help="memory of the device in GiB")
+
+
+def _comparison_arguments(parser: argparse.ArgumentParser, plans: bool = True) -> None:
+    parser.add_argument("--model", default="flux-mini", help="a model's id")
+    if plans:
+        parser.add_argument("--plans", nargs="+", default=list(DEFAULT_PLANS), help="plan texts")
+    parser.add_argument("--prompt", default=DEFAULT_PROMPT)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--guidance", type=float)
+    parser.add_argument("--width", type=int, help="pixels")
+    parser.add_argument("--height", type=int, help="pixels")
+    parser.add_argument("--sequence-length", type=int, help="tokens of the second text encoder")
+
+
+def _comparison(arguments: argparse.Namespace, plans: Sequence[str]) -> Any:
+    from quantlab.lab.plan import make_comparison
+
+    return make_comparison(
+        model=arguments.model,
+        plans=plans,
+        prompt=arguments.prompt,
+        seed=arguments.seed,
+        steps=arguments.steps,
+        guidance=arguments.guidance,
+        width=arguments.width,
+        height=arguments.height,
+        sequence_length=arguments.sequence_length,
+    )
+
+
+def _print_json(value: object) -> None:
+    json.dump(value, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def _pick(arguments: argparse.Namespace) -> None:
+    from quantlab.catalog.pick import recommend
+
+    rows = recommend(
+        hardware=arguments.hardware,
+        bits=arguments.bits,
+        needs=arguments.need,
+        library=arguments.library,
+        model=arguments.model,
+        memory_gib=arguments.memory_gib,
+    )
+    if arguments.json:
+        _print_json([row.as_dict() for row in rows])
+        return
+    for row in rows:
+        name = row.scheme or row.method
+        print(f"{row.verdict:18} {name:24} {row.here:28.28} {'; '.join(row.reasons)}")
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from quantlab.cli_compare import run
+
+    for part in ("repeats", "warmup"):
+        low = 1 if part == "repeats" else 0
+        if not low <= getattr(arguments, part) <= 100:
+            raise InputError(part, f"{getattr(arguments, part)}; {low} to 100 are allowed")
+    run(
+        _comparison(arguments, arguments.plans),
+        out=arguments.out,
+        repeats=arguments.repeats,
+        warmup=arguments.warmup,
+        isolate=arguments.isolate,
+        as_json=arguments.json,
+    )
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from quantlab.catalog.footprint import predict, rules_versions
+
+    c = _comparison(arguments, arguments.plans)
+    rows = [
+        predict(c.model, plan, width=c.width, height=c.height, sequence_length=c.sequence_length)
+        for plan in c.plans
+    ]
+    if arguments.json:
+        _print_json([row.as_dict() for row in rows])
+    else:
+        head = ("plan", "weights GiB", "peak GiB", "host GiB", "download GiB")
+        print(f"{head[0]:40}" + "".join(f"{name:>14}" for name in head[1:]))
+        for row in rows:
+            sizes = (row.total_bytes, row.peak_bytes, row.host_bytes, row.download_bytes)
+            print(f"{row.plan:40}" + "".join(f"{size / 2**30:14.3f}" for size in sizes))
+    rules = ", ".join(f"{name} {version}" for name, version in rules_versions().items())
+    print(f"predicted by the rules of {rules}", file=sys.stderr)
+
+
+def _snippet(arguments: argparse.Namespace) -> None:
+    from quantlab.lab.snippet import snippet
+
+    comparison = _comparison(arguments, [arguments.plan])
+    text = snippet(comparison, comparison.plans[0])
+    if arguments.json:
+        _print_json({"plan": str(comparison.plans[0]), "script": text})
+        return
+    sys.stdout.write(text)
+
+
+def _link(arguments: argparse.Namespace) -> None:
+    from quantlab.record.link import from_url, to_url
+
+    if arguments.open is not None:
+        comparison = from_url(arguments.open)
+        if comparison is None:
+            raise InputError("link", "has no comparison in it")
+        _print_json(comparison.as_dict())
+        return
+    url = to_url(arguments.base, _comparison(arguments, arguments.plans))
+    if arguments.json:
+        _print_json({"url": url})
+        return
+    print(url)

@@ -1,0 +1,92 @@
+"""Every error that a person may see.
+
+    QuantlabError                 base: the message is one clear sentence for people
+    ├── CatalogError              a file under data/ breaks the schema: file, key, expectation
+    ├── InputError                an argument, a link or a field is wrong; names the part
+    │   └── PlanError             a plan cannot be what it says: unknown scheme, wrong library
+    ├── Unavailable               a library or piece of hardware that is needed is not here
+    ├── DoesNotFit                predicted to need more memory than this machine has
+    ├── LoadError                 a component could not be loaded or quantized
+    │   └── VerificationError     it loaded, but does not hold what was asked for
+    ├── RunError                  generating the image failed
+    ├── StoreError                the store of results cannot be read or written
+    └── Stopped                   the person pressed Stop; not a fault
+
+Messages never contain tokens or file paths of the server beyond what the person gave.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CatalogError",
+    "DoesNotFit",
+    "InputError",
+    "LoadError",
+    "PlanError",
+    "QuantlabError",
+    "RunError",
+    "Stopped",
+    "StoreError",
+    "Unavailable",
+    "VerificationError",
+    "first_line",
+]
+
+
+class QuantlabError(Exception):
+    """Base of all errors whose message is meant for people."""
+
+
+class CatalogError(QuantlabError):
+    """A data file breaks the schema."""
+
+
+class InputError(QuantlabError, ValueError):
+    """Something a person gave is wrong; ``part`` names it (``"steps"``, ``"plans"`` ...)."""
+
+    def __init__(self, part: str, message: str) -> None:
+        super().__init__(f"{part}: {message}")
+        self.part = part
+
+
+class PlanError(InputError):
+    """A plan cannot be what it says."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("plan", message)
+
+
+class Unavailable(QuantlabError):
+    """A library, compiler or piece of hardware that is needed is not here."""
+
+
+class DoesNotFit(QuantlabError):
+    """Predicted to need more memory than there is."""
+
+
+class LoadError(QuantlabError):
+    """A component could not be loaded or quantized."""
+
+
+class VerificationError(LoadError):
+    """A component loaded but does not hold the asked type."""
+
+
+class RunError(QuantlabError):
+    """Generating the image failed."""
+
+
+class StoreError(QuantlabError):
+    """The store of results cannot be read or written."""
+
+
+class Stopped(QuantlabError):
+    """The person pressed Stop."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first non-empty line of an error's text, or its class name."""
+    for line in str(error).splitlines():
+        if line.strip():
+            return line.strip()
+    return type(error).__name__

@@ -1,0 +1,130 @@
+"""The one way in to torch and its libraries: imported lazily and without their start-up noise.
+
+Several of the libraries log warnings at import about kernels for other hardware. They say nothing
+about a comparison on this machine, so their loggers are set to errors before the import.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import logging
+import os
+import platform
+import warnings
+from types import ModuleType
+from typing import Any
+
+from quantlab.errors import Unavailable, first_line
+
+__all__ = ["device_info", "load", "resolve", "torch", "versions"]
+
+_NOISY = ("torchao", "bitsandbytes", "sdnq", "torch.utils._pytree", "diffusers", "transformers")
+PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "bitsandbytes",
+    "torchao",
+    "optimum-quanto",
+    "gguf",
+    "sdnq",
+)
+
+
+@functools.cache
+def _quieten() -> None:
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # Their deprecations are for the writers of quantlab, who see them in the tests' output.
+    warnings.filterwarnings("ignore", module=r"(torch|torchao|optimum|sdnq|bitsandbytes)\b")
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"diffusers\b")
+
+
+@functools.cache
+def load(name: str) -> ModuleType:
+    """Import ``name`` quietly.
+
+    Raises:
+        Unavailable: it is missing or broken; the message is the import error's first line.
+    """
+    _quieten()
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:  # a backend's import may fail in any way: it is then not available
+        raise Unavailable(f"{name} is not available: {first_line(error)}") from error
+    if name == "diffusers":
+        load("transformers")
+    if name in ("diffusers", "transformers"):
+        verbosity = importlib.import_module(f"{name}.utils.logging")
+        verbosity.set_verbosity_error()
+        verbosity.disable_progress_bar()
+    return module
+
+
+def torch() -> Any:
+    """The torch module."""
+    return load("torch")
+
+
+def resolve(path: str) -> Any:
+    """The object behind a dotted path such as ``diffusers.TorchAoConfig`` or ``torch.float32``.
+
+    Raises:
+        Unavailable: the module cannot be imported or has no such name.
+    """
+    module, _, name = path.rpartition(".")
+    found = getattr(load(module), name, None)
+    if found is None:
+        raise Unavailable(f"{module} has no {name}; a newer or older version is needed")
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the libraries that a result depends on, and of Python."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def device_info() -> dict[str, str | int]:
+    """What results on this machine were measured on. Memory in bytes."""
+    import psutil
+
+    info: dict[str, str | int] = {
+        "kind": "cpu",
+        "name": _cpu_name(),
+        "memory_bytes": int(psutil.virtual_memory().total),
+        "threads": int(torch().get_num_threads()),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    if torch().cuda.is_available():
+        properties = torch().cuda.get_device_properties(0)
+        info |= {"kind": "rocm" if torch().version.hip else "cuda", "name": properties.name}
+        info["memory_bytes"] = int(properties.total_memory)
+    elif torch().backends.mps.is_available():
+        info["kind"] = "metal"
+    elif hasattr(torch(), "xpu") and torch().xpu.is_available():
+        info |= {"kind": "intel", "name": torch().xpu.get_device_name(0)}
+    return info
+
+
+@functools.cache
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

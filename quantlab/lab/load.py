@@ -1,0 +1,245 @@
+"""Loading: from a plan to a pipeline that holds what the plan says, sharing all it leaves alone.
+
+Components are kept in a ``Pool`` by what they are (model, component, scheme, dtype, mode), so that
+a component is loaded once however many plans use it, and reused for the next prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quantlab.catalog.paths import PROJECT, cache_folder
+from quantlab.catalog.schema import Model, Scheme
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.errors import LoadError, QuantlabError, first_line
+from quantlab.lab import apply
+from quantlab.lab.config import build, pipeline_config, spec_for
+from quantlab.lab.libraries import resolve, torch
+from quantlab.lab.plan import Plan
+from quantlab.lab.weights import stored_bytes, verify
+
+__all__ = ["Key", "LoadedPlan", "Pool", "compute_dtype", "device"]
+
+DTYPES = {"fp32": "torch.float32", "bf16": "torch.bfloat16"}
+WAYS = {
+    "config": "PipelineQuantizationConfig",
+    "library": "the library, on the loaded component",
+    "gguf": "from_single_file",
+    "layerwise": "enable_layerwise_casting",
+    "cast": "cast",
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """What makes one loaded component different from another."""
+
+    model: str
+    component: str
+    scheme: str | None
+    dtype: str
+    compiled: bool = False
+
+
+@dataclass(frozen=True)
+class LoadedPlan:
+    """A pipeline ready to run. Bytes per component; ``load_s`` as in ``Outcome``."""
+
+    pipe: Any
+    keys: Mapping[str, Key]
+    weights_bytes: Mapping[str, int]
+    load_s: float
+    way: str
+
+
+@dataclass
+class _Held:
+    module: Any
+    seconds: float
+    bytes: int
+    way: str
+
+
+def device() -> str:
+    """The device that pipelines run on here: "cuda", "mps", "xpu" or "cpu"."""
+    t = torch()
+    if t.cuda.is_available():
+        return "cuda"
+    if t.backends.mps.is_available():
+        return "mps"
+    return "xpu" if hasattr(t, "xpu") and t.xpu.is_available() else "cpu"
+
+
+def compute_dtype(plan: Plan, model: Model) -> str:
+    """The dtype that a plan computes in, such as "torch.float32"."""
+    return DTYPES[plan.dtype or model.base_dtype]
+
+
+class Pool:
+    """Loaded components under a memory budget; the least recently used go first."""
+
+    def __init__(self, budget_bytes: int, catalog: Catalog | None = None) -> None:
+        self._budget = budget_bytes
+        self._held: OrderedDict[Key, _Held] = OrderedDict()
+        self._extras: dict[str, dict[str, Any]] = {}
+        self._catalog = catalog or load_catalog()
+
+    def held(self) -> tuple[Key, ...]:
+        """What is loaded now, the least recently used first."""
+        return tuple(self._held)
+
+    def load(self, model: Model, plan: Plan, say: Callable[[str], None]) -> LoadedPlan:
+        """A pipeline for ``plan``; ``say`` is told what is being done.
+
+        Raises:
+            LoadError: a component could not be loaded or quantized, or holds something else.
+            Unavailable: a library that the plan needs is not here.
+        """
+        dtype = compute_dtype(plan, model)
+        keys = {c.name: _key(model, c.name, plan, dtype) for c in model.components}
+        for name, key in keys.items():
+            if key in self._held:
+                self._held.move_to_end(key)
+            else:
+                self._held[key] = self._load_component(model, name, key, say)
+        held = {name: self._held[key] for name, key in keys.items()}
+        pipe = self._assemble(model, {name: h.module for name, h in held.items()})
+        self._trim(set(keys.values()))
+        ways = dict.fromkeys(h.way for n, h in held.items() if keys[n].scheme is not None)
+        return LoadedPlan(
+            pipe=pipe,
+            keys=keys,
+            weights_bytes={name: h.bytes for name, h in held.items()},
+            load_s=sum(h.seconds for h in held.values()),
+            way=", ".join(ways) or "from_pretrained",
+        )
+
+    def _load_component(
+        self, model: Model, name: str, key: Key, say: Callable[[str], None]
+    ) -> _Held:
+        scheme = self._catalog.schemes.get(key.scheme or "")
+        say(f"loading {name}" if scheme is None else f"quantizing {name} to {scheme.id}")
+        started = time.perf_counter()
+        try:
+            module, way = self._read(model, name, key, scheme)
+        except QuantlabError:
+            raise
+        except Exception as error:
+            raise LoadError(f"{name}: {type(error).__name__}: {first_line(error)}") from error
+        if scheme is not None:
+            verify(module, scheme, name)
+        if key.compiled and hasattr(module, "compile_repeated_blocks"):
+            module.compile_repeated_blocks(fullgraph=True)
+        seconds = time.perf_counter() - started
+        return _Held(module, seconds, stored_bytes(module), way)
+
+    def _read(self, model: Model, name: str, key: Key, scheme: Scheme | None) -> tuple[Any, str]:
+        dtype = resolve(key.dtype)
+        if scheme is None:
+            module = self._from_pretrained(model, name, dtype, None)
+            if key.scheme is not None:
+                apply.cast_component(module, resolve(DTYPES[key.scheme]), dtype)
+                return module, WAYS["cast"]
+            return module, "from_pretrained"
+        if scheme.way == "gguf":
+            return self._from_gguf(model, name, key, scheme), WAYS["gguf"]
+        if scheme.way == "layerwise":
+            module = self._from_pretrained(model, name, dtype, None)
+            storage = resolve(str(spec_for(scheme, "diffusers").args["storage_dtype"]))
+            module.enable_layerwise_casting(storage_dtype=storage, compute_dtype=dtype)
+            return module, WAYS["layerwise"]
+        component = model.component(name)
+        assert component is not None
+        spec = spec_for(scheme, component.library)
+        if self.by_library(scheme, component.library):
+            module = self._from_pretrained(model, name, dtype, None)
+            skip = scheme.skip.get(component.cls, ())
+            args = dict(spec.args) | {"compute_dtype": dtype, "skip": skip}
+            apply.quantize_with_bitsandbytes(module, **args)
+            return module, WAYS["library"]
+        config = pipeline_config({name: (spec, key.dtype)})
+        return self._from_pretrained(model, name, dtype, config), WAYS["config"]
+
+    @staticmethod
+    def by_library(scheme: Scheme, library: str) -> bool:
+        """True where diffusers refuses on this device what the library itself can do."""
+        return library == "diffusers" and scheme.on_cpu == "library" and device() == "cpu"
+
+    def _from_pretrained(self, model: Model, name: str, dtype: Any, config: Any) -> Any:
+        """Load one component through the pipeline's ``from_pretrained``, nothing else."""
+        others = {c.name: None for c in model.components if c.name != name}
+        extras = self._extras.get(model.id, {})
+        more = {"quantization_config": config} if config is not None else {}
+        if not model.local:
+            more["revision"] = model.revision
+        pipe = resolve("diffusers.DiffusionPipeline").from_pretrained(
+            source(model), dtype=dtype, **others, **extras, **more
+        )
+        parts = pipe.components
+        weightless = {c.name for c in model.components}
+        self._extras[model.id] = {
+            n: part for n, part in parts.items() if n not in weightless and part is not None
+        }
+        module = parts[name]
+        if config is None and device() != "cpu":
+            module.to(device())
+        return module.eval()
+
+    def _from_gguf(self, model: Model, name: str, key: Key, scheme: Scheme) -> Any:
+        component = model.component(name)
+        assert component is not None
+        kind = scheme.id.removeprefix("gguf-").upper()
+        return resolve(f"diffusers.{component.cls}").from_single_file(
+            str(gguf_file(model, name, kind)),
+            config=source(model),
+            subfolder=name,
+            quantization_config=build(spec_for(scheme, "diffusers"), key.dtype),
+            dtype=resolve(key.dtype),
+        )
+
+    def _assemble(self, model: Model, modules: Mapping[str, Any]) -> Any:
+        pipe = resolve(f"diffusers.{model.pipeline}")(**modules, **self._extras[model.id])
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    def _trim(self, in_use: set[Key]) -> None:
+        total = sum(held.bytes for held in self._held.values())
+        for key in [k for k in self._held if k not in in_use]:
+            if total <= self._budget:
+                return
+            total -= self._held.pop(key).bytes
+
+
+def _key(model: Model, name: str, plan: Plan, dtype: str) -> Key:
+    scheme = dict(plan.parts).get(name)
+    if scheme is not None and DTYPES.get(scheme) == dtype:
+        scheme = None  # asking for the dtype that the pipeline has anyway
+    return Key(model.id, name, scheme, dtype, plan.compiled and name == "transformer")
+
+
+def source(model: Model) -> str:
+    """What ``from_pretrained`` is given: the local folder, or the hub's repo id."""
+    return str(PROJECT / model.source) if model.local else model.source
+
+
+def gguf_file(model: Model, name: str, kind: str) -> Path:
+    """A GGUF file of a local model's component, made on first use and kept.
+
+    The file's name carries a digest of the weights' sizes and times, so that new weights get a
+    new file.
+    """
+    folder = PROJECT / model.source / name
+    digest = hashlib.sha256()
+    for shard in sorted(folder.glob("*.safetensors")):
+        digest.update(f"{shard.name} {shard.stat().st_size} {shard.stat().st_mtime_ns}".encode())
+    path = cache_folder() / f"{model.id}-{name}-{kind}-{digest.hexdigest()[:12]}.gguf"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        apply.write_gguf(str(folder), str(path), kind)
+    return path

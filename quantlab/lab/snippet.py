@@ -1,0 +1,182 @@
+"""A complete script, without quantlab, that makes the image of one plan again.
+
+Run from the folder that holds data/flux-mini it writes ``image.png`` into the current folder, the
+same to the bit on the same machine and versions.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from quantlab.catalog.schema import Model, Scheme
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.errors import PlanError
+from quantlab.lab import apply
+from quantlab.lab.config import render, spec_for
+from quantlab.lab.libraries import torch, versions
+from quantlab.lab.load import DTYPES, Pool, compute_dtype, device
+from quantlab.lab.plan import Comparison, Plan
+
+__all__ = ["snippet"]
+
+_HEADER_PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
+
+
+class _Script:
+    """Lines of the script by section; what is imported is collected on the way."""
+
+    def __init__(self) -> None:
+        self.modules = {"torch", "diffusers"}
+        self.functions: list[str] = []
+        self.before: list[str] = []
+        self.mapping: list[str] = []
+        self.arguments: list[str] = []
+        self.after: list[str] = []
+
+    def embed(self, function: Callable[..., Any]) -> None:
+        source = inspect.getsource(function)
+        if source not in self.functions:
+            self.functions.append(source)
+
+
+def snippet(comparison: Comparison, plan: Plan, catalog: Catalog | None = None) -> str:
+    """The script for ``plan`` of ``comparison``.
+
+    Raises:
+        PlanError: the plan has a scheme that no script can make here (it says why).
+    """
+    catalog = catalog or load_catalog()
+    model = catalog.models[comparison.model]
+    dtype = compute_dtype(plan, model)
+    script = _Script()
+    methods = set()
+    for name, scheme_id in plan.parts:
+        scheme = catalog.schemes.get(scheme_id)
+        if scheme is None:
+            _cast(script, name, DTYPES[scheme_id], dtype)
+        else:
+            methods.add(scheme.method)
+            _quantize(script, model, name, scheme, dtype)
+    if plan.compiled:
+        script.after.append("pipe.transformer.compile_repeated_blocks(fullgraph=True)")
+    packages = [p for m in sorted(methods) for p in catalog.methods[m].packages]
+    return _text(script, comparison, plan, model, dtype, packages)
+
+
+def _cast(script: _Script, name: str, own: str, dtype: str) -> None:
+    if own == dtype:
+        return
+    script.embed(apply.cast_component)
+    script.after.append(f"cast_component(pipe.{name}, {own}, {dtype})")
+
+
+def _quantize(script: _Script, model: Model, name: str, scheme: Scheme, dtype: str) -> None:
+    component = model.component(name)
+    assert component is not None
+    if scheme.way == "gguf":
+        _gguf(script, model, name, scheme, dtype)
+        return
+    spec = spec_for(scheme, component.library)
+    if scheme.way == "layerwise":
+        storage = spec.args["storage_dtype"]
+        script.after.append(
+            f"pipe.{name}.enable_layerwise_casting(storage_dtype={storage}, compute_dtype={dtype})"
+        )
+    elif Pool.by_library(scheme, component.library):
+        script.embed(apply.quantize_with_bitsandbytes)
+        args = {**spec.args, "compute_dtype": None, "skip": scheme.skip.get(component.cls, ())}
+        text = ", ".join(
+            f"{key}={dtype if key == 'compute_dtype' else repr(value)}"
+            for key, value in args.items()
+            if key != "bnb_4bit_compute_dtype"
+        )
+        script.after.append(f"quantize_with_bitsandbytes(pipe.{name}, {text})")
+    else:
+        expression, modules = render(spec, dtype)
+        script.modules |= modules | {"diffusers.quantizers"}
+        script.mapping.append(f'        "{name}": {expression},')
+
+
+def _gguf(script: _Script, model: Model, name: str, scheme: Scheme, dtype: str) -> None:
+    if not model.local:
+        raise PlanError(f"no script yet for {scheme.id} of {model.id}")
+    component = model.component(name)
+    assert component is not None
+    kind = scheme.id.removeprefix("gguf-").upper()
+    path = f"{model.id}-{name}-{kind}.gguf"
+    expression, modules = render(spec_for(scheme, "diffusers"), dtype)
+    script.modules |= modules
+    script.embed(apply.write_gguf)
+    script.before += [
+        f'write_gguf(f"{{MODEL}}/{name}", "{path}", "{kind}")',
+        f"{name} = diffusers.{component.cls}.from_single_file(",
+        f'    "{path}",',
+        "    config=MODEL,",
+        f'    subfolder="{name}",',
+        f"    quantization_config={expression},",
+        f"    dtype={dtype},",
+        ")",
+    ]
+    script.arguments.append(f"    {name}={name},")
+
+
+def _text(
+    script: _Script,
+    comparison: Comparison,
+    plan: Plan,
+    model: Model,
+    dtype: str,
+    packages: Iterable[str],
+) -> str:
+    installed = versions()
+    wanted = dict.fromkeys([*_HEADER_PACKAGES, *packages])
+    pins = " ".join(
+        f"{name}=={installed[name].partition('+')[0]}" for name in wanted if name in installed
+    )
+    where = "the folder that holds data/" if model.local else "anywhere"
+    lines = [
+        f"# {model.name}, plan {plan}: writes image.png into the current folder.",
+        f"# Run it from {where}. Made with Python {installed['python']} and",
+        f"# pip install {pins}",
+        *(f"import {name}" for name in sorted(script.modules)),
+        *(["from typing import Any"] if script.functions else []),
+        "",
+        f"torch.set_num_threads({torch().get_num_threads()})",
+        f'MODEL = "{model.source}"',
+        "",
+    ]
+    for source in script.functions:
+        lines += ["", *source.splitlines(), "", ""]
+    lines += script.before
+    if script.mapping:
+        lines += [
+            "quantization_config = diffusers.quantizers.PipelineQuantizationConfig(",
+            "    quant_mapping={",
+            *script.mapping,
+            "    }",
+            ")",
+        ]
+        script.arguments.append("    quantization_config=quantization_config,")
+    lines += ["pipe = diffusers.DiffusionPipeline.from_pretrained(", "    MODEL,"]
+    lines += [*script.arguments, f"    dtype={dtype},", ")", *script.after]
+    if device() != "cpu":
+        lines.append(f'pipe.to("{device()}")')
+    lines += _call(comparison)
+    return "\n".join(lines) + "\n"
+
+
+def _call(comparison: Comparison) -> list[str]:
+    return [
+        "image = pipe(",
+        f"    prompt={comparison.prompt!r},",
+        f"    num_inference_steps={comparison.steps},",
+        f"    guidance_scale={comparison.guidance!r},",
+        f"    width={comparison.width},",
+        f"    height={comparison.height},",
+        f"    max_sequence_length={comparison.sequence_length},",
+        f'    generator=torch.Generator("cpu").manual_seed({comparison.seed}),',
+        ").images[0]",
+        'image.save("image.png")',
+    ]

@@ -1,0 +1,115 @@
+"""Bytes that a module's weights really take, and what kind of weights they are.
+
+Quantization libraries hide their data in tensor subclasses and side tables, so that
+``get_memory_footprint()`` and ``parameter.nbytes`` are wrong for several of them. Here every
+subclass is taken apart into the plain tensors it holds, each counted once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from quantlab.catalog.schema import Scheme
+from quantlab.errors import VerificationError
+from quantlab.lab.libraries import torch
+
+__all__ = ["plain_tensors", "stored_bytes", "verify"]
+
+_SIDE = ("quant_state", "state2", "absmax", "code", "offset", "SCB")
+
+
+def stored_bytes(module: Any) -> int:
+    """Bytes of all weights of ``module``: parameters, persistent buffers, quantization state.
+
+    Tensors that share memory (tied weights) count once.
+    """
+    seen: dict[tuple[int, int], int] = {}
+    for tensor in _weights(module):
+        for plain in plain_tensors(tensor):
+            size = plain.numel() * plain.element_size()
+            seen[plain.data_ptr(), size] = size
+    return sum(seen.values())
+
+
+def _weights(module: Any) -> Iterator[Any]:
+    for part in module.modules():
+        yield from part._parameters.values()
+        lasting = part._non_persistent_buffers_set
+        yield from (b for name, b in part._buffers.items() if name not in lasting)
+        # bitsandbytes moves the row scales of int8 weights from the weight to the layer's state
+        # at the first call.
+        moved = getattr(getattr(part, "state", None), "SCB", None)
+        if isinstance(moved, torch().Tensor):
+            yield moved
+
+
+def plain_tensors(value: Any) -> Iterator[Any]:
+    """The plain tensors that ``value`` is made of: a tensor, a subclass, or quantization state."""
+    if isinstance(value, torch().Tensor):
+        if hasattr(value, "__tensor_flatten__") and type(value) is not torch().nn.Parameter:
+            for name in value.__tensor_flatten__()[0]:
+                yield from plain_tensors(getattr(value, name))
+        else:
+            yield value
+    attributes = getattr(value, "__dict__", {})
+    for name in _SIDE:
+        if attributes.get(name) is not None:
+            yield from plain_tensors(attributes[name])
+
+
+def verify(module: Any, scheme: Scheme, component: str) -> None:
+    """Check that every Linear of ``module`` holds ``scheme``, but for those its library skips.
+
+    Raises:
+        VerificationError: names the component, how many layers differ, and what one holds.
+    """
+    patterns = scheme.skip.get(type(module).__name__, ())
+    wrong, right = [], 0
+    for name, layer in _linears(module):
+        if _matches(name, patterns):
+            continue
+        if _holds(layer, scheme.holds):
+            right += 1
+        else:
+            wrong.append((name, layer))
+    if wrong or not right:
+        total = len(wrong) + right
+        found = f"; {wrong[0][0]} holds {_describe(wrong[0][1])}" if wrong else ""
+        raise VerificationError(
+            f"{component} was asked for in {scheme.id}, but {len(wrong)} of {total} "
+            f"linear layers do not hold it{found}"
+        )
+
+
+def _linears(module: Any) -> Iterator[tuple[str, Any]]:
+    """Linear layers, also where a library has put its own class in their place."""
+    for name, layer in module.named_modules():
+        if "Linear" in type(layer).__name__ and getattr(layer, "weight", None) is not None:
+            yield name, layer
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _holds(layer: Any, expected: Mapping[str, str]) -> bool:
+    return bool(expected) and all(
+        _attribute(layer, path) == text for path, text in expected.items()
+    )
+
+
+def _attribute(layer: Any, path: str) -> str | None:
+    value = layer
+    for name in path.split("."):
+        if not hasattr(value, name):
+            return None
+        value = getattr(value, name)
+    return str(value)
+
+
+def _describe(layer: Any) -> str:
+    weight = layer.weight
+    kind = type(weight.data if type(weight) is torch().nn.Parameter else weight).__name__
+    return f"{kind} of {weight.dtype}"

@@ -1,0 +1,59 @@
+"""The page: head, banner, tabs, and what goes from one tab to the other."""
+
+from __future__ import annotations
+
+from types import MethodType
+
+import gradio as gr
+
+from quantlab.ui import try_edit, try_run
+from quantlab.ui.pick_tab import PickTab, build_pick
+from quantlab.ui.services import Services
+from quantlab.ui.try_tab import QUIET, TryTab, build_try
+
+__all__ = ["build"]
+
+HEAD = (
+    '<header class="ql-head"><h1>quantlab</h1><p>Pick a quantization method for your hardware, '
+    "try several on Flux side by side, share exactly what you saw.</p></header>"
+)
+
+
+def build(services: Services) -> gr.Blocks:
+    """The whole page over ``services``; app.py launches it with its theme and styles."""
+    with gr.Blocks(
+        title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600)
+    ) as page:
+        gr.HTML(HEAD, apply_default_css=False)
+        banner = gr.HTML("", elem_id="ql-banner", apply_default_css=False)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Pick", id="pick"):
+                pick = build_pick(services.catalog)
+            with gr.Tab("Try", id="try"):
+                tried = build_try(services, banner)
+        _wire(services, page, tabs, pick, tried)
+    return page
+
+
+def _wire(services: Services, page: gr.Blocks, tabs: gr.Tabs, pick: PickTab, tried: TryTab) -> None:
+    inputs = [tried.shown, *tried.values]
+    outputs = [tabs, *tried.layout]
+    pick.table.try_scheme(MethodType(try_edit.try_scheme, services), inputs, outputs, **QUIET)
+    pick.answer.try_all(
+        MethodType(try_edit.try_best, services), [*inputs, *pick.controls], outputs, **QUIET
+    )
+    page.load(
+        MethodType(try_edit.open_page, services),
+        tried.values,
+        [
+            tabs,
+            tried.banner,
+            tried.shown,
+            *tried.fields,
+            tried.link,
+            *tried.slider,
+            *tried.layout,
+        ],
+        **QUIET,
+    )
+    page.unload(MethodType(try_run.leave, services))

@@ -1,0 +1,37 @@
+"""What the handlers work with: the one object that app.py puts together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from quantlab.catalog.table import Catalog
+from quantlab.lab.runner import Runner
+from quantlab.record.store import Store
+from quantlab.ui.sessions import Sessions
+
+__all__ = ["Machine", "Services", "local_machine"]
+
+Machine = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""The device that measures and the versions of its libraries."""
+
+
+def local_machine() -> Machine:
+    """This machine. Imports torch: not to be asked before something runs."""
+    from quantlab.lab.libraries import device_info, versions
+
+    return device_info(), versions()
+
+
+@dataclass(frozen=True)
+class Services:
+    """Catalogue, runner, store and sessions of one page. ``store`` is None where it cannot open."""
+
+    catalog: Catalog
+    runner: Runner
+    store: Store | None
+    machine: Callable[[], Machine] = local_machine
+    base_url: str | None = None
+    """Where links lead; None takes the address that the visitor used."""
+    sessions: Sessions = field(default_factory=Sessions)

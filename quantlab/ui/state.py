@@ -1,0 +1,94 @@
+"""What one visitor's page holds: frozen values only, replaced and never changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from quantlab.catalog.table import Catalog
+from quantlab.errors import InputError
+from quantlab.lab.outcome import Outcome
+from quantlab.lab.plan import Comparison, make_comparison
+from quantlab.ui.plans import Column, plan_text
+
+__all__ = ["FIELDS", "Job", "Result", "Shown", "Values", "columns_of", "read_comparison"]
+
+FIELDS = ("model", "prompt", "seed", "steps", "width", "height", "guidance", "sequence_length")
+"""The controls of the Try tab beside its columns, in the order in which handlers get them."""
+
+Values = Sequence[object]
+"""What handlers get: ``FIELDS``, then two choices for each of six columns, then their number."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """An outcome with its image, and where and when it was measured unless that was just now."""
+
+    outcome: Outcome
+    png: bytes | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity: outcomes hold dicts, which have no hash
+class Shown:
+    """The comparison whose results are on the page, and those results by the text of the plan."""
+
+    comparison: Comparison | None = None
+    results: tuple[tuple[str, Result], ...] = ()
+
+    def get(self, plan: str) -> Result | None:
+        """The result of ``plan``, or None."""
+        return dict(self.results).get(plan)
+
+    def put(self, plan: str, result: Result) -> Shown:
+        """The same with one more result."""
+        kept = tuple(item for item in self.results if item[0] != plan)
+        return replace(self, results=(*kept, (plan, result)))
+
+    @property
+    def reference(self) -> Result | None:
+        """The result of the first plan, where it is there and did not fail."""
+        if self.comparison is None:
+            return None
+        found = self.get(str(self.comparison.plans[0]))
+        return found if found and found.outcome.status == "ok" else None
+
+
+@dataclass(frozen=True, eq=False)  # identity: the same comparison run twice is two jobs
+class Job:
+    """A comparison that somebody pressed Run for."""
+
+    comparison: Comparison
+
+
+def columns_of(values: Values) -> tuple[Column, ...]:
+    """The visible columns among ``values``."""
+    texts = [str(value or "") for value in values[len(FIELDS) : -1]]
+    count = values[-1]
+    assert isinstance(count, int)
+    return tuple(Column(*texts[2 * i : 2 * i + 2]) for i in range(count))
+
+
+def read_comparison(values: Values, catalog: Catalog) -> Comparison:
+    """The comparison that the controls stand for, every limit checked.
+
+    Raises:
+        InputError: names the control that is wrong and what is allowed.
+    """
+    found = dict(zip(FIELDS, values[: len(FIELDS)], strict=True))
+    for part in FIELDS[2:]:
+        _check_number(part.replace("_", "-"), found[part])
+    model = catalog.models.get(str(found["model"]))
+    if model is None:
+        raise InputError("model", "choose one of the list")
+    plans = [plan_text(column, model) for column in columns_of(values)]
+    found["prompt"] = " ".join(str(found["prompt"] or "").splitlines())
+    return make_comparison(plans=plans, catalog=catalog, **found)  # type: ignore[arg-type]
+
+
+def _check_number(part: str, value: object) -> None:
+    if value is None:
+        raise InputError(part, "is empty; give a number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(part, f"{value!r:.40} is not a number")

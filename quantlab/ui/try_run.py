@@ -1,0 +1,195 @@
+"""Run and Stop: from the controls to a job, from the runner's events to the page.
+
+``check`` answers at once and outside the queue; it hands a job to ``run``, which waits for its turn
+and streams. ``settle`` follows, however the run ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time as clock
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from quantlab.errors import InputError, QuantlabError, StoreError
+from quantlab.lab.outcome import Finished, Outcome, Progress
+from quantlab.lab.plan import MAX_PLANS, Comparison
+from quantlab.ui.board import ahead, board, column, images, instead_of, pictures, quiet
+from quantlab.ui.services import Services
+from quantlab.ui.share import link_to
+from quantlab.ui.state import Job, Result, Shown, read_comparison
+from quantlab.ui.try_view import banner, progress
+
+__all__ = ["check", "leave", "run", "settle", "stop"]
+
+log = logging.getLogger(__name__)
+PAUSE_S = 0.15
+"""Progress is shown at most this often, so that showing it does not slow what it shows."""
+
+Update = Any
+
+
+def check(services: Services, request: gr.Request, *values: Any) -> list[Update]:
+    """Take a job in, or say what is wrong.
+
+    Gives banner, job, shown, run button, stop button, progress, link, then the columns.
+    """
+    try:
+        comparison = read_comparison(values, services.catalog)
+    except InputError as error:
+        skipped = [gr.skip() for _ in range(6)]
+        return [banner(str(error)), *skipped, *quiet(MAX_PLANS)]
+    before = services.sessions.queue(session_of(request))
+    text = "Queued; another comparison is running" if before else "Starting"
+    shown = Shown(comparison)
+    plans = [str(plan) for plan in comparison.plans]
+    return [
+        "",
+        Job(comparison),
+        shown,
+        gr.update(interactive=False, value="Queued" if before else "Running"),
+        gr.update(visible=True, interactive=True, value="Stop"),
+        progress(text, 0),
+        link_to(comparison, request, services),
+        *board(plans, shown, services.catalog, state="queued"),
+    ]
+
+
+def run(services: Services, job: Job | None, request: gr.Request) -> Iterator[list[Update]]:
+    """Run the job and stream: progress, shown, run button, lists and slider, then the columns."""
+    if job is None:
+        return
+    session = session_of(request)
+    stop_signal = services.sessions.start(session)
+    shown = Shown(job.comparison)
+    last = 0.0
+    try:
+        with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
+            events = services.runner.stream(job.comparison, out=Path(folder), stop=stop_signal)
+            for event in events:
+                if isinstance(event, Finished):
+                    shown = _finished(services, shown, event)
+                    yield _after(services, shown, event.index)
+                elif clock.monotonic() - last >= PAUSE_S:
+                    last = clock.monotonic()
+                    yield _underway(job.comparison, event, stopping=stop_signal.is_set())
+    finally:
+        services.sessions.end(session, stop_signal)
+
+
+def _finished(services: Services, shown: Shown, event: Finished) -> Shown:
+    """``shown`` with the outcome, which is kept in the store if that can be done."""
+    assert shown.comparison is not None
+    outcome = event.outcome
+    png = Path(outcome.image).read_bytes() if outcome.image else None
+    _keep(services, shown.comparison, event.index, outcome, png)
+    return shown.put(outcome.plan, Result(outcome, png))
+
+
+def _keep(
+    services: Services, comparison: Comparison, index: int, outcome: Outcome, png: bytes | None
+) -> None:
+    if services.store is None:
+        return
+    try:
+        device, versions = services.machine()
+        services.store.save(comparison, index, outcome, png, device, versions)
+    except StoreError as error:  # what was measured is still shown; the link has less to show
+        log.warning("a result was not kept: %s", error)
+        gr.Warning(f"This result is not kept for the link. {error}")
+
+
+def _after(services: Services, shown: Shown, index: int) -> list[Update]:
+    """The page after plan ``index`` is done; the next column says that it is being prepared."""
+    assert shown.comparison is not None
+    plans = [str(plan) for plan in shown.comparison.plans]
+    instead = instead_of(plans[index], shown, services.catalog)
+    done = column(index, plans[index], shown, instead=instead)
+    found = images(plans, shown)
+    names = [plan for _, plan in found]
+    left, right = (names[0], names[-1]) if len(names) > 1 else (None, None)
+    slider: list[Update] = [gr.skip(), gr.skip(), gr.skip(), gr.skip()]
+    if right is not None and shown.get(plans[index]) and plans[index] in names:
+        slider = [
+            gr.update(choices=found, value=left),
+            gr.update(choices=found, value=right),
+            gr.update(value=pictures((left, right), shown)),
+            gr.update(visible=True),
+        ]
+    text = f"{index + 1} of {len(plans)} done"
+    return [
+        progress(text, (index + 1) / len(plans)),
+        shown,
+        *slider,
+        *quiet(index),
+        *done,
+        *quiet(MAX_PLANS - index - 1),
+    ]
+
+
+def _underway(comparison: Comparison, event: Progress, *, stopping: bool) -> list[Update]:
+    count, plan = len(comparison.plans), str(comparison.plans[event.index])
+    text = f"{event.text}; stopping at the next step" if stopping else event.text
+    return [
+        progress(
+            f"{event.index + 1} of {count}, {plan}: {text}", (event.index + event.fraction) / count
+        ),
+        *[gr.skip() for _ in range(5)],
+        *quiet(event.index),
+        *ahead(event.index, plan, "running", text),
+        *quiet(MAX_PLANS - event.index - 1),
+    ]
+
+
+def settle(job: Job | None, shown: Shown) -> list[Update]:
+    """Run and Stop as they were, and how it ended."""
+    buttons = [gr.update(interactive=True, value="Run"), gr.update(visible=False)]
+    if job is None:
+        return [*buttons, ""]
+    count = len(job.comparison.plans)
+    outcomes = [result.outcome for _, result in shown.results]
+    stopped = sum(o.error is not None and o.error.stage == "stopped" for o in outcomes)
+    failed = sum(o.error is not None for o in outcomes) - stopped
+    done = len(outcomes) - failed - stopped
+    parts = [f"{done} of {len(set(map(str, job.comparison.plans)))} done"]
+    parts += [f"{failed} failed"] if failed else []
+    parts += [f"{stopped} stopped"] if stopped else []
+    if not outcomes and count:
+        parts = ["The run ended before anything was measured"]
+    return [*buttons, progress(", ".join(parts) + ".")]
+
+
+def stop(services: Services, request: gr.Request) -> list[Update]:
+    """Give the stop signal of this visitor's comparison; stop button and progress."""
+    phase = services.sessions.stop(session_of(request))
+    if phase is None:
+        return [gr.update(visible=False), gr.skip()]
+    text = "Stopping at the next step" if phase == "running" else "Leaving the queue"
+    return [gr.update(interactive=False, value="Stopping"), progress(text, 0)]
+
+
+def leave(services: Services, request: gr.Request) -> None:
+    """The visitor closed the page: nobody waits for this comparison any more."""
+    services.sessions.stop(session_of(request))
+
+
+def session_of(request: gr.Request | None) -> str:
+    """The visitor's session, or one name for all callers without any."""
+    return str(getattr(request, "session_hash", None) or "none")
+
+
+def script_of(comparison: Comparison, plan: str) -> str:
+    """The script that reproduces ``plan``, or a comment that says why there is none."""
+    found = next((p for p in comparison.plans if str(p) == plan), None)
+    if found is None:
+        return ""
+    from quantlab.lab.snippet import snippet
+
+    try:
+        return snippet(comparison, found)
+    except QuantlabError as error:
+        return f"# No script: {error}\n"

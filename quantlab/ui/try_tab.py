@@ -1,0 +1,269 @@
+"""The Try tab: controls, two to six columns, the slider between two images, the link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any
+
+import gradio as gr
+
+from quantlab.catalog.schema import Model
+from quantlab.lab.plan import MAX_PLANS, MAX_PROMPT, MAX_SEED
+from quantlab.ui import share, try_edit, try_run
+from quantlab.ui.plans import BASE, Column, choices, encoder_of, plan_text
+from quantlab.ui.services import Services
+from quantlab.ui.state import Shown
+from quantlab.ui.try_view import head
+from quantlab.ui.words import LETTERS
+
+__all__ = ["START", "TryTab", "build_try"]
+
+START = ("fp32", "bnb-nf4", "torchao-int8wo")
+PROMPT = "a dog face on a blue background"
+QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+@dataclass(frozen=True)
+class ColumnParts:
+    """The components of one column."""
+
+    group: Any
+    transformer: Any
+    encoder: Any
+    head: Any
+    image: Any
+    instead: Any
+    figures: Any
+    accordion: Any
+    code: Any
+
+
+@dataclass(frozen=True)
+class TryTab:
+    """The components of the tab that handlers read or update."""
+
+    fields: tuple[Any, ...]
+    columns: tuple[ColumnParts, ...]
+    count: Any
+    shown: Any
+    job: Any
+    banner: Any
+    run: Any
+    stop: Any
+    progress: Any
+    link: Any
+    more: Any
+    fewer: Any
+    slider: tuple[Any, ...]
+    """Left list, right list, slider, and the group that holds them."""
+
+    @property
+    def values(self) -> list[Any]:
+        """What handlers get: see ``state.Values``."""
+        choosers = [c for part in self.columns for c in (part.transformer, part.encoder)]
+        return [*self.fields, *choosers, self.count]
+
+    @property
+    def board(self) -> list[Any]:
+        """What ``board`` updates."""
+        return [x for c in self.columns for x in (c.head, c.image, c.instead, c.figures)]
+
+    @property
+    def layout(self) -> list[Any]:
+        """What ``lay_out`` updates."""
+        groups = [c.group for c in self.columns]
+        choosers = [x for c in self.columns for x in (c.transformer, c.encoder)]
+        return [self.count, *groups, *choosers, *self.board]
+
+
+def build_try(services: Services, banner: Any) -> TryTab:
+    """Lay the tab out and wire what stays within it."""
+    model = services.catalog.models["flux-mini"]
+    count, shown, job = gr.State(len(START)), gr.State(Shown()), gr.State(None)
+    with gr.Row(elem_classes="ql-prompt"):
+        prompt = gr.Textbox(
+            PROMPT,
+            label="Prompt",
+            info="flux-mini draws one simple thing on a plain coloured background.",
+            max_length=MAX_PROMPT,
+            max_lines=1,
+            scale=6,
+            min_width=260,
+        )
+        run = gr.Button("Run", variant="primary", elem_id="ql-run", min_width=120)
+        stop = gr.Button("Stop", elem_id="ql-stop", visible=False, min_width=120)
+    fields = _fields(services, model, prompt)
+    progress = gr.HTML("", elem_id="ql-progress", apply_default_css=False)
+    with gr.Row(elem_classes="ql-columns"):
+        columns = tuple(_column(services, model, index) for index in range(MAX_PLANS))
+    with gr.Row(elem_classes="ql-edit"):
+        more = gr.Button("Add a plan", size="sm", min_width=120)
+        fewer = gr.Button("Remove the last", size="sm", min_width=120)
+    slider = _slider()
+    link = gr.Textbox(
+        label="Link to this comparison",
+        info=None,
+        interactive=False,
+        buttons=["copy"],
+        elem_id="ql-link",
+        max_lines=1,
+    )
+    tab = TryTab(
+        fields, columns, count, shown, job, banner, run, stop, progress, link, more, fewer, slider
+    )
+    _wire_run(services, tab)
+    _wire_edit(services, tab)
+    return tab
+
+
+def _fields(services: Services, model: Model, prompt: Any) -> tuple[Any, ...]:
+    d, limits = model.defaults, model.limits
+    sizes = f"{limits.min_size} to {limits.max_size}, in steps of {limits.size_multiple}"
+    with gr.Row(elem_classes="ql-controls"):
+        names = [(m.name, m.id) for m in services.catalog.models.values()]
+        which = gr.Dropdown(names, value=model.id, label="Model", min_width=150)
+        seed = gr.Number(0, label="Seed", min_width=90, elem_id="ql-seed")
+        steps = gr.Number(d.steps, label="Steps", min_width=80, elem_id="ql-steps")
+        width = gr.Number(d.width, label="Width, px", min_width=90)
+        height = gr.Number(d.height, label="Height, px", min_width=90)
+    with gr.Accordion("More settings", open=False), gr.Row(elem_classes="ql-controls"):
+        guidance = gr.Number(
+            d.guidance,
+            label="Guidance",
+            info=try_edit.guidance_note(model),
+            min_width=200,
+        )
+        length = gr.Number(
+            d.sequence_length,
+            label="Sequence length, tokens",
+            info="Tokens that T5 gives to the transformer; more takes longer.",
+            min_width=200,
+        )
+        gr.HTML(
+            f'<p class="ql-limits">Seeds go to {MAX_SEED}, steps to {limits.max_steps}, '
+            f"sizes from {sizes}, for flux-mini.</p>",
+            apply_default_css=False,
+        )
+    return which, prompt, seed, steps, width, height, guidance, length
+
+
+def _column(services: Services, model: Model, index: int) -> ColumnParts:
+    here = index < len(START)
+    plan = Column(START[index] if here else "")
+    encoder = encoder_of(model)
+    name = f"of plan {LETTERS[index]}"
+    with gr.Column(visible=here, elem_classes="ql-column", min_width=220) as group:
+        transformer = gr.Dropdown(
+            choices(model, model.components[0], services.catalog),
+            value=plan.transformer,
+            label=f"Transformer {name}",
+            allow_custom_value=True,
+            elem_id=f"ql-transformer-{index}",
+        )
+        second = gr.Dropdown(
+            choices(model, encoder, services.catalog),
+            value=BASE,
+            label=f"Text encoder {name}",
+            allow_custom_value=True,
+            elem_id=f"ql-encoder-{index}",
+        )
+        title = gr.HTML(
+            head(index, plan_text(plan, model), "idle"),
+            apply_default_css=False,
+            elem_classes="ql-title",
+        )
+        image = gr.Image(
+            visible=False,
+            interactive=False,
+            format="png",
+            show_label=False,
+            container=False,
+            buttons=["download", "fullscreen"],
+            elem_classes="ql-image",
+        )
+        instead = gr.Button("", visible=False, size="sm", elem_classes="ql-instead")
+        figures = gr.HTML("", apply_default_css=False)
+        with gr.Accordion("Code", open=False) as accordion:
+            code = gr.Code(language="python", interactive=False, max_lines=30, show_label=False)
+    return ColumnParts(group, transformer, second, title, image, instead, figures, accordion, code)
+
+
+def _slider() -> tuple[Any, ...]:
+    with gr.Group(visible=False, elem_classes="ql-slider") as group:
+        with gr.Row():
+            left = gr.Dropdown([], label="Left image", min_width=140)
+            right = gr.Dropdown([], label="Right image", min_width=140)
+        slider = gr.ImageSlider(
+            interactive=False,
+            format="png",
+            show_label=False,
+            container=False,
+            elem_id="ql-slider",
+            max_height=512,
+        )
+    return left, right, slider, group
+
+
+def _bound(handler: Callable[..., Any], services: Services) -> MethodType:
+    return MethodType(handler, services)
+
+
+def _wire_run(services: Services, tab: TryTab) -> None:
+    gr.on(
+        [tab.run.click, tab.fields[1].submit],
+        _bound(try_run.check, services),
+        inputs=tab.values,
+        outputs=[
+            tab.banner, tab.job, tab.shown, tab.run, tab.stop, tab.progress, tab.link, *tab.board
+        ],
+        **QUIET,
+    )  # fmt: skip
+    running = tab.job.change(
+        _bound(try_run.run, services),
+        inputs=tab.job,
+        outputs=[tab.progress, tab.shown, *tab.slider, *tab.board],
+        concurrency_id="lab",
+        concurrency_limit=1,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    running.then(
+        try_run.settle,
+        inputs=[tab.job, tab.shown],
+        outputs=[tab.run, tab.stop, tab.progress],
+        **QUIET,
+    )
+    tab.stop.click(_bound(try_run.stop, services), outputs=[tab.stop, tab.progress], **QUIET)
+
+
+def _wire_edit(services: Services, tab: TryTab) -> None:
+    inputs = [tab.shown, *tab.values]
+    tab.more.click(_bound(try_edit.add, services), inputs, tab.layout, **QUIET)
+    tab.fewer.click(_bound(try_edit.remove, services), inputs, tab.layout, **QUIET)
+    choosers = [x for c in tab.columns for x in (c.transformer, c.encoder)]
+    gr.on(
+        [c.input for c in choosers], _bound(try_edit.redraw, services), inputs, tab.board, **QUIET
+    )
+    tab.fields[0].input(
+        _bound(try_edit.change_model, services),
+        tab.fields[0],
+        [*tab.fields[3:], *choosers],
+        **QUIET,
+    )
+    for index, column in enumerate(tab.columns):
+        inputs = [gr.State(index), tab.shown, *tab.values]
+        column.instead.click(_bound(try_edit.use_instead, services), inputs, tab.layout, **QUIET)
+        column.accordion.expand(_bound(try_edit.code, services), inputs, column.code, **QUIET)
+    left, right, slider, _ = tab.slider
+    gr.on([left.input, right.input], try_edit.slide, [tab.shown, left, right], slider, **QUIET)
+    gr.on(
+        [x.change for x in (*tab.fields, *choosers, tab.count)],
+        _bound(share.link_of, services),
+        inputs=tab.values,
+        outputs=tab.link,
+        trigger_mode="always_last",
+        **QUIET,
+    )
+    tab.link.copy(_bound(share.keep_link, services), tab.shown, None, **QUIET)

@@ -1,0 +1,182 @@
+"""What one column of the Try tab shows, as HTML: its state, and its figures beside the reference.
+
+Pure functions of outcomes; every text is escaped here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from statistics import median
+from typing import Any
+
+from quantlab.lab.outcome import Outcome
+from quantlab.ui.state import Result
+from quantlab.ui.words import LETTERS, PEAK_KINDS, WAY_LABELS, size, time, when
+
+__all__ = ["banner", "figures", "head", "label", "origin", "progress"]
+
+STATES = {
+    "idle": ("○", "not run yet"),
+    "queued": ("⋯", "queued"),
+    "waiting": ("⋯", "waiting"),
+    "running": ("▸", ""),
+    "done": ("✓", "done"),
+    "stopped": ("■", "stopped"),
+    "failed": ("✗", "failed"),
+}
+"""Sign and word of each state of a column."""
+
+COMPONENTS = {
+    "transformer": "transformer",
+    "text_encoder": "text encoder",
+    "text_encoder_2": "T5 encoder",
+    "vae": "image decoder",
+}
+
+
+def label(index: int, plan: str) -> str:
+    """What a column is called in lists: ``B · bnb-nf4``."""
+    return f"{LETTERS[index]} · {plan}"
+
+
+def banner(text: str, *, problem: bool = True) -> str:
+    """One sentence across the page; empty text gives nothing."""
+    if not text:
+        return ""
+    kind, role = ("is-problem", "alert") if problem else ("is-note", "status")
+    return f'<p class="ql-banner {kind}" role="{role}">{escape(text)}</p>'
+
+
+def progress(text: str, fraction: float | None = None) -> str:
+    """The bar above the columns, with what is happening; no bar where nothing is under way."""
+    bar = ""
+    if fraction is not None:
+        percent = round(100 * min(max(fraction, 0.0), 1.0))
+        bar = f'<progress max="100" value="{percent}" aria-label="Progress">{percent}%</progress>'
+    return f'<div class="ql-progress" role="status">{bar}<span>{escape(text)}</span></div>'
+
+
+def head(index: int, plan: str, state: str, text: str = "", result: Result | None = None) -> str:
+    """Name and state of a column and, where it failed, why, where its image would be."""
+    sign, word = STATES[state]
+    word = text or word
+    note = "reference" if index == 0 else ""
+    lines = [
+        '<div class="ql-column-head">'
+        f'<span class="ql-letter" aria-hidden="true">{LETTERS[index]}</span>'
+        f'<h3>{escape(plan)}</h3><span class="ql-note">{note}</span></div>',
+        f'<p class="ql-state is-{state}" role="status"><span aria-hidden="true">{sign}</span> '
+        f"{escape(word)}</p>",
+    ]
+    error = result.outcome.error if result else None
+    if error is not None:
+        lines.append(
+            f'<div class="ql-failure is-{state}"><p><b>{_stage(error.stage)}</b></p>'
+            f"<p>{escape(error.message)}</p></div>"
+        )
+    elif result is None:
+        lines.append(f'<div class="ql-blank is-{state}" aria-hidden="true"></div>')
+    return "".join(lines)
+
+
+def _stage(stage: str) -> str:
+    words = {
+        "check": "Refused before loading",
+        "load": "Failed while loading",
+        "verify": "Loaded, but does not hold what was asked for",
+        "encode": "Failed while encoding the prompt",
+        "run": "Failed while making the image",
+        "process": "Its process ended",
+        "stopped": "Stopped",
+    }
+    return words.get(stage, f"Failed at {escape(stage)}")
+
+
+def origin(device: Mapping[str, Any], versions: Mapping[str, Any], moment: str) -> str:
+    """Where and when a stored result was measured: ``2026-11-21 08:21 UTC on X, torch 2.13.0``."""
+    parts = [f"{when(moment)} on {device.get('name') or device.get('kind') or 'a machine'}"]
+    parts += [f"{name} {versions[name]}" for name in ("torch", "diffusers") if name in versions]
+    return ", ".join(parts)
+
+
+def figures(result: Result, reference: Result | None, *, first: bool) -> str:
+    """Memory, latency and fidelity of one result, with bars against the reference."""
+    outcome = result.outcome
+    notes = "".join(f'<p class="ql-warning">⚠ {escape(text)}</p>' for text in outcome.notes)
+    if outcome.status != "ok":
+        return notes
+    base = reference.outcome if reference else None
+    weights, latency = _weights(outcome), _latency(outcome)
+    main = [
+        _bar("Weights", size(weights), weights, _weights(base)),
+        _bar("Latency", time(latency), latency, _latency(base)),
+        _bar("Peak memory", size(outcome.peak_bytes), None, None, _peak(outcome)),
+        _fidelity(outcome, base, first=first),
+    ]
+    found = f"measured {result.origin}" if result.origin else "measured here, just now"
+    return (
+        f'{notes}<dl class="ql-figures">{"".join(main)}</dl>'
+        f"<details><summary>All figures</summary>{_details(outcome)}</details>"
+        f'<p class="ql-origin">{escape(found)}</p>'
+    )
+
+
+def _weights(outcome: Outcome | None) -> float | None:
+    return float(sum(outcome.weights_bytes.values())) if outcome else None
+
+
+def _latency(outcome: Outcome | None) -> float | None:
+    return median(outcome.latency_s) if outcome and outcome.latency_s else None
+
+
+def _peak(outcome: Outcome) -> str:
+    return PEAK_KINDS.get(outcome.peak_kind or "", outcome.peak_kind or "")
+
+
+def _bar(name: str, text: str, value: float | None, base: float | None, note: str = "") -> str:
+    """A row with a number and, where there is a reference, a bar that is its share of that."""
+    bar = ""
+    if value is not None and base:
+        percent = 100 * value / base
+        bar = (
+            f'<span class="ql-bar" aria-hidden="true"><i style="width:{min(percent, 100):.1f}%">'
+            f'</i></span><span class="ql-share">{percent:.0f}% of the reference</span>'
+        )
+    extra = f'<span class="ql-share">{escape(note)}</span>' if note else ""
+    return f"<div><dt>{name}</dt><dd><b>{text}</b>{bar}{extra}</dd></div>"
+
+
+def _fidelity(outcome: Outcome, base: Outcome | None, *, first: bool) -> str:
+    if first:
+        return _bar("Fidelity", "reference", None, None, "the others are held against it")
+    if base is None:
+        return _bar("Fidelity", "-", None, None, "the reference has no image")
+    if outcome.psnr_db is None:
+        return _bar("Fidelity", "identical", None, None, "same image, pixel for pixel")
+    note = f"SSIM {outcome.ssim:.4f}" if outcome.ssim is not None else ""
+    if outcome.transformer_rel_l2 is not None:
+        note += f", one step off by {100 * outcome.transformer_rel_l2:.2g}%"
+    return _bar("Fidelity", f"{outcome.psnr_db:.1f} dB", None, None, f"PSNR; {note}")
+
+
+def _details(outcome: Outcome) -> str:
+    rows = [
+        (f"weights, {COMPONENTS.get(name, name)}", size(count))
+        for name, count in outcome.weights_bytes.items()
+    ]
+    rows += [
+        ("load", time(outcome.load_s)),
+        ("encode prompt", time(outcome.encode_s)),
+        ("one step", time(outcome.step_s)),
+        ("decode image", time(outcome.decode_s)),
+    ]
+    if outcome.psnr_db is not None:
+        rows.append(("PSNR", f"{outcome.psnr_db:.2f} dB"))
+    if outcome.ssim is not None:
+        rows.append(("SSIM", f"{outcome.ssim:.5f}"))
+    if outcome.transformer_rel_l2 is not None:
+        rows.append(("relative L2, one step", f"{outcome.transformer_rel_l2:.5f}"))
+    rows.append(("way", WAY_LABELS.get(outcome.way or "", outcome.way or "-")))
+    body = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows)
+    return f'<table class="ql-details">{body}</table>'

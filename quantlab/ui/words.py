@@ -1,0 +1,135 @@
+"""The words and units of the page: labels for ids, marks for claims, numbers with their units.
+
+Pure text; nothing here knows Gradio or HTML.
+"""
+
+from __future__ import annotations
+
+from quantlab.catalog.schema import Support, Verdict
+
+__all__ = [
+    "COLUMN_HEADS",
+    "COLUMN_LABELS",
+    "HARDWARE_LABELS",
+    "LETTERS",
+    "MARKS",
+    "NEED_LABELS",
+    "PEAK_KINDS",
+    "VERDICT_LABELS",
+    "WAY_LABELS",
+    "size",
+    "time",
+    "when",
+]
+
+HARDWARE_LABELS = {
+    "cpu": "CPU only",
+    "cuda": "NVIDIA GPU",
+    "rocm": "AMD GPU",
+    "metal": "Apple silicon",
+    "intel": "Intel GPU",
+}
+
+NEED_LABELS = {
+    "compile": "torch.compile",
+    "peft": "LoRA / PEFT",
+    "qat": "Trains quantized",
+    "serializable": "Saves and reloads",
+    "on-the-fly": "No calibration",
+}
+
+COLUMN_LABELS = {
+    "cpu": "CPU",
+    "cuda": "NVIDIA CUDA",
+    "rocm": "AMD ROCm",
+    "metal": "Apple Metal",
+    "intel": "Intel GPU",
+    "compile": "torch.compile",
+    "peft": "Fine-tuning with PEFT",
+    "qat": "Quantization-aware training",
+    "serializable": "Save and reload",
+    "on-the-fly": "On the fly, no calibration",
+    "transformers": "transformers",
+    "diffusers": "diffusers",
+    "diffusers-cpu": "diffusers on CPU",
+    "diffusers-cuda": "diffusers on CUDA",
+    "diffusers-rocm": "diffusers on ROCm",
+    "diffusers-metal": "diffusers on Metal",
+    "diffusers-intel": "diffusers on Intel",
+}
+
+COLUMN_HEADS = {
+    "cpu": "CPU",
+    "cuda": "CUDA",
+    "rocm": "ROCm",
+    "metal": "Metal",
+    "intel": "Intel",
+    "compile": "compile",
+    "peft": "PEFT",
+    "qat": "QAT",
+    "serializable": "save",
+    "on-the-fly": "on the fly",
+    "transformers": "transf.",
+    "diffusers": "diffusers",
+}
+"""Short heads of the table's columns, in its order."""
+
+MARKS: dict[Support, tuple[str, str]] = {
+    "yes": ("✓", "yes"),
+    "no": ("✗", "no"),
+    "partial": ("◐", "partly"),
+    "unknown": ("?", "unknown"),
+}
+"""The sign of a claim and its word for those who do not see the sign."""
+
+VERDICT_LABELS: dict[Verdict, tuple[str, str]] = {
+    "runs": ("✓", "runs"),
+    "runs-with-offload": ("✓", "runs with offload"),
+    "partial": ("◐", "partly"),
+    "unknown": ("?", "unknown"),
+    "no": ("✗", "no"),
+}
+
+WAY_LABELS = {
+    "config": "PipelineQuantizationConfig, through from_pretrained",
+    "library": "the library itself, on the loaded component",
+    "gguf": "from_single_file on a GGUF file",
+    "layerwise": "enable_layerwise_casting",
+    "cast": "cast to the dtype",
+    "none": "loaded as it is",
+}
+
+PEAK_KINDS = {
+    "cuda-allocated": "allocated on the GPU",
+    "xpu-allocated": "allocated on the GPU",
+    "mps-driver": "held by the Metal driver",
+    "rss": "resident memory of the process",
+}
+
+LETTERS = "ABCDEF"
+"""Names of the columns of a comparison."""
+
+MIB, GIB = 2**20, 2**30
+
+
+def size(count: float | None) -> str:
+    """Bytes as ``52.1 MiB`` or ``9.86 GiB``; ``-`` where there is no number."""
+    if count is None:
+        return "-"
+    if count < GIB:
+        return f"{count / MIB:.1f} MiB" if count < 100 * MIB else f"{count / MIB:.0f} MiB"
+    return f"{count / GIB:.2f} GiB"
+
+
+def time(seconds: float | None) -> str:
+    """Seconds with three figures that count, such as ``1.83 s``; ``-`` where there is no number."""
+    if seconds is None:
+        return "-"
+    if seconds >= 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds:.3f} s"
+
+
+def when(moment: str) -> str:
+    """An ISO moment in UTC for people: ``2026-11-21 08:21 UTC``."""
+    return f"{moment[:10]} {moment[11:16]} UTC" if len(moment) >= 16 else moment

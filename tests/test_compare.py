@@ -1,0 +1,149 @@
+"""How comparisons behave: order, sharing, stopping, faults, isolation."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from quantlab.lab import check as checks
+from quantlab.lab import load as loading
+from quantlab.lab.compare import Bench, compare
+from quantlab.lab.isolate import compare_isolated
+from quantlab.lab.outcome import Event, Finished, Outcome, Progress
+from quantlab.lab.plan import make_comparison
+from quantlab.lab.runner import LocalRunner
+
+PROMPT = "a fox on a white background"
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_repeated_reference_is_identical_to_the_bit(bench: Bench, tmp_path: Path) -> None:
+    comparison = make_comparison(plans=["fp32", "fp32"], prompt=PROMPT, steps=3)
+    first, again = compare(comparison, bench=bench, out=tmp_path)
+    assert (again.psnr_db, again.ssim, again.transformer_rel_l2) == (None, None, 0.0)
+    assert first.image != again.image
+    assert Path(first.image or "").read_bytes() == Path(again.image or "").read_bytes()
+
+
+def test_the_parts_add_up_and_repeats_are_counted(bench: Bench, tmp_path: Path) -> None:
+    comparison = make_comparison(plans=["fp32"], prompt=PROMPT, steps=4)
+    (outcome,) = compare(comparison, bench=bench, out=tmp_path, repeats=3)
+    assert len(outcome.latency_s) == 3
+    assert outcome.encode_s is not None
+    assert outcome.step_s is not None
+    assert outcome.decode_s is not None
+    parts = outcome.encode_s + 4 * outcome.step_s + outcome.decode_s
+    assert parts == pytest.approx(sorted(outcome.latency_s)[1], rel=0.5)
+    assert outcome.peak_kind == "rss"
+    assert (outcome.peak_bytes or 0) > sum(outcome.weights_bytes.values())
+
+
+def test_outcomes_come_in_order_and_the_first_before_the_second_starts(
+    bench: Bench, tmp_path: Path
+) -> None:
+    comparison = make_comparison(plans=["fp32", "torchao-int8wo"], prompt=PROMPT, steps=2)
+    events: list[Event] = []
+    compare(comparison, bench=bench, out=tmp_path, report=events.append)
+    done = next(i for i, e in enumerate(events) if isinstance(e, Finished))
+    assert all(event.index == 0 for event in events[: done + 1])
+    texts = [event.text for event in events if isinstance(event, Progress)]
+    assert "run 1, step 2 of 2" in texts
+
+
+def test_a_failure_is_a_row_and_the_others_finish(bench: Bench, tmp_path: Path) -> None:
+    plans = ["torchao-fp8dq", "fp32", "gguf-q4_k", "bnb-nf4"]
+    comparison = make_comparison(plans=plans, prompt=PROMPT, steps=2)
+    outcomes = compare(comparison, bench=bench, out=tmp_path)
+    assert [o.status for o in outcomes] == ["failed", "ok", "failed", "ok"]
+    error = outcomes[0].error
+    assert error is not None
+    assert error.stage == "check"
+    assert "the nearest that runs here is" in error.message
+    assert outcomes[3].psnr_db is None  # the reference failed: nothing to be held against
+
+
+def test_stop_ends_at_the_next_step(bench: Bench, tmp_path: Path) -> None:
+    comparison = make_comparison(plans=["fp32", "bnb-nf4"], prompt=PROMPT, steps=50)
+    stop = threading.Event()
+    steps: list[str] = []
+
+    def report(event: Event) -> None:
+        if isinstance(event, Progress) and "step" in event.text:
+            steps.append(event.text)
+            stop.set()
+
+    outcomes = compare(comparison, bench=bench, out=tmp_path, report=report, stop=stop)
+    assert [o.error.stage for o in outcomes if o.error] == ["stopped", "stopped"]
+    assert len(steps) == 1
+    assert list(tmp_path.glob("*")) == []
+
+
+def test_what_does_not_fit_is_refused_before_it_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "_free_bytes", lambda: 2**20)
+    monkeypatch.setattr(loading.Pool, "load", lambda *_: pytest.fail("loaded"))
+    comparison = make_comparison(plans=["fp32"], prompt=PROMPT)
+    (outcome,) = compare(comparison, bench=Bench(), out=tmp_path)
+    assert outcome.error is not None
+    assert outcome.error.type == "DoesNotFit"
+    assert "GiB" in outcome.error.message
+
+
+def test_the_pool_keeps_to_its_budget(tmp_path: Path) -> None:
+    bench = Bench(budget_bytes=0)
+    comparison = make_comparison(plans=["fp32", "bnb-nf4", "fp32"], prompt=PROMPT, steps=1)
+    assert all(o.status == "ok" for o in compare(comparison, bench=bench, out=tmp_path))
+    assert {key.scheme for key in bench.pool.held()} == {None}
+
+
+def test_isolated_plans_give_the_same_images(bench: Bench, tmp_path: Path) -> None:
+    plans = ["fp32", "torchao-int8wo", "text_encoder_2=bnb-nf4"]
+    comparison = make_comparison(plans=plans, prompt=PROMPT, steps=2)
+    here = compare(comparison, bench=bench, out=tmp_path / "here", warmup=0)
+    apart = compare_isolated(comparison, out=tmp_path / "apart", warmup=0)
+    for a, b in zip(here, apart, strict=True):
+        assert Path(a.image or "").read_bytes() == Path(b.image or "").read_bytes()
+        assert (a.psnr_db, a.ssim) == (b.psnr_db, b.ssim)
+        assert a.transformer_rel_l2 == b.transformer_rel_l2
+        assert a.weights_bytes == b.weights_bytes
+
+
+def test_a_killed_child_is_a_failed_row(tmp_path: Path) -> None:
+    comparison = make_comparison(plans=["fp32", "bf16"], prompt=PROMPT, steps=2)
+    killed: list[int] = []
+
+    def kill_first(event: Event) -> None:
+        if isinstance(event, Progress) and not killed:
+            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+            killed.extend(int(pid) for pid in children if _is_ours(int(pid)))
+            os.kill(killed[-1], signal.SIGKILL)
+
+    outcomes: list[Outcome] = compare_isolated(comparison, out=tmp_path, report=kill_first)
+    assert outcomes[0].error is not None
+    assert (outcomes[0].error.stage, outcomes[0].error.type) == ("process", "ChildDied")
+    assert "signal 9" in outcomes[0].error.message
+    assert outcomes[1].status == "ok"
+
+
+def _is_ours(pid: int) -> bool:
+    return b"quantlab.lab.isolate" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_the_runner_streams_events_and_images_are_whole(tmp_path: Path) -> None:
+    comparison = make_comparison(plans=["fp32", "torchao-int8wo"], prompt=PROMPT, steps=2)
+    seen = 0
+    for event in LocalRunner().stream(comparison, out=tmp_path, stop=threading.Event()):
+        if isinstance(event, Finished):
+            Image.open(event.outcome.image or "").verify()
+            seen += 1
+    assert seen == 2

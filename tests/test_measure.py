@@ -1,0 +1,93 @@
+"""The instruments themselves: bytes, peaks, fidelity."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from quantlab.lab import measure
+from quantlab.lab.fidelity import compare_images, is_flat, relative_l2
+from quantlab.lab.measure import PeakMemory
+from quantlab.lab.weights import stored_bytes
+
+MIB = 2**20
+rng = np.random.default_rng(0)
+
+
+def _touch(size: int) -> np.ndarray:
+    return np.ones(size, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("mib", [200, 400])
+def test_a_peak_of_known_size_is_read_within_two_percent(mib: int) -> None:
+    with PeakMemory() as empty:
+        pass
+    with PeakMemory() as peak:
+        block = _touch(mib * MIB)
+        del block
+    assert (peak.bytes - empty.bytes) / (mib * MIB) == pytest.approx(1, abs=0.02)
+
+
+def test_a_peak_that_lasts_twenty_milliseconds_is_seen_by_the_sampler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(measure, "_reset_high_water", lambda: False)
+    with PeakMemory() as empty:
+        time.sleep(0.02)
+    with PeakMemory() as peak:
+        block = _touch(300 * MIB)
+        time.sleep(0.02)
+        del block
+        time.sleep(0.05)
+    assert peak.bytes - empty.bytes == pytest.approx(300 * MIB, rel=0.02)
+
+
+def test_a_peak_of_another_thread_counts() -> None:
+    with PeakMemory() as empty:
+        pass
+    with PeakMemory() as peak:
+        thread = threading.Thread(target=_touch, args=(200 * MIB,))
+        thread.start()
+        thread.join()
+    assert peak.bytes - empty.bytes > 190 * MIB
+
+
+def test_stored_bytes_counts_tied_weights_and_lasting_buffers_once() -> None:
+    first, second = torch.nn.Linear(256, 256, bias=False), torch.nn.Linear(256, 256, bias=False)
+    second.weight = first.weight
+    model = torch.nn.Sequential(first, second)
+    model.register_buffer("lasting", torch.zeros(10))
+    model.register_buffer("passing", torch.zeros(1000), persistent=False)
+    assert stored_bytes(model) == 256 * 256 * 4 + 40
+
+
+def test_fidelity_equals_scikit_image() -> None:
+    a = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    b = np.clip(a.astype(int) + rng.integers(-9, 9, a.shape), 0, 255).astype(np.uint8)
+    found = compare_images(b, a)
+    assert found.psnr_db == pytest.approx(peak_signal_noise_ratio(a, b), abs=1e-4)
+    assert found.ssim == pytest.approx(structural_similarity(a, b, channel_axis=2), abs=1e-4)
+
+
+def test_identical_images_have_no_score() -> None:
+    a = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    found = compare_images(a.copy(), a)
+    assert (found.psnr_db, found.ssim) == (None, None)
+
+
+def test_a_flat_image_is_called_out_and_a_drawn_one_is_not() -> None:
+    flat = np.full((32, 32, 3), (10, 200, 30), dtype=np.uint8)
+    drawn = flat.copy()
+    drawn[8:16, 8:16] = 255
+    assert is_flat(flat)
+    assert not is_flat(drawn)
+
+
+def test_relative_l2_of_a_scaled_vector_is_the_scale() -> None:
+    v = torch.randn(1, 64, 64)
+    assert relative_l2(v * 1.25, v) == pytest.approx(0.25, rel=1e-6)

@@ -1,0 +1,92 @@
+"""Plans and comparisons as text and values, and everything that is refused before loading."""
+
+from __future__ import annotations
+
+import pytest
+
+from quantlab.catalog.table import load_catalog
+from quantlab.errors import InputError, PlanError
+from quantlab.lab.plan import MAX_PROMPT, Plan, make_comparison, parse_plan
+
+MINI = load_catalog().models["flux-mini"]
+
+
+@pytest.mark.parametrize(
+    ("text", "plan"),
+    [
+        ("fp32", Plan(dtype="fp32")),
+        ("bf16", Plan(dtype="bf16")),
+        ("bnb-nf4", Plan((("transformer", "bnb-nf4"),))),
+        ("bnb-nf4@compiled", Plan((("transformer", "bnb-nf4"),), compiled=True)),
+        ("transformer=bf16", Plan((("transformer", "bf16"),))),
+        (
+            "text_encoder_2=bnb-nf4, transformer=torchao-int8wo",
+            Plan((("transformer", "torchao-int8wo"), ("text_encoder_2", "bnb-nf4"))),
+        ),
+    ],
+)
+def test_a_plan_is_read_and_written_back(text: str, plan: Plan) -> None:
+    assert parse_plan(text, MINI) == plan
+    assert parse_plan(str(plan), MINI) == plan
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "empty"),
+        ("nf5", "unknown scheme 'nf5'"),
+        ("unet=bnb-nf4", "no component 'unet'"),
+        ("transformer=bnb-nf4,transformer=fp32", "named twice"),
+        ("text_encoder_2=gguf-q4_0", "GGUF"),
+        ("text_encoder_2=layerwise-fp8", "layerwise"),
+        ("vae=bnb-nf4", "autoencoder"),
+        ("transformer=bnb-nf4+layerwise-fp8", "unknown scheme"),
+        ("transformer", "unknown scheme"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused_with_the_reason(text: str, said: str) -> None:
+    with pytest.raises(PlanError, match=said):
+        parse_plan(text, MINI)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("model", "flux-9"),
+        ("plans", []),
+        ("plans", ["fp32"] * 7),
+        ("prompt", "x" * (MAX_PROMPT + 1)),
+        ("prompt", "a\x00b"),
+        ("prompt", "a\nb"),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("seed", 1.5),
+        ("steps", 0),
+        ("steps", 51),
+        ("steps", True),
+        ("guidance", float("nan")),
+        ("guidance", float("inf")),
+        ("guidance", -1.0),
+        ("width", 130),
+        ("width", 32),
+        ("height", 4096),
+        ("sequence_length", 513),
+    ],
+)
+def test_every_limit_names_its_part(part: str, value: object) -> None:
+    arguments: dict[str, object] = {"prompt": "a dog", part: value}
+    with pytest.raises(InputError) as caught:
+        make_comparison(**arguments)  # type: ignore[arg-type]
+    assert caught.value.part == part.replace("_", "-")
+
+
+def test_what_is_not_said_is_the_models_default() -> None:
+    comparison = make_comparison(plans=["fp32"], prompt="a dog")
+    assert comparison.steps == MINI.defaults.steps
+    assert comparison.width == MINI.defaults.width
+    assert comparison.sequence_length == MINI.defaults.sequence_length
+
+
+def test_a_comparison_survives_its_own_dictionary() -> None:
+    comparison = make_comparison(plans=["fp32", "quanto-int4"], prompt="", seed=7, guidance=3)
+    assert make_comparison(**comparison.as_dict()) == comparison  # type: ignore[arg-type]

@@ -1,0 +1,100 @@
+"""The scripts under each column: complete, without quantlab, and the same image to the bit."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from quantlab.catalog.paths import PROJECT
+from quantlab.lab.compare import Bench, compare
+from quantlab.lab.plan import make_comparison
+from quantlab.lab.snippet import snippet
+from tests.test_schemes import T5, TRANSFORMER
+
+PROMPT = 'an owl\'s "face" on a yellow background'
+PLANS = ["fp32", "bf16", "transformer=bf16", *TRANSFORMER, *(f"text_encoder_2={s}" for s in T5)]
+IN_ONE_PROCESS = """
+import json, os, runpy, sys
+for folder in json.loads(sys.argv[1]):
+    os.chdir(folder)
+    runpy.run_path("script.py", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, bytes]]:
+    """Plan -> (our image, the script's image), all scripts run in one process without quantlab."""
+    root = tmp_path_factory.mktemp("snippets")
+    bench, ours, folders = Bench(), {}, []
+    for start in range(0, len(PLANS), 6):
+        comparison = make_comparison(plans=PLANS[start : start + 6], prompt=PROMPT, steps=2)
+        outcomes = compare(comparison, bench=bench, out=root / str(start), warmup=0)
+        for outcome, plan in zip(outcomes, comparison.plans, strict=True):
+            assert outcome.image is not None, outcome.error
+            ours[str(plan)] = Path(outcome.image).read_bytes()
+            folders.append(_folder(root, str(plan), snippet(comparison, plan)))
+    _run(["-c", IN_ONE_PROCESS, json.dumps([str(folder) for folder in folders])], root)
+    return {
+        plan: (ours[plan], (folder / "image.png").read_bytes())
+        for plan, folder in zip(ours, folders, strict=True)
+    }
+
+
+def _folder(root: Path, name: str, script: str) -> Path:
+    folder = root / "".join(c if c.isalnum() else "-" for c in name)
+    folder.mkdir()
+    (folder / "data").symlink_to(PROJECT / "data")
+    (folder / "script.py").write_text(script, encoding="utf-8")
+    return folder
+
+
+def _run(arguments: list[str], folder: Path) -> None:
+    # -I: neither the current folder nor PYTHONPATH is searched, so quantlab cannot be imported.
+    done = subprocess.run(
+        [sys.executable, "-I", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_script_makes_the_same_image_to_the_bit(
+    plan: str, images: dict[str, tuple[bytes, bytes]]
+) -> None:
+    ours, theirs = images[plan]
+    assert ours == theirs
+
+
+def test_a_script_runs_as_it_is_in_a_process_of_its_own(tmp_path: Path) -> None:
+    comparison = make_comparison(plans=["gguf-q4_0"], prompt=PROMPT, steps=2)
+    (outcome,) = compare(comparison, bench=Bench(), out=tmp_path / "ours", warmup=0)
+    folder = _folder(tmp_path, "alone", snippet(comparison, comparison.plans[0]))
+    _run(["script.py"], folder)
+    assert (folder / "image.png").read_bytes() == Path(outcome.image or "").read_bytes()
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_script_names_versions_threads_and_no_quantlab(plan: str) -> None:
+    comparison = make_comparison(plans=[plan], prompt=PROMPT)
+    text = snippet(comparison, comparison.plans[0])
+    assert "diffusers==" in text.partition("import ")[0]
+    assert "torch.set_num_threads(" in text
+    modules = {
+        name.name if isinstance(node, ast.Import) else node.module
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in node.names
+    }
+    assert not any(str(module).startswith("quantlab") for module in modules)
+
+
+def test_a_prompt_cannot_break_out_of_the_script() -> None:
+    prompt = "'''); import os; os.abort() #\\ \"\"\" {0} \u2028"
+    comparison = make_comparison(plans=["fp32"], prompt=prompt)
+    tree = ast.parse(snippet(comparison, comparison.plans[0]))
+    strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)]
+    assert prompt in strings

@@ -1,0 +1,1 @@
+"""Programs that make what ships in data/; nothing in quantlab imports them."""
