@@ -4,7 +4,8 @@
 
 Rows that leave T5 alone are the test of the rule: one rule, nothing fitted to a row. The blog's
 memory is *reserved*, torchao's *allocated*; the prediction is allocated, so the blog's rows may be
-a few percent above it.
+a few percent above it. Published peaks of torchao's quantized rows are those of quantizing on the
+GPU, where the bf16 weights were first; the predicted ones are of running.
 
 Rows that quantize T5 are of 2025 and stand beside what today's libraries do. They differ in T5's
 ``wo`` layers, 21 % of its numbers: transformers marks them to be kept in fp32. Today torchao

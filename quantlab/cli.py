@@ -152,8 +152,13 @@ def _compare(arguments: argparse.Namespace) -> None:
         low = 1 if part == "repeats" else 0
         if not low <= getattr(arguments, part) <= 100:
             raise InputError(part, f"{getattr(arguments, part)}; {low} to 100 are allowed")
+    comparison = _comparison(arguments, arguments.plans)
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("out", f"cannot be used as a folder: {error.strerror}") from None
     run(
-        _comparison(arguments, arguments.plans),
+        comparison,
         out=arguments.out,
         repeats=arguments.repeats,
         warmup=arguments.warmup,
@@ -197,10 +202,7 @@ def _link(arguments: argparse.Namespace) -> None:
     from quantlab.record.link import from_url, to_url
 
     if arguments.open is not None:
-        comparison = from_url(arguments.open)
-        if comparison is None:
-            raise InputError("link", "has no comparison in it")
-        _print_json(comparison.as_dict())
+        _print_json(from_url(arguments.open).as_dict())
         return
     url = to_url(arguments.base, _comparison(arguments, arguments.plans))
     if arguments.json:

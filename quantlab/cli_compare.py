@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from quantlab.errors import StoreError
 from quantlab.lab.outcome import Event, Finished, Outcome, Progress
 from quantlab.lab.plan import Comparison
+from quantlab.record.store import Store
 
 __all__ = ["run"]
 
@@ -23,7 +26,14 @@ def run(
     from quantlab.lab.isolate import compare_isolated
     from quantlab.lab.libraries import device_info, versions
 
-    say = _Teller(comparison)
+    device, installed = device_info(), versions()
+    keep = _Keeper(comparison, device, installed)
+    tell = _Teller(comparison)
+
+    def say(event: Event) -> None:
+        tell(event)
+        keep(event)
+
     if isolate:
         outcomes = compare_isolated(comparison, out=out, report=say, repeats=repeats, warmup=warmup)
     else:
@@ -35,12 +45,40 @@ def run(
         return
     document = {
         "comparison": comparison.as_dict(),
-        "device": device_info(),
-        "versions": versions(),
+        "device": device,
+        "versions": installed,
         "outcomes": [outcome.as_dict() for outcome in outcomes],
     }
     json.dump(document, sys.stdout, indent=2)
     sys.stdout.write("\n")
+
+
+class _Keeper:
+    """Keeps outcomes in the store as they come; where that fails, says so once and goes on."""
+
+    def __init__(
+        self, comparison: Comparison, device: Mapping[str, Any], versions: Mapping[str, Any]
+    ) -> None:
+        self._comparison, self._machine = comparison, (device, versions)
+        self._store: Store | None = None
+        try:
+            self._store = Store()
+        except StoreError as error:
+            self._give_up(error)
+
+    def __call__(self, event: Event) -> None:
+        if self._store is None or isinstance(event, Progress):
+            return
+        outcome = event.outcome
+        image = Path(outcome.image).read_bytes() if outcome.image else None
+        try:
+            self._store.save(self._comparison, event.index, outcome, image, *self._machine)
+        except StoreError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: StoreError) -> None:
+        self._store = None
+        print(f"quantlab: results are not kept: {error}", file=sys.stderr)
 
 
 class _Teller:

@@ -64,6 +64,8 @@ def test_a_plan_that_cannot_be_is_refused_with_the_reason(text: str, said: str) 
         ("steps", 0),
         ("steps", 51),
         ("steps", True),
+        ("steps", float("nan")),
+        ("seed", float("inf")),
         ("guidance", float("nan")),
         ("guidance", float("inf")),
         ("guidance", -1.0),

@@ -60,28 +60,15 @@ def outcomes(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 def test_the_schemes_that_must_run_on_a_cpu_are_among_them() -> None:
-    wanted = [
-        "bnb-nf4",
-        "bnb-nf4-dq",
-        "bnb-fp4",
-        "bnb-int8",
-        "torchao-int8wo",
-        "torchao-int8dq",
-        "torchao-fp8wo",
-        "quanto-int8",
-        "quanto-int4",
-        "quanto-int2",
-        "quanto-fp8",
-        "gguf-q8_0",
-        "gguf-q5_0",
-        "gguf-q4_0",
-        "sdnq-int8",
-        "sdnq-uint4",
-        "layerwise-fp8",
-    ]
+    wanted = {
+        "bnb-nf4", "bnb-nf4-dq", "bnb-fp4", "bnb-int8",
+        "torchao-int8wo", "torchao-int8dq", "torchao-fp8wo",
+        "quanto-int8", "quanto-int4", "quanto-int2", "quanto-fp8",
+        "gguf-q8_0", "gguf-q5_0", "gguf-q4_0", "sdnq-int8", "sdnq-uint4", "layerwise-fp8",
+    }  # fmt: skip
     # Without a C++ compiler quanto's int4 and int2 are rightly absent.
     absent = set() if this_machine().compiler else {"quanto-int4", "quanto-int2"}
-    assert set(wanted) - set(TRANSFORMER) == absent
+    assert wanted - set(TRANSFORMER) == absent
 
 
 @pytest.mark.parametrize("scheme", TRANSFORMER)

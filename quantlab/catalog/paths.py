@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from quantlab.errors import StoreError
+
 __all__ = ["PROJECT", "cache_folder", "data_folder"]
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -12,14 +14,23 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def data_folder() -> Path:
-    """Where results are kept: ``QUANTLAB_DATA``, a Space's /data, or the user's data folder."""
-    named = os.environ.get("QUANTLAB_DATA")
-    if named:
-        return Path(named)
+    """``QUANTLAB_DATA``, else a Space's persistent ``/data``, else the platform's data folder.
+
+    Raises:
+        StoreError: there is no home folder to put it in.
+    """
+    own = os.environ.get("QUANTLAB_DATA")
+    if own:
+        return Path(own).expanduser()
     if os.environ.get("SPACE_ID") and os.access("/data", os.W_OK):
         return Path("/data/quantlab")
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "quantlab"
+    base = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA") or ""
+    if Path(base).is_absolute():  # the XDG specification has relative ones ignored
+        return Path(base) / "quantlab"
+    try:
+        return Path.home() / ".local" / "share" / "quantlab"
+    except RuntimeError as error:
+        raise StoreError("There is no home folder; set QUANTLAB_DATA.") from error
 
 
 def cache_folder() -> Path:

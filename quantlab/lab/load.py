@@ -11,7 +11,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.paths import PROJECT, cache_folder
@@ -133,7 +132,7 @@ class Pool:
         except Exception as error:
             raise LoadError(f"{name}: {type(error).__name__}: {first_line(error)}") from error
         if scheme is not None:
-            verify(module, scheme, name)
+            verify(module, scheme, name, _kept(model, scheme))
         if key.compiled and hasattr(module, "compile_repeated_blocks"):
             module.compile_repeated_blocks(fullgraph=True)
         seconds = time.perf_counter() - started
@@ -194,9 +193,8 @@ class Pool:
     def _from_gguf(self, model: Model, name: str, key: Key, scheme: Scheme) -> Any:
         component = model.component(name)
         assert component is not None
-        kind = scheme.id.removeprefix("gguf-").upper()
         return resolve(f"diffusers.{component.cls}").from_single_file(
-            str(gguf_file(model, name, kind)),
+            gguf_source(model, name, scheme),
             config=source(model),
             subfolder=name,
             quantization_config=build(spec_for(scheme, "diffusers"), key.dtype),
@@ -228,12 +226,22 @@ def source(model: Model) -> str:
     return str(PROJECT / model.source) if model.local else model.source
 
 
-def gguf_file(model: Model, name: str, kind: str) -> Path:
-    """A GGUF file of a local model's component, made on first use and kept.
+def _kept(model: Model, scheme: Scheme) -> tuple[str, ...]:
+    """Layers that the known GGUF files of a model do not quantize."""
+    keeps = model.extra.get("gguf_files", {}).get("keeps", ()) if scheme.way == "gguf" else ()
+    return tuple(keeps)
 
-    The file's name carries a digest of the weights' sizes and times, so that new weights get a
+
+def gguf_source(model: Model, name: str, scheme: Scheme) -> str:
+    """Where a model's GGUF file is: the hub's address, or a file made on first use and kept.
+
+    A made file's name carries a digest of the weights' sizes and times, so that new weights get a
     new file.
     """
+    if not model.local:
+        files = model.extra["gguf_files"]
+        return f"https://huggingface.co/{files['repo']}/blob/main/{files['files'][scheme.id]}"
+    kind = scheme.id.removeprefix("gguf-").upper()
     folder = PROJECT / model.source / name
     digest = hashlib.sha256()
     for shard in sorted(folder.glob("*.safetensors")):
@@ -242,4 +250,4 @@ def gguf_file(model: Model, name: str, kind: str) -> Path:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         apply.write_gguf(str(folder), str(path), kind)
-    return path
+    return str(path)

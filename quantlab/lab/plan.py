@@ -227,11 +227,19 @@ def _check_prompt(prompt: str) -> str:
 
 
 def _whole(part: str, value: object, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value or 0):
+    number = _number(value)
+    if number is None or number != int(number):
         raise InputError(part, f"{_show(str(value))} is not a whole number")
-    if not low <= value <= high:
+    if not low <= number <= high:
         raise InputError(part, f"{_show(str(value))} is out of range; {low} to {high} are allowed")
-    return int(value)
+    return int(number)
+
+
+def _number(value: object) -> int | float | None:
+    """A finite number as it is, or None for anything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return value
+    return None
 
 
 def _size(part: str, value: object, low: int, high: int, multiple: int) -> int:
@@ -244,7 +252,7 @@ def _size(part: str, value: object, low: int, high: int, multiple: int) -> int:
 
 
 def _guidance(value: object) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not 0 <= value <= MAX_GUIDANCE:  # type: ignore[arg-type,operator]
-        raise InputError("guidance", f"{value!r:.40}; 0 to {MAX_GUIDANCE:g} are allowed")
-    return float(value)  # type: ignore[arg-type]
+    number = _number(value)
+    if number is None or not 0 <= number <= MAX_GUIDANCE:
+        raise InputError("guidance", f"{_show(str(value))}; 0 to {MAX_GUIDANCE:g} are allowed")
+    return float(number)

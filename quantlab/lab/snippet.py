@@ -12,11 +12,10 @@ from typing import Any
 
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.errors import PlanError
 from quantlab.lab import apply
 from quantlab.lab.config import render, spec_for
 from quantlab.lab.libraries import torch, versions
-from quantlab.lab.load import DTYPES, Pool, compute_dtype, device
+from quantlab.lab.load import DTYPES, Pool, compute_dtype, device, gguf_source
 from quantlab.lab.plan import Comparison, Plan
 
 __all__ = ["snippet"]
@@ -45,7 +44,7 @@ def snippet(comparison: Comparison, plan: Plan, catalog: Catalog | None = None) 
     """The script for ``plan`` of ``comparison``.
 
     Raises:
-        PlanError: the plan has a scheme that no script can make here (it says why).
+        PlanError: a scheme has no config class for its component's library.
     """
     catalog = catalog or load_catalog()
     model = catalog.models[comparison.model]
@@ -100,17 +99,16 @@ def _quantize(script: _Script, model: Model, name: str, scheme: Scheme, dtype: s
 
 
 def _gguf(script: _Script, model: Model, name: str, scheme: Scheme, dtype: str) -> None:
-    if not model.local:
-        raise PlanError(f"no script yet for {scheme.id} of {model.id}")
     component = model.component(name)
     assert component is not None
     kind = scheme.id.removeprefix("gguf-").upper()
-    path = f"{model.id}-{name}-{kind}.gguf"
+    path = f"{model.id}-{name}-{kind}.gguf" if model.local else gguf_source(model, name, scheme)
     expression, modules = render(spec_for(scheme, "diffusers"), dtype)
     script.modules |= modules
-    script.embed(apply.write_gguf)
+    if model.local:
+        script.embed(apply.write_gguf)
+        script.before.append(f'write_gguf(f"{{MODEL}}/{name}", "{path}", "{kind}")')
     script.before += [
-        f'write_gguf(f"{{MODEL}}/{name}", "{path}", "{kind}")',
         f"{name} = diffusers.{component.cls}.from_single_file(",
         f'    "{path}",',
         "    config=MODEL,",

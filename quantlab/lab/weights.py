@@ -59,13 +59,15 @@ def plain_tensors(value: Any) -> Iterator[Any]:
             yield from plain_tensors(attributes[name])
 
 
-def verify(module: Any, scheme: Scheme, component: str) -> None:
+def verify(module: Any, scheme: Scheme, component: str, kept: Iterable[str] = ()) -> None:
     """Check that every Linear of ``module`` holds ``scheme``, but for those its library skips.
+
+    ``kept`` are patterns of further layers that a ready file leaves at full width.
 
     Raises:
         VerificationError: names the component, how many layers differ, and what one holds.
     """
-    patterns = scheme.skip.get(type(module).__name__, ())
+    patterns = (*scheme.skip.get(type(module).__name__, ()), *kept)
     wrong, right = [], 0
     for name, layer in _linears(module):
         if _matches(name, patterns):

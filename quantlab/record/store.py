@@ -19,13 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.paths import data_folder
 from quantlab.errors import InputError, StoreError
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import Comparison
 from quantlab.record.database import Database
 from quantlab.record.stored import Stored, from_row, input_key, short_hash, to_record
 
-__all__ = ["DEFAULT_LIMIT_MB", "Store", "Stored", "data_folder"]
+__all__ = ["DEFAULT_LIMIT_MB", "Store", "Stored"]
 
 DEFAULT_LIMIT_MB = 2048
 """Megabytes of 10**6 bytes."""
@@ -49,26 +50,6 @@ _FIELDS_BARE = "id, measured_at, record, NULL"
 _ROW_BYTES = 512  # what a row takes beside its record and image, about
 
 logger = logging.getLogger(__name__)
-
-
-def data_folder() -> Path:
-    """``QUANTLAB_DATA``, else a Space's persistent ``/data``, else the platform's data folder.
-
-    Raises:
-        StoreError: there is no home folder to put it in.
-    """
-    own = os.environ.get("QUANTLAB_DATA")
-    if own:
-        return Path(own).expanduser()
-    if os.environ.get("SPACE_ID") and os.access("/data", os.W_OK):
-        return Path("/data/quantlab")
-    base = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA") or ""
-    if Path(base).is_absolute():  # the XDG specification has relative ones ignored
-        return Path(base) / "quantlab"
-    try:
-        return Path.home() / ".local" / "share" / "quantlab"
-    except RuntimeError as error:
-        raise StoreError("There is no home folder; set QUANTLAB_DATA.") from error
 
 
 class Store:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from quantlab.catalog.table import load_catalog
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import Comparison, Plan
 
@@ -38,8 +39,10 @@ class Stored:
 
 def input_key(comparison: Comparison, plan: Plan) -> str:
     """SHA-256 of what decides the numbers of ``plan``, measured against the first plan."""
+    known = load_catalog().models.get(comparison.model)
     inputs = {
         **comparison.as_dict(),
+        "revision": known.revision if known else "",  # other weights, other results
         "guidance": comparison.guidance + 0.0,  # -0.0 is 0.0
         "plans": [str(comparison.plans[0]), str(plan)],
     }

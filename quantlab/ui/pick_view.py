@@ -55,7 +55,7 @@ def picks(rows: Sequence[Row], catalog: Catalog) -> list[tuple[str, Row]]:
 
 def answer(rows: Sequence[Row], query: Query, catalog: Catalog) -> str:
     """The answer in words: how many schemes run, and the one to begin with in each bit class."""
-    count = {verdict: 0 for verdict in VERDICT_LABELS}
+    count = dict.fromkeys(VERDICT_LABELS, 0)
     for row in rows:
         count[row.verdict] += 1
     running = count["runs"] + count["runs-with-offload"]
@@ -193,7 +193,8 @@ def _mark(column: str, cell: Cell) -> str:
     label = escape(f"{COLUMN_LABELS[column]}: {word}")
     order = ("yes", "partial", "unknown", "no").index(cell.value)
     return (
-        f'<td role="cell" class="ql-mark-cell" data-label="{COLUMN_HEADS[column]}" data-v="{order}">'
+        f'<td role="cell" class="ql-mark-cell" data-v="{order}" '
+        f'data-label="{COLUMN_HEADS[column].replace("&shy;", "")}">'
         f'<button type="button" tabindex="-1" class="ql-mark is-{cell.value}" '
         f'data-column="{column}" title="{label}" aria-label="{label}">{sign}</button></td>'
     )

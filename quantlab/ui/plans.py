@@ -67,7 +67,7 @@ def choices(model: Model, component: Component, catalog: Catalog) -> list[Choice
         if found == "ok":
             here_now.append((label, scheme.id))
         else:
-            elsewhere.append((f"{label}, not on this machine", scheme.id))
+            elsewhere.append((f"{label}, not here", scheme.id))
     base = [] if whole else [(f"unchanged ({model.base_dtype})", BASE)]
     return [*base, *plain, *here_now, *elsewhere]
 

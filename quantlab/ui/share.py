@@ -15,7 +15,7 @@ from quantlab.errors import InputError, StoreError
 from quantlab.lab.plan import Comparison
 from quantlab.record.link import from_query, result_id, to_url
 from quantlab.ui.services import Services
-from quantlab.ui.state import Result, Shown, Values, read_comparison
+from quantlab.ui.state import Result, Shown, read_comparison
 from quantlab.ui.try_view import origin
 
 __all__ = ["base_url", "keep_link", "link_of", "link_to", "opened", "stored"]

@@ -192,6 +192,7 @@ def _column(services: Services, model: Model, index: int) -> ColumnParts:
 
 def _slider() -> tuple[Any, ...]:
     with gr.Group(visible=False, elem_classes="ql-slider") as group:
+        gr.HTML("<h3>Two of them, one over the other</h3>", apply_default_css=False)
         with gr.Row():
             left = gr.Dropdown([], label="Left image", min_width=140)
             right = gr.Dropdown([], label="Right image", min_width=140)
@@ -201,7 +202,7 @@ def _slider() -> tuple[Any, ...]:
             show_label=False,
             container=False,
             elem_id="ql-slider",
-            max_height=512,
+            max_height=440,
         )
     return left, right, slider, group
 
@@ -218,7 +219,9 @@ def _wire_run(services: Services, tab: TryTab) -> None:
         outputs=[
             tab.banner, tab.job, tab.shown, tab.run, tab.stop, tab.progress, tab.link, *tab.board
         ],
-        **QUIET,
+        concurrency_limit=None,  # queued, since only then does a changed state start `run`
+        show_progress="hidden",
+        api_visibility="private",
     )  # fmt: skip
     running = tab.job.change(
         _bound(try_run.run, services),

@@ -12,7 +12,7 @@ from typing import Any
 
 from quantlab.lab.outcome import Outcome
 from quantlab.ui.state import Result
-from quantlab.ui.words import LETTERS, PEAK_KINDS, WAY_LABELS, size, time, when
+from quantlab.ui.words import LETTERS, PEAK_KINDS, size, time, when
 
 __all__ = ["banner", "figures", "head", "label", "origin", "progress"]
 
@@ -106,15 +106,15 @@ def figures(result: Result, reference: Result | None, *, first: bool) -> str:
     notes = "".join(f'<p class="ql-warning">⚠ {escape(text)}</p>' for text in outcome.notes)
     if outcome.status != "ok":
         return notes
-    base = reference.outcome if reference else None
+    base = reference.outcome if reference and not first else None
     weights, latency = _weights(outcome), _latency(outcome)
     main = [
-        _bar("Weights", size(weights), weights, _weights(base)),
-        _bar("Latency", time(latency), latency, _latency(base)),
-        _bar("Peak memory", size(outcome.peak_bytes), None, None, _peak(outcome)),
-        _fidelity(outcome, base, first=first),
+        _row("Weights", size(weights), _bar(weights, _weights(base))),
+        _row("Latency", time(latency), _bar(latency, _latency(base))),
+        _row("Peak", size(outcome.peak_bytes), _small(_peak(outcome))),
+        _row("Fidelity", *_fidelity(outcome, reference, first=first)),
     ]
-    found = f"measured {result.origin}" if result.origin else "measured here, just now"
+    found = f"Measured {result.origin}." if result.origin else "Measured here, just now."
     return (
         f'{notes}<dl class="ql-figures">{"".join(main)}</dl>'
         f"<details><summary>All figures</summary>{_details(outcome)}</details>"
@@ -134,30 +134,36 @@ def _peak(outcome: Outcome) -> str:
     return PEAK_KINDS.get(outcome.peak_kind or "", outcome.peak_kind or "")
 
 
-def _bar(name: str, text: str, value: float | None, base: float | None, note: str = "") -> str:
-    """A row with a number and, where there is a reference, a bar that is its share of that."""
-    bar = ""
-    if value is not None and base:
-        percent = 100 * value / base
-        bar = (
-            f'<span class="ql-bar" aria-hidden="true"><i style="width:{min(percent, 100):.1f}%">'
-            f'</i></span><span class="ql-share">{percent:.0f}% of the reference</span>'
-        )
-    extra = f'<span class="ql-share">{escape(note)}</span>' if note else ""
-    return f"<div><dt>{name}</dt><dd><b>{text}</b>{bar}{extra}</dd></div>"
+def _row(name: str, text: str, *more: str) -> str:
+    return f"<div><dt>{name}</dt><dd><b>{text}</b>{''.join(more)}</dd></div>"
 
 
-def _fidelity(outcome: Outcome, base: Outcome | None, *, first: bool) -> str:
+def _small(text: str) -> str:
+    return f'<span class="ql-share">{escape(text)}</span>' if text else ""
+
+
+def _bar(value: float | None, base: float | None) -> str:
+    """A bar that is a number's share of the reference; nothing where there is no reference."""
+    if value is None or not base:
+        return ""
+    percent = 100 * value / base
+    return (
+        f'<span class="ql-bar" aria-hidden="true"><i style="width:{min(percent, 100):.1f}%"></i>'
+        f"</span>{_small(f'{percent:.0f}% of A')}"
+    )
+
+
+def _fidelity(outcome: Outcome, reference: Result | None, *, first: bool) -> tuple[str, ...]:
     if first:
-        return _bar("Fidelity", "reference", None, None, "the others are held against it")
-    if base is None:
-        return _bar("Fidelity", "-", None, None, "the reference has no image")
+        return ("reference", _small("the others are held against it"))
+    if reference is None:
+        return ("-", _small("the reference has no image"))
     if outcome.psnr_db is None:
-        return _bar("Fidelity", "identical", None, None, "same image, pixel for pixel")
-    note = f"SSIM {outcome.ssim:.4f}" if outcome.ssim is not None else ""
+        return ("identical", _small("same image, pixel for pixel"))
+    lines = [f"SSIM {outcome.ssim:.4f}"] if outcome.ssim is not None else []
     if outcome.transformer_rel_l2 is not None:
-        note += f", one step off by {100 * outcome.transformer_rel_l2:.2g}%"
-    return _bar("Fidelity", f"{outcome.psnr_db:.1f} dB", None, None, f"PSNR; {note}")
+        lines.append(f"one step {100 * outcome.transformer_rel_l2:.2g}% off")
+    return (f"{outcome.psnr_db:.1f} dB PSNR", *map(_small, lines))
 
 
 def _details(outcome: Outcome) -> str:
@@ -176,7 +182,7 @@ def _details(outcome: Outcome) -> str:
     if outcome.ssim is not None:
         rows.append(("SSIM", f"{outcome.ssim:.5f}"))
     if outcome.transformer_rel_l2 is not None:
-        rows.append(("relative L2, one step", f"{outcome.transformer_rel_l2:.5f}"))
-    rows.append(("way", WAY_LABELS.get(outcome.way or "", outcome.way or "-")))
+        rows.append(("one step, relative L2", f"{outcome.transformer_rel_l2:.5f}"))
+    rows.append(("way", outcome.way or "-"))
     body = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows)
     return f'<table class="ql-details">{body}</table>'

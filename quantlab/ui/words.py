@@ -16,7 +16,6 @@ __all__ = [
     "NEED_LABELS",
     "PEAK_KINDS",
     "VERDICT_LABELS",
-    "WAY_LABELS",
     "size",
     "time",
     "when",
@@ -64,13 +63,13 @@ COLUMN_HEADS = {
     "rocm": "ROCm",
     "metal": "Metal",
     "intel": "Intel",
-    "compile": "compile",
+    "compile": "com&shy;pile",
     "peft": "PEFT",
     "qat": "QAT",
     "serializable": "save",
     "on-the-fly": "on the fly",
-    "transformers": "transf.",
-    "diffusers": "diffusers",
+    "transformers": "trans&shy;formers",
+    "diffusers": "dif&shy;fusers",
 }
 """Short heads of the table's columns, in its order."""
 
@@ -90,20 +89,11 @@ VERDICT_LABELS: dict[Verdict, tuple[str, str]] = {
     "no": ("✗", "no"),
 }
 
-WAY_LABELS = {
-    "config": "PipelineQuantizationConfig, through from_pretrained",
-    "library": "the library itself, on the loaded component",
-    "gguf": "from_single_file on a GGUF file",
-    "layerwise": "enable_layerwise_casting",
-    "cast": "cast to the dtype",
-    "none": "loaded as it is",
-}
-
 PEAK_KINDS = {
-    "cuda-allocated": "allocated on the GPU",
-    "xpu-allocated": "allocated on the GPU",
-    "mps-driver": "held by the Metal driver",
-    "rss": "resident memory of the process",
+    "cuda-allocated": "on the GPU",
+    "xpu-allocated": "on the GPU",
+    "mps-driver": "Metal driver",
+    "rss": "whole process, resident",
 }
 
 LETTERS = "ABCDEF"

@@ -18,6 +18,7 @@ from tools.flux_mini import model
 from tools.flux_mini.concepts import BACKGROUNDS, CONCEPTS, TEMPLATES, caption, held_out
 from tools.flux_mini.flow import load_averaged_flow
 from tools.flux_mini.paths import EVALUATION, MODEL, WORK
+from tools.flux_mini.shipped import write_evaluation_data
 
 __all__ = ["concept_list", "untrained_pipeline", "write_folder"]
 
@@ -99,7 +100,8 @@ def main() -> None:
     parser.add_argument("--untrained", action="store_true", help="normally distributed weights")
     parser.add_argument("--seed", type=int, default=0, help="of the untrained weights")
     args = parser.parse_args()
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_evaluation_data(args.work, args.out)
     pipeline = untrained_pipeline(args.seed) if args.untrained else load_averaged_flow(args.work)
     write_folder(pipeline, args.out)
     total = sum(file.stat().st_size for file in args.out.rglob("*") if file.is_file())

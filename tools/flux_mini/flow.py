@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tools.flux_mini import model
 from tools.flux_mini.autoencoder import load_averaged
 from tools.flux_mini.concepts import BACKGROUNDS, CONCEPTS, caption, held_out, training_caption
+from tools.flux_mini.data import contact_sheet
 from tools.flux_mini.latents import Latents, cached_latents
 from tools.flux_mini.paths import WORK
 from tools.flux_mini.training import Progress, Run, draw_for, learning_rate, noise_for
@@ -133,8 +134,6 @@ def _sample(pipeline: FluxPipeline, file: Path) -> None:
         output_type="np",
     ).images
     pixels = [(image * 255).round().astype("uint8") for image in images]
-    from tools.flux_mini.data import contact_sheet
-
     contact_sheet(pixels, 8).save(file)
 
 

@@ -1,0 +1,232 @@
+"""The catalogue held against the installed libraries: quantizer maps, config objects, modules."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quantlab.catalog.machine import here, this_machine
+from quantlab.catalog.schema import Scheme, Spec
+from quantlab.catalog.table import load_catalog
+from quantlab.errors import PlanError, Unavailable
+from quantlab.lab import apply
+from quantlab.lab.config import build
+from quantlab.lab.weights import verify
+
+CATALOG = load_catalog()
+
+QUANTIZER_KEYS = {
+    "aqlm": "aqlm",
+    "auto-round": "auto-round",
+    "awq": "awq",
+    "bfl": "bfl",
+    "bitnet": "bitnet",
+    "bitsandbytes_4bit": "bitsandbytes",
+    "bitsandbytes_8bit": "bitsandbytes",
+    "compressed-tensors": "compressed-tensors",
+    "eetq": "eetq",
+    "fbgemm_fp8": "fbgemm-fp8",
+    "fouroversix": "four-over-six",
+    "fp8": "finegrained-fp8",
+    "fp_quant": "fp-quant",
+    "gguf": "gguf",
+    "gptq": "gptqmodel",
+    "higgs": "higgs",
+    "hqq": "hqq",
+    "metal": "metal",
+    "modelopt": "modelopt",
+    "mxfp4": "mxfp4",
+    "mxfp8": "finegrained-fp8",
+    "nunchaku_lite": "nunchaku-lite",
+    "nvfp4": "nvfp4",
+    "quanto": "quanto",
+    "quark": "quark",
+    "sdnq": "sdnq",
+    "sinq": "sinq",
+    "spqr": "spqr",
+    "torchao": "torchao",
+    "vptq": "vptq",
+}
+NOT_A_METHOD = {"gemma": "the storage format of one family of checkpoints, not a method to choose"}
+
+WANTS_ITS_PACKAGE = {
+    "diffusers.AutoRoundConfig": "auto_round",
+    "diffusers.NVIDIAModelOptConfig": "modelopt",
+    "transformers.HqqConfig": "hqq",
+}
+"""Config classes that cannot be made without the package of their method."""
+
+
+@pytest.mark.parametrize("library", ["diffusers", "transformers"])
+def test_every_quantizer_of_the_installed_library_is_covered(library: str) -> None:
+    auto = importlib.import_module(f"{library}.quantizers.auto")
+    keys = set(auto.AUTO_QUANTIZATION_CONFIG_MAPPING) - {"sdnq_training"}
+    assert keys <= set(QUANTIZER_KEYS) | set(NOT_A_METHOD), "a new quantizer: add its method"
+    for key in keys & set(QUANTIZER_KEYS):
+        cell = CATALOG.methods[QUANTIZER_KEYS[key]].cells[library]
+        assert cell.value in ("yes", "partial"), f"{library} has {key}, the catalogue says no"
+
+
+@pytest.mark.parametrize("library", ["diffusers", "transformers"])
+def test_no_library_is_said_to_support_what_it_has_no_quantizer_for(library: str) -> None:
+    auto = importlib.import_module(f"{library}.quantizers.auto")
+    known = {
+        QUANTIZER_KEYS[key]
+        for key in auto.AUTO_QUANTIZATION_CONFIG_MAPPING
+        if key in QUANTIZER_KEYS
+    }
+    known |= {"layerwise"} if library == "diffusers" else {"sdnq"}
+    claimed = {
+        m.id for m in CATALOG.methods.values() if m.cells[library].value in ("yes", "partial")
+    }
+    assert claimed == known
+
+
+def specs() -> list[tuple[str, Spec]]:
+    found = []
+    for scheme in CATALOG.schemes.values():
+        if scheme.way != "layerwise":
+            found += [(scheme.id, s) for s in (scheme.diffusers, scheme.transformers) if s]
+    return found
+
+
+@pytest.mark.parametrize(("scheme", "spec"), specs())
+def test_every_config_object_can_be_made(scheme: str, spec: Spec) -> None:
+    package = WANTS_ITS_PACKAGE.get(spec.path)
+    if package is not None and importlib.util.find_spec(package) is None:
+        with pytest.raises((Unavailable, ImportError, KeyError), match=rf"(?i){package}"):
+            build(spec, "torch.float32")
+    else:
+        made = build(spec, "torch.float32")
+        assert type(made).__name__ == spec.path.rpartition(".")[2], scheme
+
+
+@pytest.mark.skipif(len(this_machine().hardware) > 1, reason="for a machine without a GPU")
+@pytest.mark.parametrize(
+    ("scheme", "said"), [("torchao-fp8dq", "compute capability"), ("torchao-int4wo", "mslk")]
+)
+def test_what_the_catalogue_keeps_from_a_cpu_its_library_refuses(
+    scheme: str, said: str, tiny: Path
+) -> None:
+    asked = CATALOG.schemes[scheme]
+    assert here(asked, CATALOG.methods[asked.method], this_machine()) != "ok"
+    assert asked.diffusers is not None
+    config = build(asked.diffusers, "torch.float32")
+    flux = importlib.import_module("diffusers").FluxTransformer2DModel
+    with pytest.raises((AssertionError, ImportError), match=said):
+        flux.from_pretrained(tiny / "transformer", quantization_config=config)
+
+
+def test_a_mistyped_argument_of_a_spec_is_found() -> None:
+    with pytest.raises((PlanError, Unavailable)):
+        build(
+            Spec("transformers.BitsAndBytesConfig", {"bnb_4bit_quant_typ": "nf4"}), "torch.float32"
+        )
+
+
+def test_the_simple_form_is_told_as_diffusers_has_it() -> None:
+    from diffusers.quantizers import PipelineQuantizationConfig
+
+    for scheme in CATALOG.schemes.values():
+        if scheme.simple is not None:
+            backend, kwargs = scheme.simple
+            PipelineQuantizationConfig(
+                quant_backend=backend,
+                quant_kwargs=dict(kwargs),
+                components_to_quantize=["transformer"],
+            )
+    for backend, kwargs in (
+        ("quanto", {"weights_dtype": "int8"}),
+        ("sdnq", {"weights_dtype": "int8"}),
+    ):
+        with pytest.raises(ValueError, match=r"."):
+            PipelineQuantizationConfig(quant_backend=backend, quant_kwargs=kwargs)
+    with_simple = {scheme.method for scheme in CATALOG.schemes.values() if scheme.simple}
+    assert with_simple == {"bitsandbytes"}
+
+
+# What a scheme holds tells it from every other
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Flux transformer of Gaussian weights, saved as a pipeline's component."""
+    import diffusers
+    import torch
+
+    torch.manual_seed(0)
+    model = diffusers.FluxTransformer2DModel(
+        in_channels=64,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=64,
+        num_attention_heads=4,
+        joint_attention_dim=256,
+        pooled_projection_dim=256,
+        axes_dims_rope=(16, 24, 24),
+    )
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    folder = tmp_path_factory.mktemp("tiny")
+    model.save_pretrained(folder / "transformer")
+    return folder
+
+
+def quantized(scheme: Scheme, folder: Path) -> Any:
+    """The tiny transformer in ``scheme``, by its real library."""
+    import diffusers
+    import torch
+
+    flux = diffusers.FluxTransformer2DModel
+    assert scheme.diffusers is not None
+    if scheme.way == "gguf":
+        kind = scheme.id.removeprefix("gguf-").upper()
+        file = folder / f"{kind}.gguf"
+        apply.write_gguf(str(folder / "transformer"), str(file), kind)
+        config = build(scheme.diffusers, "torch.float32")
+        options = {"config": str(folder), "subfolder": "transformer", "quantization_config": config}
+        return flux.from_single_file(str(file), torch_dtype=torch.float32, **options)
+    if scheme.way == "config" and scheme.on_cpu == "diffusers":
+        config = build(scheme.diffusers, "torch.float32")
+        return flux.from_pretrained(folder / "transformer", quantization_config=config)
+    model = flux.from_pretrained(folder / "transformer")
+    if scheme.way == "layerwise":
+        storage = getattr(torch, scheme.diffusers.args["storage_dtype"].removeprefix("torch."))
+        model.enable_layerwise_casting(storage_dtype=storage, compute_dtype=torch.float32)
+    else:
+        options = dict(scheme.diffusers.args) | {"compute_dtype": torch.float32}
+        apply.quantize_with_bitsandbytes(model, **options)
+    return model
+
+
+def test_each_scheme_is_told_from_every_other(tiny: Path) -> None:
+    live = [
+        s
+        for s in CATALOG.schemes.values()
+        if s.on_cpu != "no" and here(s, CATALOG.methods[s.method], this_machine()) == "ok"
+    ]
+    assert len(live) >= 10
+    for scheme in live:
+        model = quantized(scheme, tiny)
+        verify(model, scheme, "transformer")
+        layer = model.transformer_blocks[0].attn.to_q
+        alike = [s.id for s in CATALOG.schemes.values() if s.holds and holds(layer, s)]
+        assert alike == [scheme.id]
+
+
+def holds(layer: Any, scheme: Scheme) -> bool:
+    def found(path: str) -> str:
+        value: Any = layer
+        for name in path.split("."):
+            value = getattr(value, name, "nothing")
+        return str(value)
+
+    return all(found(path) == text for path, text in scheme.holds.items())
+
+
+def test_every_scheme_that_is_loaded_through_a_config_can_be_verified() -> None:
+    assert not [s.id for s in CATALOG.schemes.values() if s.way != "none" and not s.holds]

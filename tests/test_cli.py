@@ -1,0 +1,164 @@
+"""The command line as scripts see it: documents on stdout, one line of complaint, exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quantlab.cli import main
+from quantlab.record.store import Store
+
+OUTCOME_KEYS = {
+    "plan", "status", "way", "image", "weights_bytes", "peak_bytes", "peak_kind", "load_s",
+    "latency_s", "encode_s", "step_s", "decode_s", "psnr_db", "ssim", "transformer_rel_l2", "error",
+}  # fmt: skip
+PREDICT_KEYS = {
+    "plan", "component_bytes", "total_bytes", "peak_bytes", "host_bytes", "download_bytes", "fits",
+}  # fmt: skip
+PICK_KEYS = {"method", "scheme", "verdict", "evidence", "bytes", "reasons", "here"}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "quantlab", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    assert main(arguments) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_compare_prints_one_document_and_nothing_else_on_stdout(tmp_path: Path) -> None:
+    plans = [
+        "fp32",
+        "bnb-nf4",
+        "transformer=torchao-int8wo,text_encoder_2=bnb-nf4",
+        "torchao-fp8dq",
+    ]
+    done = run(
+        "compare", "--json", "--out", str(tmp_path), "--steps", "2", "--repeats", "2",
+        "--prompt", "a fox on a black background", "--seed", "3", "--plans", *plans,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found) == {"comparison", "device", "versions", "outcomes"}
+    assert [o["plan"] for o in found["outcomes"]] == plans
+    assert all(set(o) >= OUTCOME_KEYS for o in found["outcomes"])
+    assert [o["status"] for o in found["outcomes"]] == ["ok", "ok", "ok", "failed"]
+    for outcome in found["outcomes"][:3]:
+        assert Path(outcome["image"]).parent == tmp_path
+        assert set(outcome["weights_bytes"]) == {
+            "transformer", "text_encoder", "text_encoder_2", "vae",
+        }  # fmt: skip
+        assert len(outcome["latency_s"]) == 2
+    assert set(found["outcomes"][3]["error"]) == {"stage", "type", "message"}
+    assert "Traceback" not in done.stderr
+    kept = {(row.comparison.prompt, str(row.plan)) for row in Store().recent()}
+    assert ("a fox on a black background", "bnb-nf4") in kept
+
+
+def test_isolated_comparison_from_another_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "quantlab", "compare", "--json", "--isolate", "--steps", "1"]
+    done = subprocess.run(
+        [*command, "--plans", "fp32", "--out", "images"],
+        cwd=tmp_path,
+        env=_with_project_on_path(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (outcome,) = json.loads(done.stdout)["outcomes"]
+    assert outcome["status"] == "ok", outcome["error"]
+    assert Path(outcome["image"]).parent == tmp_path / "images"
+
+
+def _with_project_on_path() -> dict[str, str]:
+    import os
+
+    from quantlab.catalog.paths import PROJECT
+
+    return os.environ | {"PYTHONPATH": str(PROJECT)}
+
+
+def test_pick_rows_have_the_contracts_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = document(capsys, "pick", "--json", "--hardware", "cpu", "--bits", "4")
+    assert all(set(row) == PICK_KEYS for row in rows)
+    assert not {row["scheme"] for row in rows} & {"fp32", "bf16"}
+
+
+def test_predict_for_any_scheme_of_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
+    plans = ("fp32", "bf16", "gguf-q4_k", "torchao-fp8dq", "text_encoder_2=quanto-int2")
+    rows = document(capsys, "predict", "--json", "--plans", *plans)
+    assert [row["plan"] for row in rows] == list(plans)
+    assert all(set(row) == PREDICT_KEYS for row in rows)
+    assert rows[0]["total_bytes"] == sum(rows[0]["component_bytes"].values())
+    assert rows[0]["peak_bytes"] > rows[0]["total_bytes"] > rows[2]["total_bytes"]
+
+
+def test_a_link_is_read_back(capsys: pytest.CaptureFixture[str]) -> None:
+    made = document(capsys, "link", "--json", "--prompt", "a cat & a dog + 100%", "--seed", "9")
+    opened = document(capsys, "link", "--json", "--open", made["url"])
+    assert opened["prompt"] == "a cat & a dog + 100%"
+    assert opened["seed"] == 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "COMMAND"),
+        (("dance",), "dance"),
+        (("pick", "--hardware", "tpu"), "tpu"),
+        (("compare", "--plans", "nf5"), "nf5"),
+        (("compare", "--plans", "unet=bnb-nf4"), "unet"),
+        (("compare", "--steps", "many"), "many"),
+        (("compare", "--steps", "0"), "steps"),
+        (("compare", "--repeats", "0"), "repeats"),
+        (("compare", "--model", "../etc"), "model"),
+        (("predict", "--width", "100"), "width"),
+        (("snippet",), "--plan"),
+        (("link", "--open", "http://h/?v=9&model=flux-mini"), "v"),
+        (("link", "--open", "http://h/"), "no comparison"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_status_two(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status = main(arguments)
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.out == ""
+    assert said in printed.err
+    assert len(printed.err.strip().splitlines()) == 1
+
+
+def test_an_image_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("compare", "--plans", "fp32", "--steps", "1", "--out", str(tmp_path / "file"))
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("quantlab: out:")
+
+
+@pytest.mark.parametrize("statement", ["import quantlab", "import quantlab.cli"])
+def test_importing_brings_neither_torch_nor_gradio(statement: str) -> None:
+    code = f"{statement}; import sys; print({{'torch', 'gradio', 'pandas'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_pick_and_link_answer_without_torch() -> None:
+    for command in ("'pick', '--json'", "'link'", "'predict', '--json'"):
+        code = f"import sys; from quantlab.cli import main; main([{command}])"
+        code += "; print({'torch', 'gradio'} & set(sys.modules), file=sys.stderr)"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert done.stderr.strip().splitlines()[-1] == "set()"
