@@ -32,7 +32,10 @@ PROMPT = "a red apple on a blue background"
 NEXT_PROMPT = "a fox on a white background"
 ROUNDS = 3
 IMPORTS = "import torch, diffusers, transformers, bitsandbytes, torchao.quantization, gguf\n"
-IMPORTS += "import optimum.quanto, diffusers.quantizers, skimage.metrics, psutil\n"
+IMPORTS += "import optimum.quanto, diffusers.quantizers, psutil\n"
+IMPORTS += "from diffusers import FluxPipeline, FluxTransformer2DModel, AutoencoderKL\n"
+IMPORTS += "from transformers import CLIPTextModel, T5EncoderModel\n"
+IMPORTS += "from skimage.metrics import peak_signal_noise_ratio, structural_similarity\n"
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from quantlab.lab import check as checks
+from quantlab.lab import libraries
 from quantlab.lab import load as loading
 from quantlab.lab.compare import Bench, compare
 from quantlab.lab.isolate import compare_isolated
@@ -69,6 +71,20 @@ def test_a_failure_is_a_row_and_the_others_finish(bench: Bench, tmp_path: Path) 
     assert error.stage == "check"
     assert "the nearest that runs here is" in error.message
     assert outcomes[3].psnr_db is None  # the reference failed: nothing to be held against
+
+
+def test_a_broken_library_is_a_row_with_its_import_error(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    libraries.load.cache_clear()
+    monkeypatch.setitem(sys.modules, "sdnq", None)
+    comparison = make_comparison(plans=["sdnq-int8", "fp32"], prompt=PROMPT, steps=1)
+    broken, fine = compare(comparison, bench=bench, out=tmp_path, warmup=0)
+    libraries.load.cache_clear()
+    assert broken.error is not None
+    assert (broken.error.stage, broken.error.type) == ("check", "Unavailable")
+    assert "sdnq is not available: import of sdnq halted" in broken.error.message
+    assert fine.status == "ok"
 
 
 def test_stop_ends_at_the_next_step(bench: Bench, tmp_path: Path) -> None:

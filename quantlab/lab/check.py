@@ -7,20 +7,23 @@ from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.pick import nearest
 from quantlab.catalog.table import Catalog
 from quantlab.errors import DoesNotFit, Unavailable
-from quantlab.lab.libraries import resolve, torch
+from quantlab.lab.libraries import load, resolve, torch
 from quantlab.lab.load import device
 from quantlab.lab.plan import Comparison, Plan
 
 __all__ = ["check"]
 
 GIB = 2**30
+IMPORT_NAMES = {"optimum-quanto": "optimum.quanto"}
+"""Packages whose import name is not their own with underscores."""
 
 
 def check(comparison: Comparison, plan: Plan, catalog: Catalog) -> None:
     """Raise unless ``plan`` can be tried on this machine now.
 
     Raises:
-        Unavailable: a scheme does not run here; the message names the nearest that does.
+        Unavailable: a scheme does not run here (the message names the nearest that does), or its
+            library is broken (the message has the import error's first line).
         DoesNotFit: the predicted peak is more than the memory that is free.
     """
     model = catalog.models[comparison.model]
@@ -33,6 +36,8 @@ def check(comparison: Comparison, plan: Plan, catalog: Catalog) -> None:
             instead = nearest(scheme.id)
             hint = f"; the nearest that runs here is {instead}" if instead else ""
             raise Unavailable(f"{scheme.id} on {name} is {said}{hint}")
+        for package in catalog.methods[scheme.method].packages:
+            load(IMPORT_NAMES.get(package, package.replace("-", "_")))
     _check_fits(comparison, plan, catalog)
 
 

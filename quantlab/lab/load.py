@@ -17,7 +17,7 @@ from quantlab.catalog.paths import PROJECT, cache_folder
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import LoadError, QuantlabError, first_line
-from quantlab.lab import apply
+from quantlab.lab import apply, hub
 from quantlab.lab.config import build, pipeline_config, spec_for
 from quantlab.lab.libraries import resolve, torch
 from quantlab.lab.plan import Plan
@@ -87,6 +87,7 @@ class Pool:
         self._budget = budget_bytes
         self._held: OrderedDict[Key, _Held] = OrderedDict()
         self._extras: dict[str, dict[str, Any]] = {}
+        self._folders: dict[str, str] = {}
         self._catalog = catalog or load_catalog()
 
     def held(self) -> tuple[Key, ...]:
@@ -102,6 +103,7 @@ class Pool:
         """
         dtype = compute_dtype(plan, model)
         keys = {c.name: _key(model, c.name, plan, dtype) for c in model.components}
+        self._folders[model.id] = self._fetch(model, keys, say)
         for name, key in keys.items():
             if key in self._held:
                 self._held.move_to_end(key)
@@ -119,11 +121,27 @@ class Pool:
             way=", ".join(ways) or "from_pretrained",
         )
 
+    def _fetch(self, model: Model, keys: Mapping[str, Key], say: Callable[[str], None]) -> str:
+        """The folder of the model's files; what is still to be loaded is complete there."""
+        wanted = {name: key.scheme or "" for name, key in keys.items() if key not in self._held}
+        if model.local:
+            return source(model)
+        if not wanted and model.id in self._folders:
+            return self._folders[model.id]
+        schemes = self._catalog.schemes
+        full = [n for n, s in wanted.items() if s not in schemes or schemes[s].way != "gguf"]
+        for name in wanted.keys() - set(full):
+            gguf_source(model, name, schemes[wanted[name]], say)
+        return str(hub.snapshot(model, full, say))
+
     def _load_component(
         self, model: Model, name: str, key: Key, say: Callable[[str], None]
     ) -> _Held:
         scheme = self._catalog.schemes.get(key.scheme or "")
-        say(f"loading {name}" if scheme is None else f"quantizing {name} to {scheme.id}")
+        say(_doing(name, scheme))
+        component = model.component(name)
+        assert component is not None
+        resolve(f"{component.library}.{component.cls}")  # its import is not the plan's load time
         started = time.perf_counter()
         try:
             module, way = self._read(model, name, key, scheme)
@@ -175,10 +193,8 @@ class Pool:
         others = {c.name: None for c in model.components if c.name != name}
         extras = self._extras.get(model.id, {})
         more = {"quantization_config": config} if config is not None else {}
-        if not model.local:
-            more["revision"] = model.revision
         pipe = resolve("diffusers.DiffusionPipeline").from_pretrained(
-            source(model), dtype=dtype, **others, **extras, **more
+            self._folders[model.id], dtype=dtype, **others, **extras, **more
         )
         parts = pipe.components
         weightless = {c.name for c in model.components}
@@ -195,7 +211,7 @@ class Pool:
         assert component is not None
         return resolve(f"diffusers.{component.cls}").from_single_file(
             gguf_source(model, name, scheme),
-            config=source(model),
+            config=self._folders[model.id],
             subfolder=name,
             quantization_config=build(spec_for(scheme, "diffusers"), key.dtype),
             dtype=resolve(key.dtype),
@@ -212,6 +228,13 @@ class Pool:
             if total <= self._budget:
                 return
             total -= self._held.pop(key).bytes
+
+
+def _doing(name: str, scheme: Scheme | None) -> str:
+    if scheme is None:
+        return f"loading {name}"
+    once = "; the first time on a machine this builds a kernel, which takes minutes"
+    return f"quantizing {name} to {scheme.id}{once if 'compiler' in scheme.requires else ''}"
 
 
 def _key(model: Model, name: str, plan: Plan, dtype: str) -> Key:
@@ -232,15 +255,17 @@ def _kept(model: Model, scheme: Scheme) -> tuple[str, ...]:
     return tuple(keeps)
 
 
-def gguf_source(model: Model, name: str, scheme: Scheme) -> str:
-    """Where a model's GGUF file is: the hub's address, or a file made on first use and kept.
+def gguf_source(
+    model: Model, name: str, scheme: Scheme, say: Callable[[str], None] = lambda _: None
+) -> str:
+    """A model's GGUF file: in the hub's cache, or made from local weights on first use and kept.
 
     A made file's name carries a digest of the weights' sizes and times, so that new weights get a
     new file.
     """
     if not model.local:
         files = model.extra["gguf_files"]
-        return f"https://huggingface.co/{files['repo']}/blob/main/{files['files'][scheme.id]}"
+        return str(hub.file(files["repo"], files["files"][scheme.id], say))
     kind = scheme.id.removeprefix("gguf-").upper()
     folder = PROJECT / model.source / name
     digest = hashlib.sha256()

@@ -11,14 +11,30 @@ from typing import Any
 
 import gradio as gr
 
+from quantlab.catalog.footprint import predict
+from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog
+from quantlab.errors import InputError
 from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import MAX_PLANS, Plan
+from quantlab.lab.plan import MAX_PLANS, Plan, parse_plan
 from quantlab.ui.plans import nearest_plan
 from quantlab.ui.state import Result, Shown
 from quantlab.ui.try_view import figures, head, label
 
-__all__ = ["PARTS", "board", "column", "images", "picture", "pictures", "quiet", "state_of"]
+__all__ = [
+    "PARTS",
+    "ahead",
+    "board",
+    "column",
+    "images",
+    "instead_of",
+    "picture",
+    "pictures",
+    "predicted_bytes",
+    "quiet",
+    "slider_updates",
+    "state_of",
+]
 
 PARTS = 4
 """Updates of one column: head, image, nearest button, figures."""
@@ -53,37 +69,52 @@ def column(
     shown: Shown,
     *,
     state: str = "idle",
-    text: str = "",
     instead: str | None = None,
+    predicted: int | None = None,
 ) -> list[Update]:
     """The updates of one column; a result that is there wins over ``state``."""
     result = shown.get(plan)
     if result is not None:
-        state, text = state_of(result.outcome), ""
+        state = state_of(result.outcome)
     image = picture(result.png) if result else None
     alt = f"Image of {label(index, plan)}"
     table = figures(result, shown.reference, first=index == 0) if result else ""
     return [
-        head(index, plan, state, text, result),
+        head(index, plan, state, result=result, predicted=predicted),
         gr.update(value=image, visible=image is not None, label=alt),
         gr.update(value=f"Use {instead} instead", visible=instead is not None),
         table,
     ]
 
 
-def ahead(index: int, plan: str, state: str, text: str) -> list[Update]:
+def ahead(index: int, plan: str, state: str, text: str = "") -> list[Update]:
     """Only the head of a column: for progress, which must not send images again."""
-    return [head(index, plan, state, text), gr.skip(), gr.skip(), gr.skip()]
+    return [head(index, plan, state, text), *quiet(1)[1:]]
 
 
 def board(
-    plans: Sequence[str], shown: Shown, catalog: Catalog, *, state: str = "idle"
+    plans: Sequence[str], shown: Shown, model: Model, catalog: Catalog, *, state: str = "idle"
 ) -> list[Update]:
     """The updates of all six columns for these plans; hidden ones are left alone."""
     updates: list[Update] = []
     for index, plan in enumerate(plans):
-        updates += column(index, plan, shown, state=state, instead=instead_of(plan, shown, catalog))
+        updates += column(
+            index,
+            plan,
+            shown,
+            state=state,
+            instead=instead_of(plan, shown, catalog),
+            predicted=predicted_bytes(plan, model, catalog),
+        )
     return updates + quiet(MAX_PLANS - len(plans))
+
+
+def predicted_bytes(plan: str, model: Model, catalog: Catalog) -> int | None:
+    """Predicted bytes of the weights of ``plan``, or None where that cannot be said."""
+    try:
+        return predict(model.id, parse_plan(plan, model, catalog), catalog=catalog).total_bytes
+    except InputError:
+        return None
 
 
 def instead_of(plan: str, shown: Shown, catalog: Catalog) -> str | None:
@@ -106,6 +137,25 @@ def images(plans: Sequence[str], shown: Shown) -> list[tuple[str, str]]:
         if result is not None and result.png is not None:
             found.append((label(index, plan), plan))
     return found
+
+
+def slider_updates(plans: Sequence[str], shown: Shown, *, choose: bool = True) -> list[Update]:
+    """Both lists of the slider, the slider, and whether there are two images to compare.
+
+    Without ``choose`` the visitor's own choice of images stays.
+    """
+    found = images(plans, shown)
+    if len(found) < 2:
+        return [gr.skip(), gr.skip(), gr.skip(), gr.update(visible=False)]
+    if not choose:
+        return [gr.update(choices=found), gr.update(choices=found), gr.skip(), gr.skip()]
+    left, right = found[0][1], found[-1][1]
+    return [
+        gr.update(choices=found, value=left),
+        gr.update(choices=found, value=right),
+        gr.update(value=pictures((left, right), shown)),
+        gr.update(visible=True),
+    ]
 
 
 def pictures(plans: Iterable[str | None], shown: Shown) -> tuple[Any, ...]:

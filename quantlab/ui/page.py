@@ -9,6 +9,7 @@ import gradio as gr
 from quantlab.ui import try_edit, try_run
 from quantlab.ui.pick_tab import PickTab, build_pick
 from quantlab.ui.services import Services
+from quantlab.ui.theme import script
 from quantlab.ui.try_tab import QUIET, TryTab, build_try
 
 __all__ = ["build"]
@@ -24,13 +25,14 @@ def build(services: Services) -> gr.Blocks:
     with gr.Blocks(
         title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600)
     ) as page:
-        gr.HTML(HEAD, apply_default_css=False)
+        gr.HTML(HEAD, apply_default_css=False, js_on_load=script("names.js"))
         banner = gr.HTML("", elem_id="ql-banner", apply_default_css=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Pick", id="pick"):
                 pick = build_pick(services.catalog)
-            with gr.Tab("Try", id="try"):
+            with gr.Tab("Try", id="try") as try_tab:
                 tried = build_try(services, banner)
+        try_tab.select(services.warm_up, **QUIET)
         _wire(services, page, tabs, pick, tried)
     return page
 

@@ -185,7 +185,13 @@ def _controls(catalog: Catalog, query: Query) -> tuple[gr.components.Component, 
             label="Hardware",
             min_width=130,
         )
-        memory = gr.Number(query.memory_gib, label="Memory, GiB", placeholder="any", min_width=100)
+        memory = gr.Dropdown(
+            [("any", ""), *((f"{n} GiB", str(n)) for n in MEMORY_GIB)],
+            value=f"{query.memory_gib:g}" if query.memory_gib else "",
+            label="Memory",
+            allow_custom_value=True,
+            min_width=110,
+        )
         bits = gr.Dropdown(
             [("any", ""), *((str(n), str(n)) for n in BITS)], value="", label="Bits", min_width=90
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 
 from quantlab.catalog.pick import Recommendation
-from quantlab.catalog.schema import Cell, Method, Scheme
+from quantlab.catalog.schema import Cell, Method, Scheme, Verdict
 from quantlab.catalog.table import Catalog
 from quantlab.ui.words import (
     COLUMN_HEADS,
@@ -27,6 +27,9 @@ __all__ = ["Query", "answer", "claims", "picks", "problem", "table"]
 Row = Recommendation
 CLASSES = (("8 bit", 6.5, 9.0), ("4 bit", 3.5, 5.0), ("2 to 3 bit", 0.0, 3.5))
 """Bit classes of the answer: name, lowest, and the bits that are too many."""
+
+
+REST: dict[Verdict, str] = {"partial": "partly", "unknown": "unknown", "no": "not"}
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,7 @@ def answer(rows: Sequence[Row], query: Query, catalog: Catalog) -> str:
     for row in rows:
         count[row.verdict] += 1
     running = count["runs"] + count["runs-with-offload"]
-    rest = [
-        f"{count[verdict]} {words}"
-        for verdict, words in (("partial", "partly"), ("unknown", "unknown"), ("no", "not"))
-        if count[verdict]
-    ]
+    rest = [f"{count[verdict]} {words}" for verdict, words in REST.items() if count[verdict]]
     asked = _asked(query, catalog)
     lead = f"{escape(asked)}: <b>{_counted(running)}</b>"
     tail = f"; {', '.join(rest)}." if rest else "."
@@ -148,7 +147,7 @@ def _row(row: Row, catalog: Catalog) -> str:
     method = catalog.methods[row.method]
     scheme = catalog.schemes.get(row.scheme or "")
     key = escape(scheme.id if scheme else method.id)
-    bits = f"{scheme.bits:g}" if scheme else ", ".join(str(span) for span in method.bits)
+    bits = f"{scheme.bits:g}" if scheme else ",<wbr>".join(str(span) for span in method.bits)
     order = scheme.bits if scheme else method.bits[0].low
     cells = "".join(_mark(column, method.cell(column, scheme)) for column in COLUMN_HEADS)
     found = escape(" ".join((key, method.name, row.verdict, *row.reasons)).lower())
@@ -160,7 +159,8 @@ def _row(row: Row, catalog: Catalog) -> str:
         f"{_verdict(row, scheme)}"
         f'<td role="cell" class="ql-number" data-label="weights" '
         f'data-v="{row.bytes or ""}">{size(row.bytes)}</td>'
-        f'<td role="cell" class="ql-number" data-label="bits" data-v="{order}">{bits}</td>'
+        f'<td role="cell" class="ql-number" data-label="bits" data-v="{order}">'
+        f"{bits}</td>"
         f"{cells}</tr>"
     )
 
@@ -169,10 +169,13 @@ def _verdict(row: Row, scheme: Scheme | None) -> str:
     sign, word = VERDICT_LABELS[row.verdict]
     # What speaks against it comes first: a yes is to be seen in the marks anyway.
     reasons = sorted(row.reasons, key=lambda reason: ": yes" in reason)
-    lines = [escape(reason) for reason in reasons]
+    items = [
+        f'<li class="{"is-plain" if ": yes" in reason else "is-telling"}">{escape(reason)}</li>'
+        for reason in reasons
+    ]
     if row.here != "ok":
-        lines.append(f'<span class="ql-away">On this machine: {escape(row.here)}</span>')
-    why = "".join(f"<li>{line}</li>" for line in lines)
+        items.append(f"<li>On this machine: {escape(row.here)}</li>")
+    why = "".join(items)
     go = ""
     if scheme is not None and scheme.way != "none":
         go = (

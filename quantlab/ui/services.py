@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from quantlab.catalog.table import Catalog
@@ -11,7 +14,7 @@ from quantlab.lab.runner import Runner
 from quantlab.record.store import Store
 from quantlab.ui.sessions import Sessions
 
-__all__ = ["Machine", "Services", "local_machine"]
+__all__ = ["Machine", "Services", "local_machine", "warm_up"]
 
 Machine = tuple[Mapping[str, Any], Mapping[str, Any]]
 """The device that measures and the versions of its libraries."""
@@ -24,6 +27,20 @@ def local_machine() -> Machine:
     return device_info(), versions()
 
 
+@cache
+def warm_up() -> None:
+    """Import what a run needs, in the background, so that the first one need not wait for it."""
+
+    def work() -> None:
+        from quantlab.errors import Unavailable
+        from quantlab.lab.libraries import resolve
+
+        with contextlib.suppress(Unavailable):  # a run says so, in its own column
+            resolve("diffusers.FluxPipeline")
+
+    threading.Thread(target=work, name="quantlab-warm-up", daemon=True).start()
+
+
 @dataclass(frozen=True)
 class Services:
     """Catalogue, runner, store and sessions of one page. ``store`` is None where it cannot open."""
@@ -32,6 +49,8 @@ class Services:
     runner: Runner
     store: Store | None
     machine: Callable[[], Machine] = local_machine
+    warm_up: Callable[[], None] = warm_up
+    """Called when somebody turns to the Try tab; must return at once."""
     base_url: str | None = None
     """Where links lead; None takes the address that the visitor used."""
     sessions: Sessions = field(default_factory=Sessions)

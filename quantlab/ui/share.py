@@ -12,11 +12,11 @@ from typing import Any
 import gradio as gr
 
 from quantlab.errors import InputError, StoreError
-from quantlab.lab.plan import Comparison
+from quantlab.lab.plan import MAX_PLANS, Comparison
 from quantlab.record.link import from_query, result_id, to_url
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown, read_comparison
-from quantlab.ui.try_view import origin
+from quantlab.ui.try_view import link_box, origin
 
 __all__ = ["base_url", "keep_link", "link_of", "link_to", "opened", "stored"]
 
@@ -37,18 +37,22 @@ def base_url(request: gr.Request | None, services: Services) -> str:
     return f"http://{headers.get('host', '127.0.0.1:7860')}/"
 
 
-def link_to(comparison: Comparison, request: gr.Request | None, services: Services) -> Any:
+def link_to(comparison: Comparison, request: gr.Request | None, services: Services) -> str:
     """The link box for ``comparison``."""
-    return gr.update(value=to_url(base_url(request, services), comparison), info=None)
+    return link_box(to_url(base_url(request, services), comparison))
 
 
-def link_of(services: Services, request: gr.Request, *values: Any) -> Any:
-    """The link box for what the controls say now; empty with the reason while that is wrong."""
+def link_of(services: Services, request: gr.Request, *values: Any) -> list[Any]:
+    """The link box for what the controls say now, or why there is none; closes the code boxes.
+
+    A script that was opened before the change would no longer be the one of its column.
+    """
+    closed = [gr.update(open=False) for _ in range(MAX_PLANS)]
     try:
         comparison = read_comparison(values, services.catalog)
     except InputError as error:
-        return gr.update(value="", info=f"No link yet. {error}")
-    return link_to(comparison, request, services)
+        return [link_box("", f"No link yet. {error}."), *closed]
+    return [link_to(comparison, request, services), *closed]
 
 
 def keep_link(services: Services, shown: Shown) -> None:

@@ -13,14 +13,14 @@ import gradio as gr
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError, StoreError
 from quantlab.lab.plan import MAX_PLANS, Comparison, parse_plan
-from quantlab.ui.board import board, images, instead_of, pictures
+from quantlab.ui.board import board, instead_of, pictures, slider_updates
 from quantlab.ui.pick_tab import best_schemes
 from quantlab.ui.plans import Column, choices, column_of, encoder_of, plan_text
 from quantlab.ui.services import Services
 from quantlab.ui.share import link_to, opened
 from quantlab.ui.state import FIELDS, Shown, columns_of, read_comparison
 from quantlab.ui.try_run import script_of
-from quantlab.ui.try_view import banner
+from quantlab.ui.try_view import banner, code_box
 
 __all__ = [
     "MIN_COLUMNS",
@@ -53,7 +53,7 @@ def lay_out(
     choosers = [
         gr.update(value=value) for item in padded for value in (item.transformer, item.encoder)
     ]
-    return [len(columns), *groups, *choosers, *board(known, shown, services.catalog)]
+    return [len(columns), *groups, *choosers, *board(known, shown, model, services.catalog)]
 
 
 def _normal(plans: Sequence[str], model: Model, services: Services) -> list[str]:
@@ -89,7 +89,7 @@ def redraw(services: Services, shown: Shown, *values: Any) -> list[Update]:
     """The board for what the choosers hold now: a result only where it is of that plan."""
     model = _model(services, values)
     plans = _normal([plan_text(c, model) for c in columns_of(values)], model, services)
-    return board(plans, shown, services.catalog)
+    return board(plans, shown, model, services.catalog)
 
 
 def use_instead(services: Services, index: int, shown: Shown, *values: Any) -> list[Update]:
@@ -187,7 +187,7 @@ def open_page(services: Services, request: gr.Request, *values: Any) -> list[Upd
         shown,
         *(getattr(comparison, name) for name in FIELDS),
         link_to(comparison, request, services),
-        *lists([str(plan) for plan in comparison.plans], shown),
+        *slider_updates([str(plan) for plan in comparison.plans], shown),
         *lay_out(columns, shown, model, services),
     ]
 
@@ -218,20 +218,6 @@ def _start(
     ]
 
 
-def lists(plans: Sequence[str], shown: Shown) -> list[Update]:
-    """Both lists of the slider, the slider, and whether there is anything to compare."""
-    found = images(plans, shown)
-    if len(found) < 2:
-        return [gr.skip(), gr.skip(), gr.skip(), gr.update(visible=False)]
-    left, right = found[0][1], found[-1][1]
-    return [
-        gr.update(choices=found, value=left),
-        gr.update(choices=found, value=right),
-        gr.update(value=pictures((left, right), shown)),
-        gr.update(visible=True),
-    ]
-
-
 def slide(shown: Shown, left: str | None, right: str | None) -> Update:
     """The two chosen images in the slider."""
     chosen = pictures((left, right), shown)
@@ -243,10 +229,10 @@ def code(services: Services, index: int, shown: Shown, *values: Any) -> Update:
     try:
         comparison = read_comparison(values, services.catalog)
     except InputError as error:
-        return f"# No script yet: {error}\n"
+        return banner(f"No script yet. {error}.")
     plans = [str(plan) for plan in comparison.plans]
     if index >= len(plans):
         return ""
     if shown.comparison is not None and shown.get(plans[index]):
         comparison = shown.comparison
-    return script_of(comparison, plans[index])
+    return code_box(script_of(comparison, plans[index]), plans[index])

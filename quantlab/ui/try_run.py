@@ -18,7 +18,15 @@ import gradio as gr
 from quantlab.errors import InputError, QuantlabError, StoreError
 from quantlab.lab.outcome import Finished, Outcome, Progress
 from quantlab.lab.plan import MAX_PLANS, Comparison
-from quantlab.ui.board import ahead, board, column, images, instead_of, pictures, quiet
+from quantlab.ui.board import (
+    ahead,
+    board,
+    column,
+    images,
+    instead_of,
+    quiet,
+    slider_updates,
+)
 from quantlab.ui.services import Services
 from quantlab.ui.share import link_to
 from quantlab.ui.state import Job, Result, Shown, read_comparison
@@ -47,6 +55,8 @@ def check(services: Services, request: gr.Request, *values: Any) -> list[Update]
     text = "Queued; another comparison is running" if before else "Starting"
     shown = Shown(comparison)
     plans = [str(plan) for plan in comparison.plans]
+    model = services.catalog.models[comparison.model]
+    state = "queued" if before else "waiting"
     return [
         "",
         Job(comparison),
@@ -55,7 +65,7 @@ def check(services: Services, request: gr.Request, *values: Any) -> list[Update]
         gr.update(visible=True, interactive=True, value="Stop"),
         progress(text, 0),
         link_to(comparison, request, services),
-        *board(plans, shown, services.catalog, state="queued"),
+        *board(plans, shown, model, services.catalog, state=state),
     ]
 
 
@@ -67,6 +77,7 @@ def run(services: Services, job: Job | None, request: gr.Request) -> Iterator[li
     stop_signal = services.sessions.start(session)
     shown = Shown(job.comparison)
     last = 0.0
+    yield _begun(job.comparison)
     try:
         with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
             events = services.runner.stream(job.comparison, out=Path(folder), stop=stop_signal)
@@ -109,17 +120,9 @@ def _after(services: Services, shown: Shown, index: int) -> list[Update]:
     plans = [str(plan) for plan in shown.comparison.plans]
     instead = instead_of(plans[index], shown, services.catalog)
     done = column(index, plans[index], shown, instead=instead)
-    found = images(plans, shown)
-    names = [plan for _, plan in found]
-    left, right = (names[0], names[-1]) if len(names) > 1 else (None, None)
-    slider: list[Update] = [gr.skip(), gr.skip(), gr.skip(), gr.skip()]
-    if right is not None and shown.get(plans[index]) and plans[index] in names:
-        slider = [
-            gr.update(choices=found, value=left),
-            gr.update(choices=found, value=right),
-            gr.update(value=pictures((left, right), shown)),
-            gr.update(visible=True),
-        ]
+    slider: list[Update] = [gr.skip() for _ in range(4)]
+    if plans[index] in (names := [plan for _, plan in images(plans, shown)]):
+        slider = slider_updates(plans, shown, choose=len(names) == 2)
     text = f"{index + 1} of {len(plans)} done"
     return [
         progress(text, (index + 1) / len(plans)),
@@ -131,13 +134,24 @@ def _after(services: Services, shown: Shown, index: int) -> list[Update]:
     ]
 
 
+def _begun(comparison: Comparison) -> list[Update]:
+    """The page when the job's turn has come."""
+    plans = [str(plan) for plan in comparison.plans]
+    heads = [ahead(index, plan, "waiting") for index, plan in enumerate(plans)]
+    return [
+        progress("Starting", 0),
+        *[gr.skip() for _ in range(5)],
+        *[update for column_updates in heads for update in column_updates],
+        *quiet(MAX_PLANS - len(plans)),
+    ]
+
+
 def _underway(comparison: Comparison, event: Progress, *, stopping: bool) -> list[Update]:
     count, plan = len(comparison.plans), str(comparison.plans[event.index])
+    done = (event.index + event.fraction) / count
     text = f"{event.text}; stopping at the next step" if stopping else event.text
     return [
-        progress(
-            f"{event.index + 1} of {count}, {plan}: {text}", (event.index + event.fraction) / count
-        ),
+        progress(f"{event.index + 1} of {count}, {plan}: {text}", done),
         *[gr.skip() for _ in range(5)],
         *quiet(event.index),
         *ahead(event.index, plan, "running", text),

@@ -15,7 +15,8 @@ from quantlab.ui import share, try_edit, try_run
 from quantlab.ui.plans import BASE, Column, choices, encoder_of, plan_text
 from quantlab.ui.services import Services
 from quantlab.ui.state import Shown
-from quantlab.ui.try_view import head
+from quantlab.ui.theme import script
+from quantlab.ui.try_view import head, link_box
 from quantlab.ui.words import LETTERS
 
 __all__ = ["START", "TryTab", "build_try"]
@@ -102,13 +103,11 @@ def build_try(services: Services, banner: Any) -> TryTab:
         more = gr.Button("Add a plan", size="sm", min_width=120)
         fewer = gr.Button("Remove the last", size="sm", min_width=120)
     slider = _slider()
-    link = gr.Textbox(
-        label="Link to this comparison",
-        info=None,
-        interactive=False,
-        buttons=["copy"],
+    link = gr.HTML(
+        link_box(""),
         elem_id="ql-link",
-        max_lines=1,
+        apply_default_css=False,
+        js_on_load=script("copy.js"),
     )
     tab = TryTab(
         fields, columns, count, shown, job, banner, run, stop, progress, link, more, fewer, slider
@@ -186,13 +185,13 @@ def _column(services: Services, model: Model, index: int) -> ColumnParts:
         instead = gr.Button("", visible=False, size="sm", elem_classes="ql-instead")
         figures = gr.HTML("", apply_default_css=False)
         with gr.Accordion("Code", open=False) as accordion:
-            code = gr.Code(language="python", interactive=False, max_lines=30, show_label=False)
+            code = gr.HTML("", apply_default_css=False, js_on_load=script("copy.js"))
     return ColumnParts(group, transformer, second, title, image, instead, figures, accordion, code)
 
 
 def _slider() -> tuple[Any, ...]:
     with gr.Group(visible=False, elem_classes="ql-slider") as group:
-        gr.HTML("<h3>Two of them, one over the other</h3>", apply_default_css=False)
+        gr.HTML("<h2>Two of them, one over the other</h2>", apply_default_css=False)
         with gr.Row():
             left = gr.Dropdown([], label="Left image", min_width=140)
             right = gr.Dropdown([], label="Right image", min_width=140)
@@ -265,8 +264,8 @@ def _wire_edit(services: Services, tab: TryTab) -> None:
         [x.change for x in (*tab.fields, *choosers, tab.count)],
         _bound(share.link_of, services),
         inputs=tab.values,
-        outputs=tab.link,
+        outputs=[tab.link, *[column.accordion for column in tab.columns]],
         trigger_mode="always_last",
         **QUIET,
     )
-    tab.link.copy(_bound(share.keep_link, services), tab.shown, None, **QUIET)
+    tab.link.copied(_bound(share.keep_link, services), tab.shown, None, **QUIET)

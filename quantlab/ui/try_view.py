@@ -14,7 +14,7 @@ from quantlab.lab.outcome import Outcome
 from quantlab.ui.state import Result
 from quantlab.ui.words import LETTERS, PEAK_KINDS, size, time, when
 
-__all__ = ["banner", "figures", "head", "label", "origin", "progress"]
+__all__ = ["banner", "code_box", "figures", "head", "label", "link_box", "origin", "progress"]
 
 STATES = {
     "idle": ("○", "not run yet"),
@@ -48,6 +48,29 @@ def banner(text: str, *, problem: bool = True) -> str:
     return f'<p class="ql-banner {kind}" role="{role}">{escape(text)}</p>'
 
 
+def link_box(url: str, note: str = "") -> str:
+    """The link to copy, or why there is none."""
+    off = "" if url else " disabled"
+    return (
+        '<label for="ql-link-url">Link to this comparison</label><div class="ql-link-line">'
+        f'<input id="ql-link-url" type="text" readonly value="{escape(url)}">'
+        f'<button type="button" class="ql-button" data-copy{off}>Copy</button></div>'
+        f'<p class="ql-hint" role="status">{escape(note)}</p>'
+    )
+
+
+def code_box(script: str, plan: str) -> str:
+    """A script to read and copy."""
+    if not script:
+        return ""
+    return (
+        '<div class="ql-code"><button type="button" class="ql-button" data-copy>Copy</button>'
+        '<span class="ql-hint" role="status"></span>'
+        f'<pre tabindex="0" role="region" aria-label="Script of {escape(plan)}">'
+        f"{escape(script)}</pre></div>"
+    )
+
+
 def progress(text: str, fraction: float | None = None) -> str:
     """The bar above the columns, with what is happening; no bar where nothing is under way."""
     bar = ""
@@ -57,15 +80,22 @@ def progress(text: str, fraction: float | None = None) -> str:
     return f'<div class="ql-progress" role="status">{bar}<span>{escape(text)}</span></div>'
 
 
-def head(index: int, plan: str, state: str, text: str = "", result: Result | None = None) -> str:
-    """Name and state of a column and, where it failed, why, where its image would be."""
+def head(
+    index: int,
+    plan: str,
+    state: str,
+    text: str = "",
+    result: Result | None = None,
+    predicted: float | None = None,
+) -> str:
+    """Name and state of a column and, where its image would be, what to expect or why it failed."""
     sign, word = STATES[state]
     word = text or word
     note = "reference" if index == 0 else ""
     lines = [
         '<div class="ql-column-head">'
         f'<span class="ql-letter" aria-hidden="true">{LETTERS[index]}</span>'
-        f'<h3>{escape(plan)}</h3><span class="ql-note">{note}</span></div>',
+        f'<h2>{escape(plan)}</h2><span class="ql-note">{note}</span></div>',
         f'<p class="ql-state is-{state}" role="status"><span aria-hidden="true">{sign}</span> '
         f"{escape(word)}</p>",
     ]
@@ -76,7 +106,8 @@ def head(index: int, plan: str, state: str, text: str = "", result: Result | Non
             f"<p>{escape(error.message)}</p></div>"
         )
     elif result is None:
-        lines.append(f'<div class="ql-blank is-{state}" aria-hidden="true"></div>')
+        weights = f"{size(predicted)} of weights, predicted" if predicted else ""
+        lines.append(f'<div class="ql-blank is-{state}"><span>{weights}</span></div>')
     return "".join(lines)
 
 
@@ -146,10 +177,11 @@ def _bar(value: float | None, base: float | None) -> str:
     """A bar that is a number's share of the reference; nothing where there is no reference."""
     if value is None or not base:
         return ""
-    percent = 100 * value / base
+    share = value / base
+    kind, words = ("is-more", f"{share:.1f}× A") if share > 1.05 else ("", f"{share:.0%} of A")
     return (
-        f'<span class="ql-bar" aria-hidden="true"><i style="width:{min(percent, 100):.1f}%"></i>'
-        f"</span>{_small(f'{percent:.0f}% of A')}"
+        f'<span class="ql-bar {kind}" aria-hidden="true"><i style="width:{min(share, 1):.1%}"></i>'
+        f"</span>{_small(words)}"
     )
 
 

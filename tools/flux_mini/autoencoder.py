@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tools.flux_mini import model
-from tools.flux_mini.data import contact_sheet, draw_composition, load_sprites
+from tools.flux_mini.data import Composition, contact_sheet, draw_composition, load_sprites
 from tools.flux_mini.paths import WORK
 from tools.flux_mini.training import Progress, Run, draw_for, learning_rate, noise_for
 
@@ -50,7 +50,7 @@ def psnr_db(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     return float(10.0 * np.log10(255.0**2 / error))
 
 
-def unseen_batch(sprites: NDArray[np.uint8], count: int) -> list[NDArray[np.uint8]]:
+def unseen_batch(sprites: NDArray[np.uint8], count: int) -> list[Composition]:
     """Fixed compositions of combinations that no training stage sees."""
     draw = random.Random(_UNSEEN_SEED)
     return [draw_composition(sprites, draw, unseen=True) for _ in range(count)]
@@ -84,10 +84,10 @@ def _loss(vae: nn.Module, batch: Tensor, noise: torch.Generator) -> Tensor:
 def _batch(sprites: NDArray[np.uint8], draw: random.Random, step: int, steps: int) -> Tensor:
     """Eight crops of 64 x 64 in the first part of the schedule, four whole images after it."""
     if step >= steps * (1.0 - _WHOLE_SHARE):
-        return to_tensor([draw_composition(sprites, draw) for _ in range(4)])
+        return to_tensor([draw_composition(sprites, draw).image for _ in range(4)])
     images = []
     for _ in range(8):
-        image = draw_composition(sprites, draw)
+        image = draw_composition(sprites, draw).image
         # Multiples of eight keep latent cells aligned with those of a whole image.
         x, y = (8 * draw.randrange((model.IMAGE_SIZE - _CROP) // 8 + 1) for _ in range(2))
         images.append(image[y : y + _CROP, x : x + _CROP])
@@ -95,7 +95,7 @@ def _batch(sprites: NDArray[np.uint8], draw: random.Random, step: int, steps: in
 
 
 def _report(vae: nn.Module, sprites: NDArray[np.uint8], device: str, work: Path) -> None:
-    images = unseen_batch(sprites, 24)
+    images = [unseen.image for unseen in unseen_batch(sprites, 24)]
     with torch.no_grad():
         latents = vae.encode(to_tensor(images).to(device)).latent_dist.mean
         decoded = to_pixels(vae.decode(latents).sample)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,18 @@ from tools.flux_mini.compose import compose, draw_jitter
 from tools.flux_mini.concepts import BACKGROUNDS, CONCEPTS, held_out
 from tools.flux_mini.paths import WORK
 
-__all__ = ["contact_sheet", "draw_composition", "load_sprites"]
+__all__ = ["Composition", "contact_sheet", "draw_composition", "load_sprites"]
 
 _FILE = "sprites.npz"
+
+
+@dataclass(frozen=True)
+class Composition:
+    """An image of shape (128, 128, 3) and what it shows."""
+
+    image: NDArray[np.uint8]
+    concept: str
+    colour: str
 
 
 def load_sprites(work: Path) -> NDArray[np.uint8]:
@@ -34,8 +44,8 @@ def load_sprites(work: Path) -> NDArray[np.uint8]:
 
 def draw_composition(
     sprites: NDArray[np.uint8], draw: random.Random, *, unseen: bool = False
-) -> NDArray[np.uint8]:
-    """One random composition, shape (128, 128, 3).
+) -> Composition:
+    """One random composition.
 
     Training draws only combinations of concept and colour that are not held out; `unseen`
     draws only those that are.
@@ -43,7 +53,9 @@ def draw_composition(
     index = draw.randrange(len(CONCEPTS))
     kept_back = held_out(index)
     colours = [name for name in BACKGROUNDS if (name in kept_back) == unseen]
-    return compose(sprites[index], draw.choice(colours), draw_jitter(draw))
+    colour = draw.choice(colours)
+    image = compose(sprites[index], colour, draw_jitter(draw))
+    return Composition(image, CONCEPTS[index].name, colour)
 
 
 def contact_sheet(images: list[NDArray[np.uint8]], columns: int) -> Image.Image:

@@ -23,6 +23,7 @@ import torch
 from diffusers import DiffusionPipeline, FluxPipeline
 from numpy.typing import NDArray
 
+from tools.flux_mini.concepts import caption
 from tools.flux_mini.paths import EVALUATION, MODEL
 from tools.flux_mini.reference import References
 from tools.flux_mini.words import T5_LENGTH
@@ -59,11 +60,6 @@ def load(model: Path) -> FluxPipeline:
     return pipeline
 
 
-def _words(template: str, concept: str, colour: str) -> str:
-    article = "an" if concept[0] in "aeiou" and not concept.startswith("uni") else "a"
-    return template.format(article=article, thing=concept, colour_article="a", colour=colour)
-
-
 def cases(model: Path, wording: int = 0) -> list[Case]:
     """Fixed grid: for each concept two colours seen in training, then its held-out ones."""
     listing = json.loads((model / "concepts.json").read_text(encoding="utf-8"))
@@ -73,7 +69,7 @@ def cases(model: Path, wording: int = 0) -> list[Case]:
         seen = [colour for colour in colours if colour not in entry["held_out"]]
         chosen = [seen[index % len(seen)], seen[(index + 3) % len(seen)], *entry["held_out"]]
         for colour in chosen:
-            prompt = _words(template, entry["name"], colour)
+            prompt = caption(entry["name"], colour, template)
             kept_back = colour in entry["held_out"]
             grid.append(Case(prompt, entry["name"], colour, len(grid), kept_back))
     return grid
@@ -162,12 +158,24 @@ def main() -> None:
     steps = args.steps or listing["steps"]
     pipeline = load(args.model)
     psnr = autoencoder_psnr_db(pipeline, args.model)
-    figures: dict[str, float] = {"steps": steps, "autoencoder_psnr_db": round(float(np.mean(psnr)), 2)}
-    print(f"autoencoder: {np.mean(psnr):.2f} dB mean, {min(psnr):.2f} worst of {len(psnr)} unseen\n")
+    figures: dict[str, float] = {
+        "steps": steps,
+        "autoencoder_psnr_db": round(float(np.mean(psnr)), 2),
+    }
+    print(
+        f"autoencoder: {np.mean(psnr):.2f} dB mean, {min(psnr):.2f} worst of {len(psnr)} unseen\n"
+    )
     print(f"{'prompts':<10}{'count':>6}{'concept':>9}{'colour':>8}{'both':>7}{'s/image':>9}")
-    for name, (got, pace_s) in _measure(pipeline, args.model, steps, listing["sequence_length"]).items():
-        print(f"{name:<10}{got.count:>6}{got.concept:>9.1%}{got.colour:>8.1%}{got.both:>7.1%}{pace_s:>9.2f}")
-        figures |= {f"{name}_concept": round(got.concept, 4), f"{name}_colour": round(got.colour, 4)}
+    for name, (got, pace_s) in _measure(
+        pipeline, args.model, steps, listing["sequence_length"]
+    ).items():
+        print(
+            f"{name:<10}{got.count:>6}{got.concept:>9.1%}{got.colour:>8.1%}{got.both:>7.1%}{pace_s:>9.2f}"
+        )
+        figures |= {
+            f"{name}_concept": round(got.concept, 4),
+            f"{name}_colour": round(got.colour, 4),
+        }
         figures |= {f"{name}_both": round(got.both, 4), f"{name}_s_per_image": round(pace_s, 3)}
         for miss in got.misses if args.misses else ():
             print(f"  {miss}")

@@ -35,7 +35,9 @@ def untrained_pipeline(seed: int = 0) -> FluxPipeline:
     torch.manual_seed(seed)
     transformer = model.transformer()
     model.gaussian_(transformer, seed)
-    return model.assemble(transformer, model.clip_encoder(), model.t5_encoder(), model.autoencoder())
+    return model.assemble(
+        transformer, model.clip_encoder(), model.t5_encoder(), model.autoencoder()
+    )
 
 
 def concept_list() -> dict[str, object]:

@@ -29,8 +29,8 @@ __all__ = ["CHECKPOINT", "load_averaged_flow"]
 
 CHECKPOINT = "flow.pt"
 _PARTS = ("transformer", "text_encoder", "text_encoder_2")
-_LONG_EVERY = 11
-_LONG_BATCH = 8
+_LONG_EVERY = 15
+_LONG_BATCH = 6
 
 
 def _new_models(seed: int) -> nn.ModuleDict:
@@ -42,9 +42,7 @@ def _new_models(seed: int) -> nn.ModuleDict:
 
 
 def _pipeline(models: nn.ModuleDict, vae: AutoencoderKL, latents: Latents) -> FluxPipeline:
-    vae.register_to_config(
-        scaling_factor=latents.scaling_factor, shift_factor=latents.shift_factor
-    )
+    vae.register_to_config(scaling_factor=latents.scaling_factor, shift_factor=latents.shift_factor)
     return model.assemble(*(models[name] for name in _PARTS), vae)
 
 
@@ -106,9 +104,7 @@ def _loss(
         encoder_hidden_states=states,
         pooled_projections=pooled,
         txt_ids=torch.zeros(length, 3, device=args.device),
-        img_ids=FluxPipeline._prepare_latent_image_ids(
-            1, side, side, args.device, torch.float32
-        ),
+        img_ids=FluxPipeline._prepare_latent_image_ids(1, side, side, args.device, torch.float32),
         return_dict=False,
     )[0]
     return nn.functional.mse_loss(flow, (start - data).to(args.device))

@@ -57,7 +57,9 @@ class References:
         self._matrix, self._labels = self._render(sprites)
         self._squares = (self._matrix**2).sum(axis=1)
 
-    def _render(self, sprites: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[tuple[str, str]]]:
+    def _render(
+        self, sprites: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], list[tuple[str, str]]]:
         """Rows of 32 * 32 * 3 values and the (concept, colour) of each."""
         rows, labels = [], []
         for name, sprite in zip(self._concepts, sprites, strict=True):

@@ -23,7 +23,8 @@ def write_evaluation_data(work: Path, folder: Path) -> None:
     """Write evaluation/references.npz and evaluation/unseen.npz into a model folder.
 
     `sprites` (concepts, 32, 32, 4): centred, premultiplied by alpha, 0 to 255.
-    `images` (32, 128, 128, 3): compositions that no training stage sees.
+    `images` (32, 128, 128, 3): compositions that no training stage sees; `labels` (32, 2):
+    concept and colour of each.
     """
     sprites = load_sprites(work)
     small = []
@@ -37,4 +38,9 @@ def write_evaluation_data(work: Path, folder: Path) -> None:
     target = folder / EVALUATION
     target.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(target / "references.npz", sprites=np.stack(small))
-    np.savez_compressed(target / "unseen.npz", images=np.stack(unseen_batch(sprites, _UNSEEN)))
+    unseen = unseen_batch(sprites, _UNSEEN)
+    np.savez_compressed(
+        target / "unseen.npz",
+        images=np.stack([item.image for item in unseen]),
+        labels=np.array([(item.concept, item.colour) for item in unseen]),
+    )

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tools.flux_mini.concepts import vocabulary
 
-__all__ = ["CLIP_LENGTH", "T5_LENGTH", "SPECIAL_TOKENS", "clip_tokenizer", "t5_tokenizer"]
+__all__ = ["CLIP_LENGTH", "SPECIAL_TOKENS", "T5_LENGTH", "clip_tokenizer", "t5_tokenizer"]
 
 CLIP_LENGTH = 77
 T5_LENGTH = 512

@@ -1,0 +1,112 @@
+"""The Pick tab as a visitor uses it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPage
+
+
+@pytest.fixture
+def page(new_page: NewPage) -> Page:
+    return new_page()
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Choose ``option`` in the dropdown called ``label``, by keyboard as well as by mouse."""
+    box = page.get_by_role("combobox", name=label)
+    box.click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def rows(page: Page) -> list[str]:
+    """Keys of the rows that are to be seen, in their order."""
+    found = page.locator("#ql-table tbody tr:not([hidden])")
+    return [str(row.get_attribute("data-key")) for row in found.all()]
+
+
+def test_first_screen_answers_before_anything_is_asked(page: Page) -> None:
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("schemes run")
+    assert "bnb-nf4" in rows(page)
+    assert page.title() == "quantlab"
+
+
+def test_every_verdict_has_its_word_and_the_rejected_stay(page: Page) -> None:
+    words = set(page.locator("#ql-table .ql-pill").all_inner_texts())
+    assert any("runs" in word for word in words)
+    assert any(word.endswith("no") for word in words)
+    rejected = page.locator("#ql-table tr", has=page.locator(".ql-pill.is-no")).first
+    expect(rejected.locator(".ql-why li").first).not_to_be_empty()
+
+
+def test_hardware_and_needs_change_the_answer(page: Page) -> None:
+    lead = page.locator("#ql-answer .ql-lead")
+    before = lead.inner_text()
+    choose(page, "Hardware", "Apple silicon")
+    expect(lead).to_contain_text("On an Apple silicon")
+    assert lead.inner_text() != before
+    page.get_by_label("LoRA / PEFT").check()
+    expect(lead).to_contain_text("LoRA / PEFT")
+    assert "bnb-nf4" in rows(page)
+
+
+def test_four_bits_find_hqq(page: Page) -> None:
+    choose(page, "Hardware", "NVIDIA GPU")
+    choose(page, "Bits", "4")
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("4 bit")
+    row = page.locator("#ql-table tr[data-key='hqq-int4']")
+    expect(row).to_have_count(1)
+
+
+def test_search_and_sort(page: Page) -> None:
+    page.get_by_label("Search").fill("gguf")
+    assert rows(page)
+    assert all("gguf" in key for key in rows(page))
+    expect(page.locator(".ql-found")).to_have_text(re.compile(r"\d+ of \d+"))
+    page.get_by_label("Search").fill("")
+    page.get_by_role("button", name="Scheme").click()
+    assert rows(page) == sorted(rows(page))
+    page.get_by_role("button", name="Scheme").click()
+    assert rows(page) == sorted(rows(page), reverse=True)
+    head = page.get_by_role("columnheader", name="Scheme")
+    assert head.get_attribute("aria-sort") == "descending"
+
+
+def test_a_mark_reveals_its_source(page: Page) -> None:
+    row = page.locator("#ql-table tr[data-key='bnb-nf4']")
+    row.locator("[data-column='cpu']").click()
+    sheet = page.get_by_role("dialog")
+    expect(sheet.get_by_role("heading", name="bnb-nf4")).to_be_visible()
+    asked = sheet.locator(".is-asked")
+    expect(asked).to_contain_text("CPU")
+    expect(asked).to_contain_text("checked 20")
+    assert str(asked.get_by_role("link").first.get_attribute("href")).startswith("https://")
+    page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+
+
+def test_one_click_takes_a_scheme_to_try(page: Page) -> None:
+    page.get_by_role("button", name="Try sdnq-int8", exact=True).click()
+    expect(page.get_by_role("tab", name="Try")).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".ql-column h2", has_text="sdnq-int8")).to_be_visible()
+
+
+def test_the_answer_goes_to_try_as_a_whole(page: Page) -> None:
+    named = page.locator("#ql-answer .ql-picks .ql-name").all_inner_texts()
+    page.get_by_role("button", name="Try these side by side").click()
+    heads = page.locator(".ql-column h2")
+    expect(heads).to_have_count(len(named) + 1)
+    assert heads.all_inner_texts() == ["fp32", *named]
+
+
+def test_memory_that_is_no_number_is_told_in_one_sentence(page: Page) -> None:
+    box = page.get_by_role("combobox", name="Memory")
+    box.fill("plenty")
+    box.press("Enter")
+    expect(page.locator("#ql-answer [role='alert']")).to_contain_text("memory")
+    box.fill("12")
+    box.press("Enter")
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("12 GiB")

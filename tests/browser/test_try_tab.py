@@ -1,0 +1,175 @@
+"""The Try tab as a visitor uses it: real libraries on flux-mini, two steps where that is enough."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPage
+
+FIVE = ("fp32", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0")
+RUN_MS = 120_000
+
+
+def link(*plans: str, steps: int = 2, size: int = 64, prompt: str = "a red fox") -> str:
+    """A query that fills the page with a quick comparison."""
+    values: dict[str, object] = {
+        "v": 1,
+        "model": "flux-mini",
+        "plans": "~".join(plans),
+        "prompt": prompt,
+        "seed": 7,
+        "steps": steps,
+        "width": size,
+        "height": size,
+    }
+    return "?" + "&".join(f"{key}={quote(str(value))}" for key, value in values.items())
+
+
+def run(page: Page) -> None:
+    """Press Run and wait until the page has taken the job in."""
+    page.locator("#ql-run").click()
+    expect(page.locator("#ql-run")).not_to_have_text("Run")
+
+
+def wait_until_done(page: Page) -> None:
+    """Wait for the end of a run that has begun."""
+    expect(page.locator("#ql-run")).to_be_enabled(timeout=RUN_MS)
+    expect(page.locator("#ql-run")).to_have_text("Run")
+
+
+def states(page: Page) -> list[str]:
+    """The state that each column tells."""
+    return [text.split(maxsplit=1)[-1] for text in page.locator(".ql-state").all_inner_texts()]
+
+
+def test_five_schemes_the_slider_and_the_link(new_page: NewPage) -> None:
+    page = new_page(link(*FIVE))
+    expect(page.locator(".ql-column h2")).to_have_count(5)
+    run(page)
+    expect(page.locator("#ql-stop")).to_be_visible()
+    expect(page.locator(".ql-image img").first).to_be_visible(timeout=RUN_MS)
+    assert states(page).count("done") < 5, "the first image waited for the others"
+    wait_until_done(page)
+    assert states(page) == ["done"] * 5
+    for index in range(5):
+        column = page.locator(".ql-column").nth(index)
+        expect(column.locator(".ql-figures")).to_contain_text("MiB")
+        expect(column.locator(".ql-figures")).to_contain_text(" s")
+        expect(column).to_contain_text("Measured here")
+    expect(page.locator(".ql-column").nth(1).locator(".ql-figures")).to_contain_text("dB PSNR")
+
+    _slider_shows_two(page)
+    _code_reproduces(page)
+    _link_shows_the_same(new_page, page)
+
+
+def _slider_shows_two(page: Page) -> None:
+    slider = page.locator("#ql-slider")
+    expect(slider.locator("img")).to_have_count(2)
+    before = slider.locator("img").nth(1).get_attribute("src")
+    page.get_by_role("combobox", name="Right image").click()
+    page.get_by_role("option", name="C · torchao-int8wo").click()
+    expect(slider.locator("img").nth(1)).not_to_have_attribute("src", str(before))
+
+
+def _code_reproduces(page: Page) -> None:
+    column = page.locator(".ql-column").nth(1)
+    column.get_by_role("button", name="Code").click()
+    expect(column.locator(".ql-code pre")).to_contain_text("import", timeout=30_000)
+
+
+def _link_shows_the_same(new_page: NewPage, page: Page) -> None:
+    url = page.get_by_label("Link to this comparison").input_value()
+    other = new_page("?" + url.partition("?")[2])
+    expect(other.locator("#ql-banner")).to_contain_text("stored")
+    expect(other.locator(".ql-image img")).to_have_count(5)
+    assert states(other) == ["done"] * 5
+    expect(other.locator(".ql-origin").first).to_contain_text(re.compile(r"20\d\d-\d\d-\d\d .*UTC"))
+    expect(other.locator("#ql-run")).to_have_text("Run")
+    assert other.get_by_label("Prompt").input_value() == "a red fox"
+    assert other.locator("#ql-seed input").input_value() == "7"
+
+
+def test_stop_ends_at_the_next_step(new_page: NewPage) -> None:
+    page = new_page(link("fp32", "bnb-nf4", steps=50, size=256))
+    run(page)
+    expect(page.locator(".ql-state").first).to_contain_text("step", timeout=RUN_MS)
+    page.locator("#ql-stop").click()
+    expect(page.locator("#ql-run")).to_have_text("Run")
+    assert states(page) == ["stopped", "stopped"]
+    expect(page.locator("#ql-stop")).to_be_hidden()
+
+
+def test_a_failure_is_told_where_its_image_would_be(new_page: NewPage) -> None:
+    page = new_page(link("fp32", "torchao-int4wo"))
+    run(page)
+    wait_until_done(page)
+    assert states(page) == ["done", "failed"]
+    failed = page.locator(".ql-column").nth(1)
+    expect(failed.locator(".ql-failure")).to_contain_text("Refused before loading")
+    failed.get_by_role("button", name=re.compile("Use .* instead")).click()
+    expect(failed.locator("h2")).not_to_have_text("torchao-int4wo")
+    assert states(page) == ["done", "not run yet"]
+
+
+def test_a_bad_number_is_told_and_the_page_stays_usable(new_page: NewPage) -> None:
+    page = new_page(link("fp32", "bf16"))
+    steps = page.locator("#ql-steps input")
+    steps.fill("999")
+    page.locator("#ql-run").click()
+    expect(page.locator("#ql-banner [role='alert']")).to_contain_text("steps")
+    expect(page.get_by_label("Link to this comparison")).to_have_value("")
+    steps.fill("1")
+    run(page)
+    expect(page.locator("#ql-banner [role='alert']")).to_have_count(0)
+    wait_until_done(page)
+    assert states(page) == ["done", "done"]
+
+
+def test_columns_are_added_chosen_and_removed(new_page: NewPage) -> None:
+    page = new_page()
+    page.get_by_role("tab", name="Try").click()
+    heads = page.locator(".ql-column h2")
+    expect(heads).to_have_count(3)
+    page.get_by_role("button", name="Add a plan").click()
+    expect(heads).to_have_count(4)
+    page.get_by_role("combobox", name="Text encoder of plan D").click()
+    page.get_by_role("option", name=re.compile("^torchao-int8wo")).click()
+    expect(heads.nth(3)).to_have_text("transformer=torchao-int8wo,text_encoder_2=torchao-int8wo")
+    expect(page.get_by_label("Link to this comparison")).to_have_value(re.compile("text_encoder_2"))
+    page.get_by_role("button", name="Remove the last").click()
+    expect(heads).to_have_count(3)
+
+
+def test_a_broken_link_is_one_message_on_a_usable_page(new_page: NewPage) -> None:
+    page = new_page("?v=1&model=flux-mini&plans=fp32~nonsense&prompt=x")
+    expect(page.locator("#ql-banner [role='alert']")).to_contain_text("nonsense")
+    page.get_by_role("tab", name="Try").click()
+    expect(page.locator("#ql-run")).to_be_enabled()
+    expect(page.locator(".ql-column h2")).to_have_count(3)
+
+
+def test_markup_in_a_prompt_is_text(new_page: NewPage) -> None:
+    prompt = "<img src=x onerror=\"document.title='broken'\"> **bold**"
+    page = new_page(link("fp32", "bf16", steps=1, prompt=prompt))
+    expect(page.get_by_label("Prompt")).to_have_value(prompt)
+    assert page.title() == "quantlab"
+    assert page.locator("img[src='x']").count() == 0
+
+
+def test_two_visitors_do_not_see_each_other(new_page: NewPage) -> None:
+    one = new_page(link("fp32", "bf16", steps=40, size=128, prompt="an owl"))
+    two = new_page(link("fp32", "sdnq-int8", steps=1, prompt="a pizza"))
+    run(one)
+    expect(one.locator(".ql-state").first).to_contain_text("step", timeout=RUN_MS)
+    run(two)
+    expect(two.locator("#ql-progress")).to_contain_text("Queued")
+    assert states(two) == ["queued", "queued"]
+    one.locator("#ql-stop").click()
+    wait_until_done(two)
+    assert states(two) == ["done", "done"]
+    assert states(one) == ["stopped", "stopped"]
+    assert two.get_by_label("Prompt").input_value() == "a pizza"
