@@ -1,4 +1,4 @@
-"""The command line: ``python -m quantlab pick | compare | predict | snippet | link``.
+"""The command line: ``python -m quantlab pick | compare | predict | probe | sweep | snippet | link``.
 
 ``--json`` prints one JSON document on stdout and nothing else there; progress and warnings go to
 stderr. Exit status 0 when the command did its job (failed plans are rows), 2 for bad arguments,
@@ -78,7 +78,32 @@ def _parser() -> argparse.ArgumentParser:
     _comparison_arguments(link)
     link.add_argument("--base", default="http://127.0.0.1:7860/", help="address of the page")
     link.add_argument("--open", metavar="URL", help="print the comparison that URL stands for")
+    _probe_arguments(add("probe", "Try what the installed schemes can do here.", _probe))
+    sweep = add("sweep", "Run plans over many prompts and seeds; goes on where it ended.", _sweep)
+    _sweep_arguments(sweep)
     return parser
+
+
+def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    _comparison_arguments(parser, many=True)
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt a line")
+    parser.add_argument("--repeats", type=int, default=1, help="counted runs of each pair")
+    parser.add_argument("--warmup", type=int, default=1, help="runs of each plan, not counted")
+    parser.add_argument("--isolate", action="store_true", help="each plan in a fresh process")
+    parser.add_argument("--no-noise-floor", action="store_true", help="no second reference")
+    parser.add_argument("--retry", action="store_true", help="measure failed runs again")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write a tidy CSV file")
+
+
+def _probe_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--schemes", nargs="+", help="only these; otherwise all installed here")
+    parser.add_argument(
+        "--component", default="transformer", help="transformer, or text_encoder_2: load and run"
+    )
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--fresh", action="store_true", help="measure again what is known")
+    parser.add_argument("--memory-gib", type=float, default=8.0, help="limit of each process")
+    parser.add_argument("--out", type=Path, help="also write a CSV file with versions and machine")
 
 
 def _pick_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,12 +117,18 @@ def _pick_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--memory-gib", type=float, help="memory of the device in GiB")
 
 
-def _comparison_arguments(parser: argparse.ArgumentParser, plans: bool = True) -> None:
+def _comparison_arguments(
+    parser: argparse.ArgumentParser, plans: bool = True, many: bool = False
+) -> None:
     parser.add_argument("--model", default="flux-mini", help="a model's id")
     if plans:
         parser.add_argument("--plans", nargs="+", default=list(DEFAULT_PLANS), help="plan texts")
-    parser.add_argument("--prompt", default=DEFAULT_PROMPT)
-    parser.add_argument("--seed", type=int, default=0)
+    if many:
+        parser.add_argument("--prompt", nargs="+", action="extend", help="prompt texts")
+        parser.add_argument("--seed", "--seeds", nargs="+", action="extend", type=int)
+    else:
+        parser.add_argument("--prompt", default=DEFAULT_PROMPT)
+        parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--width", type=int, help="pixels")
@@ -148,10 +179,7 @@ def _pick(arguments: argparse.Namespace) -> None:
 def _compare(arguments: argparse.Namespace) -> None:
     from quantlab.cli_compare import run
 
-    for part in ("repeats", "warmup"):
-        low = 1 if part == "repeats" else 0
-        if not low <= getattr(arguments, part) <= 100:
-            raise InputError(part, f"{getattr(arguments, part)}; {low} to 100 are allowed")
+    _check_counts(arguments)
     comparison = _comparison(arguments, arguments.plans)
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -165,6 +193,29 @@ def _compare(arguments: argparse.Namespace) -> None:
         isolate=arguments.isolate,
         as_json=arguments.json,
     )
+
+
+def _check_counts(arguments: argparse.Namespace) -> None:
+    for part in ("repeats", "warmup"):
+        low = 1 if part == "repeats" else 0
+        if not low <= getattr(arguments, part) <= 100:
+            raise InputError(part, f"{getattr(arguments, part)}; {low} to 100 are allowed")
+
+
+def _sweep(arguments: argparse.Namespace) -> None:
+    from quantlab.cli_sweep import read_prompts, run_sweep
+
+    _check_counts(arguments)
+    prompts = arguments.prompt or []
+    if arguments.prompts is not None:
+        prompts = [*prompts, *read_prompts(arguments.prompts)]
+    run_sweep(arguments, prompts or [DEFAULT_PROMPT], arguments.seed or [0])
+
+
+def _probe(arguments: argparse.Namespace) -> None:
+    from quantlab.cli_evidence import run_probe
+
+    run_probe(arguments)
 
 
 def _predict(arguments: argparse.Namespace) -> None:

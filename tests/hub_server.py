@@ -72,7 +72,7 @@ class Hub:
 
     def fetched(self) -> list[str]:
         """Paths that were downloaded, in order."""
-        return [path for method, path, _ in self.requests if method == "GET" and "/" in path]
+        return [path for method, path, _ in self.requests if method == "GET"]
 
 
 @contextmanager

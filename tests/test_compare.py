@@ -115,6 +115,25 @@ def test_what_does_not_fit_is_refused_before_it_loads(
     assert "GiB" in outcome.error.message
 
 
+def test_memory_held_for_later_is_given_up_before_a_plan_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench()
+    first = make_comparison(plans=["fp32", "bnb-nf4"], prompt=PROMPT, steps=1)
+    compare(first, bench=bench, out=tmp_path, warmup=0)
+
+    def free() -> int:
+        """As little as if everything but one kept transformer filled the machine."""
+        waiting = any(key.scheme == "bnb-nf4" for key in bench.pool.held())
+        return 2**20 if waiting else 2**30
+
+    monkeypatch.setattr(checks, "_free_bytes", free)
+    again = make_comparison(plans=["torchao-int8wo"], prompt=PROMPT, steps=1)
+    (outcome,) = compare(again, bench=bench, out=tmp_path, warmup=0)
+    assert outcome.status == "ok", outcome.error
+    assert "bnb-nf4" not in {key.scheme for key in bench.pool.held()}
+
+
 def test_the_pool_keeps_to_its_budget(tmp_path: Path) -> None:
     bench = Bench(budget_bytes=0)
     comparison = make_comparison(plans=["fp32", "bnb-nf4", "fp32"], prompt=PROMPT, steps=1)

@@ -51,7 +51,8 @@ def _call(pipeline: Any, prompt: str, **options: Any) -> np.ndarray[Any, Any]:
         "output_type": "np",
     }
     images: np.ndarray[Any, Any] = pipeline(prompt, **{**settings, **options}).images
-    return images[0]
+    image: np.ndarray[Any, Any] = images[0]
+    return image
 
 
 def _sample(some: list[Case], count: int) -> list[Case]:

@@ -17,7 +17,7 @@ from huggingface_hub.utils import _http
 
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.errors import LoadError, Unavailable
+from quantlab.errors import LoadError, Stopped, Unavailable
 from quantlab.lab import hub as fetching
 from quantlab.lab.hub import file, snapshot
 from quantlab.lab.hub_files import intact
@@ -153,6 +153,16 @@ def test_a_connection_that_stays_cut_leaves_nothing_behind(hub: Hub, tmp_path: P
     assert snapshot(MINI, ["transformer"], quiet).is_dir()
 
 
+def test_stop_in_the_middle_of_a_download_leaves_nothing_partial(hub: Hub, tmp_path: Path) -> None:
+    def say(_: str) -> None:
+        raise Stopped("stopped")
+
+    with pytest.raises(Stopped):
+        snapshot(MINI, ["vae"], say)
+    assert hub.fetched()
+    assert not leftovers(tmp_path)
+
+
 @pytest.mark.parametrize("path", [VAE, "transformer/config.json"])
 def test_a_damaged_file_is_not_kept(hub: Hub, tmp_path: Path, path: str) -> None:
     hub.faults.corrupt.add(path)
@@ -198,9 +208,11 @@ def test_offline_takes_a_warm_cache_and_refuses_a_cold_one(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = snapshot(MINI, ["vae"], quiet)
+    single = file(REPO, "text_encoder/model.safetensors", quiet)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     hub.requests.clear()
     assert snapshot(MINI, ["vae"], quiet) == folder
+    assert file(REPO, "text_encoder/model.safetensors", quiet) == single
     with pytest.raises(Unavailable, match="HF_HUB_OFFLINE is set; unset it once"):
         snapshot(MINI, ["vae", "transformer"], quiet)
     assert not hub.requests

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from quantlab.catalog.paths import PROJECT
 from quantlab.lab.compare import Bench, compare
@@ -98,3 +99,18 @@ def test_a_prompt_cannot_break_out_of_the_script() -> None:
     tree = ast.parse(snippet(comparison, comparison.plans[0]))
     strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)]
     assert prompt in strings
+
+
+def test_the_script_of_a_full_size_model_is_for_a_gpu_whatever_this_machine_is() -> None:
+    plan = "transformer=bnb-nf4,text_encoder_2=torchao-int8wo"
+    comparison = make_comparison(model="flux1-dev", plans=[plan, "gguf-q4_k"], prompt=PROMPT)
+    quantized, gguf = (snippet(comparison, p) for p in comparison.plans)
+    ast.parse(quantized)
+    assert '"transformer": diffusers.BitsAndBytesConfig(' in quantized
+    assert '"text_encoder_2": transformers.TorchAoConfig(' in quantized
+    assert "torch.bfloat16" in quantized
+    assert 'MODEL = "black-forest-labs/FLUX.1-dev"' in quantized
+    assert "from_single_file" in gguf
+    assert "write_gguf" not in gguf
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        assert 'pipe.to("cuda")' in quantized

@@ -8,7 +8,7 @@ from quantlab.catalog.pick import nearest
 from quantlab.catalog.table import Catalog
 from quantlab.errors import DoesNotFit, Unavailable
 from quantlab.lab.libraries import load, resolve, torch
-from quantlab.lab.load import device
+from quantlab.lab.load import Pool, device
 from quantlab.lab.plan import Comparison, Plan
 
 __all__ = ["check"]
@@ -18,7 +18,7 @@ IMPORT_NAMES = {"optimum-quanto": "optimum.quanto"}
 """Packages whose import name is not their own with underscores."""
 
 
-def check(comparison: Comparison, plan: Plan, catalog: Catalog) -> None:
+def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> None:
     """Raise unless ``plan`` can be tried on this machine now.
 
     Raises:
@@ -38,10 +38,11 @@ def check(comparison: Comparison, plan: Plan, catalog: Catalog) -> None:
             raise Unavailable(f"{scheme.id} on {name} is {said}{hint}")
         for package in catalog.methods[scheme.method].packages:
             load(IMPORT_NAMES.get(package, package.replace("-", "_")))
-    _check_fits(comparison, plan, catalog)
+    _check_fits(comparison, plan, catalog, pool)
 
 
-def _check_fits(comparison: Comparison, plan: Plan, catalog: Catalog) -> None:
+def _check_fits(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> None:
+    model = catalog.models[comparison.model]
     prediction = predict(
         comparison.model,
         plan,
@@ -50,10 +51,13 @@ def _check_fits(comparison: Comparison, plan: Plan, catalog: Catalog) -> None:
         sequence_length=comparison.sequence_length,
         catalog=catalog,
     )
+    needed = prediction.peak_bytes - pool.reused_bytes(model, plan)
+    if needed > _free_bytes():
+        pool.keep_only(model, plan)  # what waits for a later plan goes first
     free = _free_bytes()
-    if prediction.peak_bytes > free:
+    if needed > free:
         raise DoesNotFit(
-            f"predicted to need {prediction.peak_bytes / GIB:.1f} GiB at its peak; "
+            f"predicted to need {needed / GIB:.1f} GiB more at its peak; "
             f"{free / GIB:.1f} GiB are free here"
         )
 

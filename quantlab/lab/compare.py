@@ -26,7 +26,7 @@ from quantlab.lab.outcome import Event, Failure, Finished, Outcome, Progress
 from quantlab.lab.plan import Comparison, Plan
 from quantlab.lab.run import Encoded, FirstStep, Run, encode, forward, generate
 
-__all__ = ["Bench", "compare", "compare_one", "image_array"]
+__all__ = ["Bench", "Reference", "Trial", "compare", "compare_one", "image_array"]
 
 log = logging.getLogger(__name__)
 Report = Callable[[Event], None]
@@ -40,7 +40,7 @@ class Bench:
         self.pool = Pool(_default_budget() if budget_bytes is None else budget_bytes, self.catalog)
 
 
-class _Comparison:
+class Trial:
     """One comparison under way: what its plans share."""
 
     def __init__(
@@ -65,7 +65,7 @@ class _Comparison:
         try:
             if self.stop.is_set():
                 raise Stopped("stopped before it started")
-            check(self.comparison, plan, self.bench.catalog)
+            check(self.comparison, plan, self.bench.catalog, self.bench.pool)
             with PeakMemory() as peak:
                 stage = "load"
                 loaded = self.bench.pool.load(self.model, plan, lambda t: self.say(index, t, 0))
@@ -81,6 +81,8 @@ class _Comparison:
             return _failed(plan, _stage(error, stage), error)
 
     def say(self, index: int, text: str, fraction: float) -> None:
+        if self.stop.is_set():
+            raise Stopped("stopped")
         self.report(Progress(index, text, fraction))
 
     def encode(self, loaded: LoadedPlan) -> Encoded:
@@ -195,7 +197,7 @@ def compare(
     Images appear under ``out`` as PNG, whole or not at all. ``repeats`` runs are counted after
     ``warmup`` that are not.
     """
-    state = _Comparison(
+    state = Trial(
         bench, comparison, out.resolve(), report, stop or threading.Event(), repeats, warmup
     )
     outcomes = []
@@ -218,7 +220,7 @@ def compare_one(
     reference: Path,
 ) -> Outcome:
     """Run plan ``index`` alone; ``reference`` is a file that carries the first plan's results."""
-    state = _Comparison(bench, comparison, out, report, threading.Event(), repeats, warmup)
+    state = Trial(bench, comparison, out, report, threading.Event(), repeats, warmup)
     if index:
         state.reference = Reference.read(reference)
     outcome = state.outcome(index, comparison.plans[index])

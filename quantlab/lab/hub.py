@@ -73,14 +73,17 @@ def file(repo: str, name: str, say: Say, revision: str = "main") -> Path:
     Raises:
         LoadError, Unavailable: as ``snapshot`` does.
     """
-    hub = _client()
     where = {"repo_id": repo, "revision": revision}
-    try:
-        found = hub.hf_hub_download(**where, filename=name, dry_run=True)
-    except _failures() as error:
-        raise explain(error, repo, revision, name) from error
-    _fetch(hub, where, [found], say)
-    return Path(found.local_path)
+
+    def get(**more: Any) -> Any:
+        try:
+            return hub.hf_hub_download(**where, filename=name, **more)
+        except _failures() as error:
+            raise explain(error, repo, revision, name) from error
+
+    hub = _client()
+    _fetch(hub, where, [get(dry_run=True)], say)
+    return Path(get())  # from the cache; notes which commit the revision is, for offline use
 
 
 @functools.cache
@@ -99,6 +102,7 @@ def _failures() -> tuple[type[BaseException], ...]:
 
 def _fetch(hub: Any, where: Mapping[str, str], files: Collection[Any], say: Say) -> None:
     """Download what is missing of ``files`` and check it; on failure nothing partial is kept."""
+    files = sorted(files, key=lambda found: str(found.filename))
     for known in files:
         if not known.will_download and not intact(Path(known.local_path)):
             remove(Path(known.local_path))

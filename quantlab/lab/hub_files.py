@@ -18,7 +18,7 @@ _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def genuine(path: Path) -> bool:
-    """Whether a fresh file has the digest that the cache names it by: the client compares sizes only.
+    """Whether a fresh file has the digest that it is named by: the client compares sizes only.
 
     True where the cache does not name files by digest (no symbolic links).
     """

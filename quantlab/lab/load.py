@@ -6,6 +6,7 @@ a component is loaded once however many plans use it, and reused for the next pr
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import time
 from collections import OrderedDict
@@ -23,7 +24,16 @@ from quantlab.lab.libraries import resolve, torch
 from quantlab.lab.plan import Plan
 from quantlab.lab.weights import stored_bytes, verify
 
-__all__ = ["Key", "LoadedPlan", "Pool", "compute_dtype", "device"]
+__all__ = [
+    "Key",
+    "LoadedPlan",
+    "Pool",
+    "by_library",
+    "compute_dtype",
+    "device",
+    "fetch",
+    "gguf_source",
+]
 
 DTYPES = {"fp32": "torch.float32", "bf16": "torch.bfloat16"}
 WAYS = {
@@ -94,6 +104,18 @@ class Pool:
         """What is loaded now, the least recently used first."""
         return tuple(self._held)
 
+    def reused_bytes(self, model: Model, plan: Plan) -> int:
+        """Bytes of what is loaded already and ``plan`` would use again."""
+        keys = set(keys_of(model, plan).values())
+        return sum(held.bytes for key, held in self._held.items() if key in keys)
+
+    def keep_only(self, model: Model, plan: Plan) -> None:
+        """Let go of everything that ``plan`` does not use."""
+        self._trim(set(keys_of(model, plan).values()), 0)
+        gc.collect()
+        if device() == "cuda":
+            torch().cuda.empty_cache()
+
     def load(self, model: Model, plan: Plan, say: Callable[[str], None]) -> LoadedPlan:
         """A pipeline for ``plan``; ``say`` is told what is being done.
 
@@ -101,8 +123,7 @@ class Pool:
             LoadError: a component could not be loaded or quantized, or holds something else.
             Unavailable: a library that the plan needs is not here.
         """
-        dtype = compute_dtype(plan, model)
-        keys = {c.name: _key(model, c.name, plan, dtype) for c in model.components}
+        keys = keys_of(model, plan)
         self._folders[model.id] = self._fetch(model, keys, say)
         for name, key in keys.items():
             if key in self._held:
@@ -111,7 +132,7 @@ class Pool:
                 self._held[key] = self._load_component(model, name, key, say)
         held = {name: self._held[key] for name, key in keys.items()}
         pipe = self._assemble(model, {name: h.module for name, h in held.items()})
-        self._trim(set(keys.values()))
+        self._trim(set(keys.values()), self._budget)
         ways = dict.fromkeys(h.way for n, h in held.items() if keys[n].scheme is not None)
         return LoadedPlan(
             pipe=pipe,
@@ -122,17 +143,10 @@ class Pool:
         )
 
     def _fetch(self, model: Model, keys: Mapping[str, Key], say: Callable[[str], None]) -> str:
-        """The folder of the model's files; what is still to be loaded is complete there."""
         wanted = {name: key.scheme or "" for name, key in keys.items() if key not in self._held}
-        if model.local:
-            return source(model)
         if not wanted and model.id in self._folders:
             return self._folders[model.id]
-        schemes = self._catalog.schemes
-        full = [n for n, s in wanted.items() if s not in schemes or schemes[s].way != "gguf"]
-        for name in wanted.keys() - set(full):
-            gguf_source(model, name, schemes[wanted[name]], say)
-        return str(hub.snapshot(model, full, say))
+        return fetch(model, {n: self._catalog.schemes.get(s) for n, s in wanted.items()}, say)
 
     def _load_component(
         self, model: Model, name: str, key: Key, say: Callable[[str], None]
@@ -174,7 +188,7 @@ class Pool:
         component = model.component(name)
         assert component is not None
         spec = spec_for(scheme, component.library)
-        if self.by_library(scheme, component.library):
+        if by_library(scheme, component.library, device()):
             module = self._from_pretrained(model, name, dtype, None)
             skip = scheme.skip.get(component.cls, ())
             args = dict(spec.args) | {"compute_dtype": dtype, "skip": skip}
@@ -182,11 +196,6 @@ class Pool:
             return module, WAYS["library"]
         config = pipeline_config({name: (spec, key.dtype)})
         return self._from_pretrained(model, name, dtype, config), WAYS["config"]
-
-    @staticmethod
-    def by_library(scheme: Scheme, library: str) -> bool:
-        """True where diffusers refuses on this device what the library itself can do."""
-        return library == "diffusers" and scheme.on_cpu == "library" and device() == "cpu"
 
     def _from_pretrained(self, model: Model, name: str, dtype: Any, config: Any) -> Any:
         """Load one component through the pipeline's ``from_pretrained``, nothing else."""
@@ -210,7 +219,7 @@ class Pool:
         component = model.component(name)
         assert component is not None
         return resolve(f"diffusers.{component.cls}").from_single_file(
-            gguf_source(model, name, scheme),
+            _gguf_file(model, name, scheme),
             config=self._folders[model.id],
             subfolder=name,
             quantization_config=build(spec_for(scheme, "diffusers"), key.dtype),
@@ -222,12 +231,17 @@ class Pool:
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
-    def _trim(self, in_use: set[Key]) -> None:
+    def _trim(self, in_use: set[Key], budget: int) -> None:
         total = sum(held.bytes for held in self._held.values())
         for key in [k for k in self._held if k not in in_use]:
-            if total <= self._budget:
+            if total <= budget:
                 return
             total -= self._held.pop(key).bytes
+
+
+def by_library(scheme: Scheme, library: str, target: str) -> bool:
+    """True where diffusers refuses on device ``target`` what the library itself can do."""
+    return library == "diffusers" and scheme.on_cpu == "library" and target == "cpu"
 
 
 def _doing(name: str, scheme: Scheme | None) -> str:
@@ -235,6 +249,12 @@ def _doing(name: str, scheme: Scheme | None) -> str:
         return f"loading {name}"
     once = "; the first time on a machine this builds a kernel, which takes minutes"
     return f"quantizing {name} to {scheme.id}{once if 'compiler' in scheme.requires else ''}"
+
+
+def keys_of(model: Model, plan: Plan) -> dict[str, Key]:
+    """What each component of ``plan`` is, by its name."""
+    dtype = compute_dtype(plan, model)
+    return {c.name: _key(model, c.name, plan, dtype) for c in model.components}
 
 
 def _key(model: Model, name: str, plan: Plan, dtype: str) -> Key:
@@ -255,17 +275,38 @@ def _kept(model: Model, scheme: Scheme) -> tuple[str, ...]:
     return tuple(keeps)
 
 
-def gguf_source(
-    model: Model, name: str, scheme: Scheme, say: Callable[[str], None] = lambda _: None
+def fetch(model: Model, wanted: Mapping[str, Scheme | None], say: Callable[[str], None]) -> str:
+    """The folder of a model's files, complete for ``wanted``: component -> scheme to load it in.
+
+    Raises:
+        LoadError, Unavailable: as ``hub.snapshot`` does.
+    """
+    if model.local:
+        return source(model)
+    ready = [name for name, scheme in wanted.items() if scheme and scheme.way == "gguf"]
+    for name in ready:
+        _gguf_file(model, name, wanted[name], say)
+    return str(hub.snapshot(model, wanted.keys() - ready, say))
+
+
+def _gguf_file(
+    model: Model, name: str, scheme: Any, say: Callable[[str], None] = lambda _: None
 ) -> str:
-    """A model's GGUF file: in the hub's cache, or made from local weights on first use and kept.
+    if model.local:
+        return gguf_source(model, name, scheme)
+    files = model.extra["gguf_files"]
+    return str(hub.file(files["repo"], files["files"][scheme.id], say))
+
+
+def gguf_source(model: Model, name: str, scheme: Scheme) -> str:
+    """Where a model's GGUF file is: the hub's address, or a file made on first use and kept.
 
     A made file's name carries a digest of the weights' sizes and times, so that new weights get a
     new file.
     """
     if not model.local:
         files = model.extra["gguf_files"]
-        return str(hub.file(files["repo"], files["files"][scheme.id], say))
+        return f"https://huggingface.co/{files['repo']}/blob/main/{files['files'][scheme.id]}"
     kind = scheme.id.removeprefix("gguf-").upper()
     folder = PROJECT / model.source / name
     digest = hashlib.sha256()

@@ -1,13 +1,14 @@
 """Where comparisons are run: the one seam between the page and the machine.
 
-``LocalRunner`` runs in this process. Tests of the page may put a stand-in here, and only here.
+``LocalRunner`` runs in this process, zerogpu.py's in a worker of a ZeroGPU Space. Tests of the page
+may put a stand-in here, and only here.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,7 +18,7 @@ from quantlab.lab.plan import Comparison
 if TYPE_CHECKING:
     from quantlab.lab.compare import Bench
 
-__all__ = ["LocalRunner", "Runner"]
+__all__ = ["LocalRunner", "Runner", "choose_runner", "events_of"]
 
 
 class Runner(Protocol):
@@ -74,10 +75,19 @@ class LocalRunner:
                     warmup=warmup,
                 )
 
-        return _events(work)
+        return events_of(work)
 
 
-def _events(work: Callable[[Callable[[Event], None]], None]) -> Iterator[Event]:
+def choose_runner(environ: Mapping[str, str]) -> Runner:
+    """The runner for where this is: ZeroGPU's on such a Space, else this process."""
+    if environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true"):  # as spaces reads it
+        from quantlab.lab.zerogpu import ZeroGpuRunner
+
+        return ZeroGpuRunner()
+    return LocalRunner()
+
+
+def events_of(work: Callable[[Callable[[Event], None]], None]) -> Iterator[Event]:
     """Run ``work`` in a thread and yield what it reports; its error is raised here at the end."""
     events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
 

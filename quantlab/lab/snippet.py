@@ -12,10 +12,11 @@ from typing import Any
 
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.errors import PlanError
 from quantlab.lab import apply
 from quantlab.lab.config import render, spec_for
 from quantlab.lab.libraries import torch, versions
-from quantlab.lab.load import DTYPES, Pool, compute_dtype, device, gguf_source
+from quantlab.lab.load import DTYPES, by_library, compute_dtype, device
 from quantlab.lab.plan import Comparison, Plan
 
 __all__ = ["snippet"]
@@ -44,7 +45,8 @@ def snippet(comparison: Comparison, plan: Plan, catalog: Catalog | None = None) 
     """The script for ``plan`` of ``comparison``.
 
     Raises:
-        PlanError: a scheme has no config class for its component's library.
+        PlanError: no file of a scheme is known, or its component's library has no config class
+            for it.
     """
     catalog = catalog or load_catalog()
     model = catalog.models[comparison.model]
@@ -62,6 +64,11 @@ def snippet(comparison: Comparison, plan: Plan, catalog: Catalog | None = None) 
         script.after.append("pipe.transformer.compile_repeated_blocks(fullgraph=True)")
     packages = [p for m in sorted(methods) for p in catalog.methods[m].packages]
     return _text(script, comparison, plan, model, dtype, packages)
+
+
+def _target(model: Model) -> str:
+    """The device that the script is for: this machine's, but a GPU for models made for one."""
+    return device() if model.local or device() != "cpu" else "cuda"
 
 
 def _cast(script: _Script, name: str, own: str, dtype: str) -> None:
@@ -83,7 +90,7 @@ def _quantize(script: _Script, model: Model, name: str, scheme: Scheme, dtype: s
         script.after.append(
             f"pipe.{name}.enable_layerwise_casting(storage_dtype={storage}, compute_dtype={dtype})"
         )
-    elif Pool.by_library(scheme, component.library):
+    elif by_library(scheme, component.library, _target(model)):
         script.embed(apply.quantize_with_bitsandbytes)
         args = {**spec.args, "compute_dtype": None, "skip": scheme.skip.get(component.cls, ())}
         text = ", ".join(
@@ -102,7 +109,7 @@ def _gguf(script: _Script, model: Model, name: str, scheme: Scheme, dtype: str) 
     component = model.component(name)
     assert component is not None
     kind = scheme.id.removeprefix("gguf-").upper()
-    path = f"{model.id}-{name}-{kind}.gguf" if model.local else gguf_source(model, name, scheme)
+    path = f"{model.id}-{name}-{kind}.gguf" if model.local else _address(model, scheme)
     expression, modules = render(spec_for(scheme, "diffusers"), dtype)
     script.modules |= modules
     if model.local:
@@ -118,6 +125,13 @@ def _gguf(script: _Script, model: Model, name: str, scheme: Scheme, dtype: str) 
         ")",
     ]
     script.arguments.append(f"    {name}={name},")
+
+
+def _address(model: Model, scheme: Scheme) -> str:
+    files = model.extra.get("gguf_files", {})
+    if scheme.id not in files.get("files", {}):
+        raise PlanError(f"no {scheme.id} file of {model.id} is known")
+    return f"https://huggingface.co/{files['repo']}/blob/main/{files['files'][scheme.id]}"
 
 
 def _text(
@@ -159,8 +173,8 @@ def _text(
         script.arguments.append("    quantization_config=quantization_config,")
     lines += ["pipe = diffusers.DiffusionPipeline.from_pretrained(", "    MODEL,"]
     lines += [*script.arguments, f"    dtype={dtype},", ")", *script.after]
-    if device() != "cpu":
-        lines.append(f'pipe.to("{device()}")')
+    if _target(model) != "cpu":
+        lines.append(f'pipe.to("{_target(model)}")')
     lines += _call(comparison)
     return "\n".join(lines) + "\n"
 

@@ -7,7 +7,7 @@ from types import MethodType
 import gradio as gr
 
 from quantlab.ui import try_edit, try_run
-from quantlab.ui.pick_tab import PickTab, build_pick
+from quantlab.ui.pick_tab import PickTab, build_pick, restore
 from quantlab.ui.services import Services
 from quantlab.ui.theme import script
 from quantlab.ui.try_tab import QUIET, TryTab, build_try
@@ -44,6 +44,7 @@ def _wire(services: Services, page: gr.Blocks, tabs: gr.Tabs, pick: PickTab, tri
     pick.answer.try_all(
         MethodType(try_edit.try_best, services), [*inputs, *pick.controls], outputs, **QUIET
     )
+    page.load(restore, pick.kept, list(pick.controls), **QUIET)
     page.load(
         MethodType(try_edit.open_page, services),
         tried.values,

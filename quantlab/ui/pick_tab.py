@@ -17,12 +17,12 @@ from quantlab.catalog.pick import Recommendation, recommend
 from quantlab.catalog.schema import HARDWARE, LIBRARIES, NEEDS
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
-from quantlab.ui import pick_view
-from quantlab.ui.pick_view import Query
+from quantlab.ui import answer_view, pick_view
+from quantlab.ui.answer_view import Query
 from quantlab.ui.theme import script
 from quantlab.ui.words import HARDWARE_LABELS, NEED_LABELS
 
-__all__ = ["PickTab", "ask", "build_pick", "default_query"]
+__all__ = ["PickTab", "ask", "best_schemes", "build_pick", "default_query", "restore"]
 
 BITS = (1, 2, 3, 4, 5, 6, 8)
 MEMORY_GIB = (8, 12, 16, 24, 32, 48, 80)
@@ -44,6 +44,8 @@ class PickTab:
     answer: gr.HTML
     table: gr.HTML
     controls: tuple[gr.components.Component, ...]
+    kept: gr.BrowserState
+    """The controls as this browser last had them."""
 
 
 def default_query(catalog: Catalog) -> Query:
@@ -120,8 +122,8 @@ def ask(
         query = read_query(hardware, memory_gib, bits, model, library, needs)
         rows = _recommend(query)
     except InputError as error:
-        return pick_view.problem(str(error)), gr.skip()
-    return pick_view.answer(rows, query, catalog), pick_view.table(rows, catalog)
+        return answer_view.problem(str(error)), gr.skip()
+    return answer_view.answer(rows, query, catalog), pick_view.table(rows, catalog)
 
 
 def best_schemes(
@@ -135,7 +137,7 @@ def best_schemes(
 ) -> list[str]:
     """The schemes that the answer names, in its order."""
     query = read_query(hardware, memory_gib, bits, model, library, needs)
-    found = pick_view.picks(_recommend(query), catalog)
+    found = answer_view.picks(_recommend(query), catalog)
     return [row.scheme for _, row in found if row.scheme]
 
 
@@ -150,7 +152,7 @@ def build_pick(catalog: Catalog) -> PickTab:
 
     controls = _controls(catalog, query)
     found = gr.HTML(
-        pick_view.answer(rows, query, catalog),
+        answer_view.answer(rows, query, catalog),
         elem_id="ql-answer",
         apply_default_css=False,
         js_on_load=script("answer.js"),
@@ -173,7 +175,30 @@ def build_pick(catalog: Catalog) -> PickTab:
         trigger_mode="always_last",
         api_visibility="private",
     )
-    return PickTab(found, table, controls)
+    kept = gr.BrowserState(None, storage_key="quantlab-pick", secret="quantlab")
+    gr.on(
+        [control.input for control in controls],
+        None,
+        inputs=list(controls),
+        outputs=kept,
+        js="(...values) => [values]",
+        show_progress="hidden",
+    )
+    return PickTab(found, table, controls, kept)
+
+
+def restore(kept: object) -> list[object]:
+    """The controls as this browser kept them; as they are where that is nothing that fits."""
+    as_they_are: list[object] = [gr.skip() for _ in range(6)]
+    if not isinstance(kept, list) or len(kept) != len(as_they_are):
+        return as_they_are
+    if not all(isinstance(value, str) for value in kept[:-1]) or not isinstance(kept[-1], list):
+        return as_they_are
+    try:
+        _recommend(read_query(*kept))
+    except (InputError, ValueError):
+        return as_they_are
+    return kept
 
 
 def _controls(catalog: Catalog, query: Query) -> tuple[gr.components.Component, ...]:

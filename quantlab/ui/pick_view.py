@@ -1,120 +1,27 @@
-"""What the Pick tab shows, as HTML: the answer in words, the table, the claims behind one row.
+"""The table of the Pick tab as HTML, and the claims behind one of its rows.
 
 Pure functions of recommendations and the catalogue; every text is escaped here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from quantlab.catalog.pick import Recommendation
-from quantlab.catalog.schema import Cell, Method, Scheme, Verdict
+from quantlab.catalog.schema import Cell, Method, Scheme
 from quantlab.catalog.table import Catalog
 from quantlab.ui.words import (
     COLUMN_HEADS,
     COLUMN_LABELS,
-    HARDWARE_LABELS,
     MARKS,
-    NEED_LABELS,
     VERDICT_LABELS,
     size,
 )
 
-__all__ = ["Query", "answer", "claims", "picks", "problem", "table"]
+__all__ = ["claims", "table"]
 
 Row = Recommendation
-CLASSES = (("8 bit", 6.5, 9.0), ("4 bit", 3.5, 5.0), ("2 to 3 bit", 0.0, 3.5))
-"""Bit classes of the answer: name, lowest, and the bits that are too many."""
-
-
-REST: dict[Verdict, str] = {"partial": "partly", "unknown": "unknown", "no": "not"}
-
-
-@dataclass(frozen=True)
-class Query:
-    """What the visitor asked for. None and "" mean: whatever."""
-
-    hardware: str = "cpu"
-    bits: float | None = None
-    needs: tuple[str, ...] = ()
-    library: str | None = None
-    model: str | None = None
-    memory_gib: float | None = None
-
-
-def picks(rows: Sequence[Row], catalog: Catalog) -> list[tuple[str, Row]]:
-    """The first row that runs in each bit class, those that run on this machine before others."""
-    running = [r for r in rows if r.verdict.startswith("runs") and r.scheme in catalog.schemes]
-    running.sort(key=lambda row: row.here != "ok")  # stable: keeps the catalogue's order
-    found = []
-    for name, low, high in CLASSES:
-        fits = (r for r in running if low <= catalog.schemes[r.scheme or ""].bits < high)
-        if row := next(fits, None):
-            found.append((name, row))
-    return found
-
-
-def answer(rows: Sequence[Row], query: Query, catalog: Catalog) -> str:
-    """The answer in words: how many schemes run, and the one to begin with in each bit class."""
-    count = dict.fromkeys(VERDICT_LABELS, 0)
-    for row in rows:
-        count[row.verdict] += 1
-    running = count["runs"] + count["runs-with-offload"]
-    rest = [f"{count[verdict]} {words}" for verdict, words in REST.items() if count[verdict]]
-    asked = _asked(query, catalog)
-    lead = f"{escape(asked)}: <b>{_counted(running)}</b>"
-    tail = f"; {', '.join(rest)}." if rest else "."
-    if not running:
-        return (
-            f'<p class="ql-lead">{lead}{tail}</p><p class="ql-hint">'
-            "Ask for less above, or read in the table what rules each one out.</p>"
-        )
-    best = picks(rows, catalog)
-    items = "".join(_pick(name, row) for name, row in best)
-    again = (
-        '<button type="button" class="ql-button" data-try-all>Try these side by side</button>'
-        if best
-        else ""
-    )
-    return (
-        f'<p class="ql-lead">{lead}{tail}</p><ul class="ql-picks">{items}</ul>'
-        f'<p class="ql-hint">{again}<span>Fewer bits take less memory and move the image further '
-        "from the original.</span></p>"
-    )
-
-
-def _asked(query: Query, catalog: Catalog) -> str:
-    hardware = HARDWARE_LABELS.get(query.hardware, query.hardware)
-    where = f"On {'an' if hardware[0] in 'AI' else 'a'} {hardware}"
-    if query.hardware == "cpu":
-        where = "On a CPU"
-    if query.memory_gib:
-        where += f" with {query.memory_gib:g} GiB"
-    model = catalog.models.get(query.model or "")
-    parts = [where, *([model.name] if model else [])]
-    if query.bits:
-        parts.append(f"{query.bits:g} bit")
-    parts += [NEED_LABELS[need] for need in query.needs if need in NEED_LABELS]
-    return ", ".join(parts)
-
-
-def _counted(running: int) -> str:
-    if running == 0:
-        return "nothing in the catalogue is known to run"
-    return "1 scheme runs" if running == 1 else f"{running} schemes run"
-
-
-def _pick(name: str, row: Row) -> str:
-    scheme = escape(row.scheme or "")
-    weight = f"{size(row.bytes)} of weights, predicted" if row.bytes else ""
-    away = "" if row.here == "ok" else ' <span class="ql-away">not on this machine</span>'
-    return (
-        f'<li><span class="ql-class">{name}</span>'
-        f'<button type="button" class="ql-name" data-claims="{scheme}">{scheme}</button>'
-        f'<span class="ql-weight">{weight}</span>{away}</li>'
-    )
 
 
 def table(rows: Iterable[Row], catalog: Catalog) -> str:
@@ -249,8 +156,3 @@ def _claim(column: str, cell: Cell, *, asked: bool) -> str:
         f'<dd><span class="ql-mark is-{cell.value}" aria-hidden="true">{sign}</span> {word}{note}'
         f'<p class="ql-source">{source}</p></dd></div>'
     )
-
-
-def problem(message: str) -> str:
-    """One sentence where the answer would be."""
-    return f'<p class="ql-banner is-problem" role="alert">{escape(message)}</p>'

@@ -56,7 +56,7 @@ def column_of(plan: Plan, model: Model) -> Column:
 def choices(model: Model, component: Component, catalog: Catalog) -> list[Choice]:
     """Label and id of each scheme that exists for ``component``, those that run here first."""
     whole = component.name == "transformer"
-    plain = [(f"{d}, whole pipeline" if whole else d, d) for d in DTYPE_SCHEMES]
+    plain = [(f"{dtype}, whole pipeline", dtype) for dtype in DTYPE_SCHEMES] if whole else []
     machine = this_machine()
     here_now, elsewhere = [], []
     for scheme in catalog.schemes.values():

@@ -57,9 +57,10 @@ class Shown:
 
 @dataclass(frozen=True, eq=False)  # identity: the same comparison run twice is two jobs
 class Job:
-    """A comparison that somebody pressed Run for."""
+    """A comparison that somebody pressed Run for; ``token`` finds its stop signal."""
 
     comparison: Comparison
+    token: str
 
 
 def columns_of(values: Values) -> tuple[Column, ...]:

@@ -26,6 +26,7 @@ from quantlab.ui.board import (
     instead_of,
     quiet,
     slider_updates,
+    state_of,
 )
 from quantlab.ui.services import Services
 from quantlab.ui.share import link_to
@@ -51,7 +52,7 @@ def check(services: Services, request: gr.Request, *values: Any) -> list[Update]
     except InputError as error:
         skipped = [gr.skip() for _ in range(6)]
         return [banner(str(error)), *skipped, *quiet(MAX_PLANS)]
-    before = services.sessions.queue(session_of(request))
+    token, before = services.sessions.queue(session_of(request))
     text = "Queued; another comparison is running" if before else "Starting"
     shown = Shown(comparison)
     plans = [str(plan) for plan in comparison.plans]
@@ -59,7 +60,7 @@ def check(services: Services, request: gr.Request, *values: Any) -> list[Update]
     state = "queued" if before else "waiting"
     return [
         "",
-        Job(comparison),
+        Job(comparison, token),
         shown,
         gr.update(interactive=False, value="Queued" if before else "Running"),
         gr.update(visible=True, interactive=True, value="Stop"),
@@ -69,15 +70,16 @@ def check(services: Services, request: gr.Request, *values: Any) -> list[Update]
     ]
 
 
-def run(services: Services, job: Job | None, request: gr.Request) -> Iterator[list[Update]]:
+def run(services: Services, job: Job | None) -> Iterator[list[Update]]:
     """Run the job and stream: progress, shown, run button, lists and slider, then the columns."""
     if job is None:
         return
-    session = session_of(request)
-    stop_signal = services.sessions.start(session)
+    stop_signal = services.sessions.start(job.token)
+    if stop_signal is None:
+        return
     shown = Shown(job.comparison)
     last = 0.0
-    yield _begun(job.comparison)
+    yield _begun(services, shown)
     try:
         with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
             events = services.runner.stream(job.comparison, out=Path(folder), stop=stop_signal)
@@ -89,7 +91,8 @@ def run(services: Services, job: Job | None, request: gr.Request) -> Iterator[li
                     last = clock.monotonic()
                     yield _underway(job.comparison, event, stopping=stop_signal.is_set())
     finally:
-        services.sessions.end(session, stop_signal)
+        stop_signal.set()  # where the visitor left in the middle, the runner must not go on
+        services.sessions.end(job.token)
 
 
 def _finished(services: Services, shown: Shown, event: Finished) -> Shown:
@@ -134,15 +137,16 @@ def _after(services: Services, shown: Shown, index: int) -> list[Update]:
     ]
 
 
-def _begun(comparison: Comparison) -> list[Update]:
+def _begun(services: Services, shown: Shown) -> list[Update]:
     """The page when the job's turn has come."""
+    comparison = shown.comparison
+    assert comparison is not None
     plans = [str(plan) for plan in comparison.plans]
-    heads = [ahead(index, plan, "waiting") for index, plan in enumerate(plans)]
+    model = services.catalog.models[comparison.model]
     return [
         progress("Starting", 0),
         *[gr.skip() for _ in range(5)],
-        *[update for column_updates in heads for update in column_updates],
-        *quiet(MAX_PLANS - len(plans)),
+        *board(plans, shown, model, services.catalog, state="waiting"),
     ]
 
 
@@ -159,31 +163,61 @@ def _underway(comparison: Comparison, event: Progress, *, stopping: bool) -> lis
     ]
 
 
-def settle(job: Job | None, shown: Shown) -> list[Update]:
-    """Run and Stop as they were, and how it ended."""
+def settle(services: Services, request: gr.Request, job: Job | None, shown: Shown) -> list[Update]:
+    """Run and Stop as they were, and how it ended: run button, stop button, progress, columns.
+
+    Nothing where the visitor already has another job: that one will settle.
+    """
+    if services.sessions.busy(session_of(request)):
+        return [gr.skip() for _ in range(3)] + quiet(MAX_PLANS)
+    return _idle(job, shown)
+
+
+def _idle(job: Job | None, shown: Shown) -> list[Update]:
     buttons = [gr.update(interactive=True, value="Run"), gr.update(visible=False)]
     if job is None:
-        return [*buttons, ""]
-    count = len(job.comparison.plans)
-    outcomes = [result.outcome for _, result in shown.results]
-    stopped = sum(o.error is not None and o.error.stage == "stopped" for o in outcomes)
-    failed = sum(o.error is not None for o in outcomes) - stopped
-    done = len(outcomes) - failed - stopped
-    parts = [f"{done} of {len(set(map(str, job.comparison.plans)))} done"]
-    parts += [f"{failed} failed"] if failed else []
-    parts += [f"{stopped} stopped"] if stopped else []
-    if not outcomes and count:
-        parts = ["The run ended before anything was measured"]
-    return [*buttons, progress(", ".join(parts) + ".")]
+        return [*buttons, "", *quiet(MAX_PLANS)]
+    plans = [str(plan) for plan in job.comparison.plans]
+    updates = [
+        quiet(1) if shown.get(plan) else ahead(index, plan, "idle")
+        for index, plan in enumerate(plans)
+    ]
+    return [
+        *buttons,
+        progress(f"{_counted(plans, shown)} {_settings(job.comparison)}"),
+        *[update for column_updates in updates for update in column_updates],
+        *quiet(MAX_PLANS - len(plans)),
+    ]
 
 
-def stop(services: Services, request: gr.Request) -> list[Update]:
-    """Give the stop signal of this visitor's comparison; stop button and progress."""
-    phase = services.sessions.stop(session_of(request))
-    if phase is None:
-        return [gr.update(visible=False), gr.skip()]
-    text = "Stopping at the next step" if phase == "running" else "Leaving the queue"
-    return [gr.update(interactive=False, value="Stopping"), progress(text, 0)]
+def _counted(plans: list[str], shown: Shown) -> str:
+    """``3 of 4 done, 1 failed.``"""
+    found = [state_of(result.outcome) for _, result in shown.results]
+    parts = [f"{found.count('done')} of {len(set(plans))} done"]
+    parts += [f"{found.count(state)} {state}" for state in ("failed", "stopped") if state in found]
+    return ", ".join(parts) + "."
+
+
+def _settings(comparison: Comparison) -> str:
+    """What the results on the page are of, whatever the controls say by now."""
+    c = comparison
+    steps = "1 step" if c.steps == 1 else f"{c.steps} steps"
+    return f"“{c.prompt}”, seed {c.seed}, {steps}, {c.width} × {c.height} px."
+
+
+def stop(services: Services, request: gr.Request, job: Job | None, shown: Shown) -> list[Update]:
+    """Stop this visitor's comparison at the next step, or take it out of the queue at once.
+
+    Gives run button, stop button, progress, then the columns.
+    """
+    if not services.sessions.stop(session_of(request)):
+        return _idle(job, shown)
+    return [
+        gr.skip(),
+        gr.update(interactive=False, value="Stopping"),
+        progress("Stopping at the next step", 0),
+        *quiet(MAX_PLANS),
+    ]
 
 
 def leave(services: Services, request: gr.Request) -> None:

@@ -231,13 +231,10 @@ def _wire_run(services: Services, tab: TryTab) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-    running.then(
-        try_run.settle,
-        inputs=[tab.job, tab.shown],
-        outputs=[tab.run, tab.stop, tab.progress],
-        **QUIET,
-    )
-    tab.stop.click(_bound(try_run.stop, services), outputs=[tab.stop, tab.progress], **QUIET)
+    ended = [tab.run, tab.stop, tab.progress, *tab.board]
+    jobs = [tab.job, tab.shown]
+    running.then(_bound(try_run.settle, services), jobs, ended, **QUIET)
+    tab.stop.click(_bound(try_run.stop, services), jobs, ended, **QUIET)
 
 
 def _wire_edit(services: Services, tab: TryTab) -> None:

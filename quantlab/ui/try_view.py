@@ -96,8 +96,7 @@ def head(
         '<div class="ql-column-head">'
         f'<span class="ql-letter" aria-hidden="true">{LETTERS[index]}</span>'
         f'<h2>{escape(plan)}</h2><span class="ql-note">{note}</span></div>',
-        f'<p class="ql-state is-{state}" role="status"><span aria-hidden="true">{sign}</span> '
-        f"{escape(word)}</p>",
+        f'<p class="ql-state is-{state}"><span aria-hidden="true">{sign}</span> {escape(word)}</p>',
     ]
     error = result.outcome.error if result else None
     if error is not None:

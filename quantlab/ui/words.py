@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 HARDWARE_LABELS = {
-    "cpu": "CPU only",
+    "cpu": "CPU",
     "cuda": "NVIDIA GPU",
     "rocm": "AMD GPU",
     "metal": "Apple silicon",

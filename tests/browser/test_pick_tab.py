@@ -46,7 +46,7 @@ def test_hardware_and_needs_change_the_answer(page: Page) -> None:
     lead = page.locator("#ql-answer .ql-lead")
     before = lead.inner_text()
     choose(page, "Hardware", "Apple silicon")
-    expect(lead).to_contain_text("On an Apple silicon")
+    expect(lead).to_contain_text("On Apple silicon")
     assert lead.inner_text() != before
     page.get_by_label("LoRA / PEFT").check()
     expect(lead).to_contain_text("LoRA / PEFT")
@@ -110,3 +110,11 @@ def test_memory_that_is_no_number_is_told_in_one_sentence(page: Page) -> None:
     box.fill("12")
     box.press("Enter")
     expect(page.locator("#ql-answer .ql-lead")).to_contain_text("12 GiB")
+
+
+def test_the_browser_keeps_what_was_asked(page: Page) -> None:
+    choose(page, "Hardware", "AMD GPU")
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("AMD")
+    page.reload()
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("AMD")
+    expect(page.get_by_role("combobox", name="Hardware")).to_have_value("AMD GPU")

@@ -54,7 +54,8 @@ def background(colour: str, jitter: Jitter) -> NDArray[np.float32]:
     across, down = np.cos(jitter.angle_rad), np.sin(jitter.angle_rad)
     light = 1.0 - jitter.grade * (across * ramp[None, :] + down * ramp[:, None])
     base = np.asarray(BACKGROUNDS[colour], dtype=np.float32)
-    return np.clip(base * light[..., None].astype(np.float32), 0.0, 255.0)
+    graded: NDArray[np.float32] = base * light[..., None].astype(np.float32)
+    return np.clip(graded, 0.0, 255.0, out=graded)
 
 
 def compose(sprite: NDArray[np.uint8], colour: str, jitter: Jitter) -> NDArray[np.uint8]:

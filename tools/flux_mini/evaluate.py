@@ -64,7 +64,7 @@ def cases(model: Path, wording: int = 0) -> list[Case]:
     """Fixed grid: for each concept two colours seen in training, then its held-out ones."""
     listing = json.loads((model / "concepts.json").read_text(encoding="utf-8"))
     template, colours = listing["templates"][wording], list(listing["backgrounds"])
-    grid = []
+    grid: list[Case] = []
     for index, entry in enumerate(listing["concepts"]):
         seen = [colour for colour in colours if colour not in entry["held_out"]]
         chosen = [seen[index % len(seen)], seen[(index + 3) % len(seen)], *entry["held_out"]]

@@ -43,7 +43,8 @@ def _new_models(seed: int) -> nn.ModuleDict:
 
 def _pipeline(models: nn.ModuleDict, vae: AutoencoderKL, latents: Latents) -> FluxPipeline:
     vae.register_to_config(scaling_factor=latents.scaling_factor, shift_factor=latents.shift_factor)
-    return model.assemble(*(models[name] for name in _PARTS), vae)
+    transformer, text_encoder, text_encoder_2 = (models[name] for name in _PARTS)
+    return model.assemble(transformer, text_encoder, text_encoder_2, vae)
 
 
 def load_averaged_flow(work: Path) -> FluxPipeline:

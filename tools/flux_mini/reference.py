@@ -42,7 +42,8 @@ def shrink(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Image (h, w, 3) averaged down to (32, 32, 3); h and w are multiples of 32."""
     height, width, channels = image.shape
     cells = image.reshape(THUMBNAIL, height // THUMBNAIL, THUMBNAIL, width // THUMBNAIL, channels)
-    return cells.astype(np.float32).mean(axis=(1, 3))
+    small: NDArray[np.float32] = cells.astype(np.float32).mean(axis=(1, 3))
+    return small
 
 
 class References:
@@ -67,7 +68,9 @@ class References:
                 moved = np.roll(sprite, (down, across), axis=(0, 1))
                 for colour, rgb in self._colours.items():
                     clear = 1.0 - moved[..., 3:] / 255.0
-                    rows.append((moved[..., :3] + clear * np.float32(rgb)).ravel())
+                    rows.append(
+                        (moved[..., :3] + clear * np.asarray(rgb, dtype=np.float32)).ravel()
+                    )
                     labels.append((name, colour))
         return np.stack(rows), labels
 

@@ -1,0 +1,25 @@
+"""A series' process that dies; run as ``-m tests.series_stand_in``.
+
+The seed of a comparison says what happens: an odd one is a segmentation fault, else an outcome.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from quantlab.lab.child import serve
+from quantlab.lab.outcome import Outcome
+
+
+def _work(job: dict[str, Any], tell: Callable[[Mapping[str, Any]], None]) -> None:
+    for comparison in job["comparisons"]:
+        if comparison["seed"] % 2:
+            ctypes.string_at(0)
+        plan = comparison["plans"][-1]
+        tell(Outcome(plan=plan, status="ok", latency_s=(1.0,)).as_dict())
+
+
+if __name__ == "__main__":
+    serve(_work)

@@ -1,0 +1,202 @@
+"""The probe: real on one scheme, with a process that misbehaves in every way, and as kept data."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.schema import Cell
+from quantlab.catalog.table import load_catalog
+from quantlab.cli import main
+from quantlab.errors import CatalogError, StoreError
+from quantlab.lab.probe import CAPABILITIES, LIMITS_S, Probed, disagrees, documented, probe
+from quantlab.record.probes import ProbeLog, read_csv, to_csv
+
+CATALOG = load_catalog()
+KEPT = sorted((PROJECT / "data" / "results").glob("probe-*.csv"))
+NOW = {"machine": "a machine", "versions": {"quantlab": "1", "torch": "2"}}
+CELL = Probed("bnb-nf4", "load", "yes", "yes", "5 MiB", 1.5)
+COLUMNS = {"run": "cpu", "save-reload": "serializable", "compile": "compile", "lora": "peft"}
+
+
+@pytest.fixture(scope="module")
+def misbehaving() -> dict[str, Probed]:
+    limits = {**LIMITS_S, "run": 1.0, "offload": 30.0}
+    cells = probe(
+        ["bnb-nf4"], child="tests.probe_stand_in", limits_s=limits, limit_bytes=250_000_000
+    )
+    return {cell.capability: cell for cell in cells}
+
+
+def test_whatever_a_library_does_every_capability_has_its_cell(
+    misbehaving: dict[str, Probed],
+) -> None:
+    assert set(misbehaving) == set(CAPABILITIES)
+    assert (misbehaving["load"].measured, misbehaving["load"].detail) == ("yes", "works")
+
+
+@pytest.mark.parametrize(
+    ("capability", "measured", "detail"),
+    [
+        ("run", "error", "no answer within 1 s"),
+        ("save-reload", "error", "signal 11 (SIGSEGV)"),
+        ("compile", "no", "ValueError: not on this machine"),
+        ("lora", "error", "RuntimeError: shapes of thing.py do not match"),
+        ("offload", "error", "GiB of memory"),
+        ("simple-form", "error", "exit status 3: could not go on"),
+    ],
+)
+def test_faults_are_cells_that_say_what_happened(
+    capability: str, measured: str, detail: str, misbehaving: dict[str, Probed]
+) -> None:
+    cell = misbehaving[capability]
+    assert cell.measured == measured
+    assert detail in cell.detail
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal at a parent's death")
+def test_the_process_ends_with_its_parent_even_where_that_is_killed() -> None:
+    code = (
+        "from quantlab.lab.child import Child\n"
+        "job = {'scheme': 'bnb-nf4', 'component': 'transformer', 'capabilities': ['run']}\n"
+        "child = Child('tests.probe_stand_in', job)\n"
+        "assert child.next(60) == {'start': 'run'}\n"
+        "print(child.process.pid, flush=True)\n"
+        "child.next(600)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=PROJECT, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while _alive(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _alive(child)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # nobody may be left to collect it
+
+
+def test_one_scheme_for_real_and_again_from_what_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QUANTLAB_DATA", str(tmp_path))
+    out = tmp_path / "probe.csv"
+    command = ["probe", "--schemes", "torchao-int8wo", "--no-compile", "--json", "--out", str(out)]
+    assert main(command) == 0
+    first = capsys.readouterr()
+    cells = {cell["capability"]: cell for cell in json.loads(first.out)}
+    assert set(cells) == set(CAPABILITIES) - {"compile"}
+    assert all(cells[name]["measured"] == "yes" for name in ("load", "run", "save-reload"))
+    assert "output rel. L2 0" in cells["save-reload"]["detail"]
+    assert cells["offload"]["measured"] in ("skipped", "yes")
+    assert (cells["simple-form"]["documented"], cells["simple-form"]["measured"]) == ("no", "no")
+    started = time.monotonic()
+    assert main(command) == 0
+    second = capsys.readouterr()
+    assert json.loads(second.out) == json.loads(first.out)
+    assert "6 of 6 cells reused" in second.err
+    assert time.monotonic() - started < 5
+    table = pd.read_csv(out)
+    assert set(table["machine"]) == {read_csv(out)[0].machine}
+    assert os.uname().nodename not in out.read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--schemes", "bnb-nf5"], ["--schemes", "gguf-q4_k"], ["--component", "vea"]]
+)
+def test_bad_arguments_are_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["probe", *arguments]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_cells_are_reused_only_under_the_same_circumstances(tmp_path: Path) -> None:
+    ProbeLog(tmp_path, NOW).add(CELL)
+    assert ProbeLog(tmp_path, NOW).find("bnb-nf4", "load") == CELL
+    assert ProbeLog(tmp_path, NOW).find("bnb-nf4", "run") is None
+    for other in ({"machine": "another"}, {"versions": {"quantlab": "1", "torch": "3"}}):
+        assert ProbeLog(tmp_path, {**NOW, **other}).find("bnb-nf4", "load") is None
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": 1, "cells": {"a": {"b": 1}}}'])
+def test_a_damaged_file_is_begun_anew(content: str, tmp_path: Path) -> None:
+    (tmp_path / "probe.json").write_text(content)
+    log = ProbeLog(tmp_path, NOW)
+    assert log.damaged
+    log.add(CELL)
+    assert ProbeLog(tmp_path, NOW).find("bnb-nf4", "load") == CELL
+
+
+def test_a_log_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        ProbeLog(tmp_path / "file", NOW).add(CELL)
+
+
+def test_the_table_of_a_probe_reads_back(tmp_path: Path) -> None:
+    path = tmp_path / "probe.csv"
+    cells = [CELL, replace(CELL, capability="offload", documented=None, detail='a, "b"')]
+    path.write_text(to_csv(cells, NOW, "2026-11-21"))
+    kept = read_csv(path)
+    assert [row.cell for row in kept] == cells
+    assert (kept[0].machine, kept[0].versions) == ("a machine", NOW["versions"])
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(CatalogError, match=r"probe\.csv"):
+        read_csv(path)
+
+
+def test_a_disagreement_is_a_claim_and_its_opposite() -> None:
+    claims = [("yes", "no"), ("yes", "error"), ("no", "yes")]
+    for said in ("yes", "no", "partial", "unknown", None):
+        for found in ("yes", "no", "error", "skipped"):
+            cell = replace(CELL, documented=said, measured=found)
+            assert disagrees(cell) == ((said, found) in claims)
+
+
+def _cell(probed: Probed) -> Cell:
+    scheme = CATALOG.schemes[probed.scheme]
+    return CATALOG.methods[scheme.method].cell(COLUMNS[probed.capability], scheme)
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_what_is_claimed_of_a_cpu_was_measured_or_carries_a_note(path: Path) -> None:
+    bare = [
+        f"{row.cell.scheme} {row.cell.capability}: {row.cell.detail}"
+        for row in read_csv(path)
+        if row.cell.capability in COLUMNS
+        and row.cell.component == "transformer"
+        and row.cell.measured in ("no", "error")
+        and _cell(row.cell).value == "yes"
+        and not _cell(row.cell).note
+    ]
+    assert not bare
+
+
+def test_a_probe_is_kept_and_covers_what_runs_on_a_cpu() -> None:
+    schemes = {row.cell.scheme for path in KEPT for row in read_csv(path)}
+    assert {"bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0", "sdnq-uint4"} <= schemes
+
+
+def test_the_simple_form_is_documented_by_the_scheme_itself() -> None:
+    assert documented(CATALOG.schemes["bnb-nf4"], "simple-form") == "yes"
+    assert documented(CATALOG.schemes["gguf-q4_0"], "simple-form") == "no"
+    assert documented(CATALOG.schemes["gguf-q4_0"], "offload") is None
