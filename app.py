@@ -12,8 +12,8 @@ if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches 
     import spaces  # noqa: F401
 
 from quantlab.catalog.table import load_catalog
-from quantlab.errors import StoreError
-from quantlab.lab.runner import LocalRunner
+from quantlab.errors import InputError, StoreError
+from quantlab.lab.runner import choose_runner
 from quantlab.record.store import Store
 from quantlab.ui.page import build
 from quantlab.ui.services import Services
@@ -26,14 +26,15 @@ def open_store() -> Store | None:
     """The store of results, or None with a warning: the page works without it."""
     try:
         return Store()
-    except StoreError as error:
+    except (InputError, StoreError) as error:
         log.warning("Results are not kept: %s", error)
         return None
 
 
 def main() -> None:
     """Build and launch; does not return while the page is served."""
-    services = Services(catalog=load_catalog(), runner=LocalRunner(), store=open_store())
+    runner = choose_runner(os.environ)
+    services = Services(catalog=load_catalog(), runner=runner, store=open_store())
     page = build(services)
     page.queue(max_size=64)
     page.launch(

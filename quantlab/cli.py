@@ -1,4 +1,4 @@
-"""The command line: ``python -m quantlab pick | compare | predict | probe | sweep | snippet | link``.
+"""The command line: ``python -m quantlab COMMAND``, from pick to sweep; ``--help`` lists them.
 
 ``--json`` prints one JSON document on stdout and nothing else there; progress and warnings go to
 stderr. Exit status 0 when the command did its job (failed plans are rows), 2 for bad arguments,

@@ -115,7 +115,7 @@ def test_link_is_readable() -> None:
         "v=1&model=flux-mini&plans=fp32~bnb-nf4~"
         "transformer=torchao-int8wo,text_encoder_2=bnb-nf4@compiled"
         "&prompt=a%20red%20fox,%202%2B2&seed=1&steps=8&guidance=3.5&width=128&height=64"
-        "&sequence-length=64"
+        "&sequence_length=64"
     )
 
 
@@ -177,7 +177,7 @@ def swap(old: str, new: str) -> str:
         (swap("guidance=", "guidance=1e9999999&x="), "link: unknown key 'x'"),
         (swap("width=128", "width=120"), "width: 120 is not a multiple of 16"),
         (swap("height=128", "height=1000000"), "height: '1000000' is out of range"),
-        (swap("sequence-length=", "sequence-length=x"), "sequence-length: 'x"),
+        (swap("sequence_length=", "sequence_length=x"), "sequence_length: 'x"),
         (swap("prompt=a", "prompt=%ff"), "prompt: is not UTF-8 text"),
         (swap("prompt=a", "prompt=%ED%A0%80"), "prompt: is not UTF-8 text"),
         (swap("prompt=a", "prompt=%00"), "prompt: contains characters that are not text"),

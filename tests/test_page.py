@@ -7,6 +7,7 @@ import math
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from PIL import Image
 
 from quantlab.catalog.pick import recommend
 from quantlab.catalog.table import load_catalog
-from quantlab.errors import InputError, StoreError
+from quantlab.errors import InputError, RunError, StoreError
 from quantlab.lab.outcome import Event, Failure, Finished, Outcome, Progress
 from quantlab.lab.plan import Comparison, make_comparison, parse_plan
 from quantlab.record.store import Store
@@ -79,12 +80,21 @@ class StandIn:
                 continue
             yield Finished(index, Outcome(plan, "failed", error=error))
 
+    def machine(self) -> tuple[dict[str, str], dict[str, str]]:
+        return {"name": "test"}, {"torch": "1"}
+
+
+class Refusing(StandIn):
+    """A runner whose quota is spent."""
+
+    def stream(self, *_: object, **__: object) -> Iterator[Event]:
+        raise RunError("the daily quota is spent")
+        yield
+
 
 @pytest.fixture
 def services(tmp_path: Path) -> Services:
-    return Services(
-        CATALOG, StandIn(), Store(tmp_path), machine=lambda: ({"name": "test"}, {"torch": "1"})
-    )
+    return Services(CATALOG, StandIn(), Store(tmp_path))
 
 
 def request(session: str = "one", query: str = "", **headers: str) -> Any:
@@ -228,6 +238,28 @@ def test_a_store_that_fails_loses_nothing_on_the_page(services: Services) -> Non
     job = take_in(services, "one", "fp32")
     shown = list(try_run.run(services, job))[-1][1]
     assert shown.results[0][1].png == PNG
+
+
+def test_a_run_that_is_refused_whole_says_why(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(gr, "Warning", lambda text, **_: said.append(text))
+    refusing = replace(services, runner=Refusing())
+    job = take_in(refusing, "one", "fp32", "bnb-nf4")
+    list(try_run.run(refusing, job))
+    assert said == ["the daily quota is spent"]
+    assert len(services.sessions) == 0
+
+
+def test_words_that_the_model_does_not_know_are_named(services: Services) -> None:
+    given = values("fp32", "bnb-nf4")
+    given[1] = "a zeppelin on a <b>red</b> background"
+    said = try_run.check(services, request(), *given)[0]
+    assert "zeppelin" in said
+    assert "<b>" not in said
+    given[1] = "a red apple on a blue background"
+    assert try_run.check(services, request(), *given)[0] == ""
 
 
 def test_stop_while_waiting_leaves_the_queue(services: Services) -> None:

@@ -83,7 +83,8 @@ def test_bad_arguments_of_the_command_are_one_line(
 # For real: killed at any moment, and on it goes
 
 
-def test_a_killed_sweep_goes_on_and_measures_nothing_twice(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_killed_sweep_goes_on_and_measures_nothing_twice() -> None:
     command = ["--plans", *PLANS, "--prompt", *PROMPTS, "--steps", "1"]
     rows_before = _kill_after(4, [sys.executable, "-m", "quantlab", "sweep", *command])
     there: list[int] = []
@@ -133,7 +134,8 @@ def _check_table(text: str) -> None:
     assert {"device_name", "version_torch", "version_weights", "peak_bytes"} <= set(table)
 
 
-def test_each_plan_in_a_process_of_its_own(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_each_plan_in_a_process_of_its_own() -> None:
     sweep = make_sweep(PLANS, PROMPTS[:1], [0], steps=1, isolate=True, noise_floor=False)
     rows = run(sweep, Store())
     assert [row.outcome.status for row in rows] == ["ok", "ok"]
@@ -145,7 +147,7 @@ def test_each_plan_in_a_process_of_its_own(folder: Path) -> None:
 
 
 @pytest.fixture
-def free_runs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
+def free_runs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:  # noqa: ARG001
     """Stands in for the runs; gives the plans that were run, one for each pair."""
     ran: list[str] = []
 
@@ -192,8 +194,9 @@ def test_a_lost_reference_is_made_again_but_is_no_new_row(
     assert len(Store().recent()) == 4
 
 
+@pytest.mark.usefixtures("free_runs")
 def test_a_full_store_ends_the_sweep_and_it_goes_on_later(
-    free_runs: list[str], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     save = Store.save
     store = Store()
@@ -203,9 +206,10 @@ def test_a_full_store_ends_the_sweep_and_it_goes_on_later(
             raise StoreError("The disk that holds the results is full")
         return save(self, *arguments)
 
-    with monkeypatch.context() as patch, pytest.raises(StoreError, match="full"):
+    with monkeypatch.context() as patch:
         patch.setattr(Store, "save", full)
-        run(small(), store)
+        with pytest.raises(StoreError, match="full"):
+            run(small(), store)
     assert len(store.recent()) == 2
     there: list[int] = []
     assert len(run(small(), store, start=there.append)) == 6
@@ -224,9 +228,8 @@ def test_a_corrupt_store_is_set_aside_and_the_sweep_begins_anew(
     assert list(folder.glob("results.sqlite.broken-*"))
 
 
-def test_the_command_prints_one_document(
-    free_runs: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("free_runs")
+def test_the_command_prints_one_document(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prompts = folder / "prompts.txt"
     prompts.write_text("# of the model's own kind\na fox\n\na cat\n")
     out = folder / "table.csv"

@@ -61,9 +61,10 @@ class Child:
             self.process.stdin.write(job + "\n")
             self.process.stdin.close()
             for line in self.process.stdout:
-                self._events.put(json.loads(line))
-        except (OSError, ValueError):
-            pass  # it died while it was spoken to, or in the middle of a line
+                with contextlib.suppress(ValueError):  # it may die in the middle of a line
+                    self._events.put(json.loads(line))
+        except OSError:
+            pass  # it died while it was spoken to
         self._events.put(None)
 
     def next(self, limit_s: float, limit_bytes: int | None = None) -> dict[str, Any] | None:
@@ -135,7 +136,9 @@ def serve(work: Callable[[dict[str, Any], Callable[[Mapping[str, Any]], None]], 
     """The child's side: read the job, do ``work(job, tell)``; ``tell`` sends one event."""
     _end_with_parent()
     job = json.loads(sys.stdin.readline())
-    events, sys.stdout = sys.stdout, sys.stderr  # a library's print must not mix with events
+    # What a library prints, be it in Python or in C, must not mix with the events.
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
 
     def tell(event: Mapping[str, Any]) -> None:
         events.write(json.dumps(event) + "\n")

@@ -210,10 +210,11 @@ def _names(catalog: Catalog) -> str:
     return ", ".join(catalog.models)
 
 
-def _show(text: str) -> str:
-    """Foreign text as it may appear in a message: quoted, printable and short."""
+def _show(value: object) -> str:
+    """A foreign value as it may appear in a message: text quoted, printable, short."""
+    text = value if isinstance(value, str) else str(value)
     short = text if len(text) <= 40 else text[:37] + "..."
-    return repr(short)
+    return short if isinstance(value, int | float) else repr(short)
 
 
 def _check_prompt(prompt: str) -> str:
@@ -229,9 +230,9 @@ def _check_prompt(prompt: str) -> str:
 def _whole(part: str, value: object, low: int, high: int) -> int:
     number = _number(value)
     if number is None or number != int(number):
-        raise InputError(part, f"{_show(str(value))} is not a whole number")
+        raise InputError(part, f"{_show(value)} is not a whole number")
     if not low <= number <= high:
-        raise InputError(part, f"{_show(str(value))} is out of range; {low} to {high} are allowed")
+        raise InputError(part, f"{_show(value)} is out of range; {low} to {high} are allowed")
     return int(number)
 
 
@@ -254,5 +255,5 @@ def _size(part: str, value: object, low: int, high: int, multiple: int) -> int:
 def _guidance(value: object) -> float:
     number = _number(value)
     if number is None or not 0 <= number <= MAX_GUIDANCE:
-        raise InputError("guidance", f"{_show(str(value))}; 0 to {MAX_GUIDANCE:g} are allowed")
+        raise InputError("guidance", f"{_show(value)}; 0 to {MAX_GUIDANCE:g} are allowed")
     return float(number)

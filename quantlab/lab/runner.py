@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from quantlab.lab.outcome import Event
 from quantlab.lab.plan import Comparison
@@ -18,7 +18,9 @@ from quantlab.lab.plan import Comparison
 if TYPE_CHECKING:
     from quantlab.lab.compare import Bench
 
-__all__ = ["LocalRunner", "Runner", "choose_runner", "events_of"]
+Machine = tuple[Mapping[str, Any], Mapping[str, Any]]
+
+__all__ = ["LocalRunner", "Machine", "Runner", "choose_runner", "events_of"]
 
 
 class Runner(Protocol):
@@ -37,6 +39,14 @@ class Runner(Protocol):
 
         Images are written under ``out``. Setting ``stop`` ends the run at the next step: the plan
         under way and those after it come back as failed outcomes of stage "stopped".
+        """
+        ...
+
+    def machine(self) -> Machine:
+        """Device and library versions that the outcomes were measured with.
+
+        Raises:
+            Unavailable: they are not known before something has run.
         """
         ...
 
@@ -76,6 +86,12 @@ class LocalRunner:
                 )
 
         return events_of(work)
+
+    def machine(self) -> Machine:
+        """See ``Runner.machine``. Imports torch: not to be asked before something runs."""
+        from quantlab.lab.libraries import device_info, versions
+
+        return device_info(), versions()
 
 
 def choose_runner(environ: Mapping[str, str]) -> Runner:

@@ -23,9 +23,11 @@ from quantlab.lab.outcome import Failure, Outcome
 from quantlab.lab.plan import Comparison, Plan, make_comparison
 from quantlab.lab.run import Encoded, FirstStep
 
-__all__ = ["Series", "has_reference", "run_apart", "run_series"]
+__all__ = ["Embeddings", "Series", "has_reference", "run_apart", "run_series"]
 
 CHILD = "quantlab.lab.series"
+Embeddings = dict[str, dict[tuple[Any, ...], Encoded]]
+"""By prompt and by the text encoders that made them."""
 MAX_DEATHS = 2
 LIMIT_S = 3600.0
 """How long a process of its own may stay silent, for one run on any model."""
@@ -47,12 +49,15 @@ class Series:
     warmup: int = 1
 
 
-def run_series(series: Series, bench: Bench, stop: threading.Event) -> Iterator[Outcome]:
+def run_series(
+    series: Series, bench: Bench, stop: threading.Event, encoded: Embeddings | None = None
+) -> Iterator[Outcome]:
     """Run the comparisons' last plan; an outcome for each, in order, as it is done.
 
-    ``peak_bytes`` counts from before the plan was loaded, for every outcome.
+    ``peak_bytes`` counts from before the plan was loaded, for every outcome. ``encoded`` carries
+    embeddings from one series to the next; what encoding took is counted all the same.
     """
-    encoded: dict[str, dict[tuple[Any, ...], Encoded]] = {}
+    encoded = {} if encoded is None else encoded
     peak = 0
     for turn, comparison in enumerate(series.comparisons):
         trial = Trial(
@@ -64,7 +69,6 @@ def run_series(series: Series, bench: Bench, stop: threading.Event) -> Iterator[
             series.repeats,
             series.warmup if turn == 0 else 0,
         )
-        # Seeds of one prompt share its embeddings.
         trial.encoded = encoded.setdefault(comparison.prompt, {})
         index = len(comparison.plans) - 1
         path = _path(series.references, comparison)

@@ -3,7 +3,7 @@
 A link of version 1 has these plain keys, in this order::
 
     v=1&model=flux-mini&plans=fp32~bnb-nf4&prompt=a%20red%20fox&seed=1&steps=8
-    &guidance=3.5&width=256&height=256&sequence-length=64
+    &guidance=3.5&width=256&height=256&sequence_length=64
 
 Plans are parted by ``~``: RFC 3986 (2.3) calls it unreserved, so no mail program, proxy or browser
 gives it a meaning or has to escape it, and ids are kebab-case, so no plan contains it. The first
@@ -50,7 +50,7 @@ KEYS = (
     "guidance",
     "width",
     "height",
-    "sequence-length",
+    "sequence_length",
 )
 REQUIRED = ("model", "plans", "prompt")
 PLAN_SEPARATOR = "~"
@@ -141,7 +141,7 @@ def from_query(query: Query, catalog: Catalog | None = None) -> Comparison | Non
         guidance=_decimal("guidance", values["guidance"]) if "guidance" in values else None,
         width=_whole_or_none("width", values),
         height=_whole_or_none("height", values),
-        sequence_length=_whole_or_none("sequence-length", values),
+        sequence_length=_whole_or_none("sequence_length", values),
         catalog=catalog,
     )
 

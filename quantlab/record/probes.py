@@ -90,7 +90,9 @@ class ProbeLog:
         write_text(self._path, json.dumps({"version": VERSION, "cells": self._cells}))
 
     def _key(self, scheme: str, capability: str, component: str) -> str:
-        about = [repr(load_catalog().schemes[scheme]), self._now["machine"], self._now["versions"]]
+        # What is claimed of a scheme does not change what is measured.
+        facts = replace(load_catalog().schemes[scheme], capabilities={}, note="")
+        about = [repr(facts), self._now["machine"], self._now["versions"]]
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
         return f"{component}/{scheme}/{capability}/{digest}"
 

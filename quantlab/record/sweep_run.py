@@ -26,7 +26,7 @@ from quantlab.lab.compare import Bench
 from quantlab.lab.libraries import device_info, versions
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import Comparison
-from quantlab.lab.series import Series, has_reference, run_apart, run_series
+from quantlab.lab.series import Embeddings, Series, has_reference, run_apart, run_series
 from quantlab.record.export import Live, Row
 from quantlab.record.store import Store
 from quantlab.record.sweep import Lane, Sweep, pair, role
@@ -95,6 +95,7 @@ class _Run:
         self.device, self.versions = circumstances(sweep)
         self.rows: dict[Comparison, Row] = {}
         self.bench = Bench()
+        self.encoded: Embeddings = {}
         self.clock = _Clock()
         about = json.dumps([self.device, self.versions], sort_keys=True, default=str)
         name = hashlib.sha256(about.encode()).hexdigest()[:16]
@@ -151,7 +152,7 @@ class _Run:
     def _outcomes(self, series: Series) -> Iterator[Outcome]:
         if self.sweep.isolate:
             return run_apart(series, self.stop)
-        return run_series(series, self.bench, self.stop)
+        return run_series(series, self.bench, self.stop, self.encoded)
 
     def _lost_references(self) -> list[Comparison]:
         """Pairs whose reference was measured, is still needed, and is gone from the cache."""

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 from quantlab.catalog.table import Catalog
 from quantlab.lab.runner import Runner
 from quantlab.record.store import Store
 from quantlab.ui.sessions import Sessions
 
-__all__ = ["Machine", "Services", "local_machine", "warm_up"]
-
-Machine = tuple[Mapping[str, Any], Mapping[str, Any]]
-"""The device that measures and the versions of its libraries."""
-
-
-def local_machine() -> Machine:
-    """This machine. Imports torch: not to be asked before something runs."""
-    from quantlab.lab.libraries import device_info, versions
-
-    return device_info(), versions()
+__all__ = ["Services", "warm_up"]
 
 
 @cache
@@ -48,7 +37,6 @@ class Services:
     catalog: Catalog
     runner: Runner
     store: Store | None
-    machine: Callable[[], Machine] = local_machine
     warm_up: Callable[[], None] = warm_up
     """Called when somebody turns to the Try tab; must return at once."""
     base_url: str | None = None

@@ -15,7 +15,9 @@ from typing import Any
 
 import gradio as gr
 
-from quantlab.errors import InputError, QuantlabError, StoreError
+from quantlab.catalog.schema import Model
+from quantlab.catalog.vocabulary import unknown_words
+from quantlab.errors import InputError, QuantlabError, StoreError, Unavailable
 from quantlab.lab.outcome import Finished, Outcome, Progress
 from quantlab.lab.plan import MAX_PLANS, Comparison
 from quantlab.ui.board import (
@@ -59,7 +61,7 @@ def check(services: Services, request: gr.Request, *values: Any) -> list[Update]
     model = services.catalog.models[comparison.model]
     state = "queued" if before else "waiting"
     return [
-        "",
+        banner(_unknown(model, comparison.prompt), problem=False),
         Job(comparison, token),
         shown,
         gr.update(interactive=False, value="Queued" if before else "Running"),
@@ -68,6 +70,15 @@ def check(services: Services, request: gr.Request, *values: Any) -> list[Update]
         link_to(comparison, request, services),
         *board(plans, shown, model, services.catalog, state=state),
     ]
+
+
+def _unknown(model: Model, prompt: str) -> str:
+    """Which words the model reads as "unknown word", or nothing."""
+    words = unknown_words(model, prompt)
+    if not words:
+        return ""
+    shown = ", ".join(words[:8]) + (" and more" if len(words) > 8 else "")
+    return f"{model.name} does not know these words and reads past them: {shown}."
 
 
 def run(services: Services, job: Job | None) -> Iterator[list[Update]]:
@@ -90,6 +101,8 @@ def run(services: Services, job: Job | None) -> Iterator[list[Update]]:
                 elif clock.monotonic() - last >= PAUSE_S:
                     last = clock.monotonic()
                     yield _underway(job.comparison, event, stopping=stop_signal.is_set())
+    except QuantlabError as error:  # a queue or quota that refused the whole run
+        gr.Warning(str(error), duration=30)
     finally:
         stop_signal.set()  # where the visitor left in the middle, the runner must not go on
         services.sessions.end(job.token)
@@ -110,9 +123,12 @@ def _keep(
     if services.store is None:
         return
     try:
-        device, versions = services.machine()
+        device, versions = services.runner.machine()
         services.store.save(comparison, index, outcome, png, device, versions)
-    except StoreError as error:  # what was measured is still shown; the link has less to show
+    except (
+        StoreError,
+        Unavailable,
+    ) as error:  # what was measured is still shown; the link has less to show
         log.warning("a result was not kept: %s", error)
         gr.Warning(f"This result is not kept for the link. {error}")
 

@@ -97,18 +97,22 @@ def _loss(
     start = torch.randn(data.shape, generator=noise)
     times = _times(count, noise)
     mixed = torch.lerp(data, start, times[:, None, None]).to(args.device)
-    pooled, states = text(captions, length)
     side = model.IMAGE_SIZE // 16
-    flow = models["transformer"](
-        hidden_states=mixed,
-        timestep=times.to(args.device),
-        encoder_hidden_states=states,
-        pooled_projections=pooled,
-        txt_ids=torch.zeros(length, 3, device=args.device),
-        img_ids=FluxPipeline._prepare_latent_image_ids(1, side, side, args.device, torch.float32),
-        return_dict=False,
-    )[0]
-    return nn.functional.mse_loss(flow, (start - data).to(args.device))
+    # Matrix products in bf16 where the processor has them; weights and sums stay in float32.
+    with torch.autocast(args.device, torch.bfloat16, enabled=args.bf16):
+        pooled, states = text(captions, length)
+        flow = models["transformer"](
+            hidden_states=mixed,
+            timestep=times.to(args.device),
+            encoder_hidden_states=states,
+            pooled_projections=pooled,
+            txt_ids=torch.zeros(length, 3, device=args.device),
+            img_ids=FluxPipeline._prepare_latent_image_ids(
+                1, side, side, args.device, torch.float32
+            ),
+            return_dict=False,
+        )[0]
+    return nn.functional.mse_loss(flow.float(), (start - data).to(args.device))
 
 
 def _sample(pipeline: FluxPipeline, file: Path) -> None:
@@ -171,6 +175,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, help="captions and images in a step")
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--bf16", action="store_true", help="matrix products in bf16")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     train(parser.parse_args())
 
