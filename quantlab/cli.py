@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     snippet = add("snippet", "Print a script without quantlab that makes a plan's image.", _snippet)
     _comparison_arguments(snippet, plans=False)
     snippet.add_argument("--plan", required=True, help="the plan, for example bnb-nf4")
+    snippet.add_argument("--simple", action="store_true", help="use diffusers' simple form")
     link = add("link", "Print the link of a comparison, or read one.", _link)
     _comparison_arguments(link)
     link.add_argument("--base", default="http://127.0.0.1:7860/", help="address of the page")
@@ -242,7 +243,7 @@ def _snippet(arguments: argparse.Namespace) -> None:
     from quantlab.lab.snippet import snippet
 
     comparison = _comparison(arguments, [arguments.plan])
-    text = snippet(comparison, comparison.plans[0])
+    text = snippet(comparison, comparison.plans[0], simple=arguments.simple)
     if arguments.json:
         _print_json({"plan": str(comparison.plans[0]), "script": text})
         return

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.table import load_catalog
 from quantlab.lab import check as checks
 from quantlab.lab import libraries
 from quantlab.lab import load as loading
@@ -182,3 +187,20 @@ def test_the_runner_streams_events_and_images_are_whole(tmp_path: Path) -> None:
             Image.open(event.outcome.image or "").verify()
             seen += 1
     assert seen == 2
+
+
+def test_what_is_stored_quantized_is_not_quantized_again(tmp_path: Path) -> None:
+    catalog = load_catalog()
+    mini = catalog.models["flux-mini"]
+    copy = tmp_path / "model"
+    shutil.copytree(PROJECT / mini.source, copy)
+    config = copy / "transformer" / "config.json"
+    stored = json.loads(config.read_text()) | {"quantization_config": {"quant_method": "torchao"}}
+    config.write_text(json.dumps(stored))
+    models = {"flux-mini": replace(mini, source=str(copy))}
+    bench = Bench(catalog=replace(catalog, models=models))
+    comparison = make_comparison(plans=["bnb-nf4"], prompt=PROMPT, steps=1)
+    (outcome,) = compare(comparison, bench=bench, out=tmp_path / "out", warmup=0)
+    assert outcome.error is not None
+    assert outcome.error.type == "PlanError"
+    assert "twice" in outcome.error.message

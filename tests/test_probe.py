@@ -108,12 +108,11 @@ def test_one_scheme_for_real_and_again_from_what_is_known(
     assert "output rel. L2 0" in cells["save-reload"]["detail"]
     assert cells["offload"]["measured"] in ("skipped", "yes")
     assert (cells["simple-form"]["documented"], cells["simple-form"]["measured"]) == ("no", "no")
-    started = time.monotonic()
+    monkeypatch.setattr("quantlab.lab.probe.Child", lambda *_: pytest.fail("measured again"))
     assert main(command) == 0
     second = capsys.readouterr()
     assert json.loads(second.out) == json.loads(first.out)
     assert "6 of 6 cells reused" in second.err
-    assert time.monotonic() - started < 5
     table = pd.read_csv(out)
     assert set(table["machine"]) == {read_csv(out)[0].machine}
     assert os.uname().nodename not in out.read_text()

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from quantlab.catalog.paths import PROJECT
+from quantlab.errors import PlanError
 from quantlab.lab.compare import Bench, compare
 from quantlab.lab.plan import make_comparison
 from quantlab.lab.snippet import snippet
@@ -114,3 +115,27 @@ def test_the_script_of_a_full_size_model_is_for_a_gpu_whatever_this_machine_is()
     assert "write_gguf" not in gguf
     if not torch.cuda.is_available() and not torch.backends.mps.is_available():
         assert 'pipe.to("cuda")' in quantized
+
+
+def test_the_simple_form_is_offered_where_diffusers_takes_it() -> None:
+    plan = "transformer=bnb-nf4,text_encoder_2=bnb-nf4"
+    comparison = make_comparison(model="flux1-dev", plans=[plan], prompt=PROMPT)
+    text = snippet(comparison, comparison.plans[0], simple=True)
+    ast.parse(text)
+    assert "quant_backend='bitsandbytes_4bit'" in text
+    assert "components_to_quantize=['transformer', 'text_encoder_2']" in text
+    assert "quant_mapping" not in text
+
+
+@pytest.mark.parametrize(
+    ("model", "plan", "said"),
+    [
+        ("flux1-dev", "torchao-int8wo", "does not accept torchao-int8wo in the simple form"),
+        ("flux1-dev", "transformer=bnb-nf4,text_encoder_2=bnb-int8", "one quantization backend"),
+        ("flux1-dev", "bf16", "one quantization backend"),
+    ],
+)
+def test_the_simple_form_is_refused_with_the_reason(model: str, plan: str, said: str) -> None:
+    comparison = make_comparison(model=model, plans=[plan], prompt=PROMPT)
+    with pytest.raises(PlanError, match=said):
+        snippet(comparison, comparison.plans[0], simple=True)

@@ -14,9 +14,10 @@ from quantlab.catalog.schema import Scheme, Spec
 from quantlab.errors import PlanError
 from quantlab.lab.libraries import resolve
 
-__all__ = ["build", "pipeline_config", "render", "simple_form", "spec_for"]
+__all__ = ["build", "pipeline_config", "render", "render_simple", "simple_form", "spec_for"]
 
 COMPUTE = "$compute"
+PIPELINE_CONFIG = "diffusers.quantizers.PipelineQuantizationConfig"
 
 
 def spec_for(scheme: Scheme, library: str) -> Spec:
@@ -70,7 +71,7 @@ def _value(value: Any, compute_dtype: str) -> Any:
 def pipeline_config(parts: Mapping[str, tuple[Spec, str]]) -> Any:
     """A diffusers ``PipelineQuantizationConfig`` from component -> (spec, compute dtype)."""
     quant_mapping = {name: build(spec, dtype) for name, (spec, dtype) in parts.items()}
-    return resolve("diffusers.quantizers.PipelineQuantizationConfig")(quant_mapping=quant_mapping)
+    return resolve(PIPELINE_CONFIG)(quant_mapping=quant_mapping)
 
 
 def simple_form(scheme: Scheme, components: list[str]) -> Any:
@@ -79,17 +80,38 @@ def simple_form(scheme: Scheme, components: list[str]) -> Any:
     Raises:
         PlanError: diffusers does not take this scheme in the simple form; the message says why.
     """
+    backend, kwargs = _simple(scheme)
+    return resolve(PIPELINE_CONFIG)(
+        quant_backend=backend,
+        quant_kwargs={name: _value(value, "torch.float32") for name, value in kwargs.items()},
+        components_to_quantize=components,
+    )
+
+
+def render_simple(scheme: Scheme, components: list[str], compute_dtype: str) -> str:
+    """``simple_form`` as a Python expression over several lines.
+
+    Raises:
+        PlanError: as ``simple_form``.
+    """
+    backend, kwargs = _simple(scheme)
+    pairs = (f"{name!r}: {_render_value(v, compute_dtype)[0]}" for name, v in kwargs.items())
+    return (
+        f"{PIPELINE_CONFIG}(\n"
+        f"    quant_backend={backend!r},\n"
+        f"    quant_kwargs={{{', '.join(pairs)}}},\n"
+        f"    components_to_quantize={components!r},\n"
+        ")"
+    )
+
+
+def _simple(scheme: Scheme) -> tuple[str, Mapping[str, Any]]:
     if scheme.simple is None:
         raise PlanError(
             f"diffusers does not accept {scheme.id} in the simple form: that needs one backend "
             "with the same arguments in diffusers and transformers; use quant_mapping"
         )
-    backend, kwargs = scheme.simple
-    return resolve("diffusers.quantizers.PipelineQuantizationConfig")(
-        quant_backend=backend,
-        quant_kwargs={name: _value(value, "torch.float32") for name, value in kwargs.items()},
-        components_to_quantize=components,
-    )
+    return scheme.simple
 
 
 def render(spec: Spec, compute_dtype: str) -> tuple[str, set[str]]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.paths import PROJECT, cache_folder
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.errors import LoadError, QuantlabError, first_line
+from quantlab.errors import LoadError, PlanError, QuantlabError, first_line
 from quantlab.lab import apply, hub
 from quantlab.lab.config import build, pipeline_config, spec_for
 from quantlab.lab.libraries import resolve, torch
@@ -155,6 +157,8 @@ class Pool:
         say(_doing(name, scheme))
         component = model.component(name)
         assert component is not None
+        if scheme is not None:
+            _refuse_twice(self._folders[model.id], name, scheme)
         resolve(f"{component.library}.{component.cls}")  # its import is not the plan's load time
         started = time.perf_counter()
         try:
@@ -242,6 +246,13 @@ class Pool:
 def by_library(scheme: Scheme, library: str, target: str) -> bool:
     """True where diffusers refuses on device ``target`` what the library itself can do."""
     return library == "diffusers" and scheme.on_cpu == "library" and target == "cpu"
+
+
+def _refuse_twice(folder: str, name: str, scheme: Scheme) -> None:
+    """A component that is stored quantized must be used as it is."""
+    path = Path(folder) / name / "config.json"
+    if path.exists() and "quantization_config" in json.loads(path.read_text(encoding="utf-8")):
+        raise PlanError(f"{name} is stored quantized already; {scheme.id} would quantize it twice")
 
 
 def _doing(name: str, scheme: Scheme | None) -> str:

@@ -14,7 +14,7 @@ from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import PlanError
 from quantlab.lab import apply
-from quantlab.lab.config import render, spec_for
+from quantlab.lab.config import PIPELINE_CONFIG, render, render_simple, spec_for
 from quantlab.lab.libraries import torch, versions
 from quantlab.lab.load import DTYPES, by_library, compute_dtype, device
 from quantlab.lab.plan import Comparison, Plan
@@ -32,6 +32,7 @@ class _Script:
         self.functions: list[str] = []
         self.before: list[str] = []
         self.mapping: list[str] = []
+        self.config = ""
         self.arguments: list[str] = []
         self.after: list[str] = []
 
@@ -41,21 +42,28 @@ class _Script:
             self.functions.append(source)
 
 
-def snippet(comparison: Comparison, plan: Plan, catalog: Catalog | None = None) -> str:
-    """The script for ``plan`` of ``comparison``.
+def snippet(
+    comparison: Comparison, plan: Plan, catalog: Catalog | None = None, *, simple: bool = False
+) -> str:
+    """The script for ``plan`` of ``comparison``; ``simple`` asks for diffusers' simple form.
 
     Raises:
         PlanError: no file of a scheme is known, or its component's library has no config class
-            for it.
+            for it, or diffusers has no simple form for the plan.
     """
     catalog = catalog or load_catalog()
     model = catalog.models[comparison.model]
     dtype = compute_dtype(plan, model)
     script = _Script()
     methods = set()
+    if simple:
+        script.config = _simple(plan, model, catalog, dtype)
+        script.modules.add("diffusers.quantizers")
     for name, scheme_id in plan.parts:
         scheme = catalog.schemes.get(scheme_id)
-        if scheme is None:
+        if scheme is not None and simple:
+            methods.add(scheme.method)
+        elif scheme is None:
             _cast(script, name, DTYPES[scheme_id], dtype)
         else:
             methods.add(scheme.method)
@@ -69,6 +77,17 @@ def snippet(comparison: Comparison, plan: Plan, catalog: Catalog | None = None) 
 def _target(model: Model) -> str:
     """The device that the script is for: this machine's, but a GPU for models made for one."""
     return device() if model.local or device() != "cpu" else "cuda"
+
+
+def _simple(plan: Plan, model: Model, catalog: Catalog, dtype: str) -> str:
+    schemes = {scheme for _, scheme in plan.parts}
+    if len(schemes) != 1 or not schemes <= catalog.schemes.keys():
+        raise PlanError("the simple form has one quantization backend for all its components")
+    scheme = catalog.schemes[schemes.pop()]
+    libraries = {c.library for c in model.components if plan.scheme(c.name) == scheme.id}
+    if any(by_library(scheme, library, _target(model)) for library in libraries):
+        raise PlanError(f"diffusers refuses {scheme.id} on a CPU, in the simple form too")
+    return render_simple(scheme, [name for name, _ in plan.parts], dtype)
 
 
 def _cast(script: _Script, name: str, own: str, dtype: str) -> None:
@@ -163,13 +182,10 @@ def _text(
         lines += ["", *source.splitlines(), "", ""]
     lines += script.before
     if script.mapping:
-        lines += [
-            "quantization_config = diffusers.quantizers.PipelineQuantizationConfig(",
-            "    quant_mapping={",
-            *script.mapping,
-            "    }",
-            ")",
-        ]
+        mapping = "\n".join(script.mapping)
+        script.config = f"{PIPELINE_CONFIG}(\n    quant_mapping={{\n{mapping}\n    }}\n)"
+    if script.config:
+        lines.append(f"quantization_config = {script.config}")
         script.arguments.append("    quantization_config=quantization_config,")
     lines += ["pipe = diffusers.DiffusionPipeline.from_pretrained(", "    MODEL,"]
     lines += [*script.arguments, f"    dtype={dtype},", ")", *script.after]
