@@ -1,0 +1,103 @@
+"""flux-mini under every scheme: one prompt as a picture, and many as figures.
+
+``python -m tools.flux_mini.schemes`` runs our own comparison, saves docs/schemes.png (one prompt
+from fp32 to int2), and prints PSNR against fp32 over prompts and seeds, mean and spread, ending
+with one line of JSON. Schemes that cannot run on this machine are left out and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from statistics import mean, stdev
+
+from PIL import Image, ImageDraw
+
+from quantlab.catalog.machine import here, this_machine
+from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.table import load_catalog
+from quantlab.lab.compare import Bench, compare
+from quantlab.lab.outcome import Outcome
+from quantlab.lab.plan import MAX_PLANS, make_comparison
+from tools.flux_mini.concepts import BACKGROUNDS, CONCEPTS, caption
+
+SHOWN = ("fp32", "torchao-int8wo", "gguf-q5_0", "bnb-nf4", "quanto-int4", "quanto-int2")
+PROMPT = "a fox on a blue background"
+LABEL = 18
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--prompts", type=int, default=16, help="prompts, each with two seeds")
+    args = parser.parse_args()
+    bench = Bench()
+    _picture(bench)
+    schemes = _live()
+    scores = _scores(bench, schemes, args.prompts)
+    print(f"{'scheme':20}{'bits':>5}{'PSNR dB':>10}{'spread':>8}{'one step':>10}")
+    figures = {}
+    for scheme, found in sorted(scores.items(), key=lambda item: -mean(p for p, _ in item[1])):
+        psnr, steps = [p for p, _ in found], [s for _, s in found]
+        bits = load_catalog().schemes[scheme].bits
+        print(f"{scheme:20}{bits:5g}{mean(psnr):10.1f}{stdev(psnr):8.1f}{mean(steps):10.4f}")
+        figures[scheme] = {"psnr_db": round(mean(psnr), 2), "spread_db": round(stdev(psnr), 2)}
+    print(json.dumps(figures))
+
+
+def _live() -> list[str]:
+    catalog = load_catalog()
+    model = catalog.models["flux-mini"]
+    return [
+        scheme.id
+        for scheme in catalog.schemes.values()
+        if scheme.on_cpu != "no"
+        and here(scheme, catalog.methods[scheme.method], this_machine(), model) == "ok"
+        and (scheme.diffusers is not None)
+    ]
+
+
+def _scores(bench: Bench, schemes: list[str], count: int) -> dict[str, list[tuple[float, float]]]:
+    """(PSNR in dB, one-step relative L2) of every prompt and seed, by scheme."""
+    scores: dict[str, list[tuple[float, float]]] = {scheme: [] for scheme in schemes}
+    colours = list(BACKGROUNDS)
+    with tempfile.TemporaryDirectory() as folder:
+        for index in range(count):
+            concept = CONCEPTS[index * len(CONCEPTS) // count].name
+            prompt = caption(concept, colours[index % len(colours)])
+            for seed in (0, 1):
+                for start in range(0, len(schemes), MAX_PLANS - 1):
+                    plans = ["fp32", *schemes[start : start + MAX_PLANS - 1]]
+                    comparison = make_comparison(plans=plans, prompt=prompt, seed=seed)
+                    found = compare(comparison, bench=bench, out=Path(folder), warmup=0)
+                    for outcome in found[1:]:
+                        scores[outcome.plan].append(_score(outcome))
+    return scores
+
+
+def _score(outcome: Outcome) -> tuple[float, float]:
+    if outcome.psnr_db is None or outcome.transformer_rel_l2 is None:
+        raise SystemExit(f"{outcome.plan}: {outcome.error or 'identical to the reference'}")
+    return outcome.psnr_db, outcome.transformer_rel_l2
+
+
+def _picture(bench: Bench) -> None:
+    """docs/schemes.png: the same prompt and seed under ``SHOWN``, each with its name and PSNR."""
+    comparison = make_comparison(plans=SHOWN, prompt=PROMPT, seed=3)
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes = compare(comparison, bench=bench, out=Path(folder), warmup=0)
+        images = [Image.open(str(o.image)).convert("RGB").resize((192, 192)) for o in outcomes]
+    sheet = Image.new("RGB", (192 * len(images), 192 + LABEL), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, (outcome, image) in enumerate(zip(outcomes, images, strict=True)):
+        sheet.paste(image, (192 * index, 0))
+        score = "" if outcome.psnr_db is None else f"  {outcome.psnr_db:.1f} dB"
+        draw.text((192 * index + 6, 195), f"{outcome.plan}{score}", fill="black")
+    (PROJECT / "docs").mkdir(exist_ok=True)
+    sheet.save(PROJECT / "docs" / "schemes.png")
+
+
+if __name__ == "__main__":
+    main()
