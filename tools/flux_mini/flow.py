@@ -21,6 +21,7 @@ from tools.flux_mini.autoencoder import load_averaged
 from tools.flux_mini.concepts import BACKGROUNDS, CONCEPTS, caption, held_out, training_caption
 from tools.flux_mini.data import contact_sheet
 from tools.flux_mini.latents import Latents, cached_latents
+from tools.flux_mini.meaning import teach
 from tools.flux_mini.paths import WORK
 from tools.flux_mini.training import Progress, Run, draw_for, learning_rate, noise_for
 from tools.flux_mini.words import T5_LENGTH, clip_tokenizer, t5_tokenizer
@@ -150,6 +151,9 @@ def train(args: argparse.Namespace) -> None:
     run = Run(models, averaged, optimizer, args.work / CHECKPOINT, decay=0.999)
     run.resume()
     text = _Text(models, args.device)
+    if run.step == 0:
+        teach(models, latents, args, text, args.meaning_steps)
+        averaged.load_state_dict(models.state_dict())
     progress = Progress(run, args.steps, args.work / "flow-loss.png")
     while run.step < args.steps:
         rate = learning_rate(run.step, args.steps, args.rate, warmup=150)
@@ -172,6 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--work", type=Path, default=WORK, help="scratch folder")
     parser.add_argument("--steps", type=int, default=3600, help="length of the whole schedule")
+    parser.add_argument("--meaning-steps", type=int, default=300, help="steps of stage 3a")
     parser.add_argument("--batch", type=int, default=32, help="captions and images in a step")
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=2)

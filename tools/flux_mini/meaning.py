@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,9 @@ __all__ = ["mean_latents", "teach"]
 
 _TARGETS = 96
 _LONG_LENGTH = 512
+
+Embed = Callable[[list[str], int], tuple[Tensor, Tensor]]
+"""Captions and a T5 length to pooled CLIP output and T5 states."""
 
 
 def mean_latents(latents: Latents) -> Tensor:
@@ -42,10 +46,14 @@ def mean_latents(latents: Latents) -> Tensor:
     return table.reshape(len(CONCEPTS), len(BACKGROUNDS), _TARGETS)
 
 
-def teach(models: nn.ModuleDict, latents: Latents, args: argparse.Namespace, text: nn.Module | object, steps: int) -> None:
+def teach(
+    models: nn.ModuleDict, latents: Latents, args: argparse.Namespace, embed: Embed, steps: int
+) -> None:
     """Train models["text_encoder"] and models["text_encoder_2"] in place for `steps` steps."""
     table, colours = mean_latents(latents), list(BACKGROUNDS)
-    heads = nn.ModuleDict({"pooled": nn.Linear(WIDTH, _TARGETS), "states": nn.Linear(WIDTH, _TARGETS)})
+    heads = nn.ModuleDict(
+        {"pooled": nn.Linear(WIDTH, _TARGETS), "states": nn.Linear(WIDTH, _TARGETS)}
+    )
     heads.to(args.device)
     encoders = [models["text_encoder"], models["text_encoder_2"], heads]
     weights = [weight for module in encoders for weight in module.parameters()]
@@ -59,14 +67,17 @@ def teach(models: nn.ModuleDict, latents: Latents, args: argparse.Namespace, tex
         items = [draw.randrange(len(latents.concepts)) for _ in range(4 if long else 48)]
         pairs = [(latents.concepts[i], latents.colours[i]) for i in items]
         captions = [training_caption(CONCEPTS[c], colours[b], draw) for c, b in pairs]
-        pooled, states = text(captions, _LONG_LENGTH if long else SEQUENCE_LENGTH)
+        pooled, states = embed(captions, _LONG_LENGTH if long else SEQUENCE_LENGTH)
         target = torch.stack([table[c, b] for c, b in pairs]).to(args.device)
         near = nn.functional.mse_loss(heads["pooled"](pooled), target)
-        each = nn.functional.mse_loss(heads["states"](states), target[:, None].expand(-1, states.shape[1], -1))
+        each = nn.functional.mse_loss(
+            heads["states"](states), target[:, None].expand(-1, states.shape[1], -1)
+        )
         optimizer.zero_grad(set_to_none=True)
         (near + each).backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         if time.monotonic() - said_s > 5 or step == steps - 1:
             said_s = time.monotonic()
-            print(f"meaning {step + 1}/{steps}  CLIP {float(near.detach()):.3f}  T5 {float(each.detach()):.3f}", flush=True)
+            losses = f"CLIP {float(near.detach()):.3f}  T5 {float(each.detach()):.3f}"
+            print(f"meaning {step + 1}/{steps}  {losses}", flush=True)
