@@ -29,7 +29,7 @@ REPO = "quantlab/flux-mini"
 VAE = "vae/diffusion_pytorch_model.safetensors"
 SHARD = "transformer/diffusion_pytorch_model-00001-of-00003.safetensors"
 TOKEN = "hf_" + "s3cret" * 5
-MINI = replace(load_catalog().models["flux-mini"], local=False, source=REPO)
+MINI = replace(load_catalog().models["flux-mini"], local=False, source=REPO, revision="main")
 
 
 def quiet(_: str) -> None:
