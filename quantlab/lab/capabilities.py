@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from quantlab.catalog.schema import Scheme
-from quantlab.errors import Unavailable
+from quantlab.errors import Unavailable, VerificationError
 from quantlab.lab.compare import image_array
 from quantlab.lab.config import simple_form, spec_for
 from quantlab.lab.fidelity import is_flat, relative_l2
@@ -63,7 +63,7 @@ def probe_save_reload(subject: Subject) -> Finding:
     said = f"{before} bytes stored, {after} after reloading, output rel. L2 {difference:.2g}"
     try:
         verify(again, subject.facts, subject.component)
-    except Exception as error:
+    except VerificationError as error:
         return Finding("no", f"reloaded as something else ({error}); {said}")
     return Finding("yes" if difference <= RELOAD_REL_L2 else "no", said)
 

@@ -34,7 +34,6 @@ __all__ = [
     "compute_dtype",
     "device",
     "fetch",
-    "gguf_source",
 ]
 
 DTYPES = {"fp32": "torch.float32", "bf16": "torch.bfloat16"}
@@ -275,11 +274,6 @@ def _key(model: Model, name: str, plan: Plan, dtype: str) -> Key:
     return Key(model.id, name, scheme, dtype, plan.compiled and name == "transformer")
 
 
-def source(model: Model) -> str:
-    """What ``from_pretrained`` is given: the local folder, or the hub's repo id."""
-    return str(PROJECT / model.source) if model.local else model.source
-
-
 def _kept(model: Model, scheme: Scheme) -> tuple[str, ...]:
     """Layers that the known GGUF files of a model do not quantize."""
     keeps = model.extra.get("gguf_files", {}).get("keeps", ()) if scheme.way == "gguf" else ()
@@ -293,7 +287,7 @@ def fetch(model: Model, wanted: Mapping[str, Scheme | None], say: Callable[[str]
         LoadError, Unavailable: as ``hub.snapshot`` does.
     """
     if model.local:
-        return source(model)
+        return str(PROJECT / model.source)
     ready = [name for name, scheme in wanted.items() if scheme and scheme.way == "gguf"]
     for name in ready:
         _gguf_file(model, name, wanted[name], say)
@@ -304,20 +298,16 @@ def _gguf_file(
     model: Model, name: str, scheme: Any, say: Callable[[str], None] = lambda _: None
 ) -> str:
     if model.local:
-        return gguf_source(model, name, scheme)
+        return _made_gguf(model, name, scheme)
     files = model.extra["gguf_files"]
     return str(hub.file(files["repo"], files["files"][scheme.id], say))
 
 
-def gguf_source(model: Model, name: str, scheme: Scheme) -> str:
-    """Where a model's GGUF file is: the hub's address, or a file made on first use and kept.
+def _made_gguf(model: Model, name: str, scheme: Scheme) -> str:
+    """A GGUF file of a local model's component, made on first use and kept.
 
-    A made file's name carries a digest of the weights' sizes and times, so that new weights get a
-    new file.
+    Its name carries a digest of the weights' sizes and times: new weights get a new file.
     """
-    if not model.local:
-        files = model.extra["gguf_files"]
-        return f"https://huggingface.co/{files['repo']}/blob/main/{files['files'][scheme.id]}"
     kind = scheme.id.removeprefix("gguf-").upper()
     folder = PROJECT / model.source / name
     digest = hashlib.sha256()
