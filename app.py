@@ -17,7 +17,7 @@ from quantlab.lab.runner import choose_runner
 from quantlab.record.store import Store
 from quantlab.ui.page import build
 from quantlab.ui.services import Services
-from quantlab.ui.theme import CSS, theme
+from quantlab.ui.theme import STYLES, theme
 
 log = logging.getLogger("quantlab")
 
@@ -39,7 +39,7 @@ def main() -> None:
     page.queue(max_size=64)
     page.launch(
         theme=theme(),
-        css_paths=[CSS],
+        css_paths=STYLES,
         footer_links=[],
         show_error=False,
         ssr_mode=False,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import gradio as gr
 
-__all__ = ["CSS", "script", "theme"]
+__all__ = ["STYLES", "script", "theme"]
 
 STATIC = Path(__file__).parent / "static"
-CSS = STATIC / "quantlab.css"
+STYLES = sorted(STATIC.glob("*.css"))
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace")
 

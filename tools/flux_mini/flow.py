@@ -145,7 +145,7 @@ def train(args: argparse.Namespace) -> None:
     latents = cached_latents(args.work, vae, 0, args.device)
     models = _new_models(args.seed).to(args.device)
     optimizer = torch.optim.AdamW(
-        models.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=0.01
+        models.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     averaged = copy.deepcopy(models).requires_grad_(False).eval()
     run = Run(models, averaged, optimizer, args.work / CHECKPOINT, decay=0.999)
@@ -154,6 +154,8 @@ def train(args: argparse.Namespace) -> None:
     if run.step == 0:
         teach(models, latents, args, text, args.meaning_steps)
         averaged.load_state_dict(models.state_dict())
+    if args.compile:
+        models["transformer"].compile(dynamic=False)  # two shapes: 32 and 512 text tokens
     progress = Progress(run, args.steps, args.work / "flow-loss.png")
     while run.step < args.steps:
         rate = learning_rate(run.step, args.steps, args.rate, warmup=150)
@@ -175,12 +177,13 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--work", type=Path, default=WORK, help="scratch folder")
-    parser.add_argument("--steps", type=int, default=3600, help="length of the whole schedule")
-    parser.add_argument("--meaning-steps", type=int, default=300, help="steps of stage 3a")
+    parser.add_argument("--steps", type=int, default=6000, help="length of the whole schedule")
+    parser.add_argument("--meaning-steps", type=int, default=600, help="steps of stage 3a")
     parser.add_argument("--batch", type=int, default=32, help="captions and images in a step")
-    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
+    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--bf16", action="store_true", help="matrix products in bf16")
+    parser.add_argument("--compile", action="store_true", help="compile; needs a C++ compiler")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     train(parser.parse_args())
 
