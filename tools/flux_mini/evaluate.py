@@ -155,7 +155,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL, help="exported folder")
     parser.add_argument("--steps", type=int, help="sampling steps (default: the model's own)")
     parser.add_argument(
-        "--prompts", type=int, default=32, help="for the schemes, at least 2; 0 leaves them out"
+        "--prompts",
+        type=int,
+        default=32,
+        help="for the schemes of the shipped model, at least 2; 0 leaves them out",
     )
     parser.add_argument("--misses", action="store_true", help="list the pictures judged wrong")
     args = parser.parse_args()
@@ -184,7 +187,7 @@ def main() -> None:
         figures |= {f"{name}_both": round(got.both, 4), f"{name}_s_per_image": round(pace_s, 3)}
         for miss in got.misses if args.misses else ():
             print(f"  {miss}")
-    if args.prompts:
+    if args.prompts and args.model == MODEL:
         found = scheme_scores(args.prompts)
         print("\n" + table(found))
         figures |= {f"{s.scheme}_psnr_db": round(s.psnr_db, 2) for s in found}
