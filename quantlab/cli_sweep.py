@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.paths import own_descriptions
 from quantlab.errors import InputError
 from quantlab.record.export import Row
 from quantlab.record.probes import write_text
 from quantlab.record.statistics import Spread, Summary
 from quantlab.record.store import Store
 from quantlab.record.sweep import Sweep, make_sweep, summaries
-from quantlab.record.sweep_run import Step, circumstances, run
+from quantlab.record.sweep_place import Here, Place
+from quantlab.record.sweep_run import Step, run
+from quantlab.record.sweep_summary import summary_text
 from quantlab.record.sweep_table import to_tidy_csv
 
 __all__ = ["read_prompts", "run_sweep"]
 
 MIB = 2**20
+MAX_GPUS = 64
 
 
 def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequence[int]) -> None:
@@ -46,16 +51,20 @@ def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequ
         height=arguments.height,
         sequence_length=arguments.sequence_length,
     )
-    rows = run(
-        sweep,
-        Store(),
-        say=_tell_step,
-        start=lambda there: _tell_start(there, sweep),
-        retry=arguments.retry,
-    )
+    with _place(arguments, sweep) as place:
+        rows = run(
+            sweep,
+            Store(),
+            place=place,
+            say=_tell_step,
+            start=lambda there: _tell_start(there, sweep, place),
+            retry=arguments.retry,
+        )
     if arguments.out is not None:
         write_text(arguments.out, to_tidy_csv(rows))
     plans, floor = summaries(rows)
+    if arguments.summary is not None:
+        write_text(arguments.summary, summary_text(arguments.summary.suffix, rows, plans, floor))
     if not arguments.json:
         _sweep_table(plans, floor)
         return
@@ -63,10 +72,40 @@ def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequ
     sys.stdout.write("\n")
 
 
+@contextlib.contextmanager
+def _place(arguments: argparse.Namespace, sweep: Sweep) -> Iterator[Place]:
+    """This machine, or a Ray cluster as long as the sweep runs.
+
+    Raises:
+        InputError: an argument about Ray is wrong, or there is no Ray.
+    """
+    cpus, gpus = arguments.ray_cpus, arguments.ray_gpus
+    for part, value in (("ray-cpus", cpus), ("ray-gpus", gpus)):
+        if value is not None and arguments.ray is None:
+            raise InputError(part, "needs --ray")
+    if arguments.ray is not None and sweep.model in own_descriptions():
+        raise InputError("ray", "a model of your own is known on this machine only; leave it out")
+    if arguments.ray is None:
+        yield Here(sweep)
+        return
+    if cpus is not None and cpus < 1:
+        raise InputError("ray-cpus", f"{cpus}; at least 1 is needed")
+    if gpus is not None and not 0 <= gpus <= MAX_GPUS:
+        raise InputError("ray-gpus", f"{gpus:g}; 0 to {MAX_GPUS} are allowed")
+    from quantlab.record.sweep_ray import OnRay, cluster
+
+    with cluster(arguments.ray):
+        yield OnRay(sweep, cpus or 1, gpus)
+
+
 def _document(
     sweep: Sweep, rows: Sequence[Row], plans: Sequence[Summary], floor: Summary | None
 ) -> dict[str, Any]:
-    device, installed = circumstances(sweep)
+    machines: list[dict[str, Any]] = []
+    for row in rows:
+        about = {"device": dict(row.device), "versions": dict(row.versions)}
+        if about not in machines:
+            machines.append(about)
     comparisons = sweep.lanes[0].comparisons
     settings = comparisons[0].as_dict()
     del settings["prompt"], settings["seed"]
@@ -75,8 +114,8 @@ def _document(
         "prompts": list(dict.fromkeys(c.prompt for c in comparisons)),
         "seeds": list(dict.fromkeys(c.seed for c in comparisons)),
         "repeats": sweep.repeats,
-        "device": device,
-        "versions": installed,
+        **machines[0],
+        "other_machines": machines[1:],
         "rows": len(rows),
         "missing": sweep.total - len(rows),
         "plans": [asdict(plan) for plan in plans],
@@ -98,9 +137,10 @@ def read_prompts(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def _tell_start(there: int, sweep: Sweep) -> None:
+def _tell_start(there: int, sweep: Sweep, place: Place) -> None:
     known = f"; {there} are in the store already" if there else ""
-    _say(f"{sweep.total} runs of {len(sweep.lanes)} plans{known}")
+    at_once = f", {place.workers} at once" if place.workers > 1 else ""
+    _say(f"{sweep.total} runs of {len(sweep.lanes)} plans{at_once}{known}")
 
 
 def _tell_step(step: Step) -> None:

@@ -11,4 +11,5 @@ import pytest
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QUANTLAB_DATA", str(tmp_path_factory.mktemp("quantlab-data")))
+        patch.delenv("QUANTLAB_DATABASE_URL", raising=False)
         yield

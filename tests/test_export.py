@@ -1,4 +1,4 @@
-"""Exported text: numbers with units, and foreign text that stays text wherever it is opened."""
+"""Exported text: units in every name, and foreign text that stays text wherever it is opened."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from markdown_it import MarkdownIt
 
 from quantlab.lab.outcome import Failure, Outcome
 from quantlab.lab.plan import Comparison, Plan
-from quantlab.record.export import Live, to_csv, to_json, to_markdown
+from quantlab.record.export import Live, Table, plain, to_csv, to_json, to_markdown
 from quantlab.record.store import Store
+from quantlab.record.sweep_table import tidy
 
 PLANS = (Plan(dtype="fp32"), Plan((("transformer", "bnb-nf4"),)))
 COMPARISON = Comparison("flux-mini", PLANS, "a fox", 1, 8, 3.5, 128, 64, 32)
@@ -38,85 +39,100 @@ NASTY = "=cmd|' /C calc'!A1 <script>alert(1)</script> [x](javascript:alert(1)) h
 
 
 def table(comparison: Comparison = COMPARISON) -> list[Live]:
-    reference = replace(GOOD, plan="fp32", psnr_db=None, ssim=None)
+    reference = replace(GOOD, plan="fp32", psnr_db=None, ssim=None, transformer_rel_l2=None)
     return [
         Live(comparison, row, {"name": "a laptop"}, {"torch": "2.13.0"})
         for row in (reference, GOOD)
     ]
 
 
+def read(rows: list[Live]) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(to_csv([tidy(row) for row in rows])))
+
+
 def test_csv_has_units_and_full_precision() -> None:
-    frame = pd.read_csv(io.StringIO(to_csv([*table(), Live(COMPARISON, BAD)])))
-    good, bad = frame.iloc[1], frame.iloc[2]
-    assert good["weights (GiB)"] == 1.5
-    assert good["transformer weights (GiB)"] == 1
-    assert good["peak (GiB)"] == 3
-    assert good["latency (s)"] == 1.25
-    assert good["PSNR (dB)"] == GOOD.psnr_db
-    assert pd.isna(frame.iloc[0]["PSNR (dB)"])
+    frame = read([*table(), Live(COMPARISON, BAD)])
+    first, good, bad = (frame.iloc[index] for index in range(3))
+    assert good["weights_bytes"] == 1.5 * 2**30
+    assert good["transformer_bytes"] == 2**30
+    assert good["peak_bytes"] == 3 * 2**30
+    assert good["latency_s"] == 1.25
+    assert good["psnr_db"] == GOOD.psnr_db
+    assert pd.isna(first["psnr_db"])
+    assert [first["role"], good["role"], bad["role"]] == ["reference", "plan", "plan"]
     assert (good["reference"], good["prompt"], good["steps"]) == ("fp32", "a fox", 8)
-    assert good["device"] == "name a laptop"
-    assert bad["error"] == "load: LoadError: no | way\nto *load* it"
-    assert pd.isna(bad["weights (GiB)"])
+    assert (good["device_name"], good["version_torch"]) == ("a laptop", "2.13.0")
+    assert bad["error"] == "load: no | way\nto *load* it"
+    assert pd.isna(bad["weights_bytes"])
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r", "  =", "\uff1d", " @"])
 def test_a_spreadsheet_never_sees_a_formula(start: str) -> None:
     prompt = start + 'cmd|"/C calc"!A1'
-    text = to_csv(table(replace(COMPARISON, prompt=prompt)))
+    text = to_csv([tidy(row) for row in table(replace(COMPARISON, prompt=prompt))])
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert rows[0]["prompt"] == "'" + prompt
-    assert rows[0]["latency (s)"] == "1.25"
+    assert plain(rows[0]["prompt"]) == prompt
+    assert rows[0]["latency_s"] == "1.25"
+
+
+def test_an_apostrophe_of_the_text_itself_stays() -> None:
+    assert plain("'tis a fox") == "'tis a fox"
 
 
 def test_component_names_from_a_file_cannot_start_a_formula() -> None:
-    header = to_csv([Live(COMPARISON, replace(GOOD, weights_bytes={"=x": 1}))]).splitlines()[0]
-    assert ",'=x weights (GiB)" in header
+    row = Live(COMPARISON, replace(GOOD, weights_bytes={"=x": 1}))
+    assert ",'=x_bytes," in to_csv([tidy(row)]).splitlines()[0]
 
 
 def test_negative_numbers_stay_numbers() -> None:
-    frame = pd.read_csv(io.StringIO(to_csv([Live(COMPARISON, replace(GOOD, ssim=-0.25))])))
-    assert frame["SSIM"][0] == -0.25
+    assert read([Live(COMPARISON, replace(GOOD, ssim=-0.25))])["ssim"][0] == -0.25
 
 
-def test_json_holds_everything_but_paths() -> None:
-    (item,) = json.loads(to_json([Live(COMPARISON, replace(GOOD, psnr_db=float("nan")))]))
-    assert item["comparison"] == COMPARISON.as_dict()
-    assert item["outcome"] == {**GOOD.as_dict(), "image": None, "psnr_db": None}
+def test_json_holds_the_same_but_paths_and_numbers_that_are_none() -> None:
+    record = tidy(Live(COMPARISON, replace(GOOD, psnr_db=float("nan"))))
+    text = to_json([record])
+    (item,) = json.loads(text)
+    assert item["psnr_db"] is None
     assert item["measured_at"] is None
+    assert (item["weights_bytes"], item["latency_s"]) == (3 * 2**29, 1.25)
+    assert set(item) == set(record)
+    assert "secret" not in text
 
 
 def test_stored_rows_export_like_live_ones(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.save(COMPARISON, 1, GOOD, None, {"name": "a laptop"}, {"torch": "2.13.0"})
-    rows = store.recent()
-    assert json.loads(to_json(rows))[0]["outcome"] == {**GOOD.as_dict(), "image": None}
-    assert rows[0].measured_at in to_csv(rows)
-    assert f"Measured {rows[0].measured_at[:10]}." in to_markdown(rows).replace("\\", "")
+    (row,) = store.recent()
+    live = tidy(table()[1])
+    assert tidy(row) == {**live, "measured_at": row.measured_at}
 
 
-def test_markdown_is_one_table_a_comparison() -> None:
-    other = replace(COMPARISON, seed=2)
-    text = to_markdown([*table(), *table(other), Live(COMPARISON, BAD)])
-    html = MarkdownIt("gfm-like", {"linkify": False}).render(text)
-    assert html.count("<table>") == 3
-    assert "<th>weights (GiB)</th>" in html
+def test_markdown_is_one_table_a_caption() -> None:
+    tables = [
+        Table("flux-mini, 8 steps.", [{"plan": "fp32", "weights (GiB)": 31.2345, "failed": ""}]),
+        Table("flux1-dev.", [{"plan": "bnb-nf4", "weights (GiB)": None, "failed": "no | *way*"}]),
+    ]
+    html = MarkdownIt("gfm-like", {"linkify": False}).render(to_markdown(tables))
+    assert html.count("<table>") == 2
+    assert "<p>flux-mini, 8 steps.</p>" in html
     assert "<td>31.23</td>" in html
-    assert "<p>flux-mini, prompt “a fox”, seed 1, 8 steps, guidance 3.5, 128 x 64 px" in html
-    assert "<td>load: LoadError: no | way to *load* it</td>" in html
+    assert "<td>no | *way*</td>" in html
+    assert html.count("<th>weights (GiB)</th>") == 1
+    assert html.count("<th>failed</th>") == 1
 
 
 def test_markup_in_markdown_is_shown_as_text() -> None:
-    failed = Live(replace(COMPARISON, prompt=NASTY), replace(BAD, error=Failure("run", "E", NASTY)))
-    html = MarkdownIt("gfm-like", {"linkify": False, "html": True}).render(to_markdown([failed]))
+    text = to_markdown([Table(NASTY, [{"failed": NASTY}])])
+    html = MarkdownIt("gfm-like", {"linkify": False, "html": True}).render(text)
     for tag in ("<script", "<a ", "<code", "<em", "<s>", "<img"):
         assert tag not in html
     shown = NASTY.replace("<", "&lt;").replace(">", "&gt;")
-    assert f"<td>run: E: {shown}</td>" in html
-    assert f"prompt “{shown}”" in html
+    assert f"<td>{shown}</td>" in html
+    assert f"<p>{shown}</p>" in html
 
 
 def test_nothing_to_export() -> None:
-    assert to_csv([]).startswith("model,plan,status,weights (GiB)")
+    assert to_csv([]) == "\n"
     assert json.loads(to_json([])) == []
     assert to_markdown([]) == ""

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from io import BytesIO
@@ -21,11 +22,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from quantlab.catalog.paths import data_folder
 from quantlab.errors import InputError, StoreError
 from quantlab.lab.outcome import Failure, Outcome
 from quantlab.lab.plan import Comparison, Plan
-from quantlab.record.database import FILE
-from quantlab.record.store import Store, Stored, data_folder
+from quantlab.record.guesses import GuessTally
+from quantlab.record.sqlite_file import FILE
+from quantlab.record.store import Store, Stored
 
 NF4 = Plan((("transformer", "bnb-nf4"),))
 T5 = Plan((("transformer", "bnb-nf4"), ("text_encoder_2", "torchao-int8wo")), compiled=True)
@@ -189,6 +192,38 @@ def test_a_row_that_cannot_be_read_is_left_out(
     assert "cannot be read" in caplog.text
 
 
+# Results of other machines
+
+
+def test_what_was_measured_here_is_shown_before_what_was_imported(store: Store) -> None:
+    foreign = Stored(
+        "", COMPARISON, "bnb-nf4", replace(outcome(), image=None), png(), {"name": "far"}, {},
+        "2999-01-01T00:00:00Z",
+    )  # fmt: skip
+    assert store.add([foreign]) == 1
+    (shown,) = store.find(COMPARISON)
+    assert (shown.device, shown.measured_at) == (foreign.device, foreign.measured_at)
+    assert shown.imported_at is not None
+    own = save(store)
+    assert store.add([foreign, replace(foreign, device={"name": "elsewhere"})]) == 1
+    assert [row.id for row in store.find(COMPARISON)] == [own]
+    assert len(store.recent()) == 3
+
+
+def test_imported_results_never_push_out_own_ones(tmp_path: Path) -> None:
+    store = Store(tmp_path, limit_bytes=500_000)
+    own = [save(store, noise=100_000) for _ in range(3)]
+    many = [
+        Stored("", replace(COMPARISON, seed=seed), "bnb-nf4", outcome(), png(noise=100_000), {}, {},
+               "2025-01-01T00:00:00Z")
+        for seed in range(4)
+    ]  # fmt: skip
+    with pytest.raises(StoreError, match=r"no room for these results: 0\.\d MB too many"):
+        store.add(many)
+    assert [row.id for row in store.recent()] == own[::-1]
+    assert store.add(many[:1]) == 1
+
+
 # Retention
 
 
@@ -299,9 +334,77 @@ def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:
     save(Store(tmp_path))
     with sqlite3.connect(tmp_path / FILE) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(StoreError, match="of version 99, this quantlab knows 1"):
+    with pytest.raises(StoreError, match="of version 99, this quantlab knows 2"):
         Store(tmp_path)
     assert not list(tmp_path.glob("*.broken-*"))
+
+
+VERSION_1 = """
+CREATE TABLE results (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    key TEXT NOT NULL,
+    kept INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL,
+    measured_at TEXT NOT NULL,
+    record TEXT NOT NULL,
+    image BLOB
+);
+CREATE INDEX results_by_key ON results (key, seq);
+PRAGMA application_id = 1902928226;
+PRAGMA user_version = 1;
+"""
+"""The file as the first version of the store made it, with its mark and number."""
+
+
+def first_version(folder: Path, *, rows: int) -> list[str]:
+    """A store of version 1 with some rows, the first of them kept; gives their ids."""
+    folder.mkdir()
+    new = Store(folder.with_name("new"))
+    ids = [save(new) for _ in range(rows)]
+    new.keep_result(ids[0])
+    columns = "seq, id, key, kept, bytes, measured_at, record, image"
+    with closing(sqlite3.connect(folder / FILE, isolation_level=None)) as connection:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(VERSION_1)
+        connection.execute("ATTACH ? AS new", (str(folder.with_name("new") / FILE),))
+        connection.execute(f"INSERT INTO results SELECT {columns} FROM new.results")
+    return ids
+
+
+def columns_of(folder: Path) -> dict[str, list[str]]:
+    with closing(sqlite3.connect(folder / FILE)) as connection:
+        tables = ("results", "guesses")
+        return {
+            name: sorted(row[1] for row in connection.execute(f"PRAGMA table_info({name})"))
+            for name in tables
+        }
+
+
+def test_a_store_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None:
+    ids = first_version(tmp_path / "old", rows=3)
+    with ThreadPoolExecutor(4) as threads:  # they all find it old at once
+        stores = list(threads.map(lambda _: Store(tmp_path / "old", limit_bytes=0), range(4)))
+    store = stores[0]
+    assert [row.id for row in store.recent()] == ids[::-1]
+    assert [row.id for row in store.find(COMPARISON)] == ids[-1:]
+    store.save_guess("bnb-nf4", "flux-mini", True)
+    assert store.guesses() == [GuessTally("bnb-nf4", "flux-mini", 1, 1)]
+    last = save(store)
+    assert [row.id for row in store.recent()] == [last, ids[0]]  # the kept one is still kept
+    assert columns_of(tmp_path / "old") == columns_of(tmp_path / "new")
+    assert not list((tmp_path / "old").glob("*.broken-*"))
+
+
+def test_a_first_version_that_cannot_be_written_can_be_read(small_disk: Path) -> None:
+    ids = first_version(small_disk / "old", rows=2)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    store = Store(small_disk / "old")
+    assert [row.id for row in store.find(COMPARISON)] == ids[-1:]
+    assert store.guesses() == []
+    with pytest.raises(StoreError, match="cannot be written; set QUANTLAB_DATA"):
+        store.save_guess("bnb-nf4", "flux-mini", True)
 
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:

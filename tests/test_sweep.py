@@ -22,7 +22,7 @@ from quantlab.cli import main
 from quantlab.errors import InputError, StoreError
 from quantlab.lab import series as series_module
 from quantlab.lab.outcome import Failure, Outcome
-from quantlab.record import sweep_run as sweep_module
+from quantlab.record import sweep_place
 from quantlab.record.statistics import Point, interval, on_front, spread, summarize
 from quantlab.record.store import Store
 from quantlab.record.sweep import Sweep, make_sweep, role, summaries
@@ -131,6 +131,9 @@ def _check_table(text: str) -> None:
     assert table["prompt"][1] == "'=1+1, a cat"
     assert (table["weights_bytes"][:4] > 2 * table["weights_bytes"][5]).all()
     assert table["identical"].sum() == 2
+    assert (table["noise_floor_rel_l2"] == 0).all()
+    assert table["noise_floor_psnr_db"].isna().all()  # the images are identical
+    assert table["measured_at"].notna().all()
     assert {"device_name", "version_torch", "version_weights", "peak_bytes"} <= set(table)
 
 
@@ -156,12 +159,12 @@ def free_runs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:  # no
             plan = str(comparison.plans[-1])
             ran.append(plan)
             series.references.mkdir(parents=True, exist_ok=True)
-            series_module._path(series.references, comparison).touch()
+            series_module.reference_path(series.references, comparison).touch()
             failure = Failure("load", "LoadError", "no") if plan == "torchao-int8wo" else None
             status: Any = "failed" if failure else "ok"
             yield Outcome(plan=plan, status=status, latency_s=(1.0,), error=failure)
 
-    monkeypatch.setattr(sweep_module, "run_series", outcomes)
+    monkeypatch.setattr(sweep_place, "run_series", outcomes)
     return ran
 
 
@@ -232,9 +235,9 @@ def test_a_corrupt_store_is_set_aside_and_the_sweep_begins_anew(
 def test_the_command_prints_one_document(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prompts = folder / "prompts.txt"
     prompts.write_text("# of the model's own kind\na fox\n\na cat\n")
-    out = folder / "table.csv"
+    out, summary = folder / "table.csv", folder / "summary.csv"
     command = ["sweep", "--plans", *PLANS, "--prompts", str(prompts), "--seeds", "0", "1"]
-    assert main([*command, "--json", "--out", str(out)]) == 0
+    assert main([*command, "--json", "--out", str(out), "--summary", str(summary)]) == 0
     said = capsys.readouterr()
     document = json.loads(said.out)
     assert (document["rows"], document["missing"]) == (12, 0)
@@ -242,7 +245,16 @@ def test_the_command_prints_one_document(folder: Path, capsys: pytest.CaptureFix
     assert [plan["plan"] for plan in document["plans"]] == list(PLANS)
     assert document["noise_floor"]["latency_ratio"]["median"] == 1
     assert "[12/12] bnb-nf4: done; 0:00 left" in said.err
+    assert (document["device"]["process"], document["other_machines"]) == ("shared", [])
     assert len(pd.read_csv(out)) == 12
+    table = pd.read_csv(summary)
+    assert list(table["role"]) == ["plan", "plan", "again"]
+    assert list(table["latency_ratio_median"]) == [1, 1, 1]
+    assert main([*command, "--summary", str(folder / "summary.md")]) == 0
+    shown = (folder / "summary.md").read_text()
+    assert "4 pairs of prompt and seed" in shown
+    assert "| bnb-nf4 | 4 |" in shown
+    assert "1 (1 to 1)" in shown  # of four equal latencies
 
 
 def test_a_process_that_dies_is_a_failed_row_and_the_next_pair_is_tried(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Measured rows as text to take away: CSV for a spreadsheet, JSON for a program, Markdown to post.
+"""Recorded rows as text to take away: CSV for a spreadsheet, JSON for a program, Markdown to post.
 
-Numbers carry their unit in the header. CSV and JSON leave nothing out; Markdown shows what people
-compare, one table for each distinct comparison, machine and set of versions, so that no table mixes
-numbers that do not belong side by side.
+CSV and JSON take the tidy records of sweep_table.py and field.py and leave nothing out: one line a
+run, one column a fact, the unit in the name. Markdown takes tables that are already put together,
+one for each set of numbers that belong side by side (groups.py).
 
 Prompts, plans and messages are foreign text. A spreadsheet must not run them and a page must not
 take them for markup, so both are escaped here.
@@ -14,22 +14,19 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any, Protocol
 
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import Comparison
 from quantlab.record.stored import finite
 
-__all__ = ["Live", "Row", "to_csv", "to_json", "to_markdown"]
-
-GIB = 2**30
+__all__ = ["Live", "Row", "Table", "plain", "to_csv", "to_json", "to_markdown"]
 
 
 class Row(Protocol):
-    """What can be exported: a ``Stored`` result, or a ``Live`` one that the store never saw."""
+    """What was measured: a ``Stored`` result, or a ``Live`` one that the store never saw."""
 
     @property
     def comparison(self) -> Comparison: ...
@@ -55,152 +52,71 @@ class Live:
 
 
 Value = str | int | float | None
-Columns = Mapping[str, Callable[[Row], Value]]
+Record = Mapping[str, Any]
 
 
-def _weights_gib(row: Row) -> float | None:
-    weights = row.outcome.weights_bytes
-    return sum(weights.values()) / GIB if weights else None
+@dataclass(frozen=True)
+class Table:
+    """A caption and lines of cells by header; the unit stands in the header."""
+
+    caption: str
+    lines: Sequence[Mapping[str, Value]]
 
 
-def _peak_gib(row: Row) -> float | None:
-    peak = row.outcome.peak_bytes
-    return None if peak is None else peak / GIB
-
-
-def _latency_s(row: Row) -> float | None:
-    return median(row.outcome.latency_s) if row.outcome.latency_s else None
-
-
-def _error(row: Row) -> str | None:
-    error = row.outcome.error
-    return None if error is None else f"{error.stage}: {error.type}: {error.message}"
-
-
-_NUMBERS: Columns = {
-    "weights (GiB)": _weights_gib,
-    "peak (GiB)": _peak_gib,
-    "peak kind": lambda row: row.outcome.peak_kind,
-    "load (s)": lambda row: row.outcome.load_s,
-    "latency (s)": _latency_s,
-    "PSNR (dB)": lambda row: row.outcome.psnr_db,
-    "SSIM": lambda row: row.outcome.ssim,
-    "transformer rel. L2": lambda row: row.outcome.transformer_rel_l2,
-    "error": _error,
-}
-_MARKDOWN: Columns = {
-    "plan": lambda row: row.outcome.plan,
-    "status": lambda row: row.outcome.status,
-    **_NUMBERS,
-}
-_CSV: Columns = {
-    "model": lambda row: row.comparison.model,
-    **_MARKDOWN,
-    "reference": lambda row: str(row.comparison.plans[0]),
-    "way": lambda row: row.outcome.way,
-    "encode (s)": lambda row: row.outcome.encode_s,
-    "step (s)": lambda row: row.outcome.step_s,
-    "decode (s)": lambda row: row.outcome.decode_s,
-    "repeats": lambda row: len(row.outcome.latency_s),
-    "prompt": lambda row: row.comparison.prompt,
-    "seed": lambda row: row.comparison.seed,
-    "steps": lambda row: row.comparison.steps,
-    "guidance": lambda row: row.comparison.guidance,
-    "width (px)": lambda row: row.comparison.width,
-    "height (px)": lambda row: row.comparison.height,
-    "sequence length (tokens)": lambda row: row.comparison.sequence_length,
-    "notes": lambda row: "; ".join(row.outcome.notes),
-    "device": lambda row: _facts(row.device),
-    "versions": lambda row: _facts(row.versions),
-    "measured at (UTC)": lambda row: row.measured_at,
-}
-
-
-def to_csv(rows: Sequence[Row]) -> str:
-    """One line a row, full precision, with a column of weights for every component that occurs."""
-    columns = {**_CSV, **_component_columns(rows)}
+def to_csv(records: Sequence[Record]) -> str:
+    """One line a record, full precision, with every column that occurs in any of them."""
+    columns = dict.fromkeys(name for record in records for name in record)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([_csv_cell(header) for header in columns])
-    for row in rows:
-        writer.writerow([_csv_cell(value(row)) for value in columns.values()])
+    writer.writerow([_csv_cell(name) for name in columns])
+    for record in records:
+        writer.writerow([_csv_cell(record.get(name)) for name in columns])
     return text.getvalue()
 
 
-def to_json(rows: Sequence[Row]) -> str:
-    """A list of ``{comparison, outcome, device, versions, measured_at}``; bytes and seconds as in
-    the outcome, numbers that are not finite as null, no path of an image."""
-    items = [
-        {
-            "comparison": row.comparison.as_dict(),
-            "outcome": {**row.outcome.as_dict(), "image": None},
-            "device": row.device,
-            "versions": row.versions,
-            "measured_at": row.measured_at or None,
-        }
-        for row in rows
-    ]
+def to_json(records: Sequence[Record]) -> str:
+    """A list of records; what is not known and numbers that are not finite are null."""
+    items = [{k: None if v == "" else v for k, v in record.items()} for record in records]
     return json.dumps(finite(items), indent=2, allow_nan=False, ensure_ascii=False, default=str)
 
 
-def to_markdown(rows: Sequence[Row]) -> str:
-    """A caption and a table for each comparison, machine and set of versions among the rows."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(_caption(row), []).append(row)
-    return "\n".join(f"{caption}\n\n{_table(group)}" for caption, group in groups.items())
-
-
-def _table(rows: Sequence[Row]) -> str:
-    used = {
-        header: value
-        for header, value in _MARKDOWN.items()
-        if any(value(row) is not None for row in rows)
-    }
-    lines = [list(used), ["---"] * len(used)]
-    lines += [[_markdown_cell(value(row)) for value in used.values()] for row in rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _caption(row: Row) -> str:
-    c = row.comparison
-    facts = (
-        f"{c.model}, prompt “{c.prompt}”, seed {c.seed}, {c.steps} steps, guidance {c.guidance:g}, "
-        f"{c.width} x {c.height} px, {c.sequence_length} tokens; reference {c.plans[0]}."
+def to_markdown(tables: Sequence[Table]) -> str:
+    """Each caption with its table; a column that is empty in all lines is left out."""
+    return "\n".join(
+        f"{_markdown_text(table.caption)}\n\n{_markdown_table(table.lines)}" for table in tables
     )
-    where = "".join(f" {_facts(part)}." for part in (row.device, row.versions) if part)
-    when = f" Measured {row.measured_at[:10]}." if row.measured_at else ""
-    return _markdown_text(facts + where + when)
 
 
-def _component_columns(rows: Sequence[Row]) -> Columns:
-    names = dict.fromkeys(name for row in rows for name in row.outcome.weights_bytes)
-
-    def column(name: str) -> Callable[[Row], Value]:
-        def value(row: Row) -> float | None:
-            size = row.outcome.weights_bytes.get(name)
-            return None if size is None else size / GIB
-
-        return value
-
-    return {f"{name} weights (GiB)": column(name) for name in names}
-
-
-def _facts(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in facts.items() if value not in (None, ""))
+def _markdown_table(lines: Sequence[Mapping[str, Value]]) -> str:
+    headers = dict.fromkeys(
+        name for line in lines for name, value in line.items() if value not in (None, "")
+    )
+    used = [name for name in (lines[0] if lines else {}) if name in headers]
+    rows = [used, ["---"] * len(used)]
+    rows += [[_markdown_cell(line.get(name)) for name in used] for line in lines]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet may take for the start of a formula; the last four are the wide forms."""
 
 
-def _csv_cell(value: Value) -> str:
+def _csv_cell(value: Any) -> str:
     """Numbers as they are; text that would start a formula gets an apostrophe (OWASP's advice)."""
-    if value is None:
+    if value is None or value != value:
         return ""
     if not isinstance(value, str):
-        return repr(value)
-    return f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value
+        return str(value)
+    return f"'{value}" if _is_formula(value) else value
+
+
+def plain(cell: str) -> str:
+    """The text behind a cell that ``to_csv`` wrote: without the apostrophe that it put there."""
+    return cell[1:] if cell.startswith("'") and _is_formula(cell[1:]) else cell
+
+
+def _is_formula(text: str) -> bool:
+    return text.lstrip(" ").startswith(_FORMULA)
 
 
 def _markdown_cell(value: Value) -> str:

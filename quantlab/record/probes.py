@@ -16,18 +16,27 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import quantlab
 from quantlab.catalog.machine import this_machine
-from quantlab.catalog.paths import data_folder
+from quantlab.catalog.paths import PROJECT, data_folder
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import CatalogError, StoreError
 from quantlab.lab.libraries import device_info, versions
 from quantlab.lab.probe import Probed, documented
 
-__all__ = ["Kept", "ProbeLog", "circumstances", "read_csv", "to_csv", "write_text"]
+__all__ = [
+    "Kept",
+    "ProbeLog",
+    "circumstances",
+    "kept_probes",
+    "read_csv",
+    "to_csv",
+    "write_text",
+]
 
 FILE = "probe.json"
 VERSION = 1
@@ -109,7 +118,16 @@ class ProbeLog:
             return {}
 
 
-_COLUMNS = ("scheme", "component", "capability", "documented", "measured", "detail", "seconds")
+_COLUMNS = (
+    "scheme",
+    "component",
+    "capability",
+    "documented",
+    "measured",
+    "detail",
+    "seconds",
+    "limit_s",
+)
 
 
 def to_csv(cells: Iterable[Probed], now: Mapping[str, Any], measured_on: str | None = None) -> str:
@@ -136,14 +154,27 @@ def read_csv(path: Path) -> list[Kept]:
     try:
         with path.open(encoding="utf-8", newline="") as lines:
             for row in csv.DictReader(lines):
+                row.setdefault("limit_s", "")  # tables of the first probes have no limits
                 values: dict[str, Any] = {name: row.pop(name) for name in _COLUMNS}
                 values["seconds"] = float(values["seconds"])
+                values["limit_s"] = float(values["limit_s"]) if values["limit_s"] else None
                 values["documented"] = values["documented"] or None
                 machine, date = row.pop("machine"), row.pop("measured_on")
                 kept.append(Kept(Probed(**values), machine, row, date))
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise CatalogError(f"{path.name}: is not a table of a probe: {error}") from error
     return kept
+
+
+@cache
+def kept_probes() -> tuple[Kept, ...]:
+    """The cells that come with the project, of the machine that its tests run on.
+
+    Raises:
+        CatalogError: a file is not the table of a probe.
+    """
+    files = sorted((PROJECT / "data" / "results").glob("probe-*.csv"))
+    return tuple(kept for file in files for kept in read_csv(file))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,70 +1,59 @@
-"""The store of results: what was measured, its image, and where and when.
+"""The store of results: what was measured, its image, and where and when; and guesses about them.
 
 One row is one outcome of one plan. A row is found by the inputs that decide its numbers: model,
 prompt, seed, steps, guidance, size, sequence length, the plan and the reference plan (PSNR and its
-like are relative to that). Images lie in the same file as the numbers, so that one transaction
+like are relative to that). Images lie in the same table as the numbers, so that one transaction
 keeps both or neither. Rows rebuild without the catalogue: a result stays readable when its scheme
 or model is gone from it.
 
-Does not know links, the page, or how anything was measured.
+Does not know links, the page, how anything was measured, or which database it is (database.py).
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import sqlite3
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quantlab.catalog.paths import data_folder
+from sqlalchemy import Connection, Row, Select, and_, delete, insert, null, or_, select, update
+
 from quantlab.errors import InputError, StoreError
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import Comparison
-from quantlab.record.database import Database
-from quantlab.record.stored import Stored, from_row, input_key, short_hash, to_record
+from quantlab.record.database import open_database
+from quantlab.record.guesses import GuessTally, count_guess, tallies
+from quantlab.record.stored import Stored, from_row, input_key, now, to_row
+from quantlab.record.tables import results
 
 __all__ = ["DEFAULT_LIMIT_MB", "Store", "Stored"]
 
 DEFAULT_LIMIT_MB = 2048
 """Megabytes of 10**6 bytes."""
 
-VERSION = 1
-SCHEMA = """
-CREATE TABLE results (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    key TEXT NOT NULL,
-    kept INTEGER NOT NULL DEFAULT 0,
-    bytes INTEGER NOT NULL,
-    measured_at TEXT NOT NULL,
-    record TEXT NOT NULL,
-    image BLOB
-);
-CREATE INDEX results_by_key ON results (key, seq)
-"""
-_FIELDS = "id, measured_at, record, image"
-_FIELDS_BARE = "id, measured_at, record, NULL"
-_ROW_BYTES = 512  # what a row takes beside its record and image, about
+_ID = re.compile("[a-z2-7]{12}")
 
 logger = logging.getLogger(__name__)
 
 
 class Store:
-    """The results in ``folder`` (default: ``data_folder()``), held under ``limit_bytes``.
+    """The results in ``folder``, held under ``limit_bytes``.
 
-    The limit is ``QUANTLAB_DATA_LIMIT_MB`` where none is given. Over it, the oldest rows go first;
-    rows marked by ``keep`` and the one just saved stay, so it can be passed by those.
+    Without a folder: those in the PostgreSQL that ``QUANTLAB_DATABASE_URL`` names, else those in
+    ``data_folder()``. The limit is ``QUANTLAB_DATA_LIMIT_MB`` where none is given. Over it, the
+    oldest rows go first; rows marked by ``keep`` and the one just saved stay, so it can be passed
+    by those.
 
     Safe to share between threads, processes and forks. Every method may raise ``StoreError``, with
-    one sentence that says what is wrong: the disk is full, the folder read-only, the file busy.
+    one sentence that says what is wrong: the disk is full, the folder read-only, the server down.
     """
 
     def __init__(self, folder: Path | None = None, limit_bytes: int | None = None) -> None:
         self._limit_bytes = _limit_from_environment() if limit_bytes is None else limit_bytes
-        self._database = Database(folder or data_folder(), SCHEMA, VERSION)
+        self._database = open_database(folder)
 
     def save(
         self,
@@ -84,72 +73,125 @@ class Store:
             StoreError: it cannot be written, or the image is not a whole PNG; nothing is kept.
             ValueError: the outcome is not of that plan.
         """
-        plan = comparison.plans[index]
-        if outcome.plan != str(plan):
+        plan = str(comparison.plans[index])
+        if outcome.plan != plan:
             raise ValueError(f"the outcome is of plan {outcome.plan}, not of {plan}")
         if outcome.error is not None and outcome.error.stage == "stopped":
             return None
         if image_png is not None and not _is_whole_png(image_png):
             raise StoreError("The image is not a whole PNG file; the result was not kept.")
-        measured_at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        record = to_record(comparison, outcome, device, versions)
-        key = input_key(comparison, plan)
-        new = short_hash(key, measured_at, record, image_png or b"")
-        size = len(record) + len(image_png or b"") + _ROW_BYTES
-        row = (new, key, size, measured_at, record, image_png)
+        new = to_row(Stored("", comparison, plan, outcome, image_png, device, versions, now()))
 
-        def insert(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "INSERT INTO results (id, key, bytes, measured_at, record, image)"
-                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-                row,
-            )
-            _make_room(connection, self._limit_bytes, spare=new)
+        def work(connection: Connection) -> None:
+            known = select(results.c.seq).where(results.c.id == new["id"])
+            if connection.scalar(known) is None:
+                connection.execute(insert(results), new)
+            self._make_room(connection, spare=new["id"])
 
-        self._database.write(insert)
-        return new
+        self._database.write(work)
+        return str(new["id"])
+
+    def add(self, rows: Sequence[Stored]) -> int:
+        """Keep results of another machine, all or none; gives how many were not there yet.
+
+        They never push out what was measured here: where there is no room for them nothing is
+        added. Checking them is for the caller (importing.py).
+
+        Raises:
+            StoreError: there is no room, or they cannot be written.
+        """
+        moment = now()
+        new = [to_row(replace(row, imported_at=moment)) for row in rows]
+
+        def work(connection: Connection) -> int:
+            added = 0
+            for row in new:
+                if not _is_there(connection, row):
+                    connection.execute(insert(results), row)
+                    added += 1
+            over = self._database.used_bytes(connection) - self._limit_bytes
+            if added and over > 0:
+                raise StoreError(
+                    f"There is no room for these results: {over / 1e6:.1f} MB too many;"
+                    " set QUANTLAB_DATA_LIMIT_MB higher."
+                )
+            return added
+
+        return self._database.write(work)
 
     def find(self, comparison: Comparison) -> list[Stored]:
-        """The latest result of each plan that has one, in the comparison's order."""
+        """The latest result of each plan that has one, in the comparison's order; one that was
+        measured here before any that was imported."""
         keys = [input_key(comparison, plan) for plan in comparison.plans]
-        sql = f"SELECT {_FIELDS} FROM results WHERE key = ? ORDER BY seq DESC LIMIT 1"
         rows = self._database.read(
-            lambda connection: [connection.execute(sql, (key,)).fetchone() for key in keys]
+            lambda connection: [
+                connection.execute(_latest(key, *_fields())).first() for key in keys
+            ]
         )
         return _readable(row for row in rows if row is not None)
 
     def get(self, result: str) -> Stored | None:
         """The result of that id, or None."""
-        sql = f"SELECT {_FIELDS} FROM results WHERE id = ?"
-        rows = self._database.read(lambda connection: connection.execute(sql, (result,)).fetchall())
+        if not _ID.fullmatch(result):
+            return None
+        query = select(*_fields()).where(results.c.id == result)
+        rows = self._database.read(lambda connection: connection.execute(query).all())
         return next(iter(_readable(rows)), None)
 
     def recent(self, limit: int = 100, *, images: bool = True) -> list[Stored]:
         """The newest results first. Without ``images``, every ``image_png`` is None."""
-        fields = _FIELDS if images else _FIELDS_BARE
-        sql = f"SELECT {fields} FROM results ORDER BY seq DESC LIMIT ?"
-        rows = self._database.read(
-            lambda connection: connection.execute(sql, (max(0, limit),)).fetchall()
-        )
-        return _readable(rows)
+        query = select(*_fields(images)).order_by(results.c.seq.desc()).limit(max(0, limit))
+        return _readable(self._database.read(lambda connection: connection.execute(query).all()))
 
     def keep(self, comparison: Comparison) -> int:
         """Mark what ``find`` gives now, because a link was made; gives the number of rows."""
-        keys = [(input_key(comparison, plan),) for plan in dict.fromkeys(comparison.plans)]
-        sql = (
-            "UPDATE results SET kept = 1"
-            " WHERE seq = (SELECT seq FROM results WHERE key = ? ORDER BY seq DESC LIMIT 1)"
-        )
-        return self._database.write(
-            lambda connection: sum(connection.execute(sql, key).rowcount for key in keys)
-        )
+        keys = [input_key(comparison, plan) for plan in dict.fromkeys(comparison.plans)]
+
+        def work(connection: Connection) -> int:
+            found = (connection.scalar(_latest(key, results.c.seq)) for key in keys)
+            wanted = [seq for seq in found if seq is not None]
+            connection.execute(update(results).where(results.c.seq.in_(wanted)).values(kept=1))
+            return len(wanted)
+
+        return self._database.write(work)
 
     def keep_result(self, result: str) -> bool:
         """Mark one row, because a link to it was made; False where it is not there."""
-        sql = "UPDATE results SET kept = 1 WHERE id = ?"
-        return self._database.write(
-            lambda connection: connection.execute(sql, (result,)).rowcount == 1
-        )
+        if not _ID.fullmatch(result):
+            return False
+        mark = update(results).where(results.c.id == result).values(kept=1)
+        return self._database.write(lambda connection: connection.execute(mark).rowcount == 1)
+
+    def save_guess(self, plan: str, model: str, told: bool) -> None:
+        """Count one guess: whether somebody ``told`` the image of ``plan`` from the reference's.
+
+        Beside these three only the day is known.
+
+        Raises:
+            ValueError: ``plan`` or ``model`` is not the text of one.
+        """
+        self._database.write(lambda connection: count_guess(connection, plan, model, told))
+
+    def guesses(self) -> list[GuessTally]:
+        """How often each plan was told from the reference, ordered by plan and model."""
+        return self._database.read(tallies)
+
+    def _make_room(self, connection: Connection, spare: str) -> None:
+        excess = self._database.used_bytes(connection) - self._limit_bytes
+        if excess <= 0:
+            return
+        doomed = []
+        oldest = select(results.c.seq, results.c.bytes).order_by(results.c.seq)
+        for seq, size in connection.execute(
+            oldest.where(results.c.kept == 0, results.c.id != spare)
+        ):
+            doomed.append(seq)
+            excess -= size
+            if excess <= 0:
+                break
+        for seq in doomed:
+            connection.execute(delete(results).where(results.c.seq == seq))
+        self._database.give_back(connection)
 
 
 def _limit_from_environment() -> int:
@@ -159,33 +201,37 @@ def _limit_from_environment() -> int:
     return int(text) * 10**6
 
 
-def _make_room(connection: sqlite3.Connection, limit_bytes: int, spare: str) -> None:
-    (pages,) = connection.execute(
-        "SELECT (SELECT page_count FROM pragma_page_count)"
-        " * (SELECT page_size FROM pragma_page_size)"
-    ).fetchone()
-    excess = pages - limit_bytes
-    if excess <= 0:
-        return
-    doomed = []
-    oldest = connection.execute(
-        "SELECT seq, bytes FROM results WHERE kept = 0 AND id <> ? ORDER BY seq", (spare,)
+def _fields(images: bool = True) -> tuple[Any, ...]:
+    """What ``from_row`` takes, in its order."""
+    r = results.c
+    return r.id, r.measured_at, r.imported_at, r.record, r.image if images else null()
+
+
+def _latest(key: str, *fields: Any) -> Select[Any]:
+    """The row to show for an input key: own rows before imported ones, then the newest."""
+    order = (results.c.imported_at.is_not(None), results.c.seq.desc())
+    return select(*fields).where(results.c.key == key).order_by(*order).limit(1)
+
+
+def _is_there(connection: Connection, row: Mapping[str, Any]) -> bool:
+    """The same result, or the same but for its image: an export may have left that out."""
+    r = results.c
+    moment = and_(r.key == row["key"], r.measured_at == row["measured_at"])
+    query = select(*_fields(images=False)).where(or_(r.id == row["id"], moment))
+    like = from_row("", row["measured_at"], None, row["record"], None)
+    found = connection.execute(query).all()
+    return any(
+        one.id == row["id"] or replace(one, id="", imported_at=None) == like
+        for one in _readable(found)
     )
-    for seq, size in oldest:
-        doomed.append((seq,))
-        excess -= size
-        if excess <= 0:
-            break
-    connection.executemany("DELETE FROM results WHERE seq = ?", doomed)
-    connection.execute("PRAGMA incremental_vacuum").fetchall()  # works page by page as it is read
 
 
-def _readable(rows: Iterable[tuple[str, str, str, bytes | None]]) -> list[Stored]:
+def _readable(rows: Iterable[Row[Any]]) -> list[Stored]:
     """Rows as values; one that cannot be read is left out with a warning, not all of them."""
     found = []
     for row in rows:
         try:
-            found.append(from_row(*row))
+            found.append(from_row(*tuple(row)))
         except (ValueError, TypeError, KeyError):
             logger.warning("stored result %s cannot be read; it is left out", row[0])
     return found

@@ -12,13 +12,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import Comparison, Plan
 
-__all__ = ["Stored", "finite", "from_row", "input_key", "short_hash", "to_record"]
+__all__ = ["Stored", "finite", "from_row", "input_key", "now", "short_hash", "to_row"]
+
+_ROW_BYTES = 512  # what a row takes beside its record and image, about
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Stored:
     versions: Mapping[str, Any]
     measured_at: str
     """UTC, ISO 8601, such as 2025-11-21T08:21:00.000000Z."""
+    imported_at: str | None = None
+    """When it came here from another machine, in the same form; None where it was measured here."""
 
 
 def input_key(comparison: Comparison, plan: Plan) -> str:
@@ -59,19 +64,43 @@ def short_hash(*pieces: str | bytes) -> str:
     return base64.b32encode(digest.digest())[:12].decode().lower()
 
 
-def to_record(
-    comparison: Comparison,
-    outcome: Outcome,
-    device: Mapping[str, Any],
-    versions: Mapping[str, Any],
-) -> str:
-    """The JSON text of a row; numbers that are not finite become null."""
+def now() -> str:
+    """This moment in UTC, as ``measured_at`` has it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def to_row(stored: Stored) -> dict[str, Any]:
+    """The columns of a row (tables.py). Its id is made from the rest: the same result has the same
+    id wherever it is kept."""
+    plan = next(plan for plan in stored.comparison.plans if str(plan) == stored.plan)
+    key = input_key(stored.comparison, plan)
+    record, image = _to_record(stored), stored.image_png
+    return {
+        "id": short_hash(key, stored.measured_at, record, image or b""),
+        "key": key,
+        "bytes": len(record) + len(image or b"") + _ROW_BYTES,
+        "measured_at": stored.measured_at,
+        "record": record,
+        "image": image,
+        "imported_at": stored.imported_at,
+    }
+
+
+def _to_record(stored: Stored) -> str:
+    """The JSON text of a row; numbers that are not finite become null.
+
+    What is not known of the outcome is left out: the text, and with it the id, stays the same when
+    outcomes grow by a part that this one does not have.
+    """
+    outcome = finite({**stored.outcome.as_dict(), "image": None})
+    blank = Outcome(stored.plan, "ok").as_dict()
+    known = {name: value for name, value in outcome.items() if value != blank[name]}
     record = {
-        "comparison": asdict(comparison),
-        "plan": outcome.plan,
-        "outcome": {**outcome.as_dict(), "image": None},
-        "device": device,
-        "versions": versions,
+        "comparison": asdict(stored.comparison),
+        "plan": stored.plan,
+        "outcome": {"plan": stored.plan, "status": stored.outcome.status, **known},
+        "device": stored.device,
+        "versions": stored.versions,
     }
     return json.dumps(finite(record), separators=(",", ":"), allow_nan=False, default=str)
 
@@ -87,8 +116,10 @@ def finite(value: Any) -> Any:
     return value
 
 
-def from_row(result: str, measured_at: str, record: str, image: bytes | None) -> Stored:
-    """The inverse of ``to_record``, with what else the row holds.
+def from_row(
+    result: str, measured_at: str, imported_at: str | None, record: str, image: bytes | None
+) -> Stored:
+    """The inverse of ``to_row``.
 
     Raises:
         ValueError, TypeError, KeyError: the record is not one.
@@ -103,6 +134,7 @@ def from_row(result: str, measured_at: str, record: str, image: bytes | None) ->
         device=data["device"],
         versions=data["versions"],
         measured_at=measured_at,
+        imported_at=imported_at,
     )
 
 

@@ -41,6 +41,11 @@ class Sweep:
         """The number of rows when all is done."""
         return sum(len(lane.comparisons) for lane in self.lanes)
 
+    @property
+    def model(self) -> str:
+        """The model's id."""
+        return self.lanes[0].comparisons[0].model
+
 
 def make_sweep(
     plans: Sequence[str],

@@ -2,7 +2,7 @@
 
 A row goes to the store as soon as it is measured; a row that is there, measured on the same
 machine with the same versions, weights and settings, is not measured again. Knows the store and
-the lab; prints nothing.
+the place where plans are run (sweep_place.py, sweep_ray.py); prints nothing.
 """
 
 from __future__ import annotations
@@ -11,27 +11,20 @@ import hashlib
 import json
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import quantlab
-from quantlab.catalog.paths import PROJECT, cache_folder
-from quantlab.catalog.schema import Model
-from quantlab.catalog.table import load_catalog
-from quantlab.lab.compare import Bench
-from quantlab.lab.libraries import device_info, versions
-from quantlab.lab.outcome import Outcome
+from quantlab.catalog.paths import cache_folder
 from quantlab.lab.plan import Comparison
-from quantlab.lab.series import Embeddings, Series, has_reference, run_apart, run_series
+from quantlab.lab.series import Series, reference_path
 from quantlab.record.export import Live, Row
 from quantlab.record.store import Store
-from quantlab.record.sweep import Lane, Sweep, pair, role
+from quantlab.record.sweep import Lane, Sweep, pair
+from quantlab.record.sweep_place import Here, Measured, Place
 
-__all__ = ["Step", "circumstances", "run"]
+__all__ = ["Step", "run"]
 
 Say = Callable[["Step"], None]
 
@@ -46,31 +39,11 @@ class Step:
     left_s: float
 
 
-def circumstances(sweep: Sweep) -> tuple[dict[str, Any], dict[str, str]]:
-    """Device and versions as rows of this sweep carry them: what the figures depend on."""
-    model = load_catalog().models[sweep.lanes[0].comparisons[0].model]
-    device = {
-        **device_info(),
-        "process": "one per plan" if sweep.isolate else "shared",
-        "warmup_runs": sweep.warmup,
-    }
-    return device, {"quantlab": quantlab.__version__, **versions(), "weights": _weights(model)}
-
-
-def _weights(model: Model) -> str:
-    """A digest of a local model's weight files, or the hub's revision."""
-    if not model.local:
-        return model.revision
-    digest = hashlib.sha256()
-    for path in sorted((PROJECT / model.source).glob("*/*.safetensors")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
 def run(
     sweep: Sweep,
     store: Store,
     *,
+    place: Place | None = None,
     say: Say = lambda _: None,
     start: Callable[[int], None] = lambda _: None,
     stop: threading.Event | None = None,
@@ -78,27 +51,28 @@ def run(
 ) -> list[Row]:
     """Measure what the store does not hold yet; gives all rows of the sweep.
 
-    ``start`` is told how many rows were there, ``say`` of each new one. With ``retry`` failed
-    rows are measured again.
+    ``place`` is this machine where none is given. ``start`` is told how many rows were there,
+    ``say`` of each new one. With ``retry`` failed rows are measured again.
 
     Raises:
         StoreError: a row could not be kept; what was kept before stays, a new call goes on there.
     """
-    return _Run(sweep, store, say, stop or threading.Event()).all(start, retry)
+    run = _Run(sweep, store, place or Here(sweep), say, stop or threading.Event())
+    return run.all(start, retry)
 
 
 class _Run:
     """A sweep under way."""
 
-    def __init__(self, sweep: Sweep, store: Store, say: Say, stop: threading.Event) -> None:
-        self.sweep, self.store, self.say, self.stop = sweep, store, say, stop
-        self.device, self.versions = circumstances(sweep)
+    def __init__(
+        self, sweep: Sweep, store: Store, place: Place, say: Say, stop: threading.Event
+    ) -> None:
+        self.sweep, self.store, self.place, self.say, self.stop = sweep, store, place, say, stop
+        self.machines = list(place.machines())
         self.rows: dict[Comparison, Row] = {}
-        self.bench = Bench()
-        self.encoded: Embeddings = {}
         self.clock = _Clock()
-        about = json.dumps([self.device, self.versions], sort_keys=True, default=str)
-        name = hashlib.sha256(about.encode()).hexdigest()[:16]
+        about = sorted(json.dumps(m, sort_keys=True, default=str) for m in self.machines)
+        name = hashlib.sha256("".join(about).encode()).hexdigest()[:16]
         self.references = cache_folder() / "sweep" / name
 
     def all(self, start: Callable[[int], None], retry: bool) -> list[Row]:
@@ -108,9 +82,11 @@ class _Run:
             if not (retry and row.outcome.status == "failed")
         }
         start(len(self.rows))
+        reference, *others = self.sweep.lanes
         with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
-            for lane in self.sweep.lanes:
-                self._lane(lane, Path(folder))
+            # The others are held against what the reference leaves, so it is done before them.
+            self._measure([self._series(reference, self._lost_references(), Path(folder))])
+            self._measure([self._series(lane, [], Path(folder)) for lane in others])
         wanted = (c for lane in self.sweep.lanes for c in lane.comparisons)
         return [self.rows[comparison] for comparison in wanted if comparison in self.rows]
 
@@ -123,36 +99,30 @@ class _Run:
                 row.comparison in wanted
                 and row.comparison not in found
                 and row.plan == str(row.comparison.plans[-1])
-                and (dict(row.device), dict(row.versions)) == (self.device, self.versions)
+                and row.imported_at is None
+                and (dict(row.device), dict(row.versions)) in self.machines
                 and (row.outcome.error or len(row.outcome.latency_s) >= self.sweep.repeats)
             ):
                 found[row.comparison] = row
         return found
 
-    def _lane(self, lane: Lane, out: Path) -> None:
+    def _series(self, lane: Lane, again: Sequence[Comparison], out: Path) -> Series:
         todo = [c for c in lane.comparisons if c not in self.rows]
-        again = self._lost_references() if role(lane.comparisons[0]) == "reference" else []
-        series = Series(
+        return Series(
             comparisons=tuple(dict.fromkeys([*todo, *again])),
             out=out,
             references=self.references,
             repeats=self.sweep.repeats,
             warmup=self.sweep.warmup,
         )
-        if not series.comparisons or self.stop.is_set():
-            return
-        self.clock.start_lane()
-        for comparison, outcome in zip(series.comparisons, self._outcomes(series), strict=False):
-            if outcome.error is not None and outcome.error.stage == "stopped":
-                return
-            self.clock.mark()
-            if comparison not in self.rows:
-                self._keep(comparison, outcome)
 
-    def _outcomes(self, series: Series) -> Iterator[Outcome]:
-        if self.sweep.isolate:
-            return run_apart(series, self.stop)
-        return run_series(series, self.bench, self.stop, self.encoded)
+    def _measure(self, lanes: Sequence[Series]) -> None:
+        lanes = [series for series in lanes if series.comparisons]
+        if lanes and not self.stop.is_set():
+            for measured in self.place.measure(lanes, self.stop):
+                self.clock.note(measured)
+                if measured.comparison not in self.rows:
+                    self._keep(measured)
 
     def _lost_references(self) -> list[Comparison]:
         """Pairs whose reference was measured, is still needed, and is gone from the cache."""
@@ -164,42 +134,33 @@ class _Run:
             if c in self.rows
             and self.rows[c].outcome.status == "ok"
             and pair(c) in needed
-            and not has_reference(self.references, c)
+            and not reference_path(self.references, c).exists()
         ]
 
-    def _keep(self, comparison: Comparison, outcome: Outcome) -> None:
-        image = Path(outcome.image) if outcome.image else None
-        png = image.read_bytes() if image else None
-        index = len(comparison.plans) - 1
-        self.store.save(comparison, index, outcome, png, self.device, self.versions)
-        if image:
-            image.unlink()  # the store has it
+    def _keep(self, new: Measured) -> None:
+        index = len(new.comparison.plans) - 1
+        self.store.save(new.comparison, index, new.outcome, new.png, *new.about)
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        bare = replace(outcome, image=None)
-        row = Live(comparison, bare, self.device, self.versions, now)
-        self.rows[comparison] = row
+        row = Live(new.comparison, replace(new.outcome, image=None), *new.about, now)
+        self.rows[new.comparison] = row
         lanes = [lane.comparisons for lane in self.sweep.lanes]
         unbegun = sum(not any(c in self.rows for c in lane) for lane in lanes)
-        left = self.clock.left_s(self.sweep.total - len(self.rows), unbegun)
-        self.say(Step(row, len(self.rows), self.sweep.total, left))
+        unfinished = sum(not all(c in self.rows for c in lane) for lane in lanes)
+        alone_s = self.clock.left_s(self.sweep.total - len(self.rows), unbegun)
+        left_s = alone_s / max(1, min(self.place.workers, unfinished))
+        self.say(Step(row, len(self.rows), self.sweep.total, left_s))
 
 
 class _Clock:
-    """Guesses the time that is left; a lane's first run also loads and warms up."""
+    """Guesses the time that one worker still needs; a plan's first run also loads and warms up."""
 
     def __init__(self) -> None:
         self._first: list[float] = []
         self._later: list[float] = []
-        self._since, self._begins = 0.0, True
 
-    def start_lane(self) -> None:
-        self._since, self._begins = time.perf_counter(), True
-
-    def mark(self) -> None:
+    def note(self, measured: Measured) -> None:
         """A run is done."""
-        now = time.perf_counter()
-        (self._first if self._begins else self._later).append(now - self._since)
-        self._since, self._begins = now, False
+        (self._first if measured.first else self._later).append(measured.seconds)
 
     def left_s(self, runs: int, lanes: int) -> float:
         """Seconds for ``runs`` more, ``lanes`` of them the first of their lane."""

@@ -1,17 +1,16 @@
-"""A sweep as a tidy table: one line a run, one column a fact, read by pandas as it stands."""
+"""What was measured as tidy records: one a run, one column a fact, read by pandas as it stands."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from quantlab.record.export import Row
-from quantlab.record.sweep import role
+from quantlab.lab.outcome import Outcome
+from quantlab.lab.plan import Comparison
+from quantlab.record.export import Row, to_csv
 
-__all__ = ["to_tidy_csv"]
+__all__ = ["tidy", "to_tidy_csv"]
 
 _COMPARISON = ("steps", "guidance", "width", "height", "sequence_length")
 _OUTCOME = (
@@ -29,29 +28,33 @@ _OUTCOME = (
 
 
 def to_tidy_csv(rows: Sequence[Row]) -> str:
+    """The records of ``tidy`` as CSV; text that a spreadsheet would take for a formula starts with
+    an apostrophe.
+
+    ``noise_floor_psnr_db`` and ``noise_floor_rel_l2`` are what the reference made of the same
+    prompt and seed when it was run again; the first is empty where both images are identical.
+    """
+    records = [tidy(row) for row in rows]
+    floors = {(r["prompt"], r["seed"]): r for r in records if r["role"] == "again"}
+    for record in records:
+        floor = floors.get((record["prompt"], record["seed"]), {})
+        record["noise_floor_psnr_db"] = floor.get("psnr_db")
+        record["noise_floor_rel_l2"] = floor.get("transformer_rel_l2")
+    return to_csv(records)
+
+
+def tidy(row: Row) -> dict[str, Any]:
     """Bytes are bytes, ``_s`` are seconds; ``latency_s`` is the median over the repeats.
 
     ``role`` is "reference", "again" (the reference once more, the noise floor) or "plan". Where
     ``identical`` is true the image equals the reference's, and PSNR and SSIM are empty. Every
-    library has a column ``version_NAME``, every fact of the machine one ``device_NAME``. Text that
-    a spreadsheet would take for a formula starts with an apostrophe.
+    library has a column ``version_NAME``, every fact of the machine one ``device_NAME``.
     """
-    records = [_record(row) for row in rows]
-    columns = dict.fromkeys(name for record in records for name in record)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for record in records:
-        writer.writerow([_plain(record.get(name)) for name in columns])
-    return text.getvalue()
-
-
-def _record(row: Row) -> dict[str, Any]:
     c, o = row.comparison, row.outcome
     return {
         "model": c.model,
         "plan": o.plan,
-        "role": role(c),
+        "role": _role(c, o),
         "reference": str(c.plans[0]),
         "prompt": c.prompt,
         "seed": c.seed,
@@ -64,19 +67,19 @@ def _record(row: Row) -> dict[str, Any]:
         **{f"{name}_bytes": size for name, size in o.weights_bytes.items()},
         **{name: getattr(o, name) for name in _OUTCOME},
         "identical": o.transformer_rel_l2 is not None and o.ssim is None,
+        "notes": "; ".join(o.notes),
         **_prefixed("device", row.device),
         **_prefixed("version", row.versions),
         "measured_at": row.measured_at,
     }
 
 
+def _role(comparison: Comparison, outcome: Outcome) -> str:
+    """A reference that was held against itself is "again"; the first one has nothing to meet."""
+    if outcome.plan != str(comparison.plans[0]):
+        return "plan"
+    return "reference" if outcome.transformer_rel_l2 is None else "again"
+
+
 def _prefixed(prefix: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}_{name}": value for name, value in facts.items()}
-
-
-def _plain(value: Any) -> Any:
-    if value is None:
-        return ""
-    if isinstance(value, str) and value.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value

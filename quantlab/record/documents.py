@@ -1,0 +1,62 @@
+"""The JSON documents that programs get, the same from the command line and from a served page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from quantlab.catalog.footprint import Prediction, predict
+from quantlab.catalog.table import Catalog
+from quantlab.lab.outcome import Outcome
+from quantlab.lab.plan import Comparison
+from quantlab.record.stored import Stored
+
+__all__ = ["comparison_document", "predictions", "result_document"]
+
+
+def comparison_document(
+    comparison: Comparison,
+    device: Mapping[str, Any],
+    versions: Mapping[str, Any],
+    outcomes: Sequence[Outcome],
+) -> dict[str, Any]:
+    """What was asked, what it ran on, and one outcome per plan in order."""
+    return {
+        "comparison": comparison.as_dict(),
+        "device": dict(device),
+        "versions": dict(versions),
+        "outcomes": [outcome.as_dict() for outcome in outcomes],
+    }
+
+
+def result_document(stored: Stored) -> dict[str, Any]:
+    """One kept outcome, the comparison it was measured in, and on what and when it was."""
+    return {
+        "id": stored.id,
+        "measured_at": stored.measured_at,
+        "imported_at": stored.imported_at,
+        "comparison": stored.comparison.as_dict(),
+        "device": dict(stored.device),
+        "versions": dict(stored.versions),
+        "outcome": stored.outcome.as_dict(),
+    }
+
+
+def predictions(comparison: Comparison, catalog: Catalog | None = None) -> list[Prediction]:
+    """What each plan is predicted to need, in order; nothing is loaded.
+
+    Raises:
+        PlanError: a scheme whose way of storing is not known.
+    """
+    c = comparison
+    return [
+        predict(
+            c.model,
+            plan,
+            width=c.width,
+            height=c.height,
+            sequence_length=c.sequence_length,
+            catalog=catalog,
+        )
+        for plan in c.plans
+    ]

@@ -1,0 +1,111 @@
+"""A probe from its first cell to its last: reuses what is known, keeps what is new.
+
+What is known comes first, then what is measured, then a skipped cell for each scheme that cannot
+be tried on this machine. The command line and the page both go through here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quantlab.errors import InputError, StoreError
+from quantlab.lab.probe import CAPABILITIES, CHILD, Probed, probe
+from quantlab.lab.probe_scope import capabilities_of, chosen, left_out
+from quantlab.record.probes import ProbeLog, circumstances
+
+__all__ = ["ProbeRequest", "ProbeRun"]
+
+GIB = 2**30
+UNCHANGED = "scheme, library versions and machine are unchanged since they were measured"
+
+
+@dataclass(frozen=True)
+class ProbeRequest:
+    """What to probe. No ``schemes`` stands for all that can be tried on ``component`` here."""
+
+    component: str = "transformer"
+    schemes: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = CAPABILITIES
+    fresh: bool = False
+    """Measure again what is known."""
+    memory_gib: float = 8.0
+    """Limit of each process and what it starts."""
+
+
+class ProbeRun:
+    """One probe on this machine. Importing torch to name the device makes building it slow.
+
+    Raises:
+        InputError: a scheme, component or limit that cannot be.
+    """
+
+    def __init__(
+        self,
+        request: ProbeRequest,
+        *,
+        say: Callable[[str], None] = lambda _: None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        if not 0 < request.memory_gib < float("inf"):
+            raise InputError("memory-gib", f"{request.memory_gib:g}; more than 0 is needed")
+        self._request, self._say = request, say
+        self._stop = stop or threading.Event()
+        wanted = chosen(list(request.schemes) or None, request.component)
+        self._jobs = {scheme: self._capabilities(scheme) for scheme in wanted}
+        self.now: Mapping[str, Any] = circumstances()
+        self._log = ProbeLog(now=self.now)
+        self._keeps = True
+        self.known = [] if request.fresh else self._known()
+        self.total = sum(len(names) for names in self._jobs.values())
+
+    def _capabilities(self, scheme: str) -> list[str]:
+        able = capabilities_of(scheme, self._request.component)
+        return [name for name in able if name in self._request.capabilities]
+
+    def _known(self) -> list[Probed]:
+        found = (
+            self._log.find(scheme, capability, self._request.component)
+            for scheme, names in self._jobs.items()
+            for capability in names
+        )
+        return [cell for cell in found if cell is not None]
+
+    def reused(self) -> str:
+        """How much was known and why it holds, or nothing where all is measured."""
+        if not self.known:
+            return ""
+        return f"{len(self.known)} of {self.total} cells reused: {UNCHANGED}"
+
+    def cells(self) -> Iterator[Probed]:
+        """Every cell as it comes; fewer where the probe is stopped."""
+        if self._log.damaged:
+            self._say("what was kept of earlier probes is damaged; measuring anew")
+        yield from self.known
+        for cell in probe(
+            self._left(),
+            component=self._request.component,
+            say=self._say,
+            stop=self._stop,
+            limit_bytes=int(self._request.memory_gib * GIB),
+            child=CHILD,
+        ):
+            self._keep(cell)
+            yield cell
+        if not self._request.schemes and "load" in self._request.capabilities:
+            yield from left_out(self._request.component)
+
+    def _left(self) -> dict[str, Sequence[str]]:
+        known = {(cell.scheme, cell.capability) for cell in self.known}
+        left = {s: [n for n in names if (s, n) not in known] for s, names in self._jobs.items()}
+        return {scheme: names for scheme, names in left.items() if names}
+
+    def _keep(self, cell: Probed) -> None:
+        try:
+            if self._keeps:
+                self._log.add(cell)
+        except StoreError as error:
+            self._keeps = False
+            self._say(f"cells are not kept: {error}")
