@@ -21,8 +21,8 @@ from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, PlanError
 from quantlab.lab.config import build, spec_for
 from quantlab.lab.libraries import resolve, torch
-from quantlab.lab.load import Pool
 from quantlab.lab.plan import Plan, parse_plan, why_not
+from quantlab.lab.pool import Pool
 from quantlab.lab.weights import stored_bytes, verify
 from tools import shapes as shape_tables
 

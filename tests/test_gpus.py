@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from quantlab.catalog.footprint import predict
 from quantlab.catalog.gpus import load_gpus
-from quantlab.catalog.memory import verdict
+from quantlab.catalog.needs import needs_of
+from quantlab.catalog.pick import recommend
+from quantlab.catalog.placement import placements_for, refusal, verdict_of
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import CatalogError
 from quantlab.lab.plan import parse_plan
@@ -82,14 +85,32 @@ def test_who_has_12_gb_needs_offload_for_nf4_and_24_gb_does_not() -> None:
     assert fits["rtx-4090-24gb"] == "runs"
 
 
+def test_every_card_of_the_table_can_be_asked_about_by_name() -> None:
+    for gpu in load_gpus().values():
+        rows = recommend(gpu=gpu.id, model="flux1-dev")
+        told = next(row for row in rows if row.scheme == "gguf-q4_k")
+        assert any(reason.startswith("memory: ") for reason in told.reasons)
+        assert f"{gpu.bytes / GIB:.1f} GiB" in "; ".join(told.reasons)
+
+
 def test_zerogpus_half_card_keeps_42_gib_of_weights_at_most() -> None:
     half = load_gpus()["zerogpu-half"]
-    sizes = {"peak_bytes": 46 * GIB, "offload_bytes": 20 * GIB}
-    assert verdict(half, weights_bytes=42 * GIB, **sizes) == "runs"
-    assert verdict(half, weights_bytes=42 * GIB + 1, **sizes) == "runs-with-offload"
+    model = load_catalog().models["flux1-dev"]
+    plan = parse_plan("bf16", model)
+    needs = needs_of(plan, model, catalog=load_catalog())
+    at, over = ({"transformer": 42 * GIB}, {"transformer": 42 * GIB + 1})
+    small = {"running": {"transformer": GIB}, "leaves": {"transformer": GIB}}
+    for weights, verdict in ((at, "runs"), (over, "runs-with-offload")):
+        changed = replace(needs, weights=weights, **small)
+        found = placements_for(changed, plan, half, load_catalog())
+        assert verdict_of(found) == verdict
 
 
 def test_offload_does_not_help_in_unified_memory() -> None:
+    model = load_catalog().models["flux1-dev"]
+    plan = parse_plan("bf16", model)
+    needs = needs_of(plan, model, catalog=load_catalog())
     mac = load_gpus()["apple-32gb"]
-    sizes = {"weights_bytes": 30 * GIB, "peak_bytes": 32 * GIB, "offload_bytes": 8 * GIB}
-    assert verdict(mac, **sizes) == "no"
+    assert needs.offload_bytes < mac.bytes * 1.1 < needs.resident_bytes
+    assert placements_for(needs, plan, mac, load_catalog()) == ()
+    assert "no second memory" in refusal(needs, plan, mac, load_catalog())

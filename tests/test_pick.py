@@ -11,12 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quantlab.catalog.eager import load_slow_schemes
+from quantlab.catalog.footprint import plan_bytes, predict
 from quantlab.catalog.judge import VERDICTS
 from quantlab.catalog.machine import Machine, here
 from quantlab.catalog.pick import Recommendation, nearest, recommend
+from quantlab.catalog.placement import KINDS
+from quantlab.catalog.proposals import FEWEST_BITS, measured_loss, propose
 from quantlab.catalog.schema import HARDWARE, LIBRARIES, NEEDS
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError
+from quantlab.lab.plan import parse_plan
 
 CATALOG = load_catalog()
 EVERYTHING = dict.fromkeys(
@@ -134,7 +139,7 @@ def test_gguf_and_layerwise_are_not_for_text_encoders() -> None:
 
 
 def test_needs_are_judged_one_by_one() -> None:
-    row = pick(hardware="cuda", needs=["serializable", "qat"])["quanto-int4"]
+    row = pick(hardware="cuda", needs=["serializable", "qat"])["quanto-int8"]
     assert row.verdict == "partial"
     assert [reason.split(":")[0] for reason in row.reasons] == ["CUDA", "serializable", "QAT"]
 
@@ -157,7 +162,121 @@ def test_memory_turns_a_fit_into_runs_offload_or_no() -> None:
     assert verdict(12) == "runs-with-offload"
     assert verdict(6) == "no"
     assert verdict(16, "torchao-int8wo") == "runs-with-offload"
-    assert verdict(12, "torchao-int8wo") == "no"
+    assert verdict(12, "quanto-int8") == "no"
+
+
+def test_a_row_tells_where_its_weights_are_kept() -> None:
+    rows = pick(gpu="rtx-3060-12gb", model="flux1-dev")
+    kinds = {name: row.placement.kind for name, row in rows.items() if row.placement}
+    assert kinds["bnb-nf4"] == "model-offload"
+    assert kinds["torchao-int8wo"] == "group-offload"
+    assert "quanto-int8" not in kinds
+    told = "; ".join(rows["torchao-int8wo"].reasons)
+    for part in ("of 11.8 GiB at the peak with group offload", "of host memory", "download: "):
+        assert part in told
+    assert rows["torchao-int8wo"].verdict == "runs-with-offload"
+    assert rows["quanto-int8"].verdict == "no"
+    assert "11.7 GiB with model offload" in rows["quanto-int8"].reasons[-1]
+
+
+def test_a_card_stands_for_its_hardware_and_its_memory() -> None:
+    card, plain = pick(gpu="apple-32gb", model="flux1-dev"), pick(hardware="metal")
+    assert card["bnb-int8"].verdict == "no"
+    assert plain["bnb-int8"].verdict == "partial"
+    fp8 = pick(gpu="rtx-3090-24gb", model="flux1-dev")["torchao-fp8dq"]
+    assert fp8.verdict == "no"
+    assert "needs compute capability 8.9; this GPU has 8.6" in "; ".join(fp8.reasons)
+    assert pick(gpu="rtx-4090-24gb", model="flux1-dev")["torchao-fp8dq"].placement is not None
+
+
+# What is proposed
+
+
+def proposed(**asked: Any) -> list[tuple[str, str | None, str | None]]:
+    found = propose(**({"model": "flux1-dev"} | asked))
+    return [(p.placement.kind, p.transformer, p.encoder) for p in found]
+
+
+def test_a_12_gb_card_is_offered_an_offloaded_plan_and_none_below_four_bits() -> None:
+    found = propose(model="flux1-dev", gpu="rtx-3060-12gb")
+    assert [p.placement.kind for p in found] == ["model-offload", "group-offload"]
+    first, last = found
+    assert (first.transformer, first.encoder) == ("gguf-q6_k", None)
+    assert first.placement.peak_bytes < first.device_bytes == 12_616_466_432
+    assert (last.transformer, last.encoder) == (None, None)
+    assert last.download_bytes > first.download_bytes
+
+
+def test_all_stays_on_a_large_card_and_nothing_is_quantized() -> None:
+    assert proposed(gpu="h100-80gb") == [("resident", None, None)]
+
+
+@pytest.mark.parametrize("gib", [4, 6, 8, 10, 12, 16, 20, 24, 32, 48])
+def test_what_is_proposed_loses_least_and_each_offload_gains_something(gib: float) -> None:
+    found = propose(model="flux1-dev", hardware="cuda", memory_gib=gib)
+    order = [KINDS.index(p.placement.kind) for p in found]
+    assert order == sorted(set(order))
+    losses = [(min(p.bits), *p.bits) for p in found]
+    assert losses == sorted(losses)
+    assert all(min(p.bits) >= FEWEST_BITS for p in found)
+    for p in found:
+        plan = ",".join(
+            f"{part}={scheme}"
+            for part, scheme in (("transformer", p.transformer), ("text_encoder_2", p.encoder))
+            if scheme
+        )
+        prediction = predict("flux1-dev", parse_plan(plan or "bf16", CATALOG.models["flux1-dev"]))
+        assert prediction.total_bytes == p.weights_bytes
+        assert prediction.download_bytes == p.download_bytes
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(2, 80), st.floats(0, 40), st.sampled_from(["flux1-dev", "flux2-klein-4b"]))
+def test_more_memory_never_loses_more(gib: float, more: float, model: str) -> None:
+    small = {p.placement.kind: p for p in propose(model=model, memory_gib=gib)}
+    large = {p.placement.kind: p for p in propose(model=model, memory_gib=gib + more)}
+    for at, kind in enumerate(KINDS):
+        if kind in small:
+            loss = (min(small[kind].bits), *small[kind].bits)
+            best = [large[k] for k in KINDS[: at + 1] if k in large]
+            assert max((min(p.bits), *p.bits) for p in best) >= loss
+
+
+def test_of_equal_bits_what_was_measured_to_lose_less_comes_first() -> None:
+    loss = measured_loss()
+    assert set(loss) <= set(CATALOG.schemes)
+    assert loss["gguf-q8_0"] < loss["torchao-int8wo"] < loss["torchao-fp8wo"] < loss["bnb-nf4"]
+    eight = [name for name in loss if CATALOG.schemes[name].bits == 8]
+    best = min(eight, key=lambda name: loss[name])
+    assert proposed(hardware="cuda", memory_gib=24, bits=8)[0] == ("resident", best, None)
+
+
+def test_bits_and_needs_are_asked_of_the_transformer() -> None:
+    for _, transformer, _ in proposed(hardware="cuda", memory_gib=16, bits=4):
+        assert CATALOG.schemes[str(transformer)].bits == 4
+    for _, transformer, _ in proposed(hardware="cuda", memory_gib=16, needs=["peft"]):
+        assert transformer is None or not transformer.startswith("gguf")
+    assert proposed(hardware="cuda", memory_gib=12, bits=2)
+
+
+def test_fewer_than_four_bits_only_where_nothing_else_fits() -> None:
+    [(kind, transformer, _)] = proposed(gpu="apple-16gb")
+    assert kind == "resident"
+    assert CATALOG.schemes[str(transformer)].bits < FEWEST_BITS
+
+
+def test_what_is_slow_unless_compiled_is_never_proposed() -> None:
+    slow = load_slow_schemes()
+    assert set(slow) <= set(CATALOG.schemes)
+    for gib in (8, 10, 12, 16, 24):
+        for _, transformer, encoder in proposed(hardware="cuda", memory_gib=gib):
+            assert not {transformer, encoder} & set(slow)
+
+
+def test_nothing_is_proposed_where_nothing_fits() -> None:
+    assert proposed(hardware="metal", memory_gib=4) == []
+    with pytest.raises(InputError, match="memory-gib"):
+        propose(model="flux1-dev", hardware="cuda")
 
 
 def test_there_is_no_offloading_on_a_cpu() -> None:
@@ -167,8 +286,6 @@ def test_there_is_no_offloading_on_a_cpu() -> None:
 
 
 def test_bytes_are_weights_of_the_whole_pipeline() -> None:
-    from quantlab.catalog.footprint import plan_bytes
-
     rows = pick(model="flux1-dev")
     assert rows["bnb-nf4"].bytes == sum(
         plan_bytes("flux1-dev", {"transformer": "bnb-nf4"}).values()
@@ -267,6 +384,16 @@ def test_nothing_is_near_on_a_machine_without_libraries() -> None:
         ({"bits": True}, "bits: True"),
         ({"model": "flux-mini", "memory_gib": -1}, "memory-gib: -1"),
         ({"memory_gib": 12}, "memory-gib: needs a model"),
+        ({"gpu": "rtx-3060-12gb"}, "gpu: needs a model"),
+        ({"model": "flux-mini", "gpu": "voodoo-2"}, "gpu: unknown gpu 'voodoo-2'; allowed: "),
+        (
+            {"model": "flux-mini", "gpu": "rtx-3060-12gb", "hardware": "metal"},
+            "hardware: NVIDIA GeForce RTX 3060 is cuda, not metal",
+        ),
+        (
+            {"model": "flux-mini", "gpu": "rtx-3060-12gb", "memory_gib": 12},
+            "memory-gib: is what gpu says already",
+        ),
     ],
 )
 def test_bad_arguments_name_the_part_and_what_is_allowed(asked: Any, said: str) -> None:

@@ -1,6 +1,6 @@
 """Bytes of a plan before anything is downloaded: weights, peak, host memory and download.
 
-Weights are counted in stored.py, what running adds is estimated in memory.py; here both become
+What a plan needs is counted in needs.py and held against the GPUs in placement.py; here both become
 the answer of ``python -m quantlab predict``. Nothing is loaded and no tensor is made; numbers
 follow the rules of the versions that ``rules_versions`` names.
 """
@@ -10,23 +10,29 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from quantlab.catalog.gpus import load_gpus
-from quantlab.catalog.memory import activation_bytes, verdict
-from quantlab.catalog.schema import DTYPE_SCHEMES, Model, Verdict
-from quantlab.catalog.shapes import component_shapes
+from quantlab.catalog.needs import PlanLike, needs_of
+from quantlab.catalog.placement import placements_for, verdict_of
+from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.storage import WIDTHS
 from quantlab.catalog.stored import (
     component_bytes,
     find_model,
     plain_bytes,
     plan_bytes,
-    scheme_bytes,
 )
 from quantlab.catalog.table import Catalog, load_catalog
 
-__all__ = ["PlanLike", "Prediction", "component_bytes", "plan_bytes", "predict", "rules_versions"]
+__all__ = [
+    "PlanLike",
+    "Prediction",
+    "component_bytes",
+    "download_bytes",
+    "plan_bytes",
+    "predict",
+    "rules_versions",
+]
 
 CHECKED_WITH = {
     "diffusers": "0.42.1",
@@ -38,18 +44,6 @@ CHECKED_WITH = {
     "sdnq": "0.2.8",
 }
 """The versions that the rules were held against; a test does so for the installed ones."""
-
-
-class PlanLike(Protocol):
-    """What is needed of a plan: lab.plan.Plan is one."""
-
-    @property
-    def parts(self) -> tuple[tuple[str, str], ...]:
-        """(component, scheme) of the components that it names."""
-
-    @property
-    def dtype(self) -> str | None:
-        """ "fp32" or "bf16" where the whole pipeline is asked for in it."""
 
 
 @dataclass(frozen=True)
@@ -110,33 +104,19 @@ def predict(
     """
     catalog = catalog or load_catalog()
     model = find_model(model_id, catalog)
-    parts = dict(plan.parts)
-    weights = plan_bytes(model_id, parts, plan.dtype, catalog)
-    running = {
-        name: activation_bytes(
-            model,
-            name,
-            width=width or model.defaults.width,
-            height=height or model.defaults.height,
-            sequence_length=sequence_length or model.defaults.sequence_length,
-            item_bytes=WIDTHS[_dtype(model, plan.dtype, parts.get(name))],
-        )
-        for name in weights
-    }
-    total, scratch = sum(weights.values()), _scratch_bytes(model, plan, catalog)
-    peak = total + scratch + max(running.values())
-    offloaded = max(weights[name] + running[name] for name in weights) + scratch
-    reading = {name: _reading_bytes(model, name, parts.get(name)) for name in weights}
+    needs = needs_of(
+        plan, model, width=width, height=height, sequence_length=sequence_length, catalog=catalog
+    )
     return Prediction(
         plan=str(plan),
-        component_bytes=weights,
-        peak_bytes=peak,
-        offload_peak_bytes=offloaded,
-        host_bytes=max(weights[name] + reading[name] for name in weights),
-        offload_host_bytes=total + max(reading.values()),
-        download_bytes=_download_bytes(model, parts, catalog),
+        component_bytes=needs.weights,
+        peak_bytes=needs.resident_bytes,
+        offload_peak_bytes=needs.offload_bytes,
+        host_bytes=needs.host_bytes,
+        offload_host_bytes=needs.offload_host_bytes,
+        download_bytes=download_bytes(model, dict(plan.parts), catalog),
         fits={
-            gpu.id: verdict(gpu, weights_bytes=total, peak_bytes=peak, offload_bytes=offloaded)
+            gpu.id: verdict_of(placements_for(needs, plan, gpu, catalog))
             for gpu in load_gpus().values()
         },
     )
@@ -156,34 +136,11 @@ def rules_versions() -> dict[str, str]:
     return found
 
 
-def _dtype(model: Model, dtype: str | None, scheme_id: str | None) -> str:
-    return scheme_id if scheme_id in WIDTHS and scheme_id else dtype or model.base_dtype
-
-
-def _scratch_bytes(model: Model, plan: PlanLike, catalog: Catalog) -> int:
-    """The largest weight that is expanded to the compute dtype while a layer runs."""
-    largest = 0
-    for name, scheme_id in plan.parts:
-        if scheme_id in catalog.schemes:
-            shapes = component_shapes(model.id, name)
-            numbers = max(m.numbers - m.others for m in shapes if m.kind == "linear")
-            largest = max(largest, numbers * WIDTHS[plan.dtype or model.base_dtype])
-    return largest
-
-
-def _reading_bytes(model: Model, component: str, scheme_id: str | None) -> int:
-    """Host bytes of the file that is being read while a component is quantized; else none."""
-    if scheme_id is None or scheme_id in DTYPE_SCHEMES:
-        return 0
-    whole = plain_bytes(model.id, component, WIDTHS[model.base_dtype])
-    return min(whole, int(model.extra.get("files", {}).get(component, whole)))
-
-
-def _download_bytes(model: Model, parts: Mapping[str, str], catalog: Catalog) -> int:
+def download_bytes(model: Model, parts: Mapping[str, str], catalog: Catalog) -> int:
     """Bytes of the weight files that are fetched; tokenizers, a few MB, are left out.
 
-    Files hold the base dtype, whatever the plan makes of it; a GGUF file holds the scheme, and
-    what it keeps unquantized in 16 bits.
+    Files hold the base dtype, whatever the plan makes of it, but for those of a model of one's
+    own, which are known; a GGUF file holds the scheme, and what it keeps unquantized in 16 bits.
     """
     if model.local:
         return 0
@@ -191,7 +148,8 @@ def _download_bytes(model: Model, parts: Mapping[str, str], catalog: Catalog) ->
     for component in model.components:
         scheme = catalog.schemes.get(parts.get(component.name, ""))
         if scheme is not None and scheme.way == "gguf":
-            fetched += scheme_bytes(model, component.name, scheme, WIDTHS["bf16"])
+            fetched += component_bytes(model, component.name, scheme.id, "bf16", catalog)
         else:
-            fetched += plain_bytes(model.id, component.name, WIDTHS[model.base_dtype])
+            whole = plain_bytes(model.id, component.name, WIDTHS[model.base_dtype])
+            fetched += int(model.extra.get("stored", {}).get(component.name, whole))
     return fetched

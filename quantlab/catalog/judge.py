@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from quantlab.catalog.eager import load_slow_schemes
+from quantlab.catalog.footprint import download_bytes
+from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import has_file
-from quantlab.catalog.memory import CONTEXT_BYTES
+from quantlab.catalog.placement import Device, Placement, placements_for, refusal, verdict_of
 from quantlab.catalog.schema import (
     Cell,
     Evidence,
@@ -19,7 +22,8 @@ from quantlab.catalog.schema import (
     Support,
     Verdict,
 )
-from quantlab.catalog.sizing import Sizes
+from quantlab.catalog.sizing import Parts, sizes
+from quantlab.catalog.table import Catalog
 
 __all__ = ["LABELS", "VERDICTS", "Claim", "Question", "judge", "worst"]
 
@@ -49,7 +53,6 @@ _VERDICT_OF: dict[Support, Verdict] = {
     "unknown": "unknown",
     "no": "no",
 }
-_OFFLOADS = ("cuda", "rocm", "intel", None)
 _GIB = 2**30
 
 
@@ -63,6 +66,15 @@ class Question:
     library: str | None
     model: Model | None
     memory_gib: float | None
+    gpu: Gpu | None = None
+    """A card of data/gpus.toml, whose kind is the hardware."""
+
+    @property
+    def device(self) -> Gpu | Device | None:
+        """What the memory is held against; a number of GiB without hardware is a GPU's."""
+        if self.gpu is not None or self.memory_gib is None:
+            return self.gpu
+        return Device(round(self.memory_gib * _GIB), self.hardware or "cuda")
 
 
 @dataclass(frozen=True)
@@ -72,24 +84,29 @@ class Claim:
     verdict: Verdict
     reason: str
     evidence: Evidence = "documented"
+    placement: Placement | None = None
+    """Where it is about memory: the best placement that fits."""
 
 
 def judge(
     method: Method,
     scheme: Scheme | None,
     question: Question,
-    size: Sizes | None,
+    plan: Parts | None,
+    catalog: Catalog,
     measured: Mapping[str, Support],
 ) -> tuple[Claim, ...]:
-    """The claims of one row, in the question's order. ``measured`` is by column."""
+    """The claims of one row, in the question's order. ``plan`` is the whole pipeline's, None where
+    there is no model or no scheme; ``measured`` is by column."""
     claims = [
         *_hardware(method, scheme, question, measured),
         *_bits(method, scheme, question),
     ]
     claims += _loading(scheme, question.model)
+    claims += _eager(scheme, question)
     columns = [*question.needs, question.library or ("diffusers" if question.model else None)]
     claims += [_claim(method, scheme, column, measured) for column in columns if column]
-    return (*claims, *_memory(question, size))
+    return (*claims, *_memory(question, plan, catalog))
 
 
 def _claim(
@@ -155,6 +172,8 @@ def _loading(scheme: Scheme | None, model: Model | None) -> list[Claim]:
     """What quantlab cannot load, or what has to exist beforehand and may not."""
     if scheme is None or model is None:
         return []
+    if stored := model.extra.get("quantized", {}).get("transformer"):
+        return [Claim("no", f"loading: the transformer is stored quantized already ({stored})")]
     if scheme.way == "none":
         return [Claim("unknown", f"loading: {scheme.note}")]
     if scheme.way != "gguf" or has_file(scheme, model):
@@ -164,23 +183,31 @@ def _loading(scheme: Scheme | None, model: Model | None) -> list[Claim]:
     return [Claim("unknown", f"loading: no {scheme.name} file of {model.name} is known")]
 
 
-def _memory(question: Question, size: Sizes | None) -> list[Claim]:
-    if question.memory_gib is None or question.model is None:
+def _eager(scheme: Scheme | None, question: Question) -> list[Claim]:
+    """A warning, not a verdict: it runs on a GPU, but uncompiled nobody would wait for it."""
+    if scheme is None or question.hardware in (None, "cpu"):
         return []
-    if size is None:
+    slow = load_slow_schemes().get(scheme.id)
+    return [Claim("runs", f"eager mode: {slow.warning}")] if slow else []
+
+
+def _memory(question: Question, plan: Parts | None, catalog: Catalog) -> list[Claim]:
+    """The best placement on the device that was asked about, and what is fetched for it."""
+    model, device = question.model, question.device
+    if device is None or model is None:
+        return []
+    needs = sizes(catalog, model.id, plan.parts) if plan is not None else None
+    if plan is None or needs is None:
         return [Claim("unknown", "memory: how it stores this model's weights is not known")]
-    limit = question.memory_gib * _GIB - (CONTEXT_BYTES if question.hardware == "cuda" else 0)
-    text = f"memory: {size.peak_bytes / _GIB:.1f} GiB predicted at the peak"
-    text += f" ({size.weights_bytes / _GIB:.1f} of them weights), of {question.memory_gib:g} GiB"
-    if question.hardware == "cuda":
-        text += f" less {CONTEXT_BYTES / _GIB:.1f} for the driver"
-    if size.peak_bytes <= limit:
-        return [Claim("runs", text, "predicted")]
-    offloaded = f"{size.offload_peak_bytes / _GIB:.1f} GiB with model offload"
-    if question.hardware not in _OFFLOADS:
-        return [Claim("no", f"{text}; there is no second memory to offload to", "predicted")]
-    fits = size.offload_peak_bytes <= limit
-    return [Claim("runs-with-offload" if fits else "no", f"{text}; {offloaded}", "predicted")]
+    found = placements_for(needs, plan, device, catalog)
+    if not found:
+        return [Claim("no", f"memory: {refusal(needs, plan, device, catalog)}", "predicted")]
+    best = found[0]
+    text = f"memory: {'; '.join(best.reasons)}"
+    claims = [Claim(verdict_of(found), text, "predicted", best)]
+    if fetched := download_bytes(model, dict(plan.parts), catalog):
+        claims.append(Claim("runs", f"download: {fetched / _GIB:.1f} GiB", "predicted"))
+    return claims
 
 
 def worst(claims: Sequence[Claim]) -> Verdict:

@@ -27,12 +27,14 @@ _LABELS = {"cuda": "a CUDA device", "metal": "Apple silicon", "rocm": "a ROCm de
 @dataclass(frozen=True)
 class Machine:
     """Hardware that torch could use, with "cpu" always first; CUDA's compute capability; a C++
-    compiler or none; versions by package name, or None to ask the installation."""
+    compiler or none; versions by package name, or None to ask the installation; all bytes of the
+    first CUDA device."""
 
     hardware: tuple[str, ...] = ("cpu",)
     capability: float | None = None
     compiler: bool = False
     packages: Mapping[str, str] | None = None
+    device_bytes: int | None = None
 
     def version(self, package: str) -> str | None:
         """The installed version of a distribution, or None."""
@@ -45,10 +47,12 @@ class Machine:
 def this_machine() -> Machine:
     """What there is here; looked up once in a process."""
     gpus = () if (_installed("torch") or "").endswith("+cpu") else tuple(_gpus())
+    capability, device_bytes = _nvidia() if "cuda" in gpus else (None, None)
     return Machine(
         hardware=("cpu", *gpus),
-        capability=_capability() if "cuda" in gpus else None,
+        capability=capability,
         compiler=any(shutil.which(name) for name in _COMPILERS),
+        device_bytes=device_bytes,
     )
 
 
@@ -73,14 +77,16 @@ def _gpus() -> list[str]:
     return found
 
 
-def _capability() -> float | None:
-    """Compute capability as the driver's own tool says it, such as 8.9."""
-    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+def _nvidia() -> tuple[float | None, int | None]:
+    """Compute capability, such as 8.9, and bytes of the first device, as the driver's tool says."""
+    command = ["nvidia-smi", "--query-gpu=compute_cap,memory.total"]
+    command.append("--format=csv,noheader,nounits")
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-        return float(said.stdout.splitlines()[0])
+        capability, mebibytes = said.stdout.splitlines()[0].split(",")
+        return float(capability), int(mebibytes) * 2**20
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
+        return None, None
 
 
 def here(

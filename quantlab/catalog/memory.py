@@ -1,4 +1,4 @@
-"""Memory besides the weights: what running takes, and what that means for a GPU.
+"""Memory besides the weights: what running takes, and what the driver does.
 
 All sizes follow from the shape tables and the picture's size. Two counts carry the estimate, one
 for token models and one for the autoencoder; the latter is set by one published measurement, the
@@ -9,11 +9,10 @@ FLUX.1-dev), and gives them back before it reports that memory is out.
 
 from __future__ import annotations
 
-from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.schema import Model, Verdict
+from quantlab.catalog.schema import Model
 from quantlab.catalog.shapes import ModuleShape, component_shapes
 
-__all__ = ["CONTEXT_BYTES", "DECODER_TENSORS", "TOKEN_TENSORS", "activation_bytes", "verdict"]
+__all__ = ["CONTEXT_BYTES", "DECODER_TENSORS", "TOKEN_TENSORS", "activation_bytes"]
 
 TOKEN_TENSORS = 18
 """Tensors of (tokens x hidden width) alive at once, at most, in a transformer block.
@@ -67,15 +66,3 @@ def hidden_width(shapes: tuple[ModuleShape, ...]) -> int:
         if module.name == "x_embedder":
             return module.weight[0]
     return next(m.weight[1] for m in shapes if m.kind == "embedding" and m.weight)
-
-
-def verdict(gpu: Gpu, *, weights_bytes: int, peak_bytes: int, offload_bytes: int) -> Verdict:
-    """Whether a plan runs on ``gpu``, by its peak with all resident and with model offload.
-
-    Offload never helps in unified memory, where host and GPU share what there is.
-    """
-    free = gpu.bytes - (CONTEXT_BYTES if gpu.kind != "metal" else 0)
-    allowed = gpu.max_weights_bytes is None or weights_bytes <= gpu.max_weights_bytes
-    if peak_bytes <= free and allowed:
-        return "runs"
-    return "runs-with-offload" if offload_bytes <= free and gpu.kind != "metal" else "no"

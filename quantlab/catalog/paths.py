@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 from quantlab.errors import StoreError
 
-__all__ = ["PROJECT", "cache_folder", "data_folder"]
+__all__ = ["OWN_MODELS", "PROJECT", "cache_folder", "data_folder", "own_descriptions"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The folder that holds data/."""
+
+OWN_MODELS = "QUANTLAB_OWN_MODELS"
+"""The environment variable that tells child processes which models of one's own were named: paths
+of their descriptions, parted as in PATH. ``lab.own`` sets it."""
 
 
 def data_folder() -> Path:
@@ -36,3 +42,10 @@ def data_folder() -> Path:
 def cache_folder() -> Path:
     """Where files are kept that can be made again, such as GGUF files of flux-mini."""
     return data_folder() / "cache"
+
+
+def own_descriptions() -> Mapping[str, Path]:
+    """The descriptions of the models of one's own, by the model's id; none on a Space."""
+    named = "" if os.environ.get("SPACE_ID") else os.environ.get(OWN_MODELS, "")
+    paths = (Path(text) for text in named.split(os.pathsep) if text)
+    return {unquote(path.stem): path for path in paths}

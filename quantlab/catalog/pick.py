@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.judge import VERDICTS, Claim, Question, judge, worst
 from quantlab.catalog.machine import Machine, here, this_machine
+from quantlab.catalog.placement import Placement
 from quantlab.catalog.schema import (
     HARDWARE,
     LIBRARIES,
@@ -24,11 +26,11 @@ from quantlab.catalog.schema import (
     Support,
     Verdict,
 )
-from quantlab.catalog.sizing import sizes, target
+from quantlab.catalog.sizing import Parts, sizes, target
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError
 
-__all__ = ["Recommendation", "nearest", "recommend"]
+__all__ = ["Recommendation", "nearest", "read_question", "recommend"]
 
 _EVIDENCE: tuple[Evidence, ...] = ("measured", "documented", "predicted")
 _MAX_MEMORY_GIB = 4096.0
@@ -50,6 +52,8 @@ class Recommendation:
     bytes: int | None
     reasons: tuple[str, ...]
     here: str
+    placement: Placement | None = None
+    """Where the weights are kept on the device that was asked about, where one was and it fits."""
 
     def as_dict(self) -> dict[str, object]:
         """The keys that ``python -m quantlab pick --json`` promises."""
@@ -72,6 +76,7 @@ def recommend(
     library: str | None = None,
     model: str | None = None,
     memory_gib: float | None = None,
+    gpu: str | None = None,
     catalog: Catalog | None = None,
     machine: Machine | None = None,
     measured: Mapping[str, Mapping[str, Support]] | None = None,
@@ -80,15 +85,16 @@ def recommend(
 
     A model without a library is asked about as a pipeline: the scheme must reach its transformer
     through diffusers, or through quantlab where the library does it on a CPU. ``memory_gib`` (GiB,
-    2**30 bytes) is held against the predicted peak at the model's default size. ``measured`` has
-    what was tried on this machine, scheme -> column -> answer, and wins over documents.
+    2**30 bytes) is held against the predicted peak at the model's default size, and so is the
+    memory of ``gpu``, an id of data/gpus.toml that stands for hardware and memory. ``measured``
+    has what was tried on this machine, scheme -> column -> answer, and wins over documents.
 
     Raises:
         InputError: names the argument that is wrong and what is allowed.
     """
     catalog = catalog or load_catalog()
     machine = machine or this_machine()
-    question = _question(catalog, hardware, bits, needs or (), library, model, memory_gib)
+    question = read_question(catalog, hardware, bits, needs, library, model, memory_gib, gpu)
     rows = [
         _row(method, scheme, question, catalog, machine, measured or {})
         for method in catalog.methods.values()
@@ -113,12 +119,13 @@ def _row(
     machine: Machine,
     measured: Mapping[str, Mapping[str, Support]],
 ) -> Recommendation:
-    size = None
+    plan = size = None
     if question.model is not None and scheme is not None:
         component = target(question.model, question.library)
-        size = sizes(catalog, question.model.id, component.name, scheme.id) if component else None
+        plan = Parts(((component.name, scheme.id),)) if component else None
+        size = sizes(catalog, question.model.id, plan.parts) if plan else None
     tried = measured.get(scheme.id, {}) if scheme is not None else {}
-    claims = judge(method, scheme, question, size, tried)
+    claims = judge(method, scheme, question, plan, catalog, tried)
     verdict = worst(claims)
     return Recommendation(
         method=method.id,
@@ -128,6 +135,7 @@ def _row(
         bytes=size.weights_bytes if size is not None else None,
         reasons=tuple(claim.reason for claim in claims),
         here=here(scheme, method, machine, question.model),
+        placement=next((claim.placement for claim in claims if claim.placement), None),
     )
 
 
@@ -147,26 +155,43 @@ def _order(row: Recommendation) -> tuple[int, int, float, str, str]:
     )
 
 
-def _question(
+def read_question(
     catalog: Catalog,
     hardware: str | None,
     bits: float | None,
-    needs: Sequence[str],
+    needs: Sequence[str] | None,
     library: str | None,
     model: str | None,
     memory_gib: float | None,
+    gpu: str | None,
 ) -> Question:
+    """The arguments of ``recommend`` as a question.
+
+    Raises:
+        InputError: names the argument that is wrong and what is allowed.
+    """
     _one_of("hardware", hardware, HARDWARE)
-    for need in needs:
+    for need in needs or ():
         _one_of("need", need, NEEDS)
     _one_of("library", library, LIBRARIES)
     _one_of("model", model, tuple(catalog.models))
     _number("bits", bits, 32)
     _number("memory-gib", memory_gib, _MAX_MEMORY_GIB)
-    if memory_gib is not None and model is None:
-        raise InputError("memory-gib", "needs a model to hold it against; name one with model")
+    for part, value in (("memory-gib", memory_gib), ("gpu", gpu)):
+        if value is not None and model is None:
+            raise InputError(part, "needs a model to hold it against; name one with model")
+    card = None
+    if gpu is not None:
+        _one_of("gpu", gpu, tuple(load_gpus()))
+        card = load_gpus()[gpu]
+        if memory_gib is not None:
+            raise InputError("memory-gib", f"is what gpu says already, {card.name}; leave one out")
+        if hardware not in (None, card.kind):
+            raise InputError("hardware", f"{card.name} is {card.kind}, not {hardware}")
+        hardware = card.kind
     known = catalog.models[model] if model is not None else None
-    return Question(hardware, bits, tuple(dict.fromkeys(needs)), library, known, memory_gib)
+    asked = tuple(dict.fromkeys(needs or ()))
+    return Question(hardware, bits, asked, library, known, memory_gib, card)
 
 
 def _one_of(part: str, value: str | None, allowed: tuple[str, ...]) -> None:
@@ -189,10 +214,15 @@ def _common(one: str, other: str) -> int:
 
 
 def nearest(
-    scheme_id: str, machine: Machine | None = None, catalog: Catalog | None = None
+    scheme_id: str,
+    machine: Machine | None = None,
+    catalog: Catalog | None = None,
+    *,
+    fits: Callable[[Scheme], bool] = lambda _: True,
 ) -> str | None:
     """The scheme nearest to ``scheme_id`` that runs on this machine: itself where it does, else
-    one of its method, else the nearest in bits. None where nothing runs.
+    one of its method, else the nearest in bits. None where nothing runs. ``fits`` says which may
+    be taken at all.
 
     Raises:
         InputError: an unknown scheme.
@@ -211,6 +241,6 @@ def nearest(
     usable = [
         scheme
         for scheme in catalog.schemes.values()
-        if here(scheme, catalog.methods[scheme.method], machine) == "ok"
+        if here(scheme, catalog.methods[scheme.method], machine) == "ok" and fits(scheme)
     ]
     return min(usable, key=distance).id if usable else None

@@ -1,5 +1,7 @@
 """Reads data/shapes/*.json: the modules of each component, by name, kind and shape.
 
+The table of a model of one's own is in its description (own.py).
+
 The tables are made by tools/shapes.py on torch's meta device; here they are plain JSON. A tensor
 that a module shares with an earlier one (tied weights) is left out, so everything counts once.
 """
@@ -7,16 +9,16 @@ that a module shares with an earlier one (tied weights) is left out, so everythi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any
 
-from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.paths import PROJECT, own_descriptions
 from quantlab.errors import CatalogError
 
-__all__ = ["ModuleShape", "component_shapes", "from_rows"]
+__all__ = ["ModuleShape", "component_rows", "component_shapes", "from_rows", "listed_rows"]
 
 ITEM_BYTES = {"int64": 8, "int32": 4, "uint8": 1, "int8": 1, "bool": 1}
 
@@ -49,10 +51,28 @@ def component_shapes(model_id: str, component: str) -> tuple[ModuleShape, ...]:
     Raises:
         CatalogError: there is no table for the model, or not this component in it.
     """
+    return from_rows(component_rows(model_id, component))
+
+
+def component_rows(model_id: str, component: str) -> Sequence[Sequence[Any]]:
+    """The rows of a component as its table has them; see ``from_rows``.
+
+    Raises:
+        CatalogError: there is no table for the model, or not this component in it.
+    """
     components = _table(model_id)
     if component not in components:
         raise CatalogError(f"data/shapes/{model_id}.json: has no component {component!r}")
-    return from_rows(components[component]["modules"])
+    rows: Sequence[Sequence[Any]] = components[component]["modules"]
+    return rows
+
+
+def listed_rows(cls: str) -> Iterator[Sequence[Any]]:
+    """The rows of every component of class ``cls`` in the tables under data/."""
+    for path in sorted((PROJECT / "data" / "shapes").glob("*.json")):
+        for component in _table(path.stem).values():
+            if component["cls"] == cls:
+                yield from component["modules"]
 
 
 def from_rows(rows: Iterable[Sequence[Any]]) -> tuple[ModuleShape, ...]:
@@ -62,7 +82,8 @@ def from_rows(rows: Iterable[Sequence[Any]]) -> tuple[ModuleShape, ...]:
 
 @lru_cache(maxsize=16)
 def _table(model_id: str) -> Mapping[str, Any]:
-    path = PROJECT / "data" / "shapes" / f"{model_id}.json"
+    own = own_descriptions().get(model_id)
+    path = own or PROJECT / "data" / "shapes" / f"{model_id}.json"
     try:
         components: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))["components"]
     except (OSError, ValueError, KeyError) as error:

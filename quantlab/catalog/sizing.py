@@ -1,6 +1,6 @@
-"""The predicted size of a model with one component in a scheme, kept for the life of a process.
+"""The predicted needs of a model with one component in a scheme, as a row of pick asks for them.
 
-The prediction itself is footprint.py's.
+The counting is needs.py's.
 """
 
 from __future__ import annotations
@@ -8,25 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from quantlab.catalog.needs import Needs, needs_of
 from quantlab.catalog.schema import Component, Model
 from quantlab.catalog.table import Catalog
 from quantlab.errors import PlanError
 
-__all__ = ["Sizes", "sizes", "target"]
+__all__ = ["Parts", "sizes", "target"]
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """Predicted bytes of a whole pipeline: weights, peak with all resident, peak with offload."""
-
-    weights_bytes: int
-    peak_bytes: int
-    offload_peak_bytes: int
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """A plan as footprint.predict reads it."""
+class Parts:
+    """A plan as the catalogue reads it."""
 
     parts: tuple[tuple[str, str], ...]
     dtype: str | None = None
@@ -42,16 +34,13 @@ def target(model: Model, library: str | None) -> Component | None:
     return matching[0] if wanted == "diffusers" else matching[-1]
 
 
-@lru_cache(maxsize=2048)
-def sizes(catalog: Catalog, model_id: str, component: str, scheme_id: str) -> Sizes | None:
-    """Predicted bytes of ``model_id`` with one component in a scheme, at its default size.
+@lru_cache(maxsize=4096)
+def sizes(catalog: Catalog, model_id: str, parts: tuple[tuple[str, str], ...]) -> Needs | None:
+    """What ``model_id`` needs with these parts quantized, at its default size.
 
-    None where the way of storing is not known.
+    None where the way of storing is not known; kept, because that takes as long to find out.
     """
-    from quantlab.catalog.footprint import predict
-
     try:
-        found = predict(model_id, _Parts(((component, scheme_id),)), catalog=catalog)
+        return needs_of(Parts(parts), catalog.models[model_id], catalog=catalog)
     except PlanError:
         return None
-    return Sizes(found.total_bytes, found.peak_bytes, found.offload_peak_bytes)

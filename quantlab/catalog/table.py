@@ -15,7 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from quantlab.catalog.models_table import read_models
-from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.own import read_own
+from quantlab.catalog.paths import PROJECT, own_descriptions
 from quantlab.catalog.reader import Table, read_toml
 from quantlab.catalog.schema import BitRange, Method, Model, Scheme, Source
 from quantlab.catalog.schemes_table import read_cells, read_id, read_scheme
@@ -42,14 +43,21 @@ class Catalog:
     models: Mapping[str, Model]
 
 
-@lru_cache(maxsize=8)
 def load_catalog(folder: Path | None = None) -> Catalog:
     """The catalogue of the files under ``folder``/data; None takes the project's own.
+
+    The project's own has the models of one's own too that were named at start-up.
 
     Raises:
         CatalogError: a file breaks the schema; the message names file, key and what was expected.
     """
-    root = folder or ROOT
+    own = () if folder is not None else tuple(own_descriptions().items())
+    return _load(folder or ROOT, own)
+
+
+@lru_cache(maxsize=8)
+def _load(root: Path, own: tuple[tuple[str, Path], ...]) -> Catalog:
+    """Kept as long as the same models of one's own are named."""
     methods: dict[str, Method] = {}
     schemes: dict[str, Scheme] = {}
     for path in sorted((root / "data" / "methods").glob("*.toml")):
@@ -65,7 +73,7 @@ def load_catalog(folder: Path | None = None) -> Catalog:
             schemes[scheme.id] = scheme
     if not methods:
         raise CatalogError("data/methods: no *.toml file found; expected one file a method")
-    models = read_models(root)
+    models = read_models(root) | read_own(own)
     return Catalog(MappingProxyType(methods), MappingProxyType(schemes), MappingProxyType(models))
 
 

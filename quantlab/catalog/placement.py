@@ -1,0 +1,265 @@
+"""Where a plan's weights can be kept while it runs, and which of these fits a device.
+
+Three placements, best first: ``resident`` keeps everything on the device, ``model-offload`` one
+component at a time (diffusers' ``enable_model_cpu_offload``), ``group-offload`` single leaves
+(``enable_group_offload`` with ``group_offload_options``). Sequential offload is never chosen;
+data/offload.toml says why. The page, ``predict`` and the loader all ask here.
+
+What is kept free of a device: ``CONTEXT_BYTES`` for the driver and the libraries' handles
+(memory.py), and ``FRAGMENTATION`` of the predicted peak. Nothing here is measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from quantlab.catalog.gpus import Gpu
+from quantlab.catalog.memory import CONTEXT_BYTES
+from quantlab.catalog.needs import Needs, PlanLike, needs_of
+from quantlab.catalog.offload import offload_rule
+from quantlab.catalog.schema import Model, Verdict
+from quantlab.catalog.table import Catalog
+
+__all__ = [
+    "FRAGMENTATION",
+    "KINDS",
+    "Device",
+    "Kind",
+    "Placement",
+    "choose_placement",
+    "group_offload_options",
+    "placements",
+    "placements_for",
+    "refusal",
+    "verdict_of",
+    "why_not_fit",
+]
+
+Kind = Literal["resident", "model-offload", "group-offload"]
+KINDS: tuple[Kind, ...] = ("resident", "model-offload", "group-offload")
+"""Best first."""
+GIB = 2**30
+
+FRAGMENTATION = 0.02
+"""Share of the predicted peak that is kept free for what torch's allocator loses.
+
+It hands out large blocks in multiples of 2 MiB, so a tensor loses 1 MiB on average: half a GiB for
+the 500 weights of FLUX's transformer, 2 % of them
+(https://github.com/pytorch/pytorch/blob/v2.8.0/c10/cuda/CUDACachingAllocator.cpp, kRoundLarge).
+More would deny what is reported to run: FLUX.1-dev in bf16 with model offload on an RTX 4090
+(https://github.com/huggingface/blog/blob/main/lora-fast.md, about 22 GB)."""
+
+UNIFIED = ("metal", "cpu")
+"""Kinds with one memory: there is no other to offload to, and no driver's share to take off."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One way of placing a plan that fits. ``peak_bytes`` on the device, loading included;
+    ``host_bytes`` of host memory while loading and running; ``reasons`` for people."""
+
+    kind: Kind
+    peak_bytes: int
+    host_bytes: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a plan is held against: all bytes that the device has, its kind ("cuda", "rocm",
+    "metal", "intel" or "cpu"), NVIDIA's compute capability or "" where it is not known or does not
+    apply, and the most weights that may be resident whatever is free."""
+
+    bytes: int
+    kind: str = "cuda"
+    capability: str = ""
+    max_weights_bytes: int | None = None
+
+
+def choose_placement(
+    plan: PlanLike,
+    model: Model,
+    device_bytes: int,
+    *,
+    width: int,
+    height: int,
+    sequence_length: int,
+    catalog: Catalog,
+    kind: str = "cuda",
+) -> Placement | None:
+    """The best placement of ``plan`` on a device of ``device_bytes`` in all, or None.
+
+    ``device_bytes`` is the whole of what the process may use of the device (for CUDA the total
+    that ``torch.cuda.mem_get_info`` gives, less what other processes hold); the driver's share is
+    taken off here. Sizes in pixels, ``sequence_length`` in text tokens.
+
+    Raises:
+        InputError: ``model`` is not of ``catalog``.
+        PlanError: an unknown scheme, or one whose way of storing is not known.
+    """
+    needs = needs_of(
+        plan, model, width=width, height=height, sequence_length=sequence_length, catalog=catalog
+    )
+    found = placements_for(needs, plan, Device(device_bytes, kind), catalog)
+    return found[0] if found else None
+
+
+def placements(
+    plan: PlanLike, model: Model, gpu: Gpu | Device, catalog: Catalog
+) -> tuple[Placement, ...]:
+    """Every placement of ``plan`` that fits ``gpu`` at the model's default size, best first.
+
+    Raises:
+        PlanError: an unknown scheme, or one whose way of storing is not known.
+    """
+    return placements_for(needs_of(plan, model, catalog=catalog), plan, gpu, catalog)
+
+
+def placements_for(
+    needs: Needs, plan: PlanLike, gpu: Gpu | Device, catalog: Catalog
+) -> tuple[Placement, ...]:
+    """As ``placements``, for needs that were counted before."""
+    if _lacking(plan, gpu, catalog):
+        return ()
+    possible = [kind for kind in KINDS if _barred(kind, needs, plan, gpu, catalog) is None]
+    return tuple(
+        _placement(kind, needs, gpu.bytes, plan, catalog)
+        for kind in possible
+        if _peak(kind, needs) * (1 + FRAGMENTATION) <= _free(gpu)
+    )
+
+
+def verdict_of(found: tuple[Placement, ...]) -> Verdict:
+    """The verdict that placements stand for: ``runs``, ``runs-with-offload`` or ``no``."""
+    if not found:
+        return "no"
+    return "runs" if found[0].kind == "resident" else "runs-with-offload"
+
+
+def why_not_fit(
+    plan: PlanLike,
+    model: Model,
+    device_bytes: int,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    sequence_length: int | None = None,
+    catalog: Catalog,
+    kind: str = "cuda",
+) -> str:
+    """One sentence with the numbers of every placement, for a plan that fits in none.
+
+    Raises:
+        PlanError: an unknown scheme, or one whose way of storing is not known.
+    """
+    needs = needs_of(
+        plan, model, width=width, height=height, sequence_length=sequence_length, catalog=catalog
+    )
+    return refusal(needs, plan, Device(device_bytes, kind), catalog)
+
+
+def refusal(needs: Needs, plan: PlanLike, gpu: Gpu | Device, catalog: Catalog) -> str:
+    """Why ``plan`` fits ``gpu`` in no placement, with the numbers of each."""
+    if lacking := _lacking(plan, gpu, catalog):
+        return lacking
+    peak = _peak("resident", needs) / GIB
+    said = [f"{peak:.1f} of {_gib(gpu.bytes)} at the peak, predicted"]
+    for kind in KINDS[1:]:
+        barred = _barred(kind, needs, plan, gpu, catalog)
+        said.append(barred or f"{_gib(_peak(kind, needs))} with {kind.replace('-', ' ')}")
+        if barred == ONE_MEMORY:
+            break
+    return f"{'; '.join(said)}{_kept(gpu)}"
+
+
+ONE_MEMORY = "there is no second memory to offload to"
+
+
+def group_offload_options(plan: PlanLike, catalog: Catalog) -> dict[str, object]:
+    """Keyword arguments of ``enable_group_offload`` that the prediction stands for.
+
+    Leaf level: as fast as block level with a twentieth of its memory
+    (https://github.com/huggingface/diffusers/pull/11106). With streams, where every tensor of the
+    plan survives them, the next leaf is fetched while one runs; ``low_cpu_mem_usage`` then keeps
+    the host from holding a pinned copy of everything (22.8 instead of 35.1 GB there).
+    """
+    streams = all(offload_rule(method).streams for method in _methods(plan, catalog))
+    more = {"use_stream": True, "low_cpu_mem_usage": True} if streams else {}
+    return {"offload_type": "leaf_level", **more}
+
+
+def _methods(plan: PlanLike, catalog: Catalog) -> tuple[str, ...]:
+    """The methods whose tensors a plan holds; "" is what nothing quantizes, always there."""
+    schemes = (catalog.schemes.get(scheme_id) for _, scheme_id in plan.parts)
+    return ("", *dict.fromkeys(scheme.method for scheme in schemes if scheme is not None))
+
+
+def _lacking(plan: PlanLike, gpu: Gpu | Device, catalog: Catalog) -> str | None:
+    """What a scheme of the plan asks of an NVIDIA GPU and this one has not."""
+    for _, scheme_id in plan.parts:
+        scheme = catalog.schemes.get(scheme_id)
+        for text in scheme.requires if scheme and gpu.kind == "cuda" and gpu.capability else ():
+            name, _, least = text.partition(">=")
+            if name == "cuda" and least and float(gpu.capability) < float(least):
+                return (
+                    f"{scheme_id} needs compute capability {least}; this GPU has {gpu.capability}"
+                )
+    return None
+
+
+def _barred(
+    kind: Kind, needs: Needs, plan: PlanLike, gpu: Gpu | Device, catalog: Catalog
+) -> str | None:
+    """Why a placement is out of the question whatever the memory, or None."""
+    if kind == "resident":
+        limit = gpu.max_weights_bytes
+        over = limit is not None and needs.weights_bytes > limit
+        return f"more than {_gib(limit or 0)} of weights cannot be resident" if over else None
+    if gpu.kind in UNIFIED:
+        return ONE_MEMORY
+    if kind == "group-offload":
+        for method in _methods(plan, catalog):
+            rule = offload_rule(method)
+            if rule.group != "yes":
+                known = "does not work" if rule.group == "no" else "is not known to work"
+                return f"group offload {known} with {catalog.methods[method].name}"
+    return None
+
+
+def _peak(kind: Kind, needs: Needs) -> int:
+    if kind == "resident":
+        return needs.resident_bytes
+    running = needs.offload_bytes if kind == "model-offload" else needs.group_bytes
+    return max(running, needs.loading_bytes)
+
+
+def _free(gpu: Gpu | Device) -> int:
+    return gpu.bytes - (0 if gpu.kind in UNIFIED else CONTEXT_BYTES)
+
+
+def _placement(
+    kind: Kind, needs: Needs, device_bytes: int, plan: PlanLike, catalog: Catalog
+) -> Placement:
+    peak = _peak(kind, needs)
+    host = needs.host_bytes if kind == "resident" else needs.offload_host_bytes
+    way = "" if kind == "resident" else f" with {kind.replace('-', ' ')}"
+    reasons = [
+        f"{peak / GIB:.1f} of {_gib(device_bytes)} at the peak{way}, predicted",
+        f"{_gib(needs.weights_bytes)} of weights, {_gib(host)} of host memory",
+    ]
+    if kind != "resident" and peak == needs.loading_bytes:
+        reasons.append("the peak is at loading: bitsandbytes quantizes on the device")
+    if kind == "group-offload":
+        rules = (offload_rule(method) for method in _methods(plan, catalog))
+        reasons += [f"group offload: {r.note} ({r.source}, {r.checked})" for r in rules]
+    return Placement(kind, peak, host, tuple(reasons))
+
+
+def _kept(gpu: Gpu | Device) -> str:
+    driver = "" if gpu.kind in UNIFIED else f"{_gib(CONTEXT_BYTES)} kept for the driver and "
+    return f"; {driver}{FRAGMENTATION:.0%} of the peak kept free"
+
+
+def _gib(count: float) -> str:
+    return f"{count / GIB:.1f} GiB"
