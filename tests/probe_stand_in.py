@@ -57,5 +57,6 @@ if __name__ == "__main__":
             "lora": _breaks,
             "offload": _eats_memory,
             "simple-form": _leaves,
+            "dtype-move": _works,
         }
     )

@@ -18,7 +18,7 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.lab import check as checks
 from quantlab.lab import libraries
-from quantlab.lab import load as loading
+from quantlab.lab import pool as pooling
 from quantlab.lab.compare import Bench, compare
 from quantlab.lab.isolate import compare_isolated
 from quantlab.lab.outcome import Event, Finished, Outcome, Progress
@@ -112,12 +112,13 @@ def test_what_does_not_fit_is_refused_before_it_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checks, "_free_bytes", lambda: 2**20)
-    monkeypatch.setattr(loading.Pool, "load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(pooling.Pool, "load", lambda *_: pytest.fail("loaded"))
     comparison = make_comparison(plans=["fp32"], prompt=PROMPT)
     (outcome,) = compare(comparison, bench=Bench(), out=tmp_path)
     assert outcome.error is not None
     assert outcome.error.type == "DoesNotFit"
     assert "GiB" in outcome.error.message
+    assert "Predicted to fit here: " in outcome.error.message
 
 
 def test_memory_held_for_later_is_given_up_before_a_plan_is_refused(

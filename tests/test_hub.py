@@ -21,8 +21,8 @@ from quantlab.errors import LoadError, Stopped, Unavailable
 from quantlab.lab import hub as fetching
 from quantlab.lab.hub import file, snapshot
 from quantlab.lab.hub_files import intact
-from quantlab.lab.load import Pool
 from quantlab.lab.plan import parse_plan
+from quantlab.lab.pool import Pool
 from tests.hub_server import Faults, Hub, serve
 
 REPO = "quantlab/flux-mini"

@@ -57,6 +57,91 @@ def test_a_peak_of_another_thread_counts() -> None:
     assert peak.bytes - empty.bytes > 190 * MIB
 
 
+class Backend:
+    """torch.cuda as the instrument uses it, with memory that goes up and down by hand."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.others = total, 0
+        self.allocated = self.most = self.kept = 0
+
+    def allocate(self, size: int) -> None:
+        self.allocated += size
+        self.most = max(self.most, self.allocated)
+        self.kept = max(self.kept, self.allocated + MIB)
+
+    def reset_peak_memory_stats(self) -> None:
+        self.most = self.allocated
+
+    def max_memory_allocated(self) -> int:
+        return self.most
+
+    def max_memory_reserved(self) -> int:
+        return self.kept
+
+    def memory_reserved(self) -> int:
+        return self.kept
+
+    def mem_get_info(self) -> tuple[int, int]:
+        return self.total - self.others - self.kept, self.total
+
+    def empty_cache(self) -> None:
+        self.kept = self.allocated
+
+
+def test_a_devices_allocator_gives_loading_and_running_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backend = Backend(1000 * MIB)
+    monkeypatch.setattr(measure, "counters", lambda: measure._Allocator("cuda-allocated", backend))
+    backend.allocate(10 * MIB)
+    with PeakMemory() as peak:
+        backend.allocate(300 * MIB)
+        backend.allocate(-200 * MIB)
+        peak.loaded()
+        backend.allocate(50 * MIB)
+        backend.allocate(-60 * MIB)
+    assert peak.kind == "cuda-allocated"
+    assert (peak.load_bytes, peak.run_bytes) == (310 * MIB, 160 * MIB)
+    assert peak.bytes == 310 * MIB
+    assert peak.reserved_bytes == 311 * MIB
+    assert peak.device_bytes == 311 * MIB
+
+
+def test_what_other_processes_hold_is_not_usable() -> None:
+    backend = Backend(10 * 1024 * MIB)
+    device = measure._Allocator("cuda-allocated", backend)
+    backend.others = 4 * 1024 * MIB
+    backend.allocate(1024 * MIB)
+    # Free, what is our own, and the driver's share, which the prediction takes off.
+    assert device.usable_bytes() == 6 * 1024 * MIB + measure.CONTEXT_BYTES
+    device.release()
+    assert backend.kept == backend.allocated
+
+
+def test_a_device_that_does_not_tell_what_is_free_gives_none() -> None:
+    class Silent(Backend):
+        def mem_get_info(self) -> tuple[int, int]:
+            raise RuntimeError("the device does not support querying free memory")
+
+        def get_device_properties(self, _: int) -> object:
+            return type("Properties", (), {"total_memory": self.total})
+
+    device = measure._Allocator("xpu-allocated", Silent(8 * MIB))
+    assert device.device_bytes() is None
+    assert device.usable_bytes() == 8 * MIB
+
+
+def test_a_cpu_tells_its_peaks_apart_and_nothing_of_a_device() -> None:
+    with PeakMemory() as peak:
+        block = _touch(300 * MIB)
+        del block
+        peak.loaded()
+    assert peak.load_bytes == peak.bytes
+    assert peak.run_bytes is not None
+    assert peak.load_bytes - peak.run_bytes > 200 * MIB
+    assert (peak.reserved_bytes, peak.device_bytes) == (None, None)
+
+
 def test_stored_bytes_counts_tied_weights_and_lasting_buffers_once() -> None:
     first, second = torch.nn.Linear(256, 256, bias=False), torch.nn.Linear(256, 256, bias=False)
     second.weight = first.weight

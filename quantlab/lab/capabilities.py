@@ -14,13 +14,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from quantlab.catalog.schema import Scheme
-from quantlab.errors import Unavailable, VerificationError
-from quantlab.lab.compare import image_array
+from quantlab.errors import Unavailable, VerificationError, first_line
 from quantlab.lab.config import simple_form, spec_for
-from quantlab.lab.fidelity import is_flat, relative_l2
+from quantlab.lab.fidelity import image_array, is_flat, relative_l2
 from quantlab.lab.libraries import load, resolve, torch
 from quantlab.lab.load import device
-from quantlab.lab.run import FirstStep
+from quantlab.lab.run import FirstStep, forward
 from quantlab.lab.subject import Finding, Subject
 from quantlab.lab.weights import plain_tensors, stored_bytes, verify
 
@@ -31,11 +30,15 @@ RELOAD_REL_L2 = 0.02
 """Above this a reloaded model is another model: half of the error of an 8-bit scheme."""
 COMPILED_REL_L2 = 0.01
 """Compiled kernels sum in another order; more than this is not rounding."""
+MOVED_REL_L2 = 0.05
+"""Layer by layer bfloat16's 8 bits add up to about a hundredth; more than this is not rounding."""
 TRAIN_STEPS = 4
 
 
 def probe_load(subject: Subject) -> Finding:
     """Load, and check that every layer holds the scheme."""
+    if subject.facts.way == "none":
+        return subject.attempt()
     loaded = subject.load()
     size = loaded.weights_bytes[subject.component]
     return Finding("yes", f"{size / MIB:.2f} MiB stored; {loaded.way}")
@@ -148,6 +151,26 @@ def probe_offload(subject: Subject) -> Finding:
     return Finding("yes" if finite else "no", "model offload and group offload, both ran")
 
 
+def probe_dtype_move(subject: Subject) -> Finding:
+    """Move the component to another dtype: a library refuses, or must hold and compute the same."""
+    pipe = subject.load().pipe
+    module, step = subject.module(pipe), subject.run(pipe).first
+    before, output = stored_bytes(module), subject.output(module, step)
+    other = resolve("torch.float32" if subject.dtype is torch().bfloat16 else "torch.bfloat16")
+    module.to(other)
+    name = str(other).removeprefix("torch.")
+    said = f"moved to {name}: {before} bytes before, {stored_bytes(module)} after"
+    try:
+        verify(module, subject.facts, subject.component)
+        difference = relative_l2(forward(module, step, other), output)
+    except VerificationError as error:
+        return Finding("no", f"holds something else ({error}); {said}")
+    except (RuntimeError, TypeError, ValueError) as error:
+        return Finding("no", f"does not run any more ({first_line(error)}); {said}")
+    said += f", output rel. L2 {difference:.2g}"
+    return Finding("yes" if difference <= MOVED_REL_L2 else "no", said)
+
+
 def probe_simple_form(subject: Subject) -> Finding:
     """Build diffusers' simple form with this scheme's own arguments."""
     scheme = subject.facts
@@ -192,4 +215,5 @@ TABLE: Mapping[str, Probe] = {
     "lora": probe_lora,
     "offload": probe_offload,
     "simple-form": probe_simple_form,
+    "dtype-move": probe_dtype_move,
 }

@@ -1,15 +1,21 @@
-"""What is refused before loading: schemes that cannot run here, plans that do not fit."""
+"""What is refused before loading: schemes that cannot run here, plans that do not fit.
+
+What is not refused comes back with where it is to be placed.
+"""
 
 from __future__ import annotations
 
 from quantlab.catalog.footprint import predict
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.pick import nearest
+from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog
 from quantlab.errors import DoesNotFit, Unavailable
-from quantlab.lab.libraries import load, resolve, torch
-from quantlab.lab.load import Pool, device
+from quantlab.lab.fits import instead, place_on_device
+from quantlab.lab.libraries import load, resolve
+from quantlab.lab.load import device
 from quantlab.lab.plan import Comparison, Plan
+from quantlab.lab.pool import Pool
 
 __all__ = ["check"]
 
@@ -18,8 +24,8 @@ IMPORT_NAMES = {"optimum-quanto": "optimum.quanto"}
 """Packages whose import name is not their own with underscores."""
 
 
-def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> None:
-    """Raise unless ``plan`` can be tried on this machine now.
+def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> str:
+    """Where ``plan`` is to be placed, if it can be tried on this machine now: ``Pool.load``'s kind.
 
     Raises:
         Unavailable: a scheme does not run here (the message names the nearest that does), or its
@@ -38,7 +44,12 @@ def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> N
             raise Unavailable(f"{scheme.id} on {name} is {said}{hint}")
         for package in catalog.methods[scheme.method].packages:
             load(IMPORT_NAMES.get(package, package.replace("-", "_")))
-    _check_fits(comparison, plan, catalog, pool)
+    if device() == "cpu":
+        _check_fits(comparison, plan, catalog, pool)
+        return "cpu"
+    found = place_on_device(comparison, plan, catalog)
+    _check_host(found.host_bytes, model, plan, pool)
+    return found.kind
 
 
 def _check_fits(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> None:
@@ -58,11 +69,23 @@ def _check_fits(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool
     if needed > free:
         raise DoesNotFit(
             f"predicted to need {needed / GIB:.1f} GiB more at its peak; "
+            f"{free / GIB:.1f} GiB are free here. {instead(comparison, plan, catalog)}"
+        )
+
+
+def _check_host(needed: int, model: Model, plan: Plan, pool: Pool) -> None:
+    """Offloaded weights wait in host memory, which may be the smaller of the two."""
+    needed -= pool.reused_bytes(model, plan)
+    if needed > _free_bytes():
+        pool.keep_only(model, plan)
+    free = _free_bytes()
+    if needed > free:
+        raise DoesNotFit(
+            f"predicted to need {needed / GIB:.1f} GiB of host memory beside the GPU's; "
             f"{free / GIB:.1f} GiB are free here"
         )
 
 
 def _free_bytes() -> int:
-    if device() == "cuda":
-        return int(torch().cuda.mem_get_info()[0])
+    """Host memory that is free."""
     return int(resolve("psutil.virtual_memory")().available)

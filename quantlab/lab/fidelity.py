@@ -7,7 +7,7 @@ from typing import Any
 
 from quantlab.lab.libraries import resolve, torch
 
-__all__ = ["FLAT_STD", "Fidelity", "compare_images", "is_flat", "relative_l2"]
+__all__ = ["FLAT_STD", "Fidelity", "compare_images", "image_array", "is_flat", "relative_l2"]
 
 FLAT_STD = 1.0
 """An 8-bit image whose pixels spread less than this is called flat: nothing was drawn."""
@@ -37,12 +37,19 @@ def compare_images(image: Any, reference: Any) -> Fidelity:
     return Fidelity(float(psnr), float(ssim))
 
 
+def image_array(image: Any) -> Any:
+    """A PIL image as uint8 array of shape (height, width, 3)."""
+    return resolve("numpy.asarray")(image.convert("RGB"))
+
+
 def is_flat(image: Any) -> bool:
     """True where a uint8 image of shape (height, width, 3) shows one colour only."""
     return bool(image.reshape(-1, 3).std(axis=0).max() < FLAT_STD)
 
 
 def relative_l2(output: Any, reference: Any) -> float:
-    """||output - reference|| / ||reference|| of two tensors of one shape, in float64."""
-    a, b = output.to(torch().float64), reference.to(torch().float64)
+    """||output - reference|| / ||reference|| of two tensors of one shape, in float64, on the host:
+    not every device has float64.
+    """
+    a, b = (tensor.to("cpu").to(torch().float64) for tensor in (output, reference))
     return float((a - b).norm() / b.norm())

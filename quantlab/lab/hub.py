@@ -20,7 +20,7 @@ from quantlab.lab.hub_errors import disk_full, explain, size
 from quantlab.lab.hub_files import free_bytes, genuine, holds, intact, remove
 from quantlab.lab.libraries import load
 
-__all__ = ["file", "snapshot"]
+__all__ = ["cached", "client", "failures", "file", "snapshot"]
 
 Say = Callable[[str], None]
 
@@ -44,13 +44,13 @@ def snapshot(model: Model, weights: Collection[str], say: Say) -> Path:
             file is kept.
         Unavailable: the hub cannot be reached and the cache does not hold all of it.
     """
-    hub = _client()
+    hub = client()
     where = {"repo_id": model.source, "revision": model.revision}
     patterns = [*SMALL, *(f"{part}/*.safetensors" for part in weights)]
     what = {"allow_patterns": patterns, "ignore_patterns": list(VARIANTS)}
     try:
         files = hub.snapshot_download(**where, **what, dry_run=True)
-    except _failures() as error:
+    except failures() as error:
         folder = _cached(hub, {**where, **what}, weights)
         if folder is None:
             raise explain(error, model.source, model.revision) from error
@@ -78,23 +78,30 @@ def file(repo: str, name: str, say: Say, revision: str = "main") -> Path:
     def get(**more: Any) -> Any:
         try:
             return hub.hf_hub_download(**where, filename=name, **more)
-        except _failures() as error:
+        except failures() as error:
             raise explain(error, repo, revision, name) from error
 
-    hub = _client()
+    hub = client()
     _fetch(hub, where, [get(dry_run=True)], say)
     return Path(get())  # from the cache; notes which commit the revision is, for offline use
 
 
+def cached(model: Model, weights: Collection[str]) -> Path | None:
+    """The cache's folder of ``model``, if it has these components whole; the hub is not asked."""
+    where = {"repo_id": model.source, "revision": model.revision}
+    patterns = [*SMALL, *(f"{part}/*.safetensors" for part in weights)]
+    return _cached(client(), {**where, "allow_patterns": patterns}, weights)
+
+
 @functools.cache
-def _client() -> Any:
+def client() -> Any:
     """huggingface_hub, without its bars and warnings: ``say`` and the errors here replace them."""
     load("huggingface_hub.utils").disable_progress_bars()
     load("huggingface_hub.utils.logging").set_verbosity_error()
     return load("huggingface_hub")
 
 
-def _failures() -> tuple[type[BaseException], ...]:
+def failures() -> tuple[type[BaseException], ...]:
     """What the client raises when it cannot do what it was asked."""
     errors = load("huggingface_hub.errors")
     return (OSError, ValueError, RuntimeError, errors.HTTPError, errors.XetDownloadError)
@@ -116,7 +123,7 @@ def _fetch(hub: Any, where: Mapping[str, str], files: Collection[Any], say: Say)
             # By commit: whatever is pushed meanwhile, all files are of one revision.
             pinned = {**where, "revision": wanted.commit_hash}
             hub.hf_hub_download(**pinned, filename=wanted.filename, tqdm_class=count.bar())
-        except _failures() as error:
+        except failures() as error:
             left = count.total - count.whole
             raise explain(
                 error, **_named(where), name=wanted.filename, left=left, free=free_bytes(folder)
@@ -179,7 +186,7 @@ def _cached(hub: Any, request: Mapping[str, Any], weights: Collection[str]) -> P
     """The cache's folder for the revision, if it has all that is wanted."""
     try:
         folder = Path(hub.snapshot_download(**request, local_files_only=True))
-    except _failures():
+    except failures():
         return None
     has_index = (folder / "model_index.json").exists()
     return folder if has_index and all(holds(folder / part) for part in weights) else None

@@ -1,39 +1,40 @@
-"""Loading: from a plan to a pipeline that holds what the plan says, sharing all it leaves alone.
+"""Loading one component: from a scheme's name to a module that holds it, verified and counted.
 
-Components are kept in a ``Pool`` by what they are (model, component, scheme, dtype, mode), so that
-a component is loaded once however many plans use it, and reused for the next prompt.
+pool.py keeps what is loaded here and puts pipelines together. A truly new way of loading is one
+more branch of ``Reader._read``.
 """
 
 from __future__ import annotations
 
-import gc
-import hashlib
-import json
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantlab.catalog.paths import PROJECT, cache_folder
-from quantlab.catalog.schema import Model, Scheme
-from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.errors import LoadError, PlanError, QuantlabError, first_line
-from quantlab.lab import apply, hub
+from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.schema import HARDWARE, Component, Model, Scheme
+from quantlab.catalog.table import Catalog
+from quantlab.errors import LoadError, QuantlabError, first_line
+from quantlab.lab import apply, hub, place
 from quantlab.lab.config import build, pipeline_config, spec_for
+from quantlab.lab.gguf_files import gguf_file, kept_layers
 from quantlab.lab.libraries import resolve, torch
 from quantlab.lab.plan import Plan
+from quantlab.lab.ready import fetch_ready, ready_folder, refuse_twice, unquantized_layers
+from quantlab.lab.variants import RELOADED, Variant, Variants
 from quantlab.lab.weights import stored_bytes, verify
 
 __all__ = [
+    "DTYPES",
+    "Held",
     "Key",
-    "LoadedPlan",
-    "Pool",
+    "Reader",
     "by_library",
     "compute_dtype",
     "device",
     "fetch",
+    "keys_of",
 ]
 
 DTYPES = {"fp32": "torch.float32", "bf16": "torch.bfloat16"}
@@ -44,6 +45,7 @@ WAYS = {
     "layerwise": "enable_layerwise_casting",
     "cast": "cast",
 }
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -57,23 +59,16 @@ class Key:
     compiled: bool = False
 
 
-@dataclass(frozen=True)
-class LoadedPlan:
-    """A pipeline ready to run. Bytes per component; ``load_s`` as in ``Outcome``."""
-
-    pipe: Any
-    keys: Mapping[str, Key]
-    weights_bytes: Mapping[str, int]
-    load_s: float
-    way: str
-
-
 @dataclass
-class _Held:
+class Held:
+    """A loaded component, what loading it took, and whether its blocks are compiled whole."""
+
     module: Any
     seconds: float
     bytes: int
     way: str
+    fullgraph: bool | None = None
+    notes: tuple[str, ...] = ()
 
 
 def device() -> str:
@@ -91,176 +86,6 @@ def compute_dtype(plan: Plan, model: Model) -> str:
     return DTYPES[plan.dtype or model.base_dtype]
 
 
-class Pool:
-    """Loaded components under a memory budget; the least recently used go first."""
-
-    def __init__(self, budget_bytes: int, catalog: Catalog | None = None) -> None:
-        self._budget = budget_bytes
-        self._held: OrderedDict[Key, _Held] = OrderedDict()
-        self._extras: dict[str, dict[str, Any]] = {}
-        self._folders: dict[str, str] = {}
-        self._catalog = catalog or load_catalog()
-
-    def held(self) -> tuple[Key, ...]:
-        """What is loaded now, the least recently used first."""
-        return tuple(self._held)
-
-    def reused_bytes(self, model: Model, plan: Plan) -> int:
-        """Bytes of what is loaded already and ``plan`` would use again."""
-        keys = set(keys_of(model, plan).values())
-        return sum(held.bytes for key, held in self._held.items() if key in keys)
-
-    def keep_only(self, model: Model, plan: Plan) -> None:
-        """Let go of everything that ``plan`` does not use."""
-        self._trim(set(keys_of(model, plan).values()), 0)
-        gc.collect()
-        if device() == "cuda":
-            torch().cuda.empty_cache()
-
-    def load(self, model: Model, plan: Plan, say: Callable[[str], None]) -> LoadedPlan:
-        """A pipeline for ``plan``; ``say`` is told what is being done.
-
-        Raises:
-            LoadError: a component could not be loaded or quantized, or holds something else.
-            Unavailable: a library that the plan needs is not here.
-        """
-        keys = keys_of(model, plan)
-        self._folders[model.id] = self._fetch(model, keys, say)
-        for name, key in keys.items():
-            if key in self._held:
-                self._held.move_to_end(key)
-            else:
-                self._held[key] = self._load_component(model, name, key, say)
-        held = {name: self._held[key] for name, key in keys.items()}
-        pipe = self._assemble(model, {name: h.module for name, h in held.items()})
-        self._trim(set(keys.values()), self._budget)
-        ways = dict.fromkeys(h.way for n, h in held.items() if keys[n].scheme is not None)
-        return LoadedPlan(
-            pipe=pipe,
-            keys=keys,
-            weights_bytes={name: h.bytes for name, h in held.items()},
-            load_s=sum(h.seconds for h in held.values()),
-            way=", ".join(ways) or "from_pretrained",
-        )
-
-    def _fetch(self, model: Model, keys: Mapping[str, Key], say: Callable[[str], None]) -> str:
-        wanted = {name: key.scheme or "" for name, key in keys.items() if key not in self._held}
-        if not wanted and model.id in self._folders:
-            return self._folders[model.id]
-        return fetch(model, {n: self._catalog.schemes.get(s) for n, s in wanted.items()}, say)
-
-    def _load_component(
-        self, model: Model, name: str, key: Key, say: Callable[[str], None]
-    ) -> _Held:
-        scheme = self._catalog.schemes.get(key.scheme or "")
-        say(_doing(name, scheme))
-        component = model.component(name)
-        assert component is not None
-        if scheme is not None:
-            _refuse_twice(self._folders[model.id], name, scheme)
-        resolve(f"{component.library}.{component.cls}")  # its import is not the plan's load time
-        started = time.perf_counter()
-        try:
-            module, way = self._read(model, name, key, scheme)
-        except QuantlabError:
-            raise
-        except Exception as error:
-            raise LoadError(f"{name}: {type(error).__name__}: {first_line(error)}") from error
-        if scheme is not None:
-            verify(module, scheme, name, _kept(model, scheme))
-        if key.compiled and hasattr(module, "compile_repeated_blocks"):
-            module.compile_repeated_blocks(fullgraph=True)
-        seconds = time.perf_counter() - started
-        return _Held(module, seconds, stored_bytes(module), way)
-
-    def _read(self, model: Model, name: str, key: Key, scheme: Scheme | None) -> tuple[Any, str]:
-        dtype = resolve(key.dtype)
-        if scheme is None:
-            module = self._from_pretrained(model, name, dtype, None)
-            if key.scheme is not None:
-                apply.cast_component(module, resolve(DTYPES[key.scheme]), dtype)
-                return module, WAYS["cast"]
-            return module, "from_pretrained"
-        if scheme.way == "gguf":
-            return self._from_gguf(model, name, key, scheme), WAYS["gguf"]
-        if scheme.way == "layerwise":
-            module = self._from_pretrained(model, name, dtype, None)
-            storage = resolve(str(spec_for(scheme, "diffusers").args["storage_dtype"]))
-            module.enable_layerwise_casting(storage_dtype=storage, compute_dtype=dtype)
-            return module, WAYS["layerwise"]
-        component = model.component(name)
-        assert component is not None
-        spec = spec_for(scheme, component.library)
-        if by_library(scheme, component.library, device()):
-            module = self._from_pretrained(model, name, dtype, None)
-            skip = scheme.skip.get(component.cls, ())
-            args = dict(spec.args) | {"compute_dtype": dtype, "skip": skip}
-            apply.quantize_with_bitsandbytes(module, **args)
-            return module, WAYS["library"]
-        config = pipeline_config({name: (spec, key.dtype)})
-        return self._from_pretrained(model, name, dtype, config), WAYS["config"]
-
-    def _from_pretrained(self, model: Model, name: str, dtype: Any, config: Any) -> Any:
-        """Load one component through the pipeline's ``from_pretrained``, nothing else."""
-        others = {c.name: None for c in model.components if c.name != name}
-        extras = self._extras.get(model.id, {})
-        more = {"quantization_config": config} if config is not None else {}
-        pipe = resolve("diffusers.DiffusionPipeline").from_pretrained(
-            self._folders[model.id], dtype=dtype, **others, **extras, **more
-        )
-        parts = pipe.components
-        weightless = {c.name for c in model.components}
-        self._extras[model.id] = {
-            n: part for n, part in parts.items() if n not in weightless and part is not None
-        }
-        module = parts[name]
-        if config is None and device() != "cpu":
-            module.to(device())
-        return module.eval()
-
-    def _from_gguf(self, model: Model, name: str, key: Key, scheme: Scheme) -> Any:
-        component = model.component(name)
-        assert component is not None
-        return resolve(f"diffusers.{component.cls}").from_single_file(
-            _gguf_file(model, name, scheme),
-            config=self._folders[model.id],
-            subfolder=name,
-            quantization_config=build(spec_for(scheme, "diffusers"), key.dtype),
-            dtype=resolve(key.dtype),
-        )
-
-    def _assemble(self, model: Model, modules: Mapping[str, Any]) -> Any:
-        pipe = resolve(f"diffusers.{model.pipeline}")(**modules, **self._extras[model.id])
-        pipe.set_progress_bar_config(disable=True)
-        return pipe
-
-    def _trim(self, in_use: set[Key], budget: int) -> None:
-        total = sum(held.bytes for held in self._held.values())
-        for key in [k for k in self._held if k not in in_use]:
-            if total <= budget:
-                return
-            total -= self._held.pop(key).bytes
-
-
-def by_library(scheme: Scheme, library: str, target: str) -> bool:
-    """True where diffusers refuses on device ``target`` what the library itself can do."""
-    return library == "diffusers" and scheme.on_cpu == "library" and target == "cpu"
-
-
-def _refuse_twice(folder: str, name: str, scheme: Scheme) -> None:
-    """A component that is stored quantized must be used as it is."""
-    path = Path(folder) / name / "config.json"
-    if path.exists() and "quantization_config" in json.loads(path.read_text(encoding="utf-8")):
-        raise PlanError(f"{name} is stored quantized already; {scheme.id} would quantize it twice")
-
-
-def _doing(name: str, scheme: Scheme | None) -> str:
-    if scheme is None:
-        return f"loading {name}"
-    once = "; the first time on a machine this builds a kernel, which takes minutes"
-    return f"quantizing {name} to {scheme.id}{once if 'compiler' in scheme.requires else ''}"
-
-
 def keys_of(model: Model, plan: Plan) -> dict[str, Key]:
     """What each component of ``plan`` is, by its name."""
     dtype = compute_dtype(plan, model)
@@ -274,13 +99,18 @@ def _key(model: Model, name: str, plan: Plan, dtype: str) -> Key:
     return Key(model.id, name, scheme, dtype, plan.compiled and name == "transformer")
 
 
-def _kept(model: Model, scheme: Scheme) -> tuple[str, ...]:
-    """Layers that the known GGUF files of a model do not quantize."""
-    keeps = model.extra.get("gguf_files", {}).get("keeps", ()) if scheme.way == "gguf" else ()
-    return tuple(keeps)
+def by_library(scheme: Scheme, library: str, target: str) -> bool:
+    """True where diffusers refuses on device ``target`` what the library itself can do."""
+    return library == "diffusers" and scheme.on_cpu == "library" and target == "cpu"
 
 
-def fetch(model: Model, wanted: Mapping[str, Scheme | None], say: Callable[[str], None]) -> str:
+def _refused_here(model: Model, name: str, scheme: Scheme) -> bool:
+    """Whether diffusers refuses the scheme for a component on this machine's device."""
+    component = model.component(name)
+    return component is not None and by_library(scheme, component.library, device())
+
+
+def fetch(model: Model, wanted: Mapping[str, Scheme | None], say: Say) -> str:
     """The folder of a model's files, complete for ``wanted``: component -> scheme to load it in.
 
     Raises:
@@ -288,33 +118,177 @@ def fetch(model: Model, wanted: Mapping[str, Scheme | None], say: Callable[[str]
     """
     if model.local:
         return str(PROJECT / model.source)
-    ready = [name for name, scheme in wanted.items() if scheme and scheme.way == "gguf"]
-    for name in ready:
-        _gguf_file(model, name, wanted[name], say)
-    return str(hub.snapshot(model, wanted.keys() - ready, say))
+    base = set()
+    for name, scheme in wanted.items():
+        if scheme is not None and scheme.way == "gguf":
+            gguf_file(model, name, scheme, say)
+        elif (
+            scheme is None
+            or _refused_here(model, name, scheme)
+            or not fetch_ready(model, name, scheme, say)
+        ):
+            base.add(name)
+    return str(hub.snapshot(model, base, say))
 
 
-def _gguf_file(
-    model: Model, name: str, scheme: Any, say: Callable[[str], None] = lambda _: None
-) -> str:
-    if model.local:
-        return _made_gguf(model, name, scheme)
-    files = model.extra["gguf_files"]
-    return str(hub.file(files["repo"], files["files"][scheme.id], say))
+class Reader:
+    """Reads components of models; remembers the parts that have no weights, such as tokenizers.
 
-
-def _made_gguf(model: Model, name: str, scheme: Scheme) -> str:
-    """A GGUF file of a local model's component, made on first use and kept.
-
-    Its name carries a digest of the weights' sizes and times: new weights get a new file.
+    ``variants`` is where quantized components are kept on disk, or None where nobody asked for it.
     """
-    kind = scheme.id.removeprefix("gguf-").upper()
-    folder = PROJECT / model.source / name
-    digest = hashlib.sha256()
-    for shard in sorted(folder.glob("*.safetensors")):
-        digest.update(f"{shard.name} {shard.stat().st_size} {shard.stat().st_mtime_ns}".encode())
-    path = cache_folder() / f"{model.id}-{name}-{kind}-{digest.hexdigest()[:12]}.gguf"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        apply.write_gguf(str(folder), str(path), kind)
-    return str(path)
+
+    def __init__(self, catalog: Catalog, variants: Variants | None = None) -> None:
+        self._catalog, self._variants = catalog, variants
+        self._extras: dict[str, dict[str, Any]] = {}
+        self._folders: dict[str, str] = {}
+
+    def fetch(self, model: Model, keys: Mapping[str, Key], say: Say) -> None:
+        """Have all files here that reading ``keys`` takes."""
+        if keys or model.id not in self._folders:
+            wanted = {n: self._catalog.schemes.get(k.scheme or "") for n, k in keys.items()}
+            self._folders[model.id] = fetch(model, wanted, say)
+
+    def extras(self, model: Model) -> Mapping[str, Any]:
+        """What the pipeline's class takes besides the components with weights."""
+        return self._extras[model.id]
+
+    def read(self, model: Model, name: str, key: Key, kind: str, say: Say) -> Held:
+        """Load component ``name``, on the device where placement ``kind`` keeps it there.
+
+        Raises:
+            LoadError: it could not be loaded or quantized, or holds something else.
+            PlanError: it is stored quantized, and the plan would do it again.
+        """
+        scheme = self._catalog.schemes.get(key.scheme or "")
+        say(_doing(name, scheme))
+        component = model.component(name)
+        assert component is not None
+        variant = self._variant(model, component, key, scheme)
+        home = device() if kind == "resident" else "cpu"
+        resolve(f"{component.library}.{component.cls}")  # its import is not the plan's load time
+        started = time.perf_counter()
+        try:
+            found = variant.take() if variant else None
+            module, way, kept = (
+                (found.module, RELOADED, ())
+                if found
+                else self._read(model, name, key, kind, scheme)
+            )
+            place.clear([module])  # accelerate hooks what bitsandbytes has put on a device
+            place.onto(module, home)
+        except QuantlabError:
+            raise
+        except Exception as error:
+            raise LoadError(f"{name}: {type(error).__name__}: {first_line(error)}") from error
+        if scheme is not None:
+            verify(module, scheme, name, kept)
+        seconds = time.perf_counter() - started
+        notes = found.notes if found else ()
+        if variant and way == WAYS["config"]:
+            notes = variant.keep(module, home, say)
+        return Held(module, seconds, stored_bytes(module), way, notes=notes)
+
+    def _variant(
+        self, model: Model, component: Component, key: Key, scheme: Scheme | None
+    ) -> Variant | None:
+        if self._variants is None or scheme is None:
+            return None
+        method, folder = self._catalog.methods[scheme.method], Path(self._folders[model.id])
+        where = (folder, key.dtype, device())
+        return self._variants.variant(model, component, scheme, method, *where)
+
+    def _read(
+        self, model: Model, name: str, key: Key, kind: str, scheme: Scheme | None
+    ) -> tuple[Any, str, tuple[str, ...]]:
+        """The module, the way it was loaded, and the layers that a ready file left alone."""
+        dtype, folder = resolve(key.dtype), self._folders[model.id]
+        if scheme is None:
+            module = self._from_pretrained(model, name, dtype)
+            if key.scheme is not None:
+                apply.cast_component(module, resolve(DTYPES[key.scheme]), dtype)
+                return module, WAYS["cast"], ()
+            return module, "from_pretrained", ()
+        refuse_twice(Path(folder), name, scheme)
+        if scheme.way == "gguf":
+            return self._from_gguf(model, name, key, scheme), WAYS["gguf"], kept_layers(model)
+        if scheme.way == "layerwise":
+            module = self._from_pretrained(model, name, dtype)
+            storage = resolve(str(spec_for(scheme, "diffusers").args["storage_dtype"]))
+            module.enable_layerwise_casting(storage_dtype=storage, compute_dtype=dtype)
+            return module, WAYS["layerwise"], ()
+        ready = None if _refused_here(model, name, scheme) else ready_folder(model, name, scheme)
+        if ready is not None:
+            repo, stored = ready
+            module = self._from_pretrained(model, name, dtype, folder=str(stored))
+            return module, f"stored quantized in {repo}", unquantized_layers(stored, name)
+        return *self._quantized(model, name, key, kind, scheme), ()
+
+    def _quantized(
+        self, model: Model, name: str, key: Key, kind: str, scheme: Scheme
+    ) -> tuple[Any, str]:
+        """Base weights, quantized: by the library where diffusers refuses, else by a config."""
+        component, dtype = model.component(name), resolve(key.dtype)
+        assert component is not None
+        spec = spec_for(scheme, component.library)
+        if _refused_here(model, name, scheme):
+            module = self._from_pretrained(model, name, dtype)
+            skip = scheme.skip.get(component.cls, ())
+            args = dict(spec.args) | {"compute_dtype": dtype, "skip": skip}
+            apply.quantize_with_bitsandbytes(module, **args)
+            return module, WAYS["library"]
+        more = {"quantization_config": pipeline_config({name: (spec, key.dtype)})}
+        where = quantizes_on(scheme, kind, device())
+        if where is not None:
+            more["device_map"] = where
+        return self._from_pretrained(model, name, dtype, **more), WAYS["config"]
+
+    def _from_pretrained(
+        self, model: Model, name: str, dtype: Any, folder: str | None = None, **more: Any
+    ) -> Any:
+        """Load one component through the pipeline's ``from_pretrained``, nothing else."""
+        others = {c.name: None for c in model.components if c.name != name}
+        known = self._extras.get(model.id, {}) if folder is None else {}
+        pipe = resolve("diffusers.DiffusionPipeline").from_pretrained(
+            folder or self._folders[model.id], dtype=dtype, **others, **known, **more
+        )
+        if folder is None:
+            self._extras[model.id] = _weightless(pipe, model)
+        return pipe.components[name].eval()
+
+    def _from_gguf(self, model: Model, name: str, key: Key, scheme: Scheme) -> Any:
+        component = model.component(name)
+        assert component is not None
+        return resolve(f"diffusers.{component.cls}").from_single_file(
+            gguf_file(model, name, scheme),
+            config=self._folders[model.id],
+            subfolder=name,
+            quantization_config=build(spec_for(scheme, "diffusers"), key.dtype),
+            dtype=resolve(key.dtype),
+        )
+
+
+def quantizes_on(scheme: Scheme, kind: str, target: str) -> str | None:
+    """The device on which a config quantizes while it loads, or None for host memory.
+
+    A GPU is several times faster at it. With group offload the component may not fit there, so
+    that only schemes whose kernels are on the GPU alone are quantized there.
+    """
+    if target not in ("cuda", "xpu"):
+        return None
+    bound = any(text.partition(">=")[0] in HARDWARE for text in scheme.requires)
+    return target if bound or kind in ("resident", "model-offload") else None
+
+
+def _weightless(pipe: Any, model: Model) -> dict[str, Any]:
+    """A pipeline's parts without weights, and its settings, such as Flux2's ``is_distilled``."""
+    weighty = {c.name for c in model.components}
+    parts = {n: p for n, p in pipe.components.items() if n not in weighty and p is not None}
+    _, settings = type(pipe)._get_signature_keys(type(pipe))
+    return parts | {n: pipe.config[n] for n in settings if n in pipe.config and n not in weighty}
+
+
+def _doing(name: str, scheme: Scheme | None) -> str:
+    if scheme is None:
+        return f"loading {name}"
+    once = "; the first time on a machine this builds a kernel, which takes minutes"
+    return f"quantizing {name} to {scheme.id}{once if 'compiler' in scheme.requires else ''}"

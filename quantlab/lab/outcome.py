@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Event", "Failure", "Finished", "Outcome", "Progress"]
+__all__ = ["Event", "Failure", "Finished", "NoiseFloor", "Outcome", "Progress"]
 
 Stage = Literal["check", "load", "verify", "encode", "run", "process", "stopped"]
 
@@ -21,6 +21,20 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class NoiseFloor:
+    """The reference run again in the same mode with the same seed, held against itself.
+
+    Where whole runs were compared ``repeated`` is "image" and ``psnr_db`` None means identical to
+    the bit. Where the reference ran once only, ``repeated`` is "step": one step of its transformer
+    was done twice, and ``psnr_db`` is not known. ``rel_l2`` is that of one step in both cases.
+    """
+
+    psnr_db: float | None
+    rel_l2: float
+    repeated: Literal["image", "step"]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Result or failure of one plan. Bytes are bytes, ``_s`` are seconds, ``psnr_db`` is dB.
 
@@ -29,6 +43,12 @@ class Outcome:
     as the plan would take it alone: encoding, all steps, decoding. ``step_s`` is the median time
     of one denoising step. ``transformer_rel_l2`` is ||v - v_ref|| / ||v_ref|| of the transformer's
     first output on the reference's input.
+
+    ``peak_bytes`` is the larger of ``load_peak_bytes`` and ``run_peak_bytes``; ``reserved_bytes``
+    is the most that the device's allocator kept, ``device_bytes`` what all processes had of the
+    device when the run ended. None where the device does not tell. ``placement`` is where the
+    weights were kept: "cpu" or a kind of catalog/placement.py. ``noise_floor`` is the reference's;
+    ``across_modes`` says that an eager plan was held against a compiled one, or the reverse.
     """
 
     plan: str
@@ -48,6 +68,13 @@ class Outcome:
     transformer_rel_l2: float | None = None
     error: Failure | None = None
     notes: tuple[str, ...] = ()
+    placement: str | None = None
+    load_peak_bytes: int | None = None
+    run_peak_bytes: int | None = None
+    reserved_bytes: int | None = None
+    device_bytes: int | None = None
+    noise_floor: NoiseFloor | None = None
+    across_modes: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -60,13 +87,14 @@ class Outcome:
         Raises:
             TypeError, KeyError: the data is not an outcome.
         """
-        error = data.get("error")
+        error, floor = data.get("error"), data.get("noise_floor")
         return cls(
             **{
                 **data,
                 "latency_s": tuple(data.get("latency_s", ())),
                 "notes": tuple(data.get("notes", ())),
                 "error": Failure(**error) if error else None,
+                "noise_floor": NoiseFloor(**floor) if floor else None,
             }
         )
 

@@ -21,6 +21,7 @@ __all__ = [
     "MAX_SEED",
     "Comparison",
     "Plan",
+    "check_prompt",
     "make_comparison",
     "parse_plan",
 ]
@@ -130,6 +131,12 @@ def _check_scheme(scheme_id: str, component_name: str, model: Model, catalog: Ca
                 f"parts in one dtype; use {scheme_id} for the whole pipeline"
             )
         return
+    stored = model.extra.get("quantized", {}).get(component_name)
+    if stored:
+        raise PlanError(
+            f"{component_name} of {model.name} is stored quantized already ({stored}) and is used "
+            f"as it is"
+        )
     scheme = catalog.schemes.get(scheme_id)
     if scheme is None:
         raise PlanError(f"unknown scheme {_show(scheme_id)}; the Pick tab lists them all")
@@ -183,7 +190,7 @@ def make_comparison(
     catalog = catalog or load_catalog()
     known = catalog.models.get(model)
     if known is None:
-        raise InputError("model", f"unknown model {_show(model)}; known: {_names(catalog)}")
+        raise InputError("model", _unknown(model, catalog))
     if not 1 <= len(plans) <= MAX_PLANS:
         raise InputError("plans", f"{len(plans)} given; 1 to {MAX_PLANS} are allowed")
     d, limits = known.defaults, known.limits
@@ -191,7 +198,7 @@ def make_comparison(
     return Comparison(
         model=model,
         plans=tuple(parse_plan(text, known, catalog) for text in plans),
-        prompt=_check_prompt(prompt),
+        prompt=check_prompt(prompt),
         seed=_whole("seed", seed, 0, MAX_SEED),
         steps=_whole("steps", d.steps if steps is None else steps, 1, limits.max_steps),
         guidance=_guidance(d.guidance if guidance is None else guidance),
@@ -206,8 +213,11 @@ def make_comparison(
     )
 
 
-def _names(catalog: Catalog) -> str:
-    return ", ".join(catalog.models)
+def _unknown(model: str, catalog: Catalog) -> str:
+    return (
+        f"unknown model {_show(model)}; known: {', '.join(catalog.models)}. A model of one's own "
+        f"is named at the start with --model, never by a link or a request"
+    )
 
 
 def _show(value: object) -> str:
@@ -217,7 +227,12 @@ def _show(value: object) -> str:
     return short if isinstance(value, int | float) else repr(short)
 
 
-def _check_prompt(prompt: str) -> str:
+def check_prompt(prompt: str) -> str:
+    """The prompt as it is.
+
+    Raises:
+        InputError: it is too long, or holds characters that are not text.
+    """
     if not isinstance(prompt, str):
         raise InputError("prompt", "must be text")
     if len(prompt) > MAX_PROMPT:
@@ -238,8 +253,9 @@ def _whole(part: str, value: object, low: int, high: int) -> int:
 
 def _number(value: object) -> int | float | None:
     """A finite number as it is, or None for anything else."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return value
+    whole = isinstance(value, int) and not isinstance(value, bool)  # of any length: no isfinite
+    if whole or (isinstance(value, float) and math.isfinite(value)):
+        return value  # type: ignore[return-value]
     return None
 
 

@@ -7,21 +7,31 @@ files: what was measured before is handed in, and cells are handed out as they c
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from quantlab.catalog.machine import here, this_machine
+from quantlab.catalog.machine import this_machine
 from quantlab.catalog.schema import Scheme
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.errors import InputError
+from quantlab.errors import Stopped
 from quantlab.lab.child import Child, Expired, TooMuchMemory
-from quantlab.lab.plan import why_not
 from quantlab.lab.probe_child import one_line
 
-__all__ = ["CAPABILITIES", "LIMITS_S", "Probed", "disagrees", "documented", "probe", "schemes_here"]
+__all__ = ["CAPABILITIES", "LIMITS_S", "Probed", "disagrees", "documented", "probe"]
 
-CAPABILITIES = ("load", "run", "save-reload", "compile", "lora", "offload", "simple-form")
+CAPABILITIES = (
+    "load",
+    "run",
+    "save-reload",
+    "compile",
+    "lora",
+    "offload",
+    "simple-form",
+    "dtype-move",
+)
 LIMITS_S: Mapping[str, float] = {
     "load": 420,  # quanto builds its C++ kernels on first use
     "run": 120,
@@ -30,9 +40,12 @@ LIMITS_S: Mapping[str, float] = {
     "lora": 120,
     "offload": 180,
     "simple-form": 60,
+    "dtype-move": 120,
 }
 START_S = 180.0
 """How long the imports may take before the first capability starts."""
+STOP_S = 0.5
+"""How often a probe looks whether it is to stop."""
 CHILD = "quantlab.lab.probe_child"
 _COLUMNS = {
     "load": "on-the-fly",
@@ -44,7 +57,10 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Probed:
-    """One cell: what the catalogue says, and what was measured here. ``seconds`` of the try."""
+    """One cell: what the catalogue says, and what was measured here.
+
+    ``seconds`` is what the try took, ``limit_s`` what it was given; None where nothing was tried.
+    """
 
     scheme: str
     capability: str
@@ -53,26 +69,11 @@ class Probed:
     detail: str
     seconds: float
     component: str = "transformer"
+    limit_s: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)
-
-
-def schemes_here(component: str = "transformer", catalog: Catalog | None = None) -> list[str]:
-    """Ids of the schemes that flux-mini's ``component`` can hold on this machine."""
-    catalog = catalog or load_catalog()
-    model = catalog.models["flux-mini"]
-    part = model.component(component)
-    if part is None:
-        names = ", ".join(c.name for c in model.components)
-        raise InputError("component", f"{component!r} is not one of {names}")
-    return [
-        scheme.id
-        for scheme in catalog.schemes.values()
-        if why_not(scheme, part.library, part.cls) is None
-        and here(scheme, catalog.methods[scheme.method], this_machine(), model) == "ok"
-    ]
 
 
 def documented(scheme: Scheme, capability: str, catalog: Catalog | None = None) -> str | None:
@@ -96,12 +97,11 @@ def disagrees(cell: Probed) -> bool:
 
 
 def probe(
-    schemes: Sequence[str],
+    jobs: Mapping[str, Sequence[str]],
     *,
     component: str = "transformer",
-    capabilities: Sequence[str] = CAPABILITIES,
-    known: Callable[[str, str], Probed | None] = lambda _scheme, _capability: None,
     say: Callable[[str], None] = lambda _: None,
+    stop: threading.Event | None = None,
     limits_s: Mapping[str, float] = LIMITS_S,
     limit_bytes: int | None = None,
     child: str = CHILD,
@@ -109,70 +109,96 @@ def probe(
     """Try each capability of each scheme; cells come as they are measured.
 
     Args:
-        known: gives a cell that need not be measured again, or None.
+        jobs: scheme -> the capabilities to try on it.
         say: is told what is being tried.
+        stop: when it is set, the process under way is ended and no more cells come.
         limits_s: seconds for each capability.
         limit_bytes: resident memory of a process and all that it starts; None is no limit.
         child: the module that is run as the process.
     """
-    for scheme in schemes:
-        left = []
-        for capability in capabilities:
-            cell = known(scheme, capability)
-            if cell is None:
-                left.append(capability)
-            else:
-                yield cell
-        together = True
+    watch = _Watch(limits_s, limit_bytes, stop or threading.Event())
+    for scheme, capabilities in jobs.items():
+        left, together = list(capabilities), True
         while left:
             batch = left if together else left[:1]
-            say(f"{scheme}: {', '.join(batch)}")
-            job = {"scheme": scheme, "component": component, "capabilities": batch}
-            for cell in _one_process(job, limits_s, limit_bytes, child):
-                left.remove(cell.capability)
-                yield cell
+            job = {"scheme": scheme, "component": component, "capabilities": list(batch)}
+            try:
+                for cell in _one_process(job, watch, say, child):
+                    left.remove(cell.capability)
+                    yield cell
+            except Stopped:
+                return
             together = False
 
 
+@dataclass(frozen=True)
+class _Watch:
+    """What a process is held to."""
+
+    limits_s: Mapping[str, float]
+    limit_bytes: int | None
+    stop: threading.Event
+
+    def next(self, child: Child, limit_s: float) -> dict[str, Any] | None:
+        """``child.next``, but it raises Stopped soon after ``stop`` is set."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            if self.stop.is_set():
+                raise Stopped("stopped")
+            left = deadline - time.monotonic()
+            try:
+                return child.next(min(STOP_S, left), self.limit_bytes)
+            except Expired:
+                if left <= STOP_S:
+                    raise
+
+
 def _one_process(
-    job: dict[str, Any], limits_s: Mapping[str, float], limit_bytes: int | None, module: str
+    job: dict[str, Any], watch: _Watch, say: Callable[[str], None], module: str
 ) -> Iterator[Probed]:
     """Cells of ``job`` until its process ends; the last is an error where it ended badly."""
     under_way, left = job["capabilities"][0], list(job["capabilities"])
-    limit_s = START_S
+    limits_s, limit_s = watch.limits_s, START_S
+    say(f"{job['scheme']}: starting a process")
+
+    def failed(detail: str, seconds: float = 0) -> Probed:
+        cell = {"measured": "error", "detail": detail, "seconds": seconds}
+        return _cell(job, under_way, limits_s[under_way], cell)
+
     with Child(module, job) as child:
         while left:
             try:
-                event = child.next(limit_s, limit_bytes)
+                event = watch.next(child, limit_s)
             except Expired:
-                yield _cell(job, under_way, "error", f"no answer within {limit_s:g} s", limit_s)
+                yield failed(f"no answer within {limit_s:g} s", limit_s)
                 return
             except TooMuchMemory:
-                gib = (limit_bytes or 0) / 2**30
-                yield _cell(job, under_way, "error", f"took more than {gib:.2g} GiB of memory", 0)
+                gib = (watch.limit_bytes or 0) / 2**30
+                yield failed(f"took more than {gib:.2g} GiB of memory")
                 return
             if event is None:
-                detail = one_line(f"its process {child.how_it_ended()}")
-                yield _cell(job, under_way, "error", detail, 0)
+                yield failed(one_line(f"its process {child.how_it_ended()}"))
                 return
             if "start" in event:
                 under_way = event["start"]
                 limit_s = limits_s[under_way]
+                say(f"{job['scheme']}: {under_way}, at most {limit_s:g} s")
                 continue
             left.remove(event["done"])
-            yield _cell(job, event["done"], event["measured"], event["detail"], event["seconds"])
+            yield _cell(job, event["done"], limit_s, event)
 
 
 def _cell(
-    job: Mapping[str, Any], capability: str, measured: str, detail: str, seconds: float
+    job: Mapping[str, Any], capability: str, limit_s: float, found: Mapping[str, Any]
 ) -> Probed:
     scheme = load_catalog().schemes[job["scheme"]]
     return Probed(
         scheme=scheme.id,
         capability=capability,
         documented=documented(scheme, capability),
-        measured=measured,
-        detail=detail,
-        seconds=round(seconds, 3),
+        measured=found["measured"],
+        detail=found["detail"],
+        seconds=round(found["seconds"], 3),
         component=job["component"],
+        limit_s=limit_s,
     )

@@ -6,6 +6,7 @@ does. Does not know plans or schemes.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 from quantlab.errors import RunError, Stopped
 from quantlab.lab.libraries import torch
+from quantlab.lab.load import device
 from quantlab.lab.measure import clock
 from quantlab.lab.plan import Comparison
 
@@ -23,16 +25,21 @@ __all__ = ["Encoded", "FirstStep", "Run", "encode", "forward", "generate"]
 
 @dataclass(frozen=True)
 class Encoded:
-    """A prompt's embeddings, T5's (1, tokens, width) and CLIP's (1, width), and the seconds."""
+    """A prompt's embeddings, under the names by which the pipeline takes them, and the seconds.
 
-    prompt_embeds: Any
-    pooled_prompt_embeds: Any
+    On the host; (1, tokens, width) each, but for the pooled ones of CLIP, (1, width).
+    """
+
+    inputs: Mapping[str, Any]
     seconds: float
 
 
 @dataclass(frozen=True)
 class FirstStep:
-    """The transformer's keyword arguments and output, (1, image tokens, channels), at step 1."""
+    """The transformer's keyword arguments and output, (1, image tokens, channels), at step 1.
+
+    On the host.
+    """
 
     inputs: Mapping[str, Any]
     output: Any
@@ -51,15 +58,20 @@ class Run:
 
 
 def encode(pipe: Any, comparison: Comparison) -> Encoded:
-    """Encode the prompt with the pipeline's text encoders."""
+    """Encode the prompt with the pipeline's text encoders, as its own ``__call__`` would."""
+    taken = inspect.signature(type(pipe).__call__).parameters
+    length = {"max_sequence_length": comparison.sequence_length}
     started = clock()
     with torch().no_grad():
-        prompt_embeds, pooled, _ = pipe.encode_prompt(
-            prompt=comparison.prompt,
-            prompt_2=None,
-            max_sequence_length=comparison.sequence_length,
-        )
-    return Encoded(prompt_embeds, pooled, clock() - started)
+        if "pooled_prompt_embeds" in taken:  # FLUX.1: T5's tokens and CLIP's summary
+            found = pipe.encode_prompt(prompt=comparison.prompt, prompt_2=None, **length)
+            inputs = {"prompt_embeds": found[0], "pooled_prompt_embeds": found[1]}
+        else:  # FLUX.2: one language model
+            inputs = {"prompt_embeds": pipe.encode_prompt(prompt=comparison.prompt, **length)[0]}
+            if comparison.guidance > 1 and not pipe.config.is_distilled:
+                inputs["negative_prompt_embeds"] = pipe.encode_prompt(prompt="", **length)[0]
+    seconds = clock() - started
+    return Encoded({name: tensor.to("cpu") for name, tensor in inputs.items()}, seconds)
 
 
 def generate(
@@ -79,6 +91,7 @@ def generate(
     """
     marks: list[float] = []
     finite = True
+    embeddings = {name: tensor.to(device()) for name, tensor in encoded.inputs.items()}
 
     def after_step(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         nonlocal finite
@@ -93,8 +106,7 @@ def generate(
     with _FirstCall(pipe.transformer) as first:
         started = clock()
         result = pipe(
-            prompt_embeds=encoded.prompt_embeds,
-            pooled_prompt_embeds=encoded.pooled_prompt_embeds,
+            **embeddings,
             num_inference_steps=comparison.steps,
             guidance_scale=comparison.guidance,
             width=comparison.width,
@@ -122,11 +134,17 @@ def forward(transformer: Any, step: FirstStep, dtype: Any) -> Any:
     kept = ("txt_ids", "img_ids", "guidance")
 
     def to(name: str, value: Any) -> Any:
-        tensor = isinstance(value, torch().Tensor) and value.is_floating_point()
-        return value.to(dtype) if tensor and name not in kept else value
+        if not isinstance(value, torch().Tensor):
+            return value
+        cast = value.is_floating_point() and name not in kept
+        return value.to(device=device(), dtype=dtype if cast else None)
 
     with torch().no_grad():
         return transformer(**{name: to(name, value) for name, value in step.inputs.items()})[0]
+
+
+def _on_host(value: Any) -> Any:
+    return value.to("cpu") if isinstance(value, torch().Tensor) else value
 
 
 class _FirstCall:
@@ -143,7 +161,8 @@ class _FirstCall:
     def seen(self) -> FirstStep:
         if self._seen is None:
             raise RunError("the transformer was never called")
-        return self._seen
+        inputs = {name: _on_host(value) for name, value in self._seen.inputs.items()}
+        return FirstStep(inputs, _on_host(self._seen.output))
 
     def __enter__(self) -> _FirstCall:
         return self

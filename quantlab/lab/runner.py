@@ -50,6 +50,10 @@ class Runner(Protocol):
         """
         ...
 
+    def cost_s(self, comparison: Comparison) -> float | None:
+        """Seconds of a visitor's quota that running ``comparison`` asks for; None without one."""
+        ...
+
 
 class LocalRunner:
     """Runs comparisons in this process, one at a time, keeping what was loaded between them."""
@@ -92,6 +96,10 @@ class LocalRunner:
         from quantlab.lab.libraries import device_info, versions
 
         return device_info(), versions()
+
+    def cost_s(self, comparison: Comparison) -> float | None:  # noqa: ARG002
+        """See ``Runner.cost_s``: a run here costs nobody any quota."""
+        return None
 
 
 def choose_runner(environ: Mapping[str, str]) -> Runner:

@@ -8,22 +8,20 @@ order of plans (record/sweep.py).
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from quantlab.lab.child import Child, Expired, serve
-from quantlab.lab.compare import Bench, Reference, Trial
-from quantlab.lab.libraries import resolve, torch
-from quantlab.lab.load import Key
+from quantlab.lab.compare import Bench
 from quantlab.lab.outcome import Failure, Outcome
 from quantlab.lab.plan import Comparison, Plan, make_comparison
-from quantlab.lab.run import Encoded, FirstStep
+from quantlab.lab.reference import Reference
+from quantlab.lab.run import Encoded
 
-__all__ = ["Embeddings", "Series", "has_reference", "run_apart", "run_series"]
+__all__ = ["Embeddings", "Series", "reference_path", "run_apart", "run_series"]
 
 CHILD = "quantlab.lab.series"
 Embeddings = dict[str, dict[tuple[Any, ...], Encoded]]
@@ -60,23 +58,21 @@ def run_series(
     encoded = {} if encoded is None else encoded
     peak = 0
     for turn, comparison in enumerate(series.comparisons):
-        trial = Trial(
-            bench,
+        trial = bench.trial(
             comparison,
-            series.out / _name(comparison),
-            lambda _: None,
-            stop,
-            series.repeats,
-            series.warmup if turn == 0 else 0,
+            out=series.out / _name(comparison),
+            stop=stop,
+            repeats=series.repeats,
+            warmup=series.warmup if turn == 0 else 0,
         )
         trial.encoded = encoded.setdefault(comparison.prompt, {})
         index = len(comparison.plans) - 1
-        path = _path(series.references, comparison)
+        path = reference_path(series.references, comparison)
         if index:
-            trial.reference = _read(path)
+            trial.reference = Reference.read(path)
         outcome = trial.outcome(index, comparison.plans[index])
         if index == 0 and trial.reference is not None:
-            _save(trial.reference, path)
+            trial.reference.save(path)
         peak = max(peak, outcome.peak_bytes or 0)
         yield replace(outcome, peak_bytes=peak) if outcome.peak_bytes else outcome
 
@@ -123,43 +119,15 @@ def _died(plan: Plan, reason: str) -> Outcome:
     return Outcome(plan=str(plan), status="failed", error=failure)
 
 
-def has_reference(references: Path, comparison: Comparison) -> bool:
-    """Whether the reference plan's results for this prompt and seed are still there."""
-    return _path(references, comparison).exists()
-
-
 def _name(comparison: Comparison) -> str:
     """A file name for what all plans of a prompt and seed share."""
     shared = {**comparison.as_dict(), "plans": [str(comparison.plans[0])]}
     return hashlib.sha256(repr(sorted(shared.items())).encode()).hexdigest()[:16]
 
 
-def _path(references: Path, comparison: Comparison) -> Path:
+def reference_path(references: Path, comparison: Comparison) -> Path:
+    """The file that keeps what the reference plan made of this prompt and seed."""
     return references / f"{_name(comparison)}.pt"
-
-
-def _save(reference: Reference, path: Path) -> None:
-    """Keep it as tensors and plain values only, so that reading it back runs no code."""
-    content = {
-        "pixels": resolve("torch.from_numpy")(reference.pixels.copy()),
-        "inputs": dict(reference.first.inputs),
-        "output": reference.first.output,
-        "encoders": [asdict(key) for key in reference.encoders],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    torch().save(content, part)
-    os.replace(part, path)
-
-
-def _read(path: Path) -> Reference | None:
-    """What ``_save`` kept, or None where the reference plan failed."""
-    if not path.exists():
-        return None
-    content = torch().load(path, weights_only=True)
-    first = FirstStep(content["inputs"], content["output"])
-    encoders = tuple(Key(**values) for values in content["encoders"])
-    return Reference(content["pixels"].numpy(), first, encoders)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ same to the bit on the same machine and versions.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -166,7 +167,8 @@ def _text(
     pins = " ".join(
         f"{name}=={installed[name].partition('+')[0]}" for name in wanted if name in installed
     )
-    where = "the folder that holds data/" if model.local else "anywhere"
+    is_shipped = model.local and not model.extra.get("own")
+    where = "the folder that holds data/" if is_shipped else "anywhere"
     lines = [
         f"# {model.name}, plan {plan}: writes image.png into the current folder.",
         f"# Run it from {where}. Made with Python {installed['python']} and",
@@ -175,7 +177,7 @@ def _text(
         *(["from typing import Any"] if script.functions else []),
         "",
         f"torch.set_num_threads({torch().get_num_threads()})",
-        f'MODEL = "{model.source}"',
+        f"MODEL = {json.dumps(model.source, ensure_ascii=False)}",
         "",
     ]
     for source in script.functions:
@@ -188,6 +190,8 @@ def _text(
         lines.append(f"quantization_config = {script.config}")
         script.arguments.append("    quantization_config=quantization_config,")
     lines += ["pipe = diffusers.DiffusionPipeline.from_pretrained(", "    MODEL,"]
+    if model.extra.get("own") and not model.local:
+        lines.append(f'    revision="{model.revision}",')
     lines += [*script.arguments, f"    dtype={dtype},", ")", *script.after]
     if _target(model) != "cpu":
         lines.append(f'pipe.to("{_target(model)}")')

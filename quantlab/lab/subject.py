@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
+from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.schema import Scheme
 from quantlab.catalog.table import load_catalog
+from quantlab.lab.config import build, spec_for
 from quantlab.lab.libraries import resolve
-from quantlab.lab.load import LoadedPlan, Pool, compute_dtype
+from quantlab.lab.load import DTYPES, compute_dtype
 from quantlab.lab.plan import Comparison, make_comparison
+from quantlab.lab.pool import LoadedPlan, Pool
 from quantlab.lab.run import FirstStep, Run, encode, forward, generate
+from quantlab.lab.weights import stored_bytes, verify
 
 __all__ = ["Finding", "Measured", "Subject"]
 
@@ -35,11 +40,16 @@ class Subject:
     scheme: str
     component: str = "transformer"
     model: str = "flux-mini"
-    comparison: Comparison = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def comparison(self) -> Comparison:
+        """One image in two steps.
+
+        Raises:
+            PlanError: the component cannot hold the scheme.
+        """
         plan = f"{self.component}={self.scheme}"
-        self.comparison = make_comparison(model=self.model, plans=[plan], prompt=PROMPT, steps=2)
+        return make_comparison(model=self.model, plans=[plan], prompt=PROMPT, steps=2)
 
     @property
     def facts(self) -> Scheme:
@@ -56,6 +66,23 @@ class Subject:
         """The pipeline, loaded afresh and verified."""
         known = load_catalog().models[self.model]
         return Pool(0).load(known, self.comparison.plans[0], lambda _: None)
+
+    def attempt(self) -> Finding:
+        """Ask transformers itself for a scheme that quantlab says cannot be loaded.
+
+        The library's refusal is raised as it is: that is the reason, in its own words.
+        """
+        known = load_catalog().models[self.model]
+        part = known.component(self.component)
+        assert part is not None
+        config = build(spec_for(self.facts, part.library), DTYPES[known.base_dtype])
+        folder = PROJECT / known.source / self.component
+        module = resolve(f"{part.library}.{part.cls}").from_pretrained(
+            folder, quantization_config=config, dtype=resolve(DTYPES[known.base_dtype])
+        )
+        verify(module, self.facts, self.component)
+        size = stored_bytes(module) / 2**20
+        return Finding("yes", f"{size:.2f} MiB stored; the catalogue says: {self.facts.note}")
 
     def run(self, pipe: Any) -> Run:
         """One image in two steps."""

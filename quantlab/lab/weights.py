@@ -15,7 +15,7 @@ from quantlab.catalog.schema import Scheme
 from quantlab.errors import VerificationError
 from quantlab.lab.libraries import torch
 
-__all__ = ["plain_tensors", "stored_bytes", "verify"]
+__all__ = ["plain_tensors", "plain_weights", "stored_bytes", "verify"]
 
 _SIDE = ("quant_state", "state2", "absmax", "code", "offset", "SCB")
 
@@ -26,11 +26,16 @@ def stored_bytes(module: Any) -> int:
     Tensors that share memory (tied weights) count once.
     """
     seen: dict[tuple[int, int], int] = {}
-    for tensor in _weights(module):
-        for plain in plain_tensors(tensor):
-            size = plain.numel() * plain.element_size()
-            seen[plain.data_ptr(), size] = size
+    for plain in plain_weights(module):
+        size = plain.numel() * plain.element_size()
+        seen[plain.data_ptr(), size] = size
     return sum(seen.values())
+
+
+def plain_weights(module: Any) -> Iterator[Any]:
+    """All plain tensors of ``module``'s weights, layer by layer; tied ones more than once."""
+    for tensor in _weights(module):
+        yield from plain_tensors(tensor)
 
 
 def _weights(module: Any) -> Iterator[Any]:

@@ -50,10 +50,10 @@ class ZeroGpuRunner:
         gpu = load("spaces").GPU(duration=_duration, size="large")
         self._call: Callable[[Item], Generator[Item, None, None]] = gpu(work)
 
-    def quota_seconds(self, comparison: Comparison, repeats: int = 1, warmup: int = 0) -> int:
-        """Seconds of a visitor's daily quota that running ``comparison`` asks for."""
+    def cost_s(self, comparison: Comparison) -> int:
+        """Seconds of a visitor's daily quota that a run without repeats or warm-up asks for."""
         plans = [p for p in comparison.plans if refusal(comparison, p, self._catalog) is None]
-        return quota_seconds(self._seconds(comparison, plans, repeats, warmup)) if plans else 0
+        return quota_seconds(self._seconds(comparison, plans, 1, 0)) if plans else 0
 
     def machine(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Device and versions as the worker last reported them; this process has no GPU.
