@@ -1,23 +1,28 @@
 """Starts the page: chooses the runner, opens the store, launches Gradio.
 
-The usual GRADIO_SERVER_NAME and GRADIO_SERVER_PORT name another host and port.
+The usual GRADIO_SERVER_NAME and GRADIO_SERVER_PORT name another host and port. ``--model`` adds
+models of one's own, each a folder or a repository ``owner/name``; on a Space they are left out.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
+import sys
+from collections.abc import Sequence
 
 if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches CUDA
     import spaces  # noqa: F401
 
 from quantlab.catalog.table import load_catalog
-from quantlab.errors import InputError, StoreError
+from quantlab.errors import InputError, QuantlabError, StoreError
+from quantlab.lab.own import about, admit
 from quantlab.lab.runner import choose_runner
 from quantlab.record.store import Store
 from quantlab.ui.page import build
+from quantlab.ui.serve import serve
 from quantlab.ui.services import Services
-from quantlab.ui.theme import STYLES, theme
 
 log = logging.getLogger("quantlab")
 
@@ -31,20 +36,33 @@ def open_store() -> Store | None:
         return None
 
 
+def add_models(named: Sequence[str]) -> None:
+    """Have the catalogue know the folders and repositories that were named at the start.
+
+    Raises:
+        QuantlabError: one of them cannot be used.
+    """
+    if named and os.environ.get("SPACE_ID"):
+        log.warning("On a Space only the listed models are offered; --model is left out.")
+        return
+    for text in named:
+        log.warning("%s", about(admit(text)))
+
+
 def main() -> None:
     """Build and launch; does not return while the page is served."""
+    parser = argparse.ArgumentParser(description="Serve the page.")
+    parser.add_argument(
+        "--model", nargs="+", action="extend", default=[], help="models of your own"
+    )
+    try:
+        add_models(parser.parse_args().model)
+    except QuantlabError as error:
+        print(f"quantlab: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 1)
     runner = choose_runner(os.environ)
     services = Services(catalog=load_catalog(), runner=runner, store=open_store())
-    page = build(services)
-    page.queue(max_size=64)
-    page.launch(
-        theme=theme(),
-        css_paths=STYLES,
-        footer_links=[],
-        show_error=False,
-        ssr_mode=False,
-        share=False,
-    )
+    serve(build(services))
 
 
 if __name__ == "__main__":

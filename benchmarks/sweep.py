@@ -22,8 +22,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from quantlab.lab.compare import Bench, compare, image_array
-from quantlab.lab.fidelity import compare_images
+from quantlab.lab.compare import Bench, compare
+from quantlab.lab.fidelity import compare_images, image_array
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import make_comparison
 from quantlab.record.store import Store

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from quantlab.cli_save import run_save, save_arguments, use_variants, variants_arguments
 from quantlab.errors import InputError, QuantlabError, first_line
 
 __all__ = ["main"]
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the return value is the exit status."""
     arguments = _parser().parse_args(argv)
     try:
+        _admit_model(arguments)
         arguments.command(arguments)
     except InputError as error:
         return _complain(str(error), 2)
@@ -45,6 +47,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # border: a person gets one line, whatever happened
         return _complain(f"{type(error).__name__}: {first_line(error)}", 1)
     return 0
+
+
+def _admit_model(arguments: argparse.Namespace) -> None:
+    """A folder or repository that --model names becomes a model of the catalogue.
+
+    Raises:
+        QuantlabError: as ``lab.own.admit`` does.
+    """
+    named = getattr(arguments, "model", None)
+    if not named:
+        return
+    from quantlab.lab.own import about, admit, names_own
+
+    if names_own(named):
+        model = admit(named)
+        print(f"quantlab: {about(model)}", file=sys.stderr)
+        arguments.model = model.id
 
 
 def _complain(message: str, status: int) -> int:
@@ -69,12 +88,19 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--warmup", type=int, default=1, help="runs before them, not counted")
     compare.add_argument("--out", type=Path, default=Path("quantlab-out"), help="image folder")
     compare.add_argument("--isolate", action="store_true", help="each plan in a fresh process")
+    variants_arguments(compare)
     predict = add("predict", "Predict bytes of plans without loading anything.", _predict)
     _comparison_arguments(predict)
     snippet = add("snippet", "Print a script without quantlab that makes a plan's image.", _snippet)
     _comparison_arguments(snippet, plans=False)
-    snippet.add_argument("--plan", required=True, help="the plan, for example bnb-nf4")
+    about = snippet.add_mutually_exclusive_group(required=True)
+    about.add_argument("--plan", help="the plan, for example bnb-nf4")
+    about.add_argument("--method", help="aqlm, awq, eetq or hqq: a language model instead")
+    snippet.add_argument("--repo", help="with --method: the model on the hub, owner/name")
     snippet.add_argument("--simple", action="store_true", help="use diffusers' simple form")
+    save = add("save", "Save a quantized pipeline as plain diffusers loads it.", _save)
+    _comparison_arguments(save, plans=False)
+    save_arguments(save)
     link = add("link", "Print the link of a comparison, or read one.", _link)
     _comparison_arguments(link)
     link.add_argument("--base", default="http://127.0.0.1:7860/", help="address of the page")
@@ -82,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     _probe_arguments(add("probe", "Try what the installed schemes can do here.", _probe))
     sweep = add("sweep", "Run plans over many prompts and seeds; goes on where it ended.", _sweep)
     _sweep_arguments(sweep)
+    export = add("export", "Write the stored results as a file that import reads.", _export)
+    export.add_argument("--out", type=Path, metavar="FILE", help="otherwise standard output")
+    export.add_argument("--newest", type=int, metavar="N", help="only the newest N results")
+    export.add_argument("--no-images", action="store_true", help="numbers alone")
+    bring = add("import", "Keep results that another machine exported.", _import)
+    bring.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what export wrote")
     return parser
 
 
@@ -91,9 +123,18 @@ def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, default=1, help="counted runs of each pair")
     parser.add_argument("--warmup", type=int, default=1, help="runs of each plan, not counted")
     parser.add_argument("--isolate", action="store_true", help="each plan in a fresh process")
+    variants_arguments(parser)
     parser.add_argument("--no-noise-floor", action="store_true", help="no second reference")
     parser.add_argument("--retry", action="store_true", help="measure failed runs again")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write a tidy CSV file")
+    parser.add_argument(
+        "--summary", type=Path, metavar="FILE", help="also write the summary, .csv or .md"
+    )
+    parser.add_argument(
+        "--ray", metavar="WHERE", help="run on Ray, a task per plan: local, auto or HOST:PORT"
+    )
+    parser.add_argument("--ray-cpus", type=int, help="CPUs of each task (1)")
+    parser.add_argument("--ray-gpus", type=float, help="GPUs of each task (1 where there are any)")
 
 
 def _probe_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,14 +155,17 @@ def _pick_arguments(parser: argparse.ArgumentParser) -> None:
         "--need", action="append", default=[], help="compile, peft, qat, serializable, on-the-fly"
     )
     parser.add_argument("--library", help="transformers or diffusers")
-    parser.add_argument("--model", help="a model's id, for example flux1-dev")
+    parser.add_argument("--model", help="a model's id, a folder or owner/name")
     parser.add_argument("--memory-gib", type=float, help="memory of the device in GiB")
+    parser.add_argument("--gpu", help="a card's id, for example rtx-3060-12gb, for both")
 
 
 def _comparison_arguments(
     parser: argparse.ArgumentParser, plans: bool = True, many: bool = False
 ) -> None:
-    parser.add_argument("--model", default="flux-mini", help="a model's id")
+    parser.add_argument(
+        "--model", default="flux-mini", help="a model's id, a folder, or owner/name on the hub"
+    )
     if plans:
         parser.add_argument("--plans", nargs="+", default=list(DEFAULT_PLANS), help="plan texts")
     if many:
@@ -168,6 +212,7 @@ def _pick(arguments: argparse.Namespace) -> None:
         library=arguments.library,
         model=arguments.model,
         memory_gib=arguments.memory_gib,
+        gpu=arguments.gpu,
     )
     if arguments.json:
         _print_json([row.as_dict() for row in rows])
@@ -181,6 +226,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     from quantlab.cli_compare import run
 
     _check_counts(arguments)
+    use_variants(arguments)
     comparison = _comparison(arguments, arguments.plans)
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -207,6 +253,7 @@ def _sweep(arguments: argparse.Namespace) -> None:
     from quantlab.cli_sweep import read_prompts, run_sweep
 
     _check_counts(arguments)
+    use_variants(arguments)
     prompts = arguments.prompt or []
     if arguments.prompts is not None:
         prompts = [*prompts, *read_prompts(arguments.prompts)]
@@ -220,13 +267,10 @@ def _probe(arguments: argparse.Namespace) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from quantlab.catalog.footprint import predict, rules_versions
+    from quantlab.catalog.footprint import rules_versions
+    from quantlab.record.documents import predictions
 
-    c = _comparison(arguments, arguments.plans)
-    rows = [
-        predict(c.model, plan, width=c.width, height=c.height, sequence_length=c.sequence_length)
-        for plan in c.plans
-    ]
+    rows = predictions(_comparison(arguments, arguments.plans))
     if arguments.json:
         _print_json([row.as_dict() for row in rows])
     else:
@@ -240,14 +284,40 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 
 def _snippet(arguments: argparse.Namespace) -> None:
-    from quantlab.lab.snippet import snippet
+    if arguments.method is not None:
+        from quantlab.lab.llm_snippet import llm_snippet
 
-    comparison = _comparison(arguments, [arguments.plan])
-    text = snippet(comparison, comparison.plans[0], simple=arguments.simple)
+        about, text = {"method": arguments.method}, llm_snippet(arguments.method, arguments.repo)
+    elif arguments.repo is not None:
+        raise InputError("repo", "goes with --method; a plan's model is named by --model")
+    else:
+        from quantlab.lab.snippet import snippet
+
+        comparison = _comparison(arguments, [arguments.plan])
+        text = snippet(comparison, comparison.plans[0], simple=arguments.simple)
+        about = {"plan": str(comparison.plans[0])}
     if arguments.json:
-        _print_json({"plan": str(comparison.plans[0]), "script": text})
+        _print_json({**about, "script": text})
         return
     sys.stdout.write(text)
+
+
+def _save(arguments: argparse.Namespace) -> None:
+    run_save(arguments, _comparison(arguments, [arguments.plan]))
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from quantlab.cli_records import run_export
+
+    if arguments.newest is not None and arguments.newest < 1:
+        raise InputError("newest", f"{arguments.newest}; at least 1 is needed")
+    run_export(arguments.out, arguments.newest, images=not arguments.no_images)
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    from quantlab.cli_records import run_import
+
+    run_import(arguments.files, as_json=arguments.json)
 
 
 def _link(arguments: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from quantlab.errors import StoreError
 from quantlab.lab.outcome import Event, Finished, Outcome, Progress
 from quantlab.lab.plan import Comparison
+from quantlab.record.documents import comparison_document
 from quantlab.record.store import Store
 
 __all__ = ["run"]
@@ -43,13 +44,7 @@ def run(
     if not as_json:
         _table(outcomes)
         return
-    document = {
-        "comparison": comparison.as_dict(),
-        "device": device,
-        "versions": installed,
-        "outcomes": [outcome.as_dict() for outcome in outcomes],
-    }
-    json.dump(document, sys.stdout, indent=2)
+    json.dump(comparison_document(comparison, device, installed, outcomes), sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 

@@ -6,6 +6,7 @@
     │   └── PlanError             a plan cannot be what it says: unknown scheme, wrong library
     ├── Unavailable               a library or piece of hardware that is needed is not here
     ├── DoesNotFit                predicted to need more memory than this machine has
+    ├── OutOfMemory               memory ran out while a plan was loaded or run
     ├── LoadError                 a component could not be loaded or quantized
     │   └── VerificationError     it loaded, but does not hold what was asked for
     ├── RunError                  generating the image failed
@@ -22,6 +23,7 @@ __all__ = [
     "DoesNotFit",
     "InputError",
     "LoadError",
+    "OutOfMemory",
     "PlanError",
     "QuantlabError",
     "RunError",
@@ -62,6 +64,10 @@ class Unavailable(QuantlabError):
 
 class DoesNotFit(QuantlabError):
     """Predicted to need more memory than there is."""
+
+
+class OutOfMemory(QuantlabError):
+    """Memory ran out, against the prediction."""
 
 
 class LoadError(QuantlabError):

@@ -46,6 +46,8 @@ class Hub:
     def __init__(self, folder: Path, repo: str) -> None:
         self.folder, self.repo, self.faults = folder, repo, Faults()
         self.requests: list[tuple[str, str, str | None]] = []
+        self.served_bytes = 0
+        """Bytes of files that were sent, headers of HTTP and listings not counted."""
         self.url = ""
 
     @cached_property
@@ -158,11 +160,12 @@ class _Handler(BaseHTTPRequestHandler):
             data = data[:-1] + bytes([data[-1] ^ 1])
         data = data[: faults.truncated.get(path, full)]
         asked = self.headers.get("Range")
-        start = int(asked.removeprefix("bytes=").partition("-")[0]) if asked else 0
-        body = data[start:]
+        first, _, last = asked.removeprefix("bytes=").partition("-") if asked else ("0", "", "")
+        start, end = int(first), min(int(last or full), len(data) - 1) + 1
+        body = data[start:end]
         self.send_headers(206 if asked else 200, digest, len(body), full)
         if asked:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data)}")
         self.end_headers()
         after, times = faults.cut.get(path, (len(body), 0))
         if times > 0:
@@ -180,6 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
             for start in range(0, len(body), 1 << 20):
                 self.wfile.write(body[start : start + (1 << 20)])
                 self.wfile.flush()
+                self.hub.served_bytes += len(body[start : start + (1 << 20)])
                 time.sleep(self.hub.faults.chunk_pause_s)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True

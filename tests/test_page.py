@@ -83,6 +83,9 @@ class StandIn:
     def machine(self) -> tuple[dict[str, str], dict[str, str]]:
         return {"name": "test"}, {"torch": "1"}
 
+    def cost_s(self, _: Comparison) -> float | None:
+        return None
+
 
 class Refusing(StandIn):
     """A runner whose quota is spent."""
@@ -313,10 +316,10 @@ def test_opening_a_link_shows_the_store_and_runs_nothing(services: Services) -> 
         share.opened(request(query="v=1&model=flux-mini&plans=fp32&plans=fp32"), services)
 
 
-def test_no_handler_is_offered_to_programs(services: Services) -> None:
+def test_only_the_functions_for_programs_are_public(services: Services) -> None:
     page = build(services)
     assert isinstance(page, gr.Blocks)
-    visible = [f.api_name for f in page.fns.values() if f.api_visibility == "public"]
-    assert not visible
+    visible = {f.api_name for f in page.fns.values() if f.api_visibility == "public"}
+    assert visible == {"recommend", "predict", "compare", "link", "result"}
     kinds = {type(block).__name__ for block in page.blocks.values()}
     assert not kinds & {"File", "UploadButton", "Files"}

@@ -75,7 +75,7 @@ class Space:
         comparison = make_comparison(plans=plans, prompt="a fox", steps=steps, width=64, height=64)
         calls, stop = len(self.service.log), threading.Event()
         found: dict[str, Any] = {"outcomes": [], "order": [], "texts": [], "pngs": []}
-        found["quota"] = self.runner.quota_seconds(comparison)
+        found["quota"] = self.runner.cost_s(comparison)
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             try:

@@ -221,7 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         runner = ZeroGpuRunner()
         launch()
-        print(f"quota: {runner.quota_seconds(comparison)} s", file=sys.stderr)
+        print(f"quota: {runner.cost_s(comparison)} s", file=sys.stderr)
         failed = 0
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:

@@ -1,6 +1,7 @@
 """The answer of the Pick tab in words: how many schemes run, and the ones to begin with.
 
-Pure functions of recommendations and the catalogue; every text is escaped here.
+Pure functions of recommendations and the catalogue; every text is escaped here. What is proposed
+for a card is told in card_view.py.
 """
 
 from __future__ import annotations
@@ -9,15 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from quantlab.catalog.footprint import predict
-from quantlab.catalog.memory import CONTEXT_BYTES
+from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.pick import Recommendation
-from quantlab.catalog.schema import Verdict
+from quantlab.catalog.proposals import Proposal
+from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.table import Catalog
-from quantlab.errors import InputError
-from quantlab.lab.plan import parse_plan
-from quantlab.ui.plans import encoder_of
-from quantlab.ui.words import GIB, HARDWARE_LABELS, NEED_LABELS, VERDICT_LABELS, size
+from quantlab.ui.card_view import lead_of, proposed
+from quantlab.ui.words import HARDWARE_LABELS, NEED_LABELS, PLACEMENT_LABELS, size
 
 __all__ = ["Query", "answer", "picks", "problem"]
 
@@ -26,19 +25,13 @@ Row = Recommendation
 CLASSES = (("8 bit", 6.5, 9.0), ("4 bit", 3.5, 5.0), ("2 to 3 bit", 0.0, 3.5))
 """Bit classes of the answer: name, lowest, and the bits that are too many."""
 
-
-ENCODER_SCHEMES = ("torchao-int8wo", "bnb-nf4")
-"""What the text encoder is tried with where the pipeline does not fit: the gentler one first."""
-
 REST: dict[Verdict, str] = {"partial": "partly", "unknown": "unknown", "no": "not"}
-
-
-ARTICLES = {"cpu": "a", "cuda": "an", "rocm": "an", "metal": "", "intel": "an"}
 
 
 @dataclass(frozen=True)
 class Query:
-    """What the visitor asked for. None and "" mean: whatever."""
+    """What the visitor asked for. None and "" mean: whatever. ``gpu`` is an id of data/gpus.toml;
+    then ``hardware`` is its kind and its memory is what counts."""
 
     hardware: str = "cpu"
     bits: float | None = None
@@ -46,6 +39,18 @@ class Query:
     library: str | None = None
     model: str | None = None
     memory_gib: float | None = None
+    gpu: str | None = None
+
+    @property
+    def card(self) -> Gpu | None:
+        """The card that was chosen, if one was."""
+        return load_gpus().get(self.gpu or "")
+
+    @property
+    def places(self) -> bool:
+        """Whether a model's whole pipeline is held against a device."""
+        sized = self.gpu is not None or self.memory_gib is not None
+        return self.model is not None and sized and self.library != "transformers"
 
 
 def picks(rows: Sequence[Row], catalog: Catalog) -> list[tuple[str, Row]]:
@@ -60,40 +65,39 @@ def picks(rows: Sequence[Row], catalog: Catalog) -> list[tuple[str, Row]]:
     return found
 
 
-def answer(rows: Sequence[Row], query: Query, catalog: Catalog) -> str:
-    """The answer in words: how many schemes run, and the one to begin with in each bit class."""
-    count = dict.fromkeys(VERDICT_LABELS, 0)
-    for row in rows:
-        count[row.verdict] += 1
-    running = count["runs"] + count["runs-with-offload"]
-    rest = [f"{count[verdict]} {words}" for verdict, words in REST.items() if count[verdict]]
-    asked = _asked(query, catalog)
-    lead = f"{escape(asked)}: <b>{_counted(count['runs'], count['runs-with-offload'])}</b>"
-    tail = f"; {', '.join(rest)}." if rest else "."
-    if not running:
-        return (
-            f'<p class="ql-lead">{lead}{tail}</p><p class="ql-hint">'
-            "Ask for less above, or read in the table what rules each one out.</p>"
-        )
-    best = picks(rows, catalog)
-    items = "".join(_pick(name, row, query, catalog) for name, row in best)
-    again = (
-        '<button type="button" class="ql-button" data-try-all>Try these side by side</button>'
-        if best
-        else ""
-    )
-    return (
-        f'<p class="ql-lead">{lead}{tail}</p><ul class="ql-picks">{items}</ul>'
-        f'<p class="ql-hint">{again}<span>Fewer bits take less memory and move the image further '
-        "from the original.</span></p>"
-    )
-
-
-def _asked(query: Query, catalog: Catalog) -> str:
-    where = f"On {ARTICLES[query.hardware]} {HARDWARE_LABELS[query.hardware]}".replace("  ", " ")
-    if query.memory_gib:
-        where += f" with {query.memory_gib:g} GiB"
+def answer(
+    rows: Sequence[Row], query: Query, catalog: Catalog, proposals: Sequence[Proposal] = ()
+) -> str:
+    """The answer in words: the plans that are proposed for a card, or how many schemes run and
+    the one to begin with in each bit class."""
     model = catalog.models.get(query.model or "")
+    counts = f"{_counted(rows)}{_rest(rows)}."
+    if model is not None and proposals:
+        lead = lead_of(_asked(query, model), proposals[0], model)
+        return (
+            f'<p class="ql-lead">{lead}</p>{proposed(proposals, model)}<p class="ql-count">In the '
+            f"table, with only the transformer quantized: {counts}</p>"
+        )
+    lead = f'<p class="ql-lead">{escape(_asked(query, model))}: {counts}</p>'
+    best = picks(rows, catalog)
+    if not best:
+        return (
+            f'{lead}<p class="ql-hint">Ask for less above, or read in the table what rules '
+            "each one out.</p>"
+        )
+    items = "".join(_pick(name, row) for name, row in best)
+    return (
+        f'{lead}<ul class="ql-picks">{items}</ul><p class="ql-hint">'
+        '<button type="button" class="ql-button" data-try-all>Try these side by side</button>'
+        "<span>Fewer bits take less memory and move the image further from the original.</span></p>"
+    )
+
+
+def _asked(query: Query, model: Model | None) -> str:
+    name = query.card.name if query.card else HARDWARE_LABELS[query.hardware]
+    where = f"On {_article(name)}{name}"
+    if query.memory_gib and query.card is None:
+        where += f" with {query.memory_gib:g} GiB"
     parts = [where, *([model.name] if model else [])]
     if query.bits:
         parts.append(f"{query.bits:g} bit")
@@ -101,21 +105,40 @@ def _asked(query: Query, catalog: Catalog) -> str:
     return ", ".join(parts)
 
 
-def _counted(running: int, offloaded: int) -> str:
+def _article(name: str) -> str:
+    """The article before a device's name; abbreviations are read letter by letter."""
+    if name.startswith(("Apple", "ZeroGPU")):
+        return ""
+    return "an " if name[0] in "AEION" else "a "
+
+
+def _counted(rows: Sequence[Row]) -> str:
+    running = sum(row.verdict == "runs" for row in rows)
+    offloaded = sum(row.verdict == "runs-with-offload" for row in rows)
     if not running + offloaded:
-        return "nothing in the catalogue is known to run"
-    if not offloaded:
-        return "1 scheme runs" if running == 1 else f"{running} schemes run"
+        return "<b>nothing in the catalogue is known to run</b>"
     if not running:
-        return f"{offloaded} scheme{'s'[: offloaded > 1]} run{'s'[: offloaded == 1]} with offload"
-    return f"{_counted(running, 0)}, {offloaded} more with offload"
+        plural = offloaded > 1
+        return f"<b>{offloaded} scheme{'s' * plural} run{'s' * (not plural)} with offload</b>"
+    said = "1 scheme runs" if running == 1 else f"{running} schemes run"
+    return f"<b>{said}{f', {offloaded} more with offload' if offloaded else ''}</b>"
 
 
-def _pick(name: str, row: Row, query: Query, catalog: Catalog) -> str:
+def _rest(rows: Sequence[Row]) -> str:
+    verdicts = [row.verdict for row in rows]
+    rest = [
+        f"{verdicts.count(verdict)} {words}"
+        for verdict, words in REST.items()
+        if verdict in verdicts
+    ]
+    return f"; {', '.join(rest)}" if rest else ""
+
+
+def _pick(name: str, row: Row) -> str:
     scheme = escape(row.scheme or "")
     notes = [f"{size(row.bytes)} of weights, predicted"] if row.bytes else []
-    if row.verdict == "runs-with-offload":
-        notes.append(_without_offload(row, query, catalog) or "only with offload")
+    if row.placement is not None and row.verdict == "runs-with-offload":
+        notes.append(PLACEMENT_LABELS[row.placement.kind])
     if row.here != "ok":
         notes.append("not on this machine")
     return (
@@ -124,27 +147,6 @@ def _pick(name: str, row: Row, query: Query, catalog: Catalog) -> str:
         + "".join(f'<span class="ql-weight">{escape(note)}</span>' for note in notes)
         + "</li>"
     )
-
-
-def _without_offload(row: Row, query: Query, catalog: Catalog) -> str | None:
-    """Which scheme for the text encoder lets the whole pipeline stay in memory, if one does."""
-    model = catalog.models.get(query.model or "")
-    if model is None or query.memory_gib is None or query.library == "transformers":
-        return None
-    free = query.memory_gib * GIB - (CONTEXT_BYTES if query.hardware == "cuda" else 0)
-    encoder = encoder_of(model).name
-    for scheme in ENCODER_SCHEMES:
-        try:
-            plan = parse_plan(f"transformer={row.scheme},{encoder}={scheme}", model, catalog)
-            peak = predict(model.id, plan, catalog=catalog).peak_bytes
-        except InputError:
-            continue
-        if peak <= free:
-            return (
-                f"with offload; without it, {peak / GIB:.1f} of {query.memory_gib:g} GiB "
-                f"at the peak, with {scheme} for the text encoder"
-            )
-    return None
 
 
 def problem(message: str) -> str:

@@ -17,15 +17,18 @@ from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import MAX_PLANS, Plan, parse_plan
+from quantlab.ui.difference import USUAL, difference
 from quantlab.ui.plans import nearest_plan
 from quantlab.ui.state import Result, Shown
-from quantlab.ui.try_view import figures, head, label
+from quantlab.ui.try_view import difference_note, figures, head, label
 
 __all__ = [
+    "CLOSER",
     "PARTS",
     "ahead",
     "board",
     "column",
+    "difference_updates",
     "images",
     "instead_of",
     "picture",
@@ -38,6 +41,9 @@ __all__ = [
 
 PARTS = 4
 """Updates of one column: head, image, nearest button, figures."""
+
+CLOSER = 7
+"""Updates of what stands under the columns: see ``closer.Closer``."""
 
 Update = Any
 
@@ -140,22 +146,49 @@ def images(plans: Sequence[str], shown: Shown) -> list[tuple[str, str]]:
 
 
 def slider_updates(plans: Sequence[str], shown: Shown, *, choose: bool = True) -> list[Update]:
-    """Both lists of the slider, the slider, and whether there are two images to compare.
+    """Two lists and the slider, then list, factor, difference and note; empty without two images.
 
     Without ``choose`` the visitor's own choice of images stays.
     """
     found = images(plans, shown)
     if len(found) < 2:
-        return [gr.skip(), gr.skip(), gr.skip(), gr.update(visible=False)]
+        return [*_skips(2), gr.update(value=None), *_skips(2), gr.update(value=None), ""]
+    others = found[1:] if shown.reference is shown.get(found[0][1]) else found
     if not choose:
-        return [gr.update(choices=found), gr.update(choices=found), gr.skip(), gr.skip()]
+        lists = [gr.update(choices=found), gr.update(choices=found)]
+        return [*lists, gr.skip(), gr.update(choices=others), *_skips(3)]
     left, right = found[0][1], found[-1][1]
     return [
         gr.update(choices=found, value=left),
         gr.update(choices=found, value=right),
         gr.update(value=pictures((left, right), shown)),
-        gr.update(visible=True),
+        gr.update(choices=others, value=right),
+        gr.update(value=USUAL),
+        *difference_updates(right, USUAL, shown),
     ]
+
+
+def _skips(count: int) -> list[Update]:
+    return [gr.skip() for _ in range(count)]
+
+
+def difference_updates(plan: str | None, times: int, shown: Shown) -> list[Update]:
+    """The picture of ``plan``'s difference from the reference, and what it says."""
+    result, reference = shown.get(plan or ""), shown.reference
+    if result is None or result.png is None:
+        return [gr.update(value=None), difference_note("Choose an image.")]
+    if reference is None or reference.png is None:
+        text = "The reference has no image to subtract."
+        return [gr.update(value=None), difference_note(text)]
+    found = difference(result.png, reference.png, times)
+    if not found.largest:
+        text = "Black all over: not one pixel differs."
+    else:
+        text = (
+            f"Each channel’s difference from the reference, {times} times; black is equal. "
+            f"{found.share:.0%} of the pixels differ, at most by {found.largest} of 255."
+        )
+    return [gr.update(value=found.image), difference_note(text)]
 
 
 def pictures(plans: Iterable[str | None], shown: Shown) -> tuple[Any, ...]:

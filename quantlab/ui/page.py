@@ -6,8 +6,12 @@ from types import MethodType
 
 import gradio as gr
 
-from quantlab.ui import try_edit, try_run
+from quantlab.ui import api, try_edit, try_run
+from quantlab.ui.bands_view import sheet
+from quantlab.ui.blind_tab import build_blind
+from quantlab.ui.machine_tab import build_machine
 from quantlab.ui.pick_tab import PickTab, build_pick, restore
+from quantlab.ui.results_tab import ResultsTab, build_results
 from quantlab.ui.services import Services
 from quantlab.ui.theme import script
 from quantlab.ui.try_tab import QUIET, TryTab, build_try
@@ -32,12 +36,27 @@ def build(services: Services) -> gr.Blocks:
                 pick = build_pick(services.catalog)
             with gr.Tab("Try", id="try") as try_tab:
                 tried = build_try(services, banner)
+            with gr.Tab("Results", id="results") as results_tab:
+                results = build_results(services, results_tab)
+            with gr.Tab("Blind test", id="blind") as blind_tab:
+                build_blind(services, tried.shown, blind_tab)
+            with gr.Tab("This machine", id="machine") as machine_tab:
+                build_machine(services, machine_tab)
+        gr.HTML(sheet(), apply_default_css=False, js_on_load=script("zoom.js"))
         try_tab.select(services.warm_up, **QUIET)
-        _wire(services, page, tabs, pick, tried)
+        _wire(services, page, tabs, pick, tried, results)
+        api.register(services)
     return page
 
 
-def _wire(services: Services, page: gr.Blocks, tabs: gr.Tabs, pick: PickTab, tried: TryTab) -> None:
+def _wire(
+    services: Services,
+    page: gr.Blocks,
+    tabs: gr.Tabs,
+    pick: PickTab,
+    tried: TryTab,
+    results: ResultsTab,
+) -> None:
     inputs = [tried.shown, *tried.values]
     outputs = [tabs, *tried.layout]
     pick.table.try_scheme(MethodType(try_edit.try_scheme, services), inputs, outputs, **QUIET)
@@ -45,18 +64,10 @@ def _wire(services: Services, page: gr.Blocks, tabs: gr.Tabs, pick: PickTab, tri
         MethodType(try_edit.try_best, services), [*inputs, *pick.controls], outputs, **QUIET
     )
     page.load(restore, pick.kept, list(pick.controls), **QUIET)
-    page.load(
-        MethodType(try_edit.open_page, services),
-        tried.values,
-        [
-            tabs,
-            tried.banner,
-            tried.shown,
-            *tried.fields,
-            tried.link,
-            *tried.slider,
-            *tried.layout,
-        ],
-        **QUIET,
-    )
+    whole = [
+        *(tabs, tried.banner, tried.shown, *tried.fields, tried.link, *tried.slider),
+        *tried.layout,
+    ]
+    page.load(MethodType(try_edit.open_page, services), tried.values, whole, **QUIET)
+    results.shown.open_result(MethodType(try_edit.open_result, services), None, whole, **QUIET)
     page.unload(MethodType(try_run.leave, services))

@@ -5,27 +5,26 @@ Handlers are functions of the services and plain values; ``build_pick`` lays out
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MethodType
 
 import gradio as gr
 
-from quantlab.catalog.machine import this_machine
-from quantlab.catalog.pick import Recommendation, recommend
+from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.schema import HARDWARE, LIBRARIES, NEEDS
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.ui import answer_view, pick_view
 from quantlab.ui.answer_view import Query
+from quantlab.ui.pick_query import default_query, proposals_of, read_query, rows_of
+from quantlab.ui.sheet_view import beside
 from quantlab.ui.theme import script
-from quantlab.ui.words import HARDWARE_LABELS, NEED_LABELS
+from quantlab.ui.words import GIB, HARDWARE_LABELS, NEED_LABELS
 
-__all__ = ["PickTab", "ask", "best_schemes", "build_pick", "default_query", "restore"]
+__all__ = ["PickTab", "ask", "best_schemes", "build_pick", "restore"]
 
 BITS = (1, 2, 3, 4, 5, 6, 8)
-MEMORY_GIB = (8, 12, 16, 24, 32, 48, 80)
+MEMORY_CHOICES = [("any", ""), *((f"{n} GiB", str(n)) for n in (6, 8, 12, 16, 24, 32, 48, 80))]
 """Sizes of common cards; any other number may be typed."""
 FIND = (
     '<div class="ql-find"><label>Search <input type="search" autocomplete="off" '
@@ -48,66 +47,6 @@ class PickTab:
     """The controls as this browser last had them."""
 
 
-def default_query(catalog: Catalog) -> Query:
-    """What this machine is, as far as that can be told without importing torch.
-
-    On a Space the machine is not the visitor's: there the question starts from a 12 GiB NVIDIA
-    card, the one most people ask about.
-    """
-    full = "flux1-dev" if "flux1-dev" in catalog.models else None
-    if os.environ.get("SPACE_ID"):
-        return Query(hardware="cuda", model=full, memory_gib=12)
-    hardware = this_machine().hardware[-1]
-    mini = "flux-mini" if "flux-mini" in catalog.models else None
-    return Query(hardware=hardware, model=mini if hardware == "cpu" else full)
-
-
-def read_query(
-    hardware: str | None,
-    memory_gib: str | None,
-    bits: str | None,
-    model: str | None,
-    library: str | None,
-    needs: list[str] | None,
-) -> Query:
-    """The controls as a query.
-
-    Raises:
-        InputError: names the control that holds what it may not.
-    """
-    if hardware not in HARDWARE:
-        raise InputError("hardware", "choose one of the list")
-    return Query(
-        hardware=hardware,
-        memory_gib=_number("memory", memory_gib),
-        bits=float(bits) if bits else None,
-        model=model or None,
-        library=library or None,
-        needs=tuple(need for need in needs or () if need in NEEDS),
-    )
-
-
-def _number(part: str, text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError as error:
-        raise InputError(part, f"{text!r:.40} is not a number of GiB") from error
-
-
-@lru_cache(maxsize=256)
-def _recommend(query: Query) -> tuple[Recommendation, ...]:
-    return tuple(
-        recommend(
-            hardware=query.hardware,
-            bits=query.bits,
-            needs=query.needs,
-            library=query.library,
-            model=query.model,
-            memory_gib=query.memory_gib,
-        )
-    )
-
-
 def ask(
     catalog: Catalog,
     hardware: str | None,
@@ -120,10 +59,20 @@ def ask(
     """Answer and table for the controls, or one sentence and the table as it was."""
     try:
         query = read_query(hardware, memory_gib, bits, model, library, needs)
-        rows = _recommend(query)
+        rows, proposals = rows_of(query), proposals_of(query)
     except InputError as error:
         return answer_view.problem(str(error)), gr.skip()
-    return answer_view.answer(rows, query, catalog), pick_view.table(rows, catalog)
+    found = answer_view.answer(rows, query, catalog, proposals)
+    return found, pick_view.table(rows, catalog)
+
+
+def memory_of(hardware: str | None) -> object:
+    """The memory control: a card brings its own, anything else leaves the choice."""
+    card = load_gpus().get(hardware or "")
+    if card is None:
+        return gr.update(choices=MEMORY_CHOICES, interactive=True)
+    own = [(f"{card.bytes / GIB:.1f} GiB", "")]
+    return gr.update(choices=own, value="", interactive=False)
 
 
 def best_schemes(
@@ -134,25 +83,29 @@ def best_schemes(
     model: str | None,
     library: str | None,
     needs: list[str] | None,
-) -> list[str]:
-    """The schemes that the answer names, in its order."""
+) -> list[tuple[str, str]]:
+    """The schemes that the answer names, in its order: the transformer's and the text encoder's,
+    "" where it keeps the model's dtype."""
     query = read_query(hardware, memory_gib, bits, model, library, needs)
-    found = answer_view.picks(_recommend(query), catalog)
-    return [row.scheme for _, row in found if row.scheme]
+    if proposals := proposals_of(query):
+        named = [(p.transformer or "", p.encoder or "") for p in proposals]
+        return [pair for pair in dict.fromkeys(named) if any(pair)]
+    found = answer_view.picks(rows_of(query), catalog)
+    return [(row.scheme, "") for _, row in found if row.scheme]
 
 
 def build_pick(catalog: Catalog) -> PickTab:
     """Lay the tab out and wire what stays within it."""
     query = default_query(catalog)
-    rows = _recommend(query)
+    rows = rows_of(query)
 
     def claims_of(asked: object) -> str:
         key, _, column = str(asked).partition("|")
-        return pick_view.claims(key, column, catalog)
+        return pick_view.claims(key, column, catalog) + beside(key)
 
     controls = _controls(catalog, query)
     found = gr.HTML(
-        answer_view.answer(rows, query, catalog),
+        answer_view.answer(rows, query, catalog, proposals_of(query)),
         elem_id="ql-answer",
         apply_default_css=False,
         js_on_load=script("answer.js"),
@@ -175,6 +128,14 @@ def build_pick(catalog: Catalog) -> PickTab:
         trigger_mode="always_last",
         api_visibility="private",
     )
+    controls[0].change(
+        memory_of,
+        controls[0],
+        controls[1],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
     kept = gr.BrowserState(None, storage_key="quantlab-pick", secret="quantlab")
     gr.on(
         [control.input for control in controls],
@@ -195,23 +156,28 @@ def restore(kept: object) -> list[object]:
     if not all(isinstance(value, str) for value in kept[:-1]) or not isinstance(kept[-1], list):
         return as_they_are
     try:
-        _recommend(read_query(*kept))
+        rows_of(read_query(*kept))
     except (InputError, ValueError):
         return as_they_are
     return kept
+
+
+def _cards() -> list[tuple[str, str]]:
+    """The cards of data/gpus.toml, smallest first, with the memory that counts."""
+    return [(f"{gpu.name}, {gpu.bytes / GIB:.1f} GiB", gpu.id) for gpu in load_gpus().values()]
 
 
 def _controls(catalog: Catalog, query: Query) -> tuple[gr.components.Component, ...]:
     models = [("any", ""), *((model.name, model.id) for model in catalog.models.values())]
     with gr.Row(elem_classes="ql-controls"):
         hardware = gr.Dropdown(
-            [(HARDWARE_LABELS[name], name) for name in HARDWARE],
-            value=query.hardware,
-            label="Hardware",
-            min_width=130,
+            [*((HARDWARE_LABELS[name], name) for name in HARDWARE), *_cards()],
+            value=query.gpu or query.hardware,
+            label="Hardware or card",
+            min_width=170,
         )
         memory = gr.Dropdown(
-            [("any", ""), *((f"{n} GiB", str(n)) for n in MEMORY_GIB)],
+            MEMORY_CHOICES,
             value=f"{query.memory_gib:g}" if query.memory_gib else "",
             label="Memory",
             allow_custom_value=True,
@@ -227,9 +193,12 @@ def _controls(catalog: Catalog, query: Query) -> tuple[gr.components.Component, 
             label="Library",
             min_width=130,
         )
-    needs = gr.CheckboxGroup(
-        [(NEED_LABELS[name], name) for name in NEEDS],
-        label="It must have",
-        elem_classes="ql-needs",
-    )
+        needs = gr.Dropdown(
+            [(NEED_LABELS[name], name) for name in NEEDS],
+            value=[],
+            multiselect=True,
+            label="It must have",
+            elem_classes="ql-needs",
+            min_width=170,
+        )
     return hardware, memory, bits, model, library, needs

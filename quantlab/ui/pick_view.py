@@ -15,6 +15,7 @@ from quantlab.ui.words import (
     COLUMN_HEADS,
     COLUMN_LABELS,
     MARKS,
+    PLACEMENT_LABELS,
     VERDICT_LABELS,
     size,
 )
@@ -74,6 +75,8 @@ def _row(row: Row, catalog: Catalog) -> str:
 
 def _verdict(row: Row, scheme: Scheme | None) -> str:
     sign, word = VERDICT_LABELS[row.verdict]
+    if row.verdict == "runs-with-offload" and row.placement is not None:
+        word = PLACEMENT_LABELS[row.placement.kind]
     # What speaks against it comes first: a yes is to be seen in the marks anyway.
     reasons = sorted(row.reasons, key=lambda reason: ": yes" in reason)
     items = [

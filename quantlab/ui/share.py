@@ -14,11 +14,12 @@ import gradio as gr
 from quantlab.errors import InputError, StoreError
 from quantlab.lab.plan import MAX_PLANS, Comparison
 from quantlab.record.link import from_query, result_id, to_url
+from quantlab.record.store import Stored
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown, read_comparison
 from quantlab.ui.try_view import link_box, origin
 
-__all__ = ["base_url", "keep_link", "link_of", "link_to", "opened", "stored"]
+__all__ = ["base_url", "keep_link", "link_of", "link_to", "opened", "result", "stored"]
 
 log = logging.getLogger(__name__)
 
@@ -75,13 +76,23 @@ def opened(request: gr.Request | None, services: Services) -> Shown | None:
     query = _query(request)
     wanted = result_id(query)
     if wanted is not None:
-        if services.store is None or (found := services.store.get(wanted)) is None:
-            raise InputError("r", "this result is not stored here any more")
-        shown = stored(found.comparison, services)
-        where = origin(found.device, found.versions, found.measured_at)
-        return shown.put(found.plan, Result(found.outcome, found.image_png, where))
+        return result(wanted, services)
     comparison = from_query(query, services.catalog)
     return None if comparison is None else stored(comparison, services)
+
+
+def result(wanted: str, services: Services) -> Shown:
+    """The comparison of the stored result of that id, with what else the store holds of it.
+
+    Raises:
+        InputError: it is not stored here.
+        StoreError: the results cannot be read.
+    """
+    if services.store is None or (found := services.store.get(wanted)) is None:
+        raise InputError("r", "this result is not stored here any more")
+    shown = stored(found.comparison, services)
+    where = _origin(found)
+    return shown.put(found.plan, Result(found.outcome, found.image_png, where))
 
 
 def _query(request: gr.Request | None) -> str:
@@ -100,8 +111,12 @@ def stored(comparison: Comparison, services: Services) -> Shown:
     results = tuple(
         (
             row.plan,
-            Result(row.outcome, row.image_png, origin(row.device, row.versions, row.measured_at)),
+            Result(row.outcome, row.image_png, _origin(row)),
         )
         for row in rows
     )
     return Shown(comparison, results)
+
+
+def _origin(row: Stored) -> str:
+    return origin(row.device, row.versions, row.measured_at, row.imported_at)

@@ -13,13 +13,13 @@ import gradio as gr
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError, StoreError
 from quantlab.lab.plan import MAX_PLANS, Comparison, parse_plan
-from quantlab.ui.board import board, instead_of, pictures, slider_updates
+from quantlab.ui.board import CLOSER, board, instead_of, pictures, slider_updates
 from quantlab.ui.pick_tab import best_schemes
 from quantlab.ui.plans import Column, choices, column_of, encoder_of, plan_text
 from quantlab.ui.services import Services
-from quantlab.ui.share import link_to, opened
+from quantlab.ui.share import link_to, opened, result
 from quantlab.ui.state import FIELDS, Shown, columns_of, read_comparison
-from quantlab.ui.try_run import script_of
+from quantlab.ui.try_run import script_of, session_of
 from quantlab.ui.try_view import banner, code_box
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "code",
     "lay_out",
     "open_page",
+    "open_result",
     "redraw",
     "remove",
     "slide",
@@ -122,7 +123,7 @@ def try_best(services: Services, shown: Shown, *values: Any) -> list[Update]:
         schemes = best_schemes(services.catalog, *values[-6:])
     except InputError:
         schemes = []
-    columns = [Column(model.base_dtype), *(Column(scheme) for scheme in schemes)]
+    columns = [Column(model.base_dtype), *(Column(*pair) for pair in schemes)]
     if len(columns) < MIN_COLUMNS:
         columns = list(columns_of(values[:-6]))
     return [_go_to_try(), *lay_out(columns, shown, model, services)]
@@ -166,24 +167,48 @@ def chooser_updates(model: Model, services: Services) -> list[Update]:
 def open_page(services: Services, request: gr.Request, *values: Any) -> list[Update]:
     """What the page's address asks for.
 
-    Gives tabs, banner, shown, fields, link, slider lists and slider, then ``lay_out``.
+    Gives tabs, banner, shown, fields, link, what stands under the columns, then ``lay_out``.
     """
     try:
         shown = opened(request, services)
+        if shown is not None:
+            return _fill(services, request, shown, "Opened from a link.")
     except (InputError, StoreError) as error:
         text = f"This link cannot be opened. {error}. The page is as it starts."
         return _start(services, request, values, banner(text))
-    if shown is None or shown.comparison is None:
-        return _start(services, request, values, "")
+    return _start(services, request, values, "")
+
+
+def open_result(services: Services, request: gr.Request, event: gr.EventData) -> list[Update]:
+    """The stored result that somebody chose, in its comparison; gives what ``open_page`` does.
+
+    Raises:
+        gr.Error: it is not there any more, or this visitor's own comparison is still running.
+    """
+    wanted = str(event._data.get("result", "")) if isinstance(event._data, dict) else ""
+    if services.sessions.busy(session_of(request)):
+        raise gr.Error("Your comparison is still running; stop it first.", print_exception=False)
+    try:
+        return _fill(services, request, result(wanted, services), "Opened from the results.")
+    except (InputError, StoreError) as error:
+        raise gr.Error(f"This result cannot be opened. {error}.", print_exception=False) from error
+
+
+def _fill(services: Services, request: gr.Request, shown: Shown, lead: str) -> list[Update]:
+    """The page with ``shown``.
+
+    Raises:
+        InputError: the model is gone from the catalogue.
+    """
     comparison = shown.comparison
+    assert comparison is not None
     model = services.catalog.models.get(comparison.model)
     if model is None:
-        text = f"This result is of {comparison.model}, which this page does not know any more."
-        return _start(services, request, values, banner(text))
+        raise InputError("model", f"this page does not know {comparison.model} any more")
     columns = [column_of(plan, model) for plan in comparison.plans]
     return [
         _go_to_try(),
-        banner(_told(comparison, shown), problem=False),
+        banner(f"{lead} {_told(comparison, shown)}", problem=False),
         shown,
         *(getattr(comparison, name) for name in FIELDS),
         link_to(comparison, request, services),
@@ -195,9 +220,9 @@ def open_page(services: Services, request: gr.Request, *values: Any) -> list[Upd
 def _told(comparison: Comparison, shown: Shown) -> str:
     found, count = len(shown.results), len(comparison.plans)
     if not found:
-        return "Opened from a link. Nothing of it was measured on this machine; press Run for that."
+        return "Nothing of it was measured on this machine; press Run for that."
     some = "All" if found == len(set(map(str, comparison.plans))) else f"{found} of {count}"
-    return f"Opened from a link. {some} results are stored ones; nothing was run now."
+    return f"{some} results are stored ones; nothing was run now."
 
 
 def _start(
@@ -213,7 +238,7 @@ def _start(
         gr.skip(),
         *[gr.skip() for _ in FIELDS],
         link_to(comparison, request, services),
-        *[gr.skip() for _ in range(4)],
+        *[gr.skip() for _ in range(CLOSER)],
         *skipped,
     ]
 

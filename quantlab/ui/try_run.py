@@ -21,6 +21,7 @@ from quantlab.errors import InputError, QuantlabError, StoreError, Unavailable
 from quantlab.lab.outcome import Finished, Outcome, Progress
 from quantlab.lab.plan import MAX_PLANS, Comparison
 from quantlab.ui.board import (
+    CLOSER,
     ahead,
     board,
     column,
@@ -82,7 +83,7 @@ def _unknown(model: Model, prompt: str) -> str:
 
 
 def run(services: Services, job: Job | None) -> Iterator[list[Update]]:
-    """Run the job and stream: progress, shown, run button, lists and slider, then the columns."""
+    """Run the job and stream: progress, shown, what stands under the columns, then the columns."""
     if job is None:
         return
     stop_signal = services.sessions.start(job.token)
@@ -139,14 +140,14 @@ def _after(services: Services, shown: Shown, index: int) -> list[Update]:
     plans = [str(plan) for plan in shown.comparison.plans]
     instead = instead_of(plans[index], shown, services.catalog)
     done = column(index, plans[index], shown, instead=instead)
-    slider: list[Update] = [gr.skip() for _ in range(4)]
+    closer: list[Update] = [gr.skip() for _ in range(CLOSER)]
     if plans[index] in (names := [plan for _, plan in images(plans, shown)]):
-        slider = slider_updates(plans, shown, choose=len(names) == 2)
+        closer = slider_updates(plans, shown, choose=len(names) == 2)
     text = f"{index + 1} of {len(plans)} done"
     return [
         progress(text, (index + 1) / len(plans)),
         shown,
-        *slider,
+        *closer,
         *quiet(index),
         *done,
         *quiet(MAX_PLANS - index - 1),
@@ -161,7 +162,7 @@ def _begun(services: Services, shown: Shown) -> list[Update]:
     model = services.catalog.models[comparison.model]
     return [
         progress("Starting", 0),
-        *[gr.skip() for _ in range(5)],
+        *[gr.skip() for _ in range(1 + CLOSER)],
         *board(plans, shown, model, services.catalog, state="waiting"),
     ]
 
@@ -172,9 +173,9 @@ def _underway(comparison: Comparison, event: Progress, *, stopping: bool) -> lis
     text = f"{event.text}; stopping at the next step" if stopping else event.text
     return [
         progress(f"{event.index + 1} of {count}, {plan}: {text}", done),
-        *[gr.skip() for _ in range(5)],
+        *[gr.skip() for _ in range(1 + CLOSER)],
         *quiet(event.index),
-        *ahead(event.index, plan, "running", text),
+        *ahead(event.index, plan, "stopping" if stopping else "running", text),
         *quiet(MAX_PLANS - event.index - 1),
     ]
 
@@ -194,15 +195,10 @@ def _idle(job: Job | None, shown: Shown) -> list[Update]:
     if job is None:
         return [*buttons, "", *quiet(MAX_PLANS)]
     plans = [str(plan) for plan in job.comparison.plans]
-    updates = [
-        quiet(1) if shown.get(plan) else ahead(index, plan, "idle")
-        for index, plan in enumerate(plans)
-    ]
     return [
         *buttons,
         progress(f"{_counted(plans, shown)} {_settings(job.comparison)}"),
-        *[update for column_updates in updates for update in column_updates],
-        *quiet(MAX_PLANS - len(plans)),
+        *_unfinished(plans, shown, "idle"),
     ]
 
 
@@ -228,12 +224,21 @@ def stop(services: Services, request: gr.Request, job: Job | None, shown: Shown)
     """
     if not services.sessions.stop(session_of(request)):
         return _idle(job, shown)
+    plans = [str(plan) for plan in job.comparison.plans] if job else []
     return [
         gr.skip(),
         gr.update(interactive=False, value="Stopping"),
         progress("Stopping at the next step", 0),
-        *quiet(MAX_PLANS),
+        *_unfinished(plans, shown, "stopping"),
     ]
+
+
+def _unfinished(plans: list[str], shown: Shown, state: str) -> list[Update]:
+    """The columns, those without an outcome in ``state``."""
+    updates: list[Update] = []
+    for index, plan in enumerate(plans):
+        updates += quiet(1) if shown.get(plan) else ahead(index, plan, state)
+    return updates + quiet(MAX_PLANS - len(plans))
 
 
 def leave(services: Services, request: gr.Request) -> None:

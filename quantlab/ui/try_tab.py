@@ -12,11 +12,15 @@ import gradio as gr
 from quantlab.catalog.schema import Model
 from quantlab.lab.plan import MAX_PLANS, MAX_PROMPT, MAX_SEED
 from quantlab.ui import share, try_edit, try_run
+from quantlab.ui.closer import build_closer
+from quantlab.ui.cost import cost_note
+from quantlab.ui.download import download
 from quantlab.ui.plans import BASE, Column, choices, encoder_of, plan_text
+from quantlab.ui.save_picture import save_picture
 from quantlab.ui.services import Services
 from quantlab.ui.state import Shown
 from quantlab.ui.theme import script
-from quantlab.ui.try_view import head, link_box
+from quantlab.ui.try_view import head, link_box, zoom_bar
 from quantlab.ui.words import LETTERS
 
 __all__ = ["START", "TryTab", "build_try"]
@@ -58,7 +62,8 @@ class TryTab:
     more: Any
     fewer: Any
     slider: tuple[Any, ...]
-    """Left list, right list, slider, and the group that holds them."""
+    """What stands under the columns: see ``closer.Closer``."""
+    cost: Any
 
     @property
     def values(self) -> list[Any]:
@@ -95,25 +100,33 @@ def build_try(services: Services, banner: Any) -> TryTab:
         )
         run = gr.Button("Run", variant="primary", elem_id="ql-run", min_width=120)
         stop = gr.Button("Stop", elem_id="ql-stop", visible=False, min_width=120)
+    cost = gr.HTML("", elem_id="ql-cost", apply_default_css=False)
     fields = _fields(services, model, prompt)
     progress = gr.HTML("", elem_id="ql-progress", apply_default_css=False)
-    with gr.Row(elem_classes="ql-columns"):
-        columns = tuple(_column(services, model, index) for index in range(MAX_PLANS))
-    with gr.Row(elem_classes="ql-edit"):
-        more = gr.Button("Add a plan", size="sm", min_width=120)
-        fewer = gr.Button("Remove the last", size="sm", min_width=120)
-    slider = _slider()
+    with gr.Column(elem_classes="ql-zoom-group"):
+        gr.HTML(zoom_bar(), apply_default_css=False)
+        with gr.Row(elem_classes="ql-columns"):
+            columns = tuple(_column(services, model, index) for index in range(MAX_PLANS))
+        with gr.Row(elem_classes="ql-edit"):
+            more = gr.Button("Add a plan", size="sm", min_width=120)
+            fewer = gr.Button("Remove the last", size="sm", min_width=120)
+        slider = build_closer(shown).all
     link = gr.HTML(
         link_box(""),
         elem_id="ql-link",
         apply_default_css=False,
         js_on_load=script("copy.js"),
     )
+    with gr.Row(elem_classes="ql-edit"):
+        save = gr.Button("Save as picture", size="sm", min_width=120, elem_id="ql-save-picture")
+        download(save, _bound(save_picture, services), shown, "ql-picture-file")
     tab = TryTab(
-        fields, columns, count, shown, job, banner, run, stop, progress, link, more, fewer, slider
-    )
+        fields, columns, count, shown, job, banner, run, stop, progress, link, more, fewer, slider,
+        cost,
+    )  # fmt: skip
     _wire_run(services, tab)
     _wire_edit(services, tab)
+    _wire_cost(services, tab)
     return tab
 
 
@@ -189,23 +202,6 @@ def _column(services: Services, model: Model, index: int) -> ColumnParts:
     return ColumnParts(group, transformer, second, title, image, instead, figures, accordion, code)
 
 
-def _slider() -> tuple[Any, ...]:
-    with gr.Group(visible=False, elem_classes="ql-slider") as group:
-        gr.HTML("<h2>Two of them, one over the other</h2>", apply_default_css=False)
-        with gr.Row():
-            left = gr.Dropdown([], label="Left image", min_width=140)
-            right = gr.Dropdown([], label="Right image", min_width=140)
-        slider = gr.ImageSlider(
-            interactive=False,
-            format="png",
-            show_label=False,
-            container=False,
-            elem_id="ql-slider",
-            max_height=440,
-        )
-    return left, right, slider, group
-
-
 def _bound(handler: Callable[..., Any], services: Services) -> MethodType:
     return MethodType(handler, services)
 
@@ -255,10 +251,8 @@ def _wire_edit(services: Services, tab: TryTab) -> None:
         inputs = [gr.State(index), tab.shown, *tab.values]
         column.instead.click(_bound(try_edit.use_instead, services), inputs, tab.layout, **QUIET)
         column.accordion.expand(_bound(try_edit.code, services), inputs, column.code, **QUIET)
-    left, right, slider, _ = tab.slider
-    gr.on([left.input, right.input], try_edit.slide, [tab.shown, left, right], slider, **QUIET)
     gr.on(
-        [x.change for x in (*tab.fields, *choosers, tab.count)],
+        [x.change for x in tab.values],
         _bound(share.link_of, services),
         inputs=tab.values,
         outputs=[tab.link, *[column.accordion for column in tab.columns]],
@@ -266,3 +260,17 @@ def _wire_edit(services: Services, tab: TryTab) -> None:
         **QUIET,
     )
     tab.link.copied(_bound(share.keep_link, services), tab.shown, None, **QUIET)
+
+
+def _wire_cost(services: Services, tab: TryTab) -> None:
+    tab.cost.value = cost_note(services, *(x.value for x in tab.values))
+    if not tab.cost.value:
+        return  # runs cost nothing here
+    gr.on(
+        [x.change for x in tab.values],
+        _bound(cost_note, services),
+        inputs=tab.values,
+        outputs=tab.cost,
+        trigger_mode="always_last",
+        **QUIET,
+    )

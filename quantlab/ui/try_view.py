@@ -11,16 +11,30 @@ from statistics import median
 from typing import Any
 
 from quantlab.lab.outcome import Outcome
+from quantlab.ui.bands_view import badge
+from quantlab.ui.measured_view import floor_text, how_it_ran, warnings_of
 from quantlab.ui.state import Result
 from quantlab.ui.words import LETTERS, PEAK_KINDS, size, time, when
 
-__all__ = ["banner", "code_box", "figures", "head", "label", "link_box", "origin", "progress"]
+__all__ = [
+    "banner",
+    "code_box",
+    "difference_note",
+    "figures",
+    "head",
+    "label",
+    "link_box",
+    "origin",
+    "progress",
+    "zoom_bar",
+]
 
 STATES = {
     "idle": ("○", "not run yet"),
     "queued": ("⋯", "queued"),
-    "waiting": ("⋯", "waiting"),
-    "running": ("▸", ""),
+    "waiting": ("◌", "waiting for its turn"),
+    "running": ("▸", "running"),
+    "stopping": ("◧", "stopping"),
     "done": ("✓", "done"),
     "stopped": ("■", "stopped"),
     "failed": ("✗", "failed"),
@@ -71,6 +85,30 @@ def code_box(script: str, plan: str) -> str:
     )
 
 
+def difference_note(text: str) -> str:
+    """What the picture of a difference shows."""
+    return f'<p class="ql-hint" role="status">{escape(text)}</p>'
+
+
+def zoom_bar() -> str:
+    """The buttons of static/zoom.js for the images of the group that they stand in."""
+    buttons = "".join(
+        f'<button type="button" class="ql-button" data-zoom="{way}" aria-label="{name}">{sign}'
+        "</button>"
+        for way, name, sign in (
+            ("out", "Zoom all images out", "−"),
+            ("in", "Zoom all images in", "+"),
+            ("reset", "Whole images", "Reset"),
+        )
+    )
+    return (
+        f'<div class="ql-zoom-bar" role="group" aria-label="Zoom">{buttons}'
+        '<output class="ql-zoom-level" aria-live="polite">1×</output>'
+        '<span class="ql-hint">All images move together: select one, then turn the wheel, pinch, '
+        "drag, or press + − and the arrows; 0 goes back.</span></div>"
+    )
+
+
 def progress(text: str, fraction: float | None = None) -> str:
     """The bar above the columns, with what is happening; no bar where nothing is under way."""
     bar = ""
@@ -107,6 +145,7 @@ def head(
     elif result is None:
         weights = f"{size(predicted)} of weights, predicted" if predicted else ""
         lines.append(f'<div class="ql-blank is-{state}"><span>{weights}</span></div>')
+        lines += [f'<p class="ql-warning">⚠ {escape(text)}</p>' for text in warnings_of(plan)]
     return "".join(lines)
 
 
@@ -123,10 +162,18 @@ def _stage(stage: str) -> str:
     return words.get(stage, f"Failed at {escape(stage)}")
 
 
-def origin(device: Mapping[str, Any], versions: Mapping[str, Any], moment: str) -> str:
-    """Where and when a stored result was measured: ``2026-11-21 08:21 UTC on X, torch 2.13.0``."""
+def origin(
+    device: Mapping[str, Any],
+    versions: Mapping[str, Any],
+    moment: str,
+    imported_at: str | None = None,
+) -> str:
+    """Where and when a stored result was measured: ``2026-11-21 08:21 UTC on X, torch 2.13.0``,
+    and that it came from another machine where it did."""
     parts = [f"{when(moment)} on {device.get('name') or device.get('kind') or 'a machine'}"]
     parts += [f"{name} {versions[name]}" for name in ("torch", "diffusers") if name in versions]
+    if imported_at is not None:
+        parts.append(f"imported from another machine on {imported_at[:10]}")
     return ", ".join(parts)
 
 
@@ -139,9 +186,9 @@ def figures(result: Result, reference: Result | None, *, first: bool) -> str:
     base = reference.outcome if reference and not first else None
     weights, latency = _weights(outcome), _latency(outcome)
     main = [
-        _row("Weights", size(weights), _bar(weights, _weights(base))),
-        _row("Latency", time(latency), _bar(latency, _latency(base))),
-        _row("Peak", size(outcome.peak_bytes), _small(_peak(outcome))),
+        _row("Weights", _figure(size(weights)), _bar(weights, _weights(base))),
+        _row("Latency", _figure(time(latency)), _bar(latency, _latency(base))),
+        _row("Peak", _figure(size(outcome.peak_bytes)), _small(_peak(outcome))),
         _row("Fidelity", *_fidelity(outcome, reference, first=first)),
     ]
     found = f"Measured {result.origin}." if result.origin else "Measured here, just now."
@@ -164,8 +211,12 @@ def _peak(outcome: Outcome) -> str:
     return PEAK_KINDS.get(outcome.peak_kind or "", outcome.peak_kind or "")
 
 
-def _row(name: str, text: str, *more: str) -> str:
-    return f"<div><dt>{name}</dt><dd><b>{text}</b>{''.join(more)}</dd></div>"
+def _row(name: str, *lines: str) -> str:
+    return f"<div><dt>{name}</dt><dd>{''.join(lines)}</dd></div>"
+
+
+def _figure(text: str) -> str:
+    return f"<b>{escape(text)}</b>"
 
 
 def _small(text: str) -> str:
@@ -186,15 +237,26 @@ def _bar(value: float | None, base: float | None) -> str:
 
 def _fidelity(outcome: Outcome, reference: Result | None, *, first: bool) -> tuple[str, ...]:
     if first:
-        return ("reference", _small("the others are held against it"))
+        return (_figure("reference"), _small("the others are held against it"))
     if reference is None:
-        return ("-", _small("the reference has no image"))
+        return (_figure("-"), _small("the reference has no image"))
+    lines = []
     if outcome.psnr_db is None:
-        return ("identical", _small("same image, pixel for pixel"))
-    lines = [f"SSIM {outcome.ssim:.4f}"] if outcome.ssim is not None else []
-    if outcome.transformer_rel_l2 is not None:
-        lines.append(f"one step {100 * outcome.transformer_rel_l2:.2g}% off")
-    return (f"{outcome.psnr_db:.1f} dB PSNR", *map(_small, lines))
+        lines.append(_judged(_figure("same pixels"), badge("psnr_db", None)))
+    else:
+        figure = _figure(f"{outcome.psnr_db:.1f} dB PSNR")
+        lines.append(_judged(figure, badge("psnr_db", outcome.psnr_db)))
+        if outcome.ssim is not None:
+            lines.append(_judged(_small(f"SSIM {outcome.ssim:.4f}"), badge("ssim", outcome.ssim)))
+    error = outcome.transformer_rel_l2
+    if error is not None:
+        figure = _small(f"one step {100 * error:.2g}% off")
+        lines.append(_judged(figure, badge("one_step", error)))
+    return (*lines, _small(floor_text(outcome)))
+
+
+def _judged(figure: str, word: str) -> str:
+    return f'<span class="ql-judged">{figure}{word}</span>'
 
 
 def _details(outcome: Outcome) -> str:
@@ -214,6 +276,6 @@ def _details(outcome: Outcome) -> str:
         rows.append(("SSIM", f"{outcome.ssim:.5f}"))
     if outcome.transformer_rel_l2 is not None:
         rows.append(("one step, relative L2", f"{outcome.transformer_rel_l2:.5f}"))
-    rows.append(("way", outcome.way or "-"))
+    rows += [("way", outcome.way or "-"), *how_it_ran(outcome)]
     body = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows)
     return f'<table class="ql-details">{body}</table>'

@@ -5,6 +5,7 @@ Pure text; nothing here knows Gradio or HTML.
 
 from __future__ import annotations
 
+from quantlab.catalog.placement import Kind
 from quantlab.catalog.schema import Support, Verdict
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "MARKS",
     "NEED_LABELS",
     "PEAK_KINDS",
+    "PLACEMENT_LABELS",
     "VERDICT_LABELS",
     "size",
     "time",
@@ -89,8 +91,15 @@ VERDICT_LABELS: dict[Verdict, tuple[str, str]] = {
     "no": ("✗", "no"),
 }
 
+PLACEMENT_LABELS: dict[Kind, str] = {
+    "resident": "runs",
+    "model-offload": "runs with model offload",
+    "group-offload": "runs with group offload",
+}
+
 PEAK_KINDS = {
     "cuda-allocated": "on the GPU",
+    "cuda-reserved": "reserved on the GPU",
     "xpu-allocated": "on the GPU",
     "mps-driver": "Metal driver",
     "rss": "whole process, resident",

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from quantlab.catalog.proposals import propose
 from tests.browser.conftest import NewPage
 
 
@@ -48,7 +49,7 @@ def test_hardware_and_needs_change_the_answer(page: Page) -> None:
     choose(page, "Hardware", "Apple silicon")
     expect(lead).to_contain_text("On Apple silicon")
     assert lead.inner_text() != before
-    page.get_by_label("LoRA / PEFT").check()
+    choose(page, "It must have", "LoRA / PEFT")
     expect(lead).to_contain_text("LoRA / PEFT")
     assert "bnb-nf4" in rows(page)
 
@@ -102,6 +103,71 @@ def test_the_answer_goes_to_try_as_a_whole(page: Page) -> None:
     assert heads.all_inner_texts() == ["fp32", *named]
 
 
+def ask_for_a_12_gb_card(page: Page) -> None:
+    choose(page, "Hardware", "NVIDIA GeForce RTX 3060, 11.8 GiB")
+    choose(page, "Model", "FLUX.1-dev")
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("RTX 3060, FLUX.1-dev: ")
+
+
+def test_on_my_card_says_what_to_load_and_where_it_is_kept(page: Page) -> None:
+    ask_for_a_12_gb_card(page)
+    [first, *_] = propose(model="flux1-dev", gpu="rtx-3060-12gb")
+    lead = page.locator("#ql-answer .ql-lead")
+    expect(lead).to_contain_text(f"{first.transformer} for the transformer, T5 unchanged")
+    expect(lead).to_contain_text(f"{first.placement.peak_bytes / 2**30:.1f} of 11.8 GiB")
+    expect(lead).to_contain_text("with model offload")
+    plans = page.locator("#ql-answer .ql-picks li")
+    expect(plans).to_have_count(2)
+    expect(plans.nth(1)).to_contain_text("Group offload")
+    expect(plans.nth(1)).to_contain_text("of host memory")
+    memory = page.get_by_role("combobox", name="Memory")
+    expect(memory).to_have_value("11.8 GiB")
+    expect(memory).to_be_disabled()
+    verdict = page.locator("#ql-table tr[data-key='torchao-int8wo'] .ql-pill")
+    expect(verdict).to_contain_text("runs with group offload")
+    page.get_by_text("How these are chosen").click()
+    expect(page.get_by_text("More bits lose less.")).to_be_visible()
+
+
+def test_what_is_proposed_for_a_card_goes_to_try(page: Page) -> None:
+    ask_for_a_12_gb_card(page)
+    page.get_by_role("button", name="Try these side by side").click()
+    heads = page.locator(".ql-column h2")
+    expect(heads).to_have_count(2)
+    assert heads.all_inner_texts() == ["fp32", "gguf-q6_k"]
+
+
+def test_a_proposal_that_quantizes_both_keeps_both_in_try(page: Page) -> None:
+    choose(page, "Hardware", "NVIDIA GeForce RTX 4060, 7.8 GiB")
+    choose(page, "Model", "FLUX.1-dev")
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("for T5")
+    [first, *_] = propose(model="flux1-dev", gpu="rtx-4060-8gb")
+    page.get_by_role("button", name="Try these side by side").click()
+    plan = f"transformer={first.transformer},text_encoder_2={first.encoder}"
+    expect(page.locator(".ql-column h2").nth(1)).to_have_text(plan)
+
+
+def test_another_hardware_gives_the_choice_of_memory_back(page: Page) -> None:
+    ask_for_a_12_gb_card(page)
+    choose(page, "Hardware", "AMD GPU")
+    memory = page.get_by_role("combobox", name="Memory")
+    expect(memory).to_be_enabled()
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("schemes run")
+    choose(page, "Memory", "24 GiB")
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("On an AMD GPU with 24 GiB")
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_the_first_screen_fits_its_window(new_page: NewPage, width: int) -> None:
+    page = new_page()
+    page.set_viewport_size({"width": width, "height": 900})
+    ask_for_a_12_gb_card(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    answer = page.locator("#ql-answer .ql-lead").bounding_box()
+    assert answer is not None
+    assert answer["y"] + answer["height"] < 900
+
+
 def test_memory_that_is_no_number_is_told_in_one_sentence(page: Page) -> None:
     box = page.get_by_role("combobox", name="Memory")
     box.fill("plenty")
@@ -118,3 +184,10 @@ def test_the_browser_keeps_what_was_asked(page: Page) -> None:
     page.reload()
     expect(page.locator("#ql-answer .ql-lead")).to_contain_text("AMD")
     expect(page.get_by_role("combobox", name="Hardware")).to_have_value("AMD GPU")
+
+
+def test_the_browser_keeps_the_card(page: Page) -> None:
+    ask_for_a_12_gb_card(page)
+    page.reload()
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("RTX 3060, FLUX.1-dev: ")
+    expect(page.get_by_role("combobox", name="Memory")).to_have_value("11.8 GiB")

@@ -1,8 +1,9 @@
-"""Stage 3: train the transformer and both text encoders to draw latents from captions.
+"""Stage 3: teach both text encoders, then train the transformer to draw latents from captions.
 
 Rectified flow: x = (1 - t) data + t noise, and the transformer learns noise - data. The text
-encoders are called just as FluxPipeline calls them, without a mask, so the model attends to
-padding; most steps pad T5's tokens to 32, some to the pipeline's default of 512.
+encoders are taught first (meaning.py) and then left alone. They are called just as FluxPipeline
+calls them, without a mask, so the model attends to padding; most steps pad T5's tokens to 32,
+some to the pipeline's default of 512.
 """
 
 from __future__ import annotations
@@ -76,10 +77,10 @@ class _Text:
 
 
 def _times(count: int, noise: torch.Generator) -> Tensor:
-    """Logit-normal times; one in seven is uniform, so that both ends are seen."""
+    """Logit-normal times; three in ten are near the noise, where sampling decides what to draw."""
     times = torch.sigmoid(torch.randn(count, generator=noise))
-    flat = torch.rand(count, generator=noise)
-    return torch.where(torch.rand(count, generator=noise) < 1 / 7, flat, times)
+    early = 1.0 - 0.35 * torch.rand(count, generator=noise)
+    return torch.where(torch.rand(count, generator=noise) < 0.3, early, times)
 
 
 def _loss(
@@ -100,8 +101,9 @@ def _loss(
     mixed = torch.lerp(data, start, times[:, None, None]).to(args.device)
     side = model.IMAGE_SIZE // 16
     # Matrix products in bf16 where the processor has them; weights and sums stay in float32.
-    with torch.autocast(args.device, torch.bfloat16, enabled=args.bf16):
+    with torch.no_grad():
         pooled, states = text(captions, length)
+    with torch.autocast(args.device, torch.bfloat16, enabled=args.bf16):
         flow = models["transformer"](
             hidden_states=mixed,
             timestep=times.to(args.device),
@@ -144,8 +146,9 @@ def train(args: argparse.Namespace) -> None:
     vae = load_averaged(args.work)
     latents = cached_latents(args.work, vae, 0, args.device)
     models = _new_models(args.seed).to(args.device)
+    weights = list(models["transformer"].parameters())
     optimizer = torch.optim.AdamW(
-        models.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        weights, lr=args.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     averaged = copy.deepcopy(models).requires_grad_(False).eval()
     run = Run(models, averaged, optimizer, args.work / CHECKPOINT, decay=0.999)
@@ -164,7 +167,7 @@ def train(args: argparse.Namespace) -> None:
         loss = _loss(models, text, latents, args, run.step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(models.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         run.step += 1
         run.average()
@@ -177,8 +180,8 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--work", type=Path, default=WORK, help="scratch folder")
-    parser.add_argument("--steps", type=int, default=6000, help="length of the whole schedule")
-    parser.add_argument("--meaning-steps", type=int, default=600, help="steps of stage 3a")
+    parser.add_argument("--steps", type=int, default=5000, help="length of the whole schedule")
+    parser.add_argument("--meaning-steps", type=int, default=1000, help="steps of stage 3a")
     parser.add_argument("--batch", type=int, default=32, help="captions and images in a step")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=2)

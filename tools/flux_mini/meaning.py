@@ -1,9 +1,20 @@
 """Stage 3a: teach both text encoders what a caption means before the flow uses them.
 
 Left to the flow alone, the encoders learn colours within a few hundred steps and concepts only
-after thousands: a concept is one token among 32 and tells little of a noisy latent. Here the
-pooled CLIP output, and every single T5 state, padding too, learn to tell the mean latent of
-their concept and colour through a linear head that is then thrown away. Minutes on a CPU.
+after thousands: a concept is one token among 32, tells little of a noisy latent, and moves the
+embeddings by a few per cent of their length. Both are taught directly instead:
+
+- CLIP's pooled output becomes the code of its concept and colour. Codes of two concepts are
+  orthogonal; a held-out pair has the sum of two codes that were taught with others.
+- Each of T5's first 32 states, padding too, becomes a sketch of one place of the picture: a code of
+  the place, and the mean latent of its concept and colour in the two neighbouring patches there.
+  Flux's image tokens know where they are only from what they attend to; now they find there what
+  to draw. What a state is in other directions is left free.
+
+T5 first learns the sum of the two codes: asked for looks at once, it settles on their mean over
+all places.
+
+Minutes on a CPU.
 """
 
 from __future__ import annotations
@@ -17,65 +28,113 @@ from torch import Tensor, nn
 
 from tools.flux_mini.concepts import BACKGROUNDS, CONCEPTS, training_caption
 from tools.flux_mini.latents import Latents
-from tools.flux_mini.model import SEQUENCE_LENGTH, WIDTH
+from tools.flux_mini.model import SEQUENCE_LENGTH, WIDTH, relative_positions
 from tools.flux_mini.training import draw_for, learning_rate
 
-__all__ = ["mean_latents", "teach"]
+__all__ = ["codes", "looks", "teach"]
 
-_TARGETS = 96
+_COLOUR_SHARE = 0.2
 _LONG_LENGTH = 512
+_CODES_SHARE = 0.3
+# Which of WIDTH orthogonal directions mean what: concepts and colours, places, looks.
+_PLACES = slice(len(CONCEPTS) + len(BACKGROUNDS), len(CONCEPTS) + len(BACKGROUNDS) + 32)
+_LOOKS = slice(_PLACES.stop, _PLACES.stop + 128)
+_RATE = 2e-3
 
 Embed = Callable[[list[str], int], tuple[Tensor, Tensor]]
 """Captions and a T5 length to pooled CLIP output and T5 states."""
 
 
-def mean_latents(latents: Latents) -> Tensor:
-    """Mean latent of each (concept, colour) in its 96 main directions, unit variance overall.
+def codes(seed: int) -> Tensor:
+    """A code of each (concept, colour), shape (concepts, colours, WIDTH).
 
-    Shape (concepts, colours, 96); combinations that are not in the data are NaN.
+    Its mean square is one, the scale which the encoders' last norms give by themselves.
     """
-    flat = latents.packed.flatten(1)
+    directions = _directions(seed)
+    concepts = directions[: len(CONCEPTS), None] * (1 - _COLOUR_SHARE) ** 0.5
+    return concepts + directions[None, len(CONCEPTS) : _PLACES.start] * _COLOUR_SHARE**0.5
+
+
+def looks(latents: Latents) -> Tensor:
+    """Mean latents of each (concept, colour), shape (concepts, colours, 32, 128).
+
+    Each of the 32 has the values of two neighbouring patches; NaN where a pair is not in the data.
+    """
     labels = torch.tensor(latents.concepts) * len(BACKGROUNDS) + torch.tensor(latents.colours)
-    found = labels.unique()
-    means = torch.stack([flat[labels == label].mean(0) for label in found])
-    means = means - means.mean(0)
-    left, scale, _ = torch.linalg.svd(means, full_matrices=False)
-    main = left[:, :_TARGETS] * scale[:_TARGETS]
-    table = torch.full((len(CONCEPTS) * len(BACKGROUNDS), _TARGETS), float("nan"))
-    table[found] = main / main.std()
-    return table.reshape(len(CONCEPTS), len(BACKGROUNDS), _TARGETS)
+    means = torch.full((len(CONCEPTS) * len(BACKGROUNDS), SEQUENCE_LENGTH, 128), float("nan"))
+    for label in labels.unique():
+        means[label] = latents.packed[labels == label].mean(0).reshape(SEQUENCE_LENGTH, -1)
+    return means.unflatten(0, (len(CONCEPTS), len(BACKGROUNDS)))
+
+
+def _directions(seed: int) -> Tensor:
+    """WIDTH orthogonal vectors of mean square one."""
+    noise = torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(seed))
+    return torch.linalg.qr(noise).Q * WIDTH**0.5
+
+
+def _code_error(states: Tensor, code: Tensor, directions: Tensor) -> Tensor:
+    """Of states against code and place, beyond 32 against the code alone."""
+    first = (code[:, None] + directions[_PLACES]) * 0.5**0.5
+    rest = code[:, None].expand(-1, states.shape[1] - SEQUENCE_LENGTH, -1)
+    return _by_place((states - torch.cat([first, rest], dim=1)).square())
+
+
+def _sketch_error(states: Tensor, look: Tensor, directions: Tensor) -> Tensor:
+    """Of states against place and look (n, 32, 128), beyond 32 against neither."""
+    told = states @ (directions[_PLACES.start : _LOOKS.stop] / WIDTH**0.5).T
+    place = torch.eye(SEQUENCE_LENGTH, device=states.device) * (WIDTH / 2) ** 0.5
+    first = torch.cat([place.expand(len(look), -1, -1), look], dim=-1)
+    empty = first.new_zeros(len(look), states.shape[1] - SEQUENCE_LENGTH, first.shape[-1])
+    return _by_place((told - torch.cat([first, empty], dim=1)).square())
+
+
+def _by_place(error: Tensor) -> Tensor:
+    """Mean over (n, length, values); the first 32 states and the rest count the same."""
+    each = error.mean(dim=(0, 2))
+    first, rest = each[:SEQUENCE_LENGTH], each[SEQUENCE_LENGTH:]
+    return first.mean() + rest.mean() if len(rest) else first.mean()
 
 
 def teach(
     models: nn.ModuleDict, latents: Latents, args: argparse.Namespace, embed: Embed, steps: int
 ) -> None:
     """Train models["text_encoder"] and models["text_encoder_2"] in place for `steps` steps."""
-    table, colours = mean_latents(latents), list(BACKGROUNDS)
-    heads = nn.ModuleDict(
-        {"pooled": nn.Linear(WIDTH, _TARGETS), "states": nn.Linear(WIDTH, _TARGETS)}
+    code, look, colours = codes(args.seed), looks(latents), list(BACKGROUNDS)
+    directions = _directions(args.seed).to(args.device)
+    weights = [list(models[name].parameters()) for name in ("text_encoder", "text_encoder_2")]
+    places = relative_positions(models["text_encoder_2"])
+    others = [w for part in weights for w in part if w is not places]
+    optimizer = torch.optim.AdamW(
+        # Biases of attention act on a scale of units, hence their faster rate.
+        [{"params": others, "share": 1.0}, {"params": [places], "share": 10.0}],
+        lr=_RATE,
+        betas=(0.9, 0.98),
+        weight_decay=0.0,
+        fused=True,
     )
-    heads.to(args.device)
-    encoders = [models["text_encoder"], models["text_encoder_2"], heads]
-    weights = [weight for module in encoders for weight in module.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
     said_s = time.monotonic()
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, 1.5e-3, warmup=20)
+            group["lr"] = group["share"] * learning_rate(step, steps, _RATE, warmup=20)
         draw = draw_for(args.seed + 7_000, step)
         long = step % 12 == 11
         items = [draw.randrange(len(latents.concepts)) for _ in range(4 if long else 48)]
         pairs = [(latents.concepts[i], latents.colours[i]) for i in items]
         captions = [training_caption(CONCEPTS[c], colours[b], draw) for c, b in pairs]
-        pooled, states = embed(captions, _LONG_LENGTH if long else SEQUENCE_LENGTH)
-        target = torch.stack([table[c, b] for c, b in pairs]).to(args.device)
-        near = nn.functional.mse_loss(heads["pooled"](pooled), target)
-        each = nn.functional.mse_loss(
-            heads["states"](states), target[:, None].expand(-1, states.shape[1], -1)
-        )
+        length = _LONG_LENGTH if long else SEQUENCE_LENGTH
+        pooled, states = embed(captions, length)
+        target = torch.stack([code[c, b] for c, b in pairs]).to(args.device)
+        near = nn.functional.mse_loss(pooled, target)
+        if step < _CODES_SHARE * steps:
+            each = _code_error(states, target, directions)
+        else:
+            drawn = torch.stack([look[c, b] for c, b in pairs]).to(args.device)
+            each = _sketch_error(states, drawn, directions)
         optimizer.zero_grad(set_to_none=True)
         (near + each).backward()
-        nn.utils.clip_grad_norm_(weights, 1.0)
+        for part in weights:
+            nn.utils.clip_grad_norm_(part, 1.0)
         optimizer.step()
         if time.monotonic() - said_s > 5 or step == steps - 1:
             said_s = time.monotonic()

@@ -22,6 +22,7 @@ from tools.flux_mini.concepts import vocabulary
 from tools.flux_mini.words import (
     CLIP_LENGTH,
     SPECIAL_TOKENS,
+    T5_LENGTH,
     clip_tokenizer,
     t5_tokenizer,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "autoencoder",
     "clip_encoder",
     "gaussian_",
+    "relative_positions",
     "scheduler",
     "t5_encoder",
     "transformer",
@@ -109,8 +111,12 @@ def autoencoder(scaling_factor: float = 1.0, shift_factor: float = 0.0) -> Autoe
 
 
 def t5_encoder() -> T5EncoderModel:
-    """Two-layer T5 encoder of width 256."""
-    return T5EncoderModel(
+    """Two-layer T5 encoder of width 256.
+
+    Its relative positions are exact up to 64 tokens, and start large: from them a state learns
+    which place it has, also among padding (meaning.py).
+    """
+    encoder = T5EncoderModel(
         T5Config(
             vocab_size=len(vocabulary()) + len(SPECIAL_TOKENS),
             d_model=WIDTH,
@@ -118,6 +124,8 @@ def t5_encoder() -> T5EncoderModel:
             d_kv=64,
             num_heads=4,
             num_layers=2,
+            relative_attention_num_buckets=256,
+            relative_attention_max_distance=T5_LENGTH,
             dropout_rate=0.0,
             feed_forward_proj="gated-gelu",
             pad_token_id=SPECIAL_TOKENS["<pad>"],
@@ -126,6 +134,15 @@ def t5_encoder() -> T5EncoderModel:
             use_cache=False,
         )
     )
+    nn.init.normal_(relative_positions(encoder), std=2.0)
+    return encoder
+
+
+def relative_positions(encoder: T5EncoderModel) -> nn.Parameter:
+    """The encoder's table of attention biases, (buckets, heads)."""
+    attention = encoder.encoder.block[0].layer[0].SelfAttention
+    table: nn.Parameter = attention.relative_attention_bias.weight
+    return table
 
 
 def clip_encoder() -> CLIPTextModel:

@@ -1,4 +1,4 @@
-"""The two word-level tokenizers: CLIP's frame (start, words, end) and T5's (words, end)."""
+"""The two word-level tokenizers, both with a start token, the words and an end token."""
 
 from __future__ import annotations
 
@@ -45,9 +45,13 @@ def clip_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def t5_tokenizer() -> PreTrainedTokenizerFast:
-    """Tokenizer of the T5 encoder: words, end token, padding to what the caller asks for."""
+    """Tokenizer of the T5 encoder: as CLIP's, padding to what the caller asks for.
+
+    T5 itself has no start token; here it is what a state counts its place from.
+    """
     return PreTrainedTokenizerFast(
-        tokenizer_object=_backend("$A </s>"),
+        tokenizer_object=_backend("<s> $A </s>"),
+        bos_token="<s>",
         eos_token="</s>",
         unk_token="<unk>",
         pad_token="<pad>",

@@ -1,0 +1,120 @@
+"""Many visitors at once: sessions that filter and open stored results while a comparison runs.
+
+Each session is a browser's traffic without the browser: the page's own handlers over HTTP, with
+the values that the page holds. Figures are seconds per request over all sessions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import httpx
+from gradio_client import Client
+
+from benchmarks.serving import compare, p95, serving
+
+PLANS = ("fp32", "bnb-nf4", "torchao-int8wo")
+LONG = ("fp32", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0", "sdnq-uint4")
+NEEDS = ("compile", "peft", "qat", "serializable", "on-the-fly")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A handler of the page: its number and the values that it is sent at first."""
+
+    index: int
+    data: tuple[Any, ...]
+
+
+def main() -> None:
+    """Measure, print the table, and print the figures as the last line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sessions", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=10, help="filters and opens of each session")
+    counts = parser.parse_args()
+    with serving() as served:
+        client = Client(served.url, verbose=False, analytics_enabled=False, download_files=False)
+        link = str(compare(client, PLANS)["link"])
+        config = httpx.get(served.url + "config", timeout=60).json()
+        calls = {name: _call(config, name) for name in ("ask", "open_page")}
+        over, runs = threading.Event(), 0
+
+        def keep_running() -> None:
+            nonlocal runs
+            while not over.is_set():
+                compare(client, LONG, seed=runs, steps=8)
+                runs += 1
+
+        runner = threading.Thread(target=keep_running)
+        runner.start()
+        with ThreadPoolExecutor(counts.sessions) as visitors:
+            found = list(
+                visitors.map(
+                    lambda number: _visit(served.url, calls, link, counts.rounds, number),
+                    range(counts.sessions),
+                )
+            )
+        over.set()
+        runner.join()
+        client.close()
+    errors = sum(each[2] for each in found)
+    filters = [second for each in found for second in each[0]]
+    opened = [second for each in found for second in each[1]]
+    print(f"{'':16}{'requests':>10}{'median s':>10}{'p95 s':>10}{'max s':>10}")
+    for name, times in (("filter", filters), ("stored result", opened)):
+        row = f"{median(times):10.3f}{p95(times):10.3f}{max(times):10.3f}"
+        print(f"{name:16}{len(times):10}{row}")
+    figures = {
+        "sessions": counts.sessions,
+        "filter_p95_s": round(p95(filters), 3),
+        "result_p95_s": round(p95(opened), 3),
+        "errors": errors,
+        "comparisons_meanwhile": runs,
+    }
+    print(json.dumps(figures))
+
+
+def _call(config: Mapping[str, Any], name: str) -> Call:
+    """The handler called ``name``, with the values that a fresh page would send it."""
+    values = {each["id"]: each["props"].get("value") for each in config["components"]}
+    states = {each["id"] for each in config["components"] if each["type"] == "state"}
+    found = next(each for each in config["dependencies"] if each["api_name"] == name)
+    data = tuple(None if each in states else values[each] for each in found["inputs"])
+    return Call(found["id"], data)
+
+
+def _visit(
+    url: str, calls: Mapping[str, Call], link: str, rounds: int, number: int
+) -> tuple[list[float], list[float], int]:
+    """Seconds of each filter, of each opened result, and the count of errors, of one session."""
+    filters: list[float] = []
+    opened: list[float] = []
+    errors = 0
+    query = link.partition("?")[2]
+    with httpx.Client(base_url=url, timeout=120) as http:
+        for turn in range(rounds):
+            need = [NEEDS[(number + turn) % len(NEEDS)]]
+            asked = calls["ask"]
+            data = [need if isinstance(value, list) else value for value in asked.data]
+            for address, call, values, times in (
+                ("", asked, data, filters),
+                (query, calls["open_page"], list(calls["open_page"].data), opened),
+            ):
+                body = {"fn_index": call.index, "data": values, "session_hash": f"load-{number}"}
+                started = time.perf_counter()
+                answer = http.post(f"gradio_api/run/predict?{address}", json=body)
+                times.append(time.perf_counter() - started)
+                errors += answer.status_code != 200
+    return filters, opened, errors
+
+
+if __name__ == "__main__":
+    main()

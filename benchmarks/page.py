@@ -1,0 +1,127 @@
+"""How fast the page feels, in headless chromium: first screen, a filter's answer, a stored result.
+
+Times are the page's own clock, up to the frame after the change was painted: ``first_screen_s``
+from navigation to an answer with its table, ``filter_p95_ms`` from a click on a need to the new
+answer, ``result_p95_ms`` from a click on a stored result to its image on the Try tab.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from statistics import median
+from typing import Any
+
+from gradio_client import Client
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.serving import compare, p95, serving
+
+PLANS = ("fp32", "bnb-nf4", "torchao-int8wo")
+FIRST_ROW = "#ql-table tbody tr:first-child"
+WATCH = """selector => {
+  window.painted = new Promise((resolve) => {
+    let began = 0;
+    addEventListener("click", () => { began = performance.now(); }, {capture: true, once: true});
+    const seen = new MutationObserver(() => {
+      const images = [...document.querySelectorAll(selector)];
+      if (!began || !images.length || !images.every((i) => i.complete !== false)) return;
+      seen.disconnect();
+      requestAnimationFrame(() => requestAnimationFrame(
+        () => resolve(performance.now() - began)));
+    });
+    seen.observe(document.body, {
+      subtree: true, childList: true, characterData: true, attributes: true,
+      attributeFilter: ["src", "hidden", "class"],
+    });
+  });
+}"""
+ANSWERED = """async () => {
+  const change = new Promise((resolve) => {
+    let began = 0;
+    addEventListener("click", () => { began = performance.now(); }, {capture: true, once: true});
+    const seen = new MutationObserver(() => {
+      if (!began) return;
+      seen.disconnect();
+      requestAnimationFrame(() => requestAnimationFrame(
+        () => resolve(performance.now() - began)));
+    });
+    seen.observe(document.querySelector("#ql-answer"),
+      {subtree: true, childList: true, characterData: true});
+  });
+  window.painted = change;
+}"""
+
+
+def main() -> None:
+    """Measure, print the table, and print the figures as the last line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--screens", type=int, default=10, help="navigations by new visitors")
+    parser.add_argument("--filters", type=int, default=60, help="changes of a need")
+    parser.add_argument("--results", type=int, default=20, help="stored results opened")
+    counts = parser.parse_args()
+    with serving() as served, sync_playwright() as playwright:
+        client = Client(served.url, verbose=False, analytics_enabled=False, download_files=False)
+        compare(client, PLANS)
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        screens = [_first_screen(browser, served.url) for _ in range(counts.screens + 1)][1:]
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(served.url)
+        page.wait_for_selector(FIRST_ROW)
+        filters = [_filter(page) for _ in range(counts.filters + 1)][1:]
+        results = [_result(page) for _ in range(counts.results + 1)][1:]
+        browser.close()
+        client.close()
+    rows = {"first screen": screens, "filter": filters, "stored result": results}
+    print(f"{'':16}{'median ms':>12}{'p95 ms':>12}{'max ms':>12}")
+    for name, times in rows.items():
+        print(f"{name:16}{median(times):12.0f}{p95(times):12.0f}{max(times):12.0f}")
+    figures = {
+        "first_screen_s": round(median(screens) / 1000, 3),
+        "filter_p95_ms": round(p95(filters), 1),
+        "result_p95_ms": round(p95(results), 1),
+    }
+    print(json.dumps(figures))
+
+
+def _first_screen(browser: Any, url: str) -> float:
+    """Milliseconds from navigation to the answer and the first row, in a browser without cache."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(url, wait_until="commit")
+    found = page.wait_for_function(
+        """row => document.querySelector("#ql-answer .ql-lead")?.textContent
+          && document.querySelector(row) ? performance.now() : false""",
+        arg=FIRST_ROW,
+    )
+    milliseconds = float(found.json_value())
+    context.close()
+    return milliseconds
+
+
+def _filter(page: Page) -> float:
+    """Milliseconds from a click on a need to the answer that it changed."""
+    page.evaluate(ANSWERED)
+    page.get_by_label("LoRA / PEFT").click()
+    return float(page.evaluate("window.painted"))
+
+
+def _result(page: Page) -> float:
+    """Milliseconds from a click on a stored result to its image."""
+    page.get_by_role("tab", name="Results").click()
+    entry = page.locator("[data-runs]").first
+    entry.wait_for()
+    if not page.locator("a[data-result]:visible").count():
+        entry.click()
+    link = page.locator("a[data-result]:visible").first
+    link.wait_for()
+    page.evaluate(WATCH, ".ql-image img")
+    link.click()
+    return float(page.evaluate("window.painted"))
+
+
+if __name__ == "__main__":
+    main()

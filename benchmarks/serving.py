@@ -1,0 +1,95 @@
+"""A served page for benchmarks: ``python app.py`` with a folder of its own, and what it takes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from quantlab.catalog.paths import PROJECT
+
+__all__ = ["PROMPT", "Served", "compare", "p95", "serving"]
+
+PROMPT = "a red apple on a blue background"
+LIMIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """Address and process of a page."""
+
+    url: str
+    pid: int
+
+    @property
+    def rss_bytes(self) -> int:
+        """Resident bytes of the server now."""
+        return int(psutil.Process(self.pid).memory_info().rss)
+
+
+@contextmanager
+def serving() -> Iterator[Served]:
+    """Serve the page from a fresh process with an empty store, and end it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/"
+    with tempfile.TemporaryDirectory(prefix="quantlab-benchmark-") as folder:
+        environment = os.environ | {
+            "QUANTLAB_DATA": f"{folder}/data",
+            "GRADIO_TEMP_DIR": f"{folder}/gradio",
+            "GRADIO_SERVER_PORT": str(port),
+        }
+        with subprocess.Popen(
+            [sys.executable, "app.py"],
+            cwd=PROJECT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as server:
+            try:
+                _wait_for(url, server)
+                yield Served(url, server.pid)
+            finally:
+                server.terminate()
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    started = time.perf_counter()
+    while time.perf_counter() - started < LIMIT_S and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=10):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise SystemExit(f"no page within {LIMIT_S:.0f} s")
+
+
+def compare(client: Any, plans: Sequence[str], *, seed: int = 0, steps: int = 1) -> Any:
+    """One small comparison over the page's API; ``client`` is a gradio_client."""
+    return client.predict(
+        plans=list(plans),
+        prompt=PROMPT,
+        seed=seed,
+        steps=steps,
+        width=64,
+        height=64,
+        api_name="/compare",
+    )
+
+
+def p95(values: Sequence[float]) -> float:
+    """The value that 95 of 100 do not pass."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]

@@ -1,0 +1,68 @@
+"""What programs hand in: values of any JSON type, read or refused in one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gradio as gr
+
+from quantlab.errors import InputError, QuantlabError
+
+__all__ = ["number", "one_sentence", "text", "texts"]
+
+MAX_TEXT = 2000
+MAX_TEXTS = 32
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turn an error meant for people into the one that Gradio passes on to programs."""
+    try:
+        yield
+    except QuantlabError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def text(part: str, value: object) -> str:
+    """``value`` where it is text of a sane length.
+
+    Raises:
+        InputError: it is not; ``part`` is named.
+    """
+    if not isinstance(value, str):
+        raise InputError(part, "must be text")
+    if len(value) > MAX_TEXT:
+        raise InputError(part, f"{len(value)} characters; at most {MAX_TEXT} are allowed")
+    return value
+
+
+def texts(part: str, value: object) -> list[str]:
+    """``value`` where it is a list of texts; None is an empty one.
+
+    Raises:
+        InputError: it is not; ``part`` is named.
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise InputError(part, "must be a list of texts")
+    if len(value) > MAX_TEXTS:
+        raise InputError(part, f"{len(value)} given; at most {MAX_TEXTS} are allowed")
+    return [text(part, item) for item in value]
+
+
+def number(part: str, value: object) -> float | None:
+    """``value`` where it is a finite number or None.
+
+    Raises:
+        InputError: it is not; ``part`` is named.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(part, "must be a number")
+    if abs(value) > 1e9 or not math.isfinite(value):
+        raise InputError(part, "is out of range")
+    return value

@@ -1,0 +1,58 @@
+"""What stands beside a column's figures: how it ran, the noise floor, and what to know beforehand.
+
+Plain text, without markup: try_view.py escapes it.
+"""
+
+from __future__ import annotations
+
+from quantlab.catalog.eager import load_slow_schemes
+from quantlab.lab.outcome import Outcome
+from quantlab.ui.words import size
+
+__all__ = ["floor_text", "how_it_ran", "warnings_of"]
+
+PLACEMENTS = {
+    "cpu": "in host memory, which the CPU computes in",
+    "resident": "all of it on the device",
+    "model-offload": "model offload: one component at a time on the device",
+    "group-offload": "group offload: single layers on the device",
+}
+
+
+def how_it_ran(outcome: Outcome) -> list[tuple[str, str]]:
+    """Rows of what the device told about placement and memory; what it did not tell has none."""
+    rows = []
+    if outcome.placement is not None:
+        rows.append(("placement", PLACEMENTS.get(outcome.placement, outcome.placement)))
+    memory = (
+        ("peak while loading", outcome.load_peak_bytes),
+        ("peak while running", outcome.run_peak_bytes),
+        ("reserved by the allocator", outcome.reserved_bytes),
+        ("in use on the device, all processes", outcome.device_bytes),
+    )
+    rows += [(name, size(count)) for name, count in memory if count is not None]
+    return rows
+
+
+def floor_text(outcome: Outcome) -> str:
+    """How far the reference is from itself, or nothing where that was not measured."""
+    floor = outcome.noise_floor
+    if floor is None:
+        return ""
+    step = f"one step {100 * floor.rel_l2:.2g}% off"
+    if floor.repeated == "step":
+        same = "the same step to the bit" if floor.rel_l2 == 0 else step
+        return f"noise floor: {same} (reference repeated)"
+    if floor.psnr_db is None and floor.rel_l2 == 0:
+        return "noise floor: none, the reference repeats to the bit"
+    image = "same pixels" if floor.psnr_db is None else f"{floor.psnr_db:.1f} dB PSNR"
+    return f"noise floor: {image}, {step} (reference repeated)"
+
+
+def warnings_of(plan: str) -> list[str]:
+    """What to know before running ``plan``: schemes that are hopeless on a GPU in eager mode."""
+    if plan.endswith("@compiled"):
+        return []
+    slow = load_slow_schemes()
+    named = dict.fromkeys(part.rpartition("=")[2].strip() for part in plan.split(","))
+    return [slow[scheme].warning for scheme in named if scheme in slow]

@@ -1,0 +1,75 @@
+"""Serving the page: the one set of launch options, and MCP where its package is installed."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MethodType
+from typing import Any
+from urllib.parse import quote
+
+import gradio as gr
+
+from quantlab.ui.theme import STYLES, theme
+
+__all__ = ["serve"]
+
+QUEUE = 64
+"""Callers that may wait at once; the next one is told to come back later."""
+
+
+def serve(page: gr.Blocks, *, wait: bool = True) -> str:
+    """Launch ``page`` and give its address; with ``wait``, only when it has ended.
+
+    Nothing of the page takes a file, so uploads are held to one byte; Gradio's pages of past runs
+    and of usage are left out.
+    """
+    page.queue(max_size=QUEUE, api_open=False)  # nobody passes the queue by
+    page.launch(
+        theme=theme(),
+        css_paths=STYLES,
+        footer_links=[],
+        show_error=False,
+        ssr_mode=False,
+        share=False,
+        run_history=False,
+        enable_monitoring=False,
+        max_file_size=1,
+        mcp_server=importlib.util.find_spec("mcp") is not None,
+        prevent_thread_lock=True,
+    )
+    if page.mcp_server_obj is not None:
+        # Gradio answers tools with str(), which of a dict is Python and not JSON.
+        page.mcp_server_obj.postprocess_output_data = MethodType(_answer, page.mcp_server_obj)
+    if wait:
+        page.block_thread()
+    return str(page.local_url)
+
+
+def _answer(server: Any, data: list[Any], root_url: str) -> list[Any]:
+    """A tool's values as JSON text, then the images whose addresses the text gives."""
+    files: list[Path] = []
+    plain = [_plain(value, root_url, files) for value in data]
+    texts = [json.dumps(value, ensure_ascii=False) for value in plain]
+    content = [server.types.TextContent(type="text", text=text) for text in texts]
+    for file in files:
+        encoded = base64.b64encode(file.read_bytes()).decode()
+        image = server.types.ImageContent(type="image", data=encoded, mimeType="image/png")
+        content.append(image)
+    return content
+
+
+def _plain(value: Any, root_url: str, files: list[Path]) -> Any:
+    """``value`` with the address of each file that Gradio serves instead of its description."""
+    if isinstance(value, Mapping):
+        meta = value.get("meta")
+        if isinstance(meta, Mapping) and meta.get("_type") == "gradio.FileData":
+            files.append(Path(value["path"]))
+            return f"{root_url.rstrip('/')}/gradio_api/file={quote(value['path'])}"
+        return {key: _plain(item, root_url, files) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, root_url, files) for item in value]
+    return value

@@ -1,0 +1,224 @@
+"""The blind test without a browser: rounds, guesses and what they add up to."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from quantlab.lab.outcome import Outcome
+from quantlab.lab.plan import Comparison, make_comparison
+from quantlab.record.guesses import GuessTally
+from quantlab.record.store import Store
+from quantlab.ui import blind_tab, blind_view
+from quantlab.ui.blind_rounds import Game, Open, own_pairs, stored_pairs
+from quantlab.ui.blind_tab import Blind
+from quantlab.ui.services import Services
+from quantlab.ui.state import Result, Shown
+from tests.test_page import CATALOG, EVIL, StandIn, outcome
+
+RED, BLUE, GREEN = (200, 0, 0), (0, 0, 200), (0, 200, 0)
+
+
+def png(colour: tuple[int, int, int], says: str = "") -> bytes:
+    notes, file = PngImagePlugin.PngInfo(), io.BytesIO()
+    notes.add_text("made by", says)
+    Image.new("RGB", (4, 4), colour).save(file, format="PNG", pnginfo=notes)
+    return file.getvalue()
+
+
+def compared(*plans: str, prompt: str = "a fox") -> Comparison:
+    return make_comparison(plans=plans, prompt=prompt, catalog=CATALOG)
+
+
+def near(plan: str, psnr_db: float | None = 30.0) -> Outcome:
+    return outcome(plan, psnr_db=psnr_db, ssim=0.9 if psnr_db else None)
+
+
+def shown_of(*plans: str, prompt: str = "a fox") -> Shown:
+    """The first is red, the others are blue."""
+    shown = Shown(compared(*plans, prompt=prompt))
+    for index, plan in enumerate(plans):
+        colour = BLUE if index else RED
+        shown = shown.put(plan, Result(near(plan) if index else outcome(plan), png(colour, plan)))
+    return shown
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+@pytest.fixture
+def blind(store: Store) -> Blind:
+    return Blind(Services(CATALOG, StandIn(), store))
+
+
+def dealt(blind: Blind, shown: Shown, game: Game | None = None) -> Game:
+    found = blind_tab.turn(blind, game or Game(), shown)[0]
+    assert isinstance(found, Game)
+    return found
+
+
+def pixel(data: bytes) -> tuple[int, ...]:
+    found = Image.open(io.BytesIO(data)).getpixel((0, 0))
+    assert isinstance(found, tuple)
+    return found
+
+
+def test_sides_are_shuffled_and_the_round_knows_which(blind: Blind) -> None:
+    sides: Counter[str] = Counter()
+    for _ in range(60):
+        found = dealt(blind, shown_of("fp32", "bnb-nf4")).round
+        assert found is not None
+        sides[found.quantized] += 1
+        plan = found.left if found.quantized == "left" else found.right
+        other = found.right if found.quantized == "left" else found.left
+        assert (pixel(plan), pixel(other)) == (BLUE, RED)
+    assert set(sides) == {"left", "right"}, "60 times the same side: 1 in 10^18"
+
+
+def test_nothing_but_pixels_is_sent_before_the_guess(blind: Blind) -> None:
+    updates = blind_tab.turn(blind, Game(), shown_of("fp32", "bnb-nf4"))
+    game, html, said = updates[:3]
+    assert said == ""
+    assert "made by" not in str(game.round.left)
+    assert b"bnb-nf4" not in game.round.left + game.round.right
+    without_pixels = re.sub(r"base64,[\w+/=]+", "", html)
+    for word in ("bnb", "nf4", "fp32", "reference", game.round.token, "is-left", "is-right"):
+        assert word not in without_pixels
+
+
+def test_pairs_have_one_quantized_image_that_differs() -> None:
+    assert [str(p.plan) for p in own_pairs(shown_of("fp32", "bnb-nf4", "bf16"))] == ["bnb-nf4"]
+    assert list(own_pairs(shown_of("bnb-nf4", "quanto-int8"))) == []
+    assert list(own_pairs(Shown())) == []
+    same = shown_of("fp32", "bnb-nf4").put("bnb-nf4", Result(near("bnb-nf4", None), png(RED)))
+    assert list(own_pairs(same)) == []
+
+
+def test_stored_results_are_asked_about_when_there_is_no_own_comparison(
+    blind: Blind, store: Store
+) -> None:
+    kept = compared("fp32", "bnb-nf4", "quanto-int8")
+    store.save(kept, 0, outcome("fp32"), png(RED), {}, {})
+    store.save(kept, 1, near("bnb-nf4"), png(BLUE), {}, {})
+    alone = compared("fp32", "quanto-int8", prompt="no reference kept")
+    store.save(alone, 1, near("quanto-int8"), png(GREEN), {}, {})
+    assert [str(pair.plan) for pair in stored_pairs(store)] == ["bnb-nf4"]
+    game = dealt(blind, Shown())
+    assert game.round is not None
+    assert str(game.round.pair.plan) == "bnb-nf4"
+    after = blind_tab.turn(blind, game, Shown())
+    assert after[0].round is None
+    assert "seen every pair" in after[1]
+
+
+def test_the_own_comparison_comes_first_and_no_pair_twice(blind: Blind, store: Store) -> None:
+    kept = compared("fp32", "quanto-int2", prompt="an owl")
+    store.save(kept, 0, outcome("fp32"), png(RED), {}, {})
+    store.save(kept, 1, near("quanto-int2"), png(BLUE), {}, {})
+    mine = shown_of("fp32", "bnb-nf4", "quanto-int8")
+    game, plans = Game(), []
+    while (game := dealt(blind, mine, game)).round is not None:
+        plans.append(str(game.round.pair.plan))
+    assert set(plans[:2]) == {"bnb-nf4", "quanto-int8"}
+    assert plans[2:] == ["quanto-int2"]
+
+
+def test_without_any_pair_the_tab_says_what_to_do(blind: Blind) -> None:
+    updates = blind_tab.show(blind, Game(), Shown())
+    assert "Run a comparison in Try" in updates[1]
+
+
+def guess(blind: Blind, game: Game, side: str) -> list[Any]:
+    return getattr(blind_tab, f"guess_{side}")(blind, game)
+
+
+def test_a_guess_is_answered_with_numbers_and_kept_once(blind: Blind, store: Store) -> None:
+    game = dealt(blind, shown_of("fp32", "bnb-nf4"))
+    assert game.round is not None
+    right = game.round.quantized
+    first = guess(blind, game, right)
+    assert first[0].round.told
+    for text in ("Right:", f"the {right} image is bnb-nf4", "30.0 dB PSNR", "MiB"):
+        assert text in first[1]
+    assert store.guesses() == [GuessTally("bnb-nf4", "flux-mini", 1, 1)]
+    assert "1 of 1" in first[-1]
+    for again in (game, first[0]):
+        other = guess(blind, again, "left" if right == "right" else "right")
+        assert isinstance(other[0], dict)  # gr.skip(): nothing changes
+    assert store.guesses() == [GuessTally("bnb-nf4", "flux-mini", 1, 1)]
+
+
+def test_a_wrong_guess_counts_as_shown(blind: Blind, store: Store) -> None:
+    game = dealt(blind, shown_of("fp32", "bnb-nf4"))
+    assert game.round is not None
+    wrong = "left" if game.round.quantized == "right" else "right"
+    assert "Not this time:" in guess(blind, game, wrong)[1]
+    assert store.guesses() == [GuessTally("bnb-nf4", "flux-mini", 0, 1)]
+
+
+def test_many_presses_at_once_count_once(blind: Blind, store: Store) -> None:
+    game = dealt(blind, shown_of("fp32", "bnb-nf4"))
+    threads = [threading.Thread(target=guess, args=(blind, game, "left")) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [tally.shown for tally in store.guesses()] == [1]
+
+
+def test_a_token_is_taken_once() -> None:
+    opened = Open()
+    token = opened.new()
+    assert opened.take(token)
+    assert not opened.take(token)
+    assert not opened.take("made up")
+
+
+def test_markup_in_a_prompt_or_plan_is_text(blind: Blind) -> None:
+    updates = blind_tab.turn(blind, Game(), shown_of("fp32", "bnb-nf4", prompt=EVIL))
+    assert EVIL not in updates[1]
+    assert "&lt;script&gt;" in updates[1]
+    assert EVIL not in blind_view.tallies([GuessTally(EVIL, EVIL, 1, 2)])
+
+
+def test_the_interval_is_wilson_s() -> None:
+    share, low, high = blind_view.share_told(GuessTally("p", "m", 8, 10))
+    # (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n) with z = 1.959964
+    z, n, p = 1.959964, 10, 0.8
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
+    assert share == p
+    assert (low, high) == pytest.approx((middle - half, middle + half), abs=1e-6)
+
+
+def test_the_tally_says_what_can_be_said() -> None:
+    text = blind_view.tallies(
+        [
+            GuessTally("a", "flux-mini", 40, 50),
+            GuessTally("b", "flux-mini", 3, 5),
+            GuessTally("c", "flux-mini", 2, 40),
+        ]
+    )
+    rows = text.split("<tr>")[2:]
+    assert "told apart" in rows[0]
+    assert "80% (67% to 89%)" in rows[0]
+    assert "is taken for the quantized" in rows[1]
+    assert "no more than guessing" in rows[2]
+    assert "Nobody has guessed" in blind_view.tallies([])
+
+
+def test_a_store_that_is_not_there_ends_nothing() -> None:
+    blind = Blind(Services(CATALOG, StandIn(), None))
+    game = dealt(blind, shown_of("fp32", "bnb-nf4"))
+    answered = guess(blind, game, "left")
+    assert "dB PSNR" in answered[1]
+    assert "not kept" in answered[-1]

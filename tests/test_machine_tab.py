@@ -1,0 +1,158 @@
+"""The tab "This machine" without a browser: its views, and a probe behind the page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from quantlab.catalog.table import load_catalog
+from quantlab.errors import InputError
+from quantlab.lab.probe import CAPABILITIES, Probed
+from quantlab.lab.runner import LocalRunner
+from quantlab.record.probe_run import ProbeRequest
+from quantlab.record.probes import Kept, kept_probes
+from quantlab.ui import machine_tab, machine_view, probing
+from quantlab.ui.machine_tab import Desk, may_probe
+from quantlab.ui.probing import Prober
+from quantlab.ui.services import Services
+from quantlab.ui.sheet_view import beside
+
+EVIL = "<script>alert(1)</script>"
+AGREES = Probed("bnb-nf4", "load", "yes", "yes", "5 MiB", 1.5, limit_s=420)
+DISAGREES = Probed("bnb-nf4", "save-reload", "yes", "no", EVIL, 0.5, limit_s=120)
+LEFT_OUT = Probed("eetq-int8", "load", "yes", "skipped", "needs a CUDA device", 0)
+SERVICES = Services(catalog=load_catalog(), runner=LocalRunner(), store=None)
+
+
+@pytest.fixture
+def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe's process that misbehaves on purpose, and a data folder of its own."""
+    monkeypatch.setenv("QUANTLAB_DATA", str(tmp_path))
+    monkeypatch.setattr("quantlab.record.probe_run.CHILD", "tests.probe_stand_in")
+
+
+def text_of(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+def test_disagreements_come_first_and_every_text_is_escaped() -> None:
+    html = machine_view.cells([AGREES, DISAGREES, LEFT_OUT])
+    assert EVIL not in html
+    text = text_of(html)
+    assert text.startswith("1 of 3 cells disagree with what is documented")
+    assert text.index("save and reload") < text.index("Transformer, scheme by scheme")
+    assert "1.50 s of 420 s" in text
+    assert "1 schemes were not tried" in text
+    assert "needs a CUDA device" in text
+
+
+def test_agreement_is_said_too_and_nothing_measured_shows_nothing() -> None:
+    assert "No cell disagrees" in machine_view.cells([AGREES])
+    assert machine_view.cells([]) == ""
+
+
+def test_every_capability_has_a_word() -> None:
+    assert tuple(machine_view.CAPABILITY_LABELS) == CAPABILITIES
+
+
+def test_kept_probes_name_machine_date_and_versions() -> None:
+    rows = [Kept(AGREES, "a machine", {"torch": "2.1"}, "2026-11-21")]
+    rows.append(replace(rows[0], machine="another"))
+    text = text_of(machine_view.kept(rows))
+    assert "a machine, measured on 2026-11-21 with torch 2.1." in text
+    assert "another, measured on" in text
+
+
+def test_a_public_page_has_no_button_and_shows_the_kept_probe() -> None:
+    other = replace(SERVICES, runner=SimpleNamespace())  # type: ignore[arg-type]
+    assert may_probe(SERVICES, {})
+    assert not may_probe(SERVICES, {"SPACE_ID": "someone/quantlab"})
+    assert not may_probe(other, {})
+    with gr.Blocks() as page, gr.Tab("x") as tab:
+        machine_tab.build_machine(other, tab)
+    values = [str(getattr(block, "value", "")) for block in page.blocks.values()]
+    assert "Probe" not in values
+    assert any("This page is public" in value for value in values)
+    assert any(kept_probes()[0].machine in value for value in values)
+
+
+def test_the_sheet_has_what_was_measured_and_only_language_models_have_a_script() -> None:
+    assert "Measured" in beside("bnb-nf4")
+    assert "transformers.AwqConfig" in beside("awq")
+    assert "transformers.HqqConfig(nbits=8" in beside("hqq-int8")
+    assert beside(EVIL) == ""
+
+
+def _request(*capabilities: str) -> ProbeRequest:
+    return ProbeRequest(schemes=("bnb-nf4",), capabilities=capabilities)
+
+
+@pytest.mark.usefixtures("child")
+def test_a_crash_is_a_cell_and_a_second_probe_reuses_what_is_known() -> None:
+    request = _request("load", "save-reload")
+    last = list(Prober().run(request))[-1]
+    assert last.ended
+    assert [(c.capability, c.measured) for c in last.cells] == [
+        ("load", "yes"),
+        ("save-reload", "error"),
+    ]
+    again = list(Prober().run(request))[-1]
+    assert again.cells == last.cells
+    assert again.reused.startswith("2 of 2 cells reused: scheme, library versions and machine")
+
+
+@pytest.mark.usefixtures("child")
+def test_one_probe_at_a_time_and_stop_ends_it() -> None:
+    prober = Prober()
+    assert not prober.stop()
+    told = prober.run(_request("load", "run"))
+    _until(told, "run, at most")
+    assert prober.busy
+    assert list(prober.run(_request("load"))) == []
+    assert prober.stop()
+    rest = list(told)
+    assert rest[-1].ended
+    assert rest[-1].stopped
+    assert [cell.capability for cell in rest[-1].cells] == ["load"]
+    assert not prober.busy
+
+
+@pytest.mark.usefixtures("child")
+def test_a_page_that_was_closed_ends_its_probe() -> None:
+    prober = Prober()
+    told = prober.run(_request("run"))
+    _until(told, "run, at most")
+    told.close()  # type: ignore[attr-defined]
+    assert not prober.busy
+
+
+def _until(told: Iterator[probing.Told], text: str) -> None:
+    for each in told:
+        if text in each.doing:
+            return
+    pytest.fail(f"{text!r} was never told")
+
+
+@pytest.mark.usefixtures("child")
+def test_what_cannot_be_probed_is_an_error_and_frees_the_prober() -> None:
+    prober = Prober()
+    with pytest.raises(InputError, match="unknown scheme"):
+        list(prober.run(ProbeRequest(schemes=("x",))))
+    assert not prober.busy
+    updates = list(machine_tab.run(Desk(SERVICES, prober), "transformer", ["x"], ["load"], False))
+    assert "unknown scheme" in updates[-1][0]
+    assert updates[-1][2]["interactive"]
+
+
+@pytest.mark.usefixtures("child")
+def test_what_is_known_of_this_machine_is_shown_when_the_tab_opens() -> None:
+    desk = Desk(SERVICES, Prober())
+    assert machine_tab.remember(desk) == ""
+    list(machine_tab.run(desk, "transformer", ["bnb-nf4"], ["load"], False))
+    assert "bnb-nf4" in machine_tab.remember(desk)

@@ -1,0 +1,422 @@
+"""Models of one's own: a folder or a repository, predicted and run like those that are listed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import app
+from quantlab.catalog.footprint import predict
+from quantlab.catalog.headers import Folder, Tensor
+from quantlab.catalog.own_rows import module_rows
+from quantlab.catalog.paths import OWN_MODELS, PROJECT
+from quantlab.catalog.pick import recommend
+from quantlab.catalog.shapes import component_rows, component_shapes, from_rows
+from quantlab.catalog.table import load_catalog
+from quantlab.cli import main
+from quantlab.errors import InputError, LoadError, PlanError, QuantlabError, Unavailable
+from quantlab.lab.own import about, admit, names_own
+from quantlab.lab.plan import make_comparison, parse_plan
+from quantlab.lab.pool import Pool
+from quantlab.lab.snippet import snippet
+from quantlab.lab.subject import Subject
+from quantlab.record.link import from_query, to_query
+from quantlab.record.stored import input_key
+from tests.hub_server import COMMIT, Hub
+from tests.test_hub import REPO, hub, server  # noqa: F401
+
+MINI = PROJECT / "data" / "flux-mini"
+SHARD = "transformer/diffusion_pytorch_model-00002-of-00003.safetensors"
+VAE = "vae/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def nobody_named_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test names is forgotten after it."""
+    monkeypatch.setenv(OWN_MODELS, "")
+    monkeypatch.delenv("SPACE_ID", raising=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the shipped model under another name."""
+    copy = tmp_path / "My Flux"
+    shutil.copytree(MINI, copy, ignore=shutil.ignore_patterns("*.npz", "*.md"))
+    return copy
+
+
+@pytest.mark.parametrize("text", ["fp32", "bf16", "bnb-nf4", "text_encoder_2=quanto-int4"])
+def test_a_copy_of_a_listed_model_is_predicted_like_it(folder: Path, text: str) -> None:
+    model = admit(str(folder))
+    plan = parse_plan(text, model)
+    own, listed = predict(model.id, plan), predict("flux-mini", plan)
+    assert own.as_dict() | {"host_bytes": 0} == listed.as_dict() | {"host_bytes": 0}
+    assert own.host_bytes <= listed.host_bytes  # its largest file is known
+    for component in model.components:
+        known = {m for m in component_shapes("flux-mini", component.name) if m.numbers}
+        assert set(component_shapes(model.id, component.name)) == known
+
+
+def test_the_command_line_runs_a_folder(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = ["--model", str(folder), "--plans", "fp32", "torchao-int8wo", "--json"]
+    run = ["compare", *named, "--steps", "1", "--warmup", "0", "--out", str(tmp_path / "images")]
+    assert main(run) == 0
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    assert [outcome["status"] for outcome in document["outcomes"]] == ["ok", "ok"]
+    assert "runs like flux-mini: 8 steps, guidance 4, 128 x 128, 32 tokens, fp32" in said.err
+    assert main(["predict", *named]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    for outcome, row in zip(document["outcomes"], rows, strict=True):
+        for name, stored in outcome["weights_bytes"].items():
+            assert row["component_bytes"][name] == pytest.approx(stored, rel=0.005)
+    assert str(folder) not in json.dumps(document["comparison"])
+
+
+def test_each_plan_may_have_a_process_of_its_own(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--plans", "fp32", "--steps", "1", "--warmup", "0", "--out", str(tmp_path / "images")]
+    assert main(["compare", "--model", str(folder), "--isolate", "--json", *more]) == 0
+    (outcome,) = json.loads(capsys.readouterr().out)["outcomes"]
+    assert outcome["status"] == "ok", outcome["error"]
+
+
+def test_pick_and_snippet_take_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pick", "--model", str(folder), "--bits", "4", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert main(["pick", "--model", "flux-mini", "--bits", "4", "--json"]) == 0
+    assert rows == json.loads(capsys.readouterr().out)
+    assert main(["snippet", "--model", str(folder), "--plan", "quanto-int8"]) == 0
+    script = capsys.readouterr().out
+    assert f'MODEL = "{folder.resolve()}"' in script
+    assert "Run it from anywhere" in script
+
+
+def test_the_id_follows_the_files_not_the_place(folder: Path, tmp_path: Path) -> None:
+    model = admit(str(folder))
+    assert model.id.startswith("my-flux@")
+    elsewhere = tmp_path / "elsewhere" / "my flux"
+    shutil.copytree(folder, elsewhere)
+    assert admit(str(elsewhere)).id == model.id
+    weights = load_file(elsewhere / VAE)
+    save_file({name: tensor * 1.001 for name, tensor in weights.items()}, elsewhere / VAE)
+    other = admit(str(elsewhere))
+    assert other.id != model.id
+    keys = set()
+    for each in (model.id, other.id, "flux-mini"):
+        comparison = make_comparison(model=each, plans=["fp32"], prompt="a fox")
+        keys.add(input_key(comparison, comparison.plans[0]))
+    assert len(keys) == 3
+
+
+def test_a_repository_is_predicted_without_its_weights(
+    hub: Hub,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hub.served_bytes = 0
+    plans = ["fp32", "bnb-nf4"]
+    assert main(["predict", "--model", REPO, "--plans", *plans, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    files = {name: len(data) for name, (data, _) in hub.files.items() if "safetensors" in name}
+    weights = {name: size for name, size in files.items() if not name.endswith(".json")}
+    assert 0 < hub.served_bytes < 0.01 * sum(weights.values())
+    asked = {path for method, path, part in hub.requests if method == "GET" and part}
+    assert asked == set(weights)
+    mini = load_catalog().models["flux-mini"]
+    for row, text in zip(rows, plans, strict=True):
+        listed = predict("flux-mini", parse_plan(text, mini))
+        assert row["component_bytes"] == listed.component_bytes
+        assert row["download_bytes"] == sum(weights.values())
+
+
+def test_a_repository_runs_and_is_known_without_the_hub_afterwards(
+    hub: Hub,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plans = ["--plans", "fp32", "torchao-int8wo"]
+    more = ["--steps", "1", "--warmup", "0", "--out", str(tmp_path / "images"), "--json"]
+    assert main(["compare", "--model", REPO, *plans, *more]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [outcome["status"] for outcome in document["outcomes"]] == ["ok", "ok"]
+    model_id = document["comparison"]["model"]
+    assert model_id == f"{REPO}@{COMMIT[:12]}"
+    comparison = make_comparison(model=model_id, plans=["fp32"], prompt="a fox")
+    assert f'    revision="{COMMIT}",' in snippet(comparison, comparison.plans[0])
+    hub.faults.status = 503
+    assert admit(REPO).id == model_id
+
+
+def test_what_the_hub_refuses_is_one_line(
+    hub: Hub,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hub.faults.gated = True
+    assert main(["predict", "--model", REPO]) == 1
+    assert_one_line(capsys.readouterr().err, f"{REPO} is gated; accept its licence")
+    hub.faults.gated = False
+    assert main(["predict", "--model", "nobody/nothing"]) == 1
+    said = capsys.readouterr().err
+    assert_one_line(said, "the hub has no model nobody/nothing")
+    assert "there is no folder nobody/nothing here either" in said
+    assert main(["predict", "--model", f"{REPO}@v9"]) == 1
+    assert_one_line(capsys.readouterr().err, f"{REPO} has no revision 'v9'")
+    hub.faults.truncated[VAE] = 4
+    assert main(["predict", "--model", REPO]) == 1
+    assert_one_line(capsys.readouterr().err, VAE)
+
+
+def test_a_hub_that_cannot_be_reached_and_no_cache(hub: Hub) -> None:  # noqa: F811
+    hub.faults.status = 503
+    with pytest.raises(Unavailable, match="status 503"):
+        admit(REPO)
+
+
+def test_a_repository_without_a_pipeline(
+    hub: Hub,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = {name: file for name, file in hub.files.items() if name != "model_index.json"}
+    monkeypatch.setattr(hub, "files", files)
+    assert main(["predict", "--model", REPO]) == 2
+    assert_one_line(capsys.readouterr().err, f"{REPO} has no model_index.json")
+
+
+def assert_one_line(said: str, expected: str) -> None:
+    """One line for people, without a traceback."""
+    assert said.startswith("quantlab: ")
+    assert expected in said
+    assert said.count("\n") == 1
+
+
+def _index(**changes: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "model_index.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+def _write(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(content) and None
+
+
+def _cut(name: str, count: int) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:count]) and None
+
+
+SDXL = _index(_class_name="StableDiffusionXLPipeline")
+OTHER_ENCODER = _index(text_encoder=["transformers", "BertModel"])
+FOREIGN_CODE = _index(tokenizer=["my_code", "MyTokenizer"])
+OUTSIDE = b'{"weight_map": {"proj_out.weight": "../vae/diffusion_pytorch_model.safetensors"}}'
+INDEX = "transformer/diffusion_pytorch_model.safetensors.index.json"
+WRONG = {
+    "no index": (lambda f: (f / "model_index.json").unlink(), 2, "has no model_index.json"),
+    "another pipeline": (SDXL, 2, "FluxPipeline and Flux2KleinPipeline can be run here"),
+    "another encoder": (OTHER_ENCODER, 2, "has another text_encoder than CLIPTextModel"),
+    "code of its own": (FOREIGN_CODE, 2, "brings code of its own for tokenizer"),
+    "broken index": (_write("model_index.json", b"{"), 1, "model_index.json cannot be read"),
+    "a list": (_write("vae/config.json", b"[1]"), 1, "vae/config.json cannot be read as JSON"),
+    "nested": (_write("vae/config.json", b"[" * 99999), 1, "cannot be read as JSON"),
+    "no width": (_write("transformer/config.json", b"{}"), 1, "how wide the transformer is"),
+    "no shard": (lambda f: (f / SHARD).unlink(), 1, f"{SHARD} is missing"),
+    "no weights": (lambda f: (f / VAE).unlink(), 1, f"{VAE} is missing"),
+    "cut short": (_cut(SHARD, 100_000), 1, "its size is not what its header says"),
+    "cut in the header": (_cut(SHARD, 100), 1, "it ends within its header"),
+    "empty": (_write(VAE, b""), 1, "it does not start with a header"),
+    "endless": (_write(VAE, b"\xff" * 99), 1, "it does not start with a header"),
+    "no JSON": (_write(VAE, (9).to_bytes(8, "little") + b"not  json"), 1, "header cannot be read"),
+    "no tensors": (_write(VAE, (2).to_bytes(8, "little") + b"{}"), 1, "header cannot be read"),
+    "outside": (_write(INDEX, OUTSIDE), 1, "does not name weight files"),
+    "no map": (_write(INDEX, b"{}"), 1, "does not name weight files"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_cannot_be_used_is_one_line(
+    wrong: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change, status, expected = WRONG[wrong]
+    change(folder)
+    assert main(["predict", "--model", str(folder)]) == status
+    assert_one_line(capsys.readouterr().err, expected)
+
+
+@pytest.mark.parametrize(
+    "text", ["./nowhere", "/nowhere/at/all", "a/b/c", "../data", "https://x/y"]
+)
+def test_a_folder_that_is_not_there(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--model", text]) == 2
+    assert_one_line(capsys.readouterr().err, "model: there is no folder")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    folder = tmp_path_factory.mktemp("header")
+    shutil.copy(MINI / VAE, folder / "file.safetensors")
+    return Folder(folder)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_damaged_header_is_refused_or_read_but_never_breaks(
+    small: Folder, changes: list[tuple[int, int]]
+) -> None:
+    data = bytearray((MINI / VAE).read_bytes())
+    for place, value in changes:
+        data[place] = value
+    (small.root / "file.safetensors").write_bytes(data)
+    try:
+        header = small.header("file.safetensors")
+    except LoadError:
+        return
+    assert header is not None
+    assert all(tensor.bytes >= 0 for tensor in header.tensors.values())
+
+
+def test_headers_say_what_the_library_reads() -> None:
+    header = Folder(MINI).header(VAE)
+    assert header is not None
+    with safe_open(MINI / VAE, "pt") as file:
+        assert set(header.tensors) == set(file.keys())
+        for name, tensor in header.tensors.items():
+            assert list(tensor.shape) == file.get_slice(name).get_shape()
+            assert tensor.dtype == file.get_slice(name).get_dtype()
+
+
+@pytest.mark.parametrize("component", ["transformer", "text_encoder", "vae"])
+def test_kinds_hold_for_other_models_of_the_class(component: str) -> None:
+    """From the names and shapes alone, FLUX.2's table comes out as it was made from the classes."""
+    known = load_catalog().models["flux2-klein-4b"].component(component)
+    assert known is not None
+    tensors = {}
+    for module, _, own in component_rows("flux2-klein-4b", component):
+        for key, shape in own.items():
+            name, _, dtype = key.partition(":")
+            if isinstance(shape, list):
+                tensors[f"{module}.{name}"] = Tensor("I64" if dtype else "BF16", tuple(shape), 0)
+    made = from_rows(module_rows(known.cls, tensors, {"tie_word_embeddings": True}))
+    expected = component_shapes("flux2-klein-4b", component)
+    assert set(made) == {m for m in expected if m.numbers or m.fixed_bytes}
+
+
+def test_tied_and_renamed_tensors() -> None:
+    table = Tensor("BF16", (100, 8), 1600)
+    tensors = {"model.embed_tokens.weight": table, "lm_head.weight": table}
+    tied = from_rows(module_rows("Qwen3ForCausalLM", tensors, {"tie_word_embeddings": True}))
+    assert sum(m.numbers for m in tied) == 800
+    apart = from_rows(module_rows("Qwen3ForCausalLM", tensors, {"tie_word_embeddings": False}))
+    assert [(m.kind, m.numbers) for m in apart] == [("embedding", 800), ("linear", 800)]
+    old = {
+        "text_model.encoder.layers.11.mlp.fc1.weight": Tensor("F32", (32, 8), 1024),
+        "text_model.embeddings.position_ids": Tensor("I64", (1, 77), 616),
+    }
+    (row,) = module_rows("CLIPTextModel", old, {})
+    assert row == ["encoder.layers.11.mlp.fc1", "linear", {"weight": [32, 8]}]
+
+
+def test_a_component_that_is_stored_quantized_is_taken_as_it_is(folder: Path) -> None:
+    subject = Subject("torchao-int8wo")
+    pipe = subject.load().pipe
+    shutil.rmtree(folder / "transformer")
+    subject.module(pipe).save_pretrained(folder / "transformer")
+    model = admit(str(folder))
+    assert model.extra["quantized"] == {"transformer": "torchao"}
+    with pytest.raises(PlanError, match=r"transformer of my-flux.*stored quantized already"):
+        parse_plan("bnb-nf4", model)
+    plan = parse_plan("text_encoder_2=quanto-int8", model)
+    loaded = Pool(0).load(model, plan, lambda _: None)
+    predicted = predict(model.id, plan)
+    for name, stored in loaded.weights_bytes.items():
+        assert predicted.component_bytes[name] == pytest.approx(stored, rel=0.005)
+    verdicts = {row.scheme: row.verdict for row in recommend(model=model.id)}
+    assert verdicts["bnb-nf4"] == "no"
+
+
+def test_no_link_and_no_request_names_one(folder: Path) -> None:
+    named = [str(folder), "black-forest-labs/FLUX.1-Krea-dev", "../data/flux-mini"]
+    for text in named:
+        query = [("v", "1"), ("model", text), ("plans", "fp32"), ("prompt", "a fox")]
+        with pytest.raises(InputError, match="never by a link or a request") as error:
+            from_query(query)
+        assert "named at the start with --model" in str(error.value)
+    model = admit(str(folder))
+    comparison = make_comparison(model=model.id, plans=["fp32"], prompt="a fox")
+    assert from_query(to_query(comparison)) == comparison
+    assert str(folder.parent) not in to_query(comparison)
+
+
+def test_on_a_space_only_the_listed_models_are_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = admit(str(folder))
+    monkeypatch.setenv("SPACE_ID", "someone/quantlab")
+    assert model.id not in load_catalog().models
+    with pytest.raises(InputError, match="only the listed models"):
+        admit(str(folder))
+    app.add_models([str(folder)])
+    assert "only the listed models are offered" in caplog.text
+
+
+def test_the_page_starts_with_them_or_says_what_is_wrong(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.add_models([str(folder)])
+    assert "is a FluxPipeline" in caplog.text
+    assert any(model.extra.get("own") for model in load_catalog().models.values())
+    done = subprocess.run(
+        [sys.executable, "app.py", "--model", str(folder / "nothing")],
+        cwd=PROJECT,
+        env={**os.environ, OWN_MODELS: ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert_one_line(done.stderr, "there is no folder")
+
+
+def test_what_is_listed_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.rename(folder.parent / "flux-mini")
+    monkeypatch.chdir(folder.parent)
+    assert not names_own("flux-mini")
+    assert names_own("./flux-mini")
+    model = admit("./flux-mini")
+    assert model.id.startswith("flux-mini@")
+    assert about(model).startswith(f"{model.id} is a FluxPipeline")
+    folder.parent.joinpath("flux-mini").rename(folder.parent / "other")
+    assert names_own("other")
+    assert not names_own("no-such-model")
+
+
+def test_a_description_that_is_gone_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    admit(str(folder))
+    monkeypatch.setenv(OWN_MODELS, str(tmp_path / "gone@123.json"))
+    with pytest.raises(QuantlabError, match="what is known of gone@123 is gone; start again"):
+        load_catalog()
+
+
+def test_a_guided_transformer_is_said_to_be(folder: Path) -> None:
+    path = folder / "transformer" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"guidance_embeds": True}))
+    model = admit(str(folder))
+    assert model.guided
+    assert model == replace(model, defaults=load_catalog().models["flux-mini"].defaults)
