@@ -16,6 +16,8 @@ from diffusers import DiffusionPipeline
 from safetensors import safe_open
 from torch import nn
 
+from quantlab.lab.compare import Bench, compare
+from quantlab.lab.plan import make_comparison
 from tools.flux_mini.evaluate import Case, autoencoder_psnr_db, cases, draw, score
 from tools.flux_mini.reference import References
 
@@ -166,29 +168,40 @@ def test_references_name_the_clean_pictures(references: References) -> None:
         assert (named.concept, named.colour) == (concept, colour)
 
 
-CHANCE = 1 / len(LISTING["concepts"])
-"""What guessing the concept would score. The aim is 95 %; the model card says how far it is."""
-
-
-def test_draws_the_colour_asked_for_and_the_concept_far_above_chance(
+def test_draws_what_is_asked_for_on_the_colour_asked_for(
     pipeline: Any, references: References
 ) -> None:
     some = _sample([case for case in cases(MODEL) if not case.held_out], 32)
     got = score(references, some, draw(pipeline, some, STEPS, LENGTH))
+    assert got.concept >= 0.95, got.misses
     assert got.colour >= 0.95, got.misses
-    assert got.concept >= 15 * CHANCE, got.misses
 
 
 def test_draws_combinations_it_never_saw(pipeline: Any, references: References) -> None:
     some = _sample([case for case in cases(MODEL) if case.held_out], 16)
     got = score(references, some, draw(pipeline, some, STEPS, LENGTH))
-    assert got.colour >= 0.9, got.misses
-    assert got.concept >= 5 * CHANCE, got.misses
+    assert got.both >= 0.85, got.misses
 
 
-def test_a_plain_call_at_512_tokens_draws_the_right_colour(
+def test_a_plain_call_at_512_tokens_draws_the_right_thing(
     pipeline: Any, references: References
 ) -> None:
     some = _sample(cases(MODEL), 8)
     got = score(references, some, draw(pipeline, some, STEPS, PIPELINE_DEFAULT_LENGTH))
-    assert got.colour >= 0.85, got.misses
+    assert got.both >= 0.85, got.misses
+
+
+def test_fewer_bits_do_more_damage(tmp_path: Path) -> None:
+    """Mean PSNR against fp32 over prompts and seeds falls from 8 to 4 to 2 bits, and 2 shows."""
+    plans = ["fp32", "torchao-int8wo", "quanto-int4", "quanto-int2"]
+    bench, found = Bench(), np.zeros((4, 3))
+    for seed, entry in enumerate(LISTING["concepts"][::20]):
+        prompt = LISTING["templates"][0].format(
+            article="a", thing=entry["name"], colour_article="a", colour="white"
+        )
+        comparison = make_comparison(plans=plans, prompt=prompt, seed=seed)
+        outcomes = compare(comparison, bench=bench, out=tmp_path, warmup=0)
+        found[seed] = [outcome.psnr_db or np.inf for outcome in outcomes[1:]]
+    eight, four, two = found.mean(axis=0)
+    assert eight > four + 5.0 > two + 10.0, found
+    assert two < 28.0, found
