@@ -9,12 +9,13 @@ are loaded; no network. Random weights take the memory and the time of trained o
 nothing, so there are no images, and the one-step error orders schemes but is not that of FLUX.
 
 Plans, eager and compiled (``compile_repeated_blocks``), take turns for up to three rounds, as far
-as the minutes go (seven, so that the last one ends within eight); a plan that this machine cannot run is a row with the reason. "load s" is the
-transformer's: read in bf16 and quantized. "of predicted" holds what torch has allocated after
-loading, all parts together, against the prediction; off CUDA the counted weights. GGUF schemes are
-not among the defaults: their files are made in numpy, which takes longer than this benchmark at
-full size. ``--scale mini`` runs the same code on a small copy of the model, by default eager; no
-aim is claimed from it, nor from any other device than CUDA: null in the last line, which is JSON.
+as the minutes go: seven, so that the last one ends within eight. A plan that this machine cannot
+run is a row with the reason. "load s" is the transformer's: read in bf16 and quantized. "of
+predicted" holds what torch has allocated after loading, all parts together, against the prediction;
+off CUDA the counted weights. GGUF schemes are not among the defaults: their files are made in
+numpy, which takes longer than this benchmark at full size. ``--scale mini`` runs the same code on a
+small copy of the model, by default eager; no aim is claimed from it, nor from any other device than
+CUDA: null in the last line, which is JSON.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ from pathlib import Path
 from benchmarks.shaped_model import MODELS, Shaped, shaped
 from benchmarks.shaped_rows import Row, figures, machine, make_row, show, write
 from benchmarks.shaped_visits import BASE, Bench, Visit
+from quantlab.catalog.footprint import predict
 from quantlab.catalog.table import load_catalog
-from quantlab.errors import QuantlabError, first_line
+from quantlab.errors import InputError, QuantlabError, first_line
+from quantlab.lab.load import device
+from quantlab.lab.measure import counters
 from quantlab.lab.plan import Plan, parse_plan
 
-__all__ = ["SCHEMES", "main", "measure", "plans"]
+__all__ = ["SCHEMES", "main", "measure", "plans", "refuse_small"]
 
 SCHEMES = (
     "bf16",
@@ -45,6 +49,7 @@ SCHEMES = (
 )
 """The default; the aims' schemes first, so that they have the most rounds when time is short."""
 
+GIB = 2**30
 ROUNDS = {"full": 3, "mini": 2}
 MODES = ("eager", "compiled")
 
@@ -63,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     ends = time.monotonic() + 60 * asked.minutes
     try:
         wanted = plans(asked.model, asked.schemes, modes)
+        if asked.scale == "full":
+            refuse_small(asked.model)
         with shaped(asked.model, asked.scale) as subject:
             rows = measure(subject, wanted, asked.scale, ends)
     except QuantlabError as error:
@@ -74,6 +81,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     show(rows, about)
     print(json.dumps(figures(rows, about)))
     return 0
+
+
+def refuse_small(model_id: str) -> None:
+    """Refuse a machine on which the pipeline in bf16 does not fit the device.
+
+    Raises:
+        InputError: there is no GPU, or it is too small.
+    """
+    needed = predict(model_id, Plan(dtype=BASE)).peak_bytes
+    there = counters().usable_bytes() if device() != "cpu" else 0
+    if there < needed:
+        said = (
+            f"{model_id} needs a GPU with {needed / GIB:.0f} GiB free; {there / GIB:.0f} are here"
+        )
+        raise InputError("scale", f"{said}. --scale mini runs anywhere")
 
 
 def plans(model_id: str, schemes: Sequence[str], modes: Sequence[str]) -> list[Plan]:
@@ -108,10 +130,7 @@ def measure(subject: Shaped, wanted: Sequence[Plan], scale: str, ends: float) ->
                 reasons[plan] = (
                     str(error) if known else f"{type(error).__name__}: {first_line(error)}"
                 )
-    late = "not measured: the time was over"
-    return [
-        make_row(subject, scale, plan, visits[plan], reasons.get(plan, late)) for plan in wanted
-    ]
+    return [make_row(subject, scale, plan, visits[plan], reasons.get(plan, "")) for plan in wanted]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.shaped_model import Shaped
 from benchmarks.shaped_visits import Visit
@@ -36,8 +37,9 @@ bytes. variation: worst (most - least) / median of a plan's rounds."""
 
 @dataclass(frozen=True)
 class Row:
-    """One plan. Bytes, seconds; None where it was not measured. ``reason`` says why a plan failed.
+    """One plan. Bytes, seconds; None where it was not measured.
 
+    ``reason`` says why the plan, or a later round of it, failed.
     ``weights_bytes`` is the transformer's, ``total_bytes`` that of all parts, each beside what was
     predicted. ``step_s`` is the median of the rounds in ``rounds_s``, ``rel_l2`` the distance of
     one step's output from that of bf16, eager.
@@ -85,14 +87,19 @@ class Row:
 
 
 def make_row(subject: Shaped, scale: str, plan: Plan, visits: Sequence[Visit], reason: str) -> Row:
-    """The row of ``plan``; without visits it failed for ``reason``."""
+    """The row of ``plan``; without visits it failed, for ``reason`` or for want of time."""
     asked = subject.comparison
     scheme = plan.dtype or plan.parts[0][1]
     mode = "compiled" if plan.compiled else "eager"
     name = subject.model.id.removesuffix("-mini") if scale == "mini" else subject.model.id
+    size: dict[str, Any] = {
+        "width": asked.width,
+        "height": asked.height,
+        "sequence_length": asked.sequence_length,
+    }
     if not visits:
-        return Row(name, scale, str(plan), scheme, mode, "failed", reason)
-    size = {"width": asked.width, "height": asked.height, "sequence_length": asked.sequence_length}
+        reason = reason or "not measured: the time was over"
+        return Row(name, scale, str(plan), scheme, mode, "failed", reason, **size)
     predicted = predict(subject.model.id, plan, **size, catalog=subject.catalog)
     first = visits[0]
     loads = [visit.load_s for visit in visits if visit.load_s is not None]
@@ -103,6 +110,7 @@ def make_row(subject: Shaped, scale: str, plan: Plan, visits: Sequence[Visit], r
         scheme,
         mode,
         "ok",
+        f"a later round failed: {reason}" if reason else "",
         load_s=median(loads) if loads else None,
         weights_bytes=first.weights_bytes["transformer"],
         predicted_weights_bytes=predicted.component_bytes["transformer"],

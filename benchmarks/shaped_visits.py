@@ -30,8 +30,8 @@ __all__ = ["REPEATS", "WARMUPS", "Bench", "Visit"]
 REPEATS = 5
 WARMUPS = {"eager": 2, "compiled": 6}
 BASE = "bf16"
-NOBODYS = Plan(parts=(("transformer", "fp32"),))
-"""A plan that shares all parts but the transformer with those that are measured."""
+NOBODYS = Plan(parts=(("transformer", "nobody's"),))
+"""Shares all parts but the transformer with the plans that are measured; never loaded itself."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Bench:
         loaded = self._load(parse_plan(BASE, shaped.model, shaped.catalog))
         self._encoded = encode(loaded.pipe, shaped.comparison)
         self._reference = self._image(loaded.pipe)
+        del loaded
         self._clear()
 
     def visit(self, plan: Plan) -> Visit:

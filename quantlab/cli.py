@@ -10,17 +10,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from quantlab.cli_save import run_save, save_arguments, use_variants, variants_arguments
+from quantlab import cli_options as options
+from quantlab.cli_save import run_save, use_variants
 from quantlab.errors import InputError, QuantlabError, first_line
 
 __all__ = ["main"]
 
-DEFAULT_PROMPT = "a red apple on a blue background"
-DEFAULT_PLANS = ("fp32", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0")
+AddOptions = Callable[[argparse.ArgumentParser], None]
+Command = Callable[[argparse.Namespace], None]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,111 +74,12 @@ def _complain(message: str, status: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="quantlab", description="Pick and try quantization methods on Flux.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    def add(name: str, text: str, command: Callable[[argparse.Namespace], None]) -> _Parser:
+    for name, (text, add_options, command) in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text)
         sub.add_argument("--json", action="store_true", help="print one JSON document")
+        add_options(sub)
         sub.set_defaults(command=command)
-        return sub
-
-    _pick_arguments(add("pick", "Say which methods suit hardware, bits and needs.", _pick))
-    compare = add("compare", "Run plans side by side and measure them.", _compare)
-    _comparison_arguments(compare)
-    compare.add_argument("--repeats", type=int, default=1, help="counted runs of each plan")
-    compare.add_argument("--warmup", type=int, default=1, help="runs before them, not counted")
-    compare.add_argument("--out", type=Path, default=Path("quantlab-out"), help="image folder")
-    compare.add_argument("--isolate", action="store_true", help="each plan in a fresh process")
-    variants_arguments(compare)
-    predict = add("predict", "Predict bytes of plans without loading anything.", _predict)
-    _comparison_arguments(predict)
-    snippet = add("snippet", "Print a script without quantlab that makes a plan's image.", _snippet)
-    _comparison_arguments(snippet, plans=False)
-    about = snippet.add_mutually_exclusive_group(required=True)
-    about.add_argument("--plan", help="the plan, for example bnb-nf4")
-    about.add_argument("--method", help="aqlm, awq, eetq or hqq: a language model instead")
-    snippet.add_argument("--repo", help="with --method: the model on the hub, owner/name")
-    snippet.add_argument("--simple", action="store_true", help="use diffusers' simple form")
-    save = add("save", "Save a quantized pipeline as plain diffusers loads it.", _save)
-    _comparison_arguments(save, plans=False)
-    save_arguments(save)
-    link = add("link", "Print the link of a comparison, or read one.", _link)
-    _comparison_arguments(link)
-    link.add_argument("--base", default="http://127.0.0.1:7860/", help="address of the page")
-    link.add_argument("--open", metavar="URL", help="print the comparison that URL stands for")
-    _probe_arguments(add("probe", "Try what the installed schemes can do here.", _probe))
-    sweep = add("sweep", "Run plans over many prompts and seeds; goes on where it ended.", _sweep)
-    _sweep_arguments(sweep)
-    export = add("export", "Write the stored results as a file that import reads.", _export)
-    export.add_argument("--out", type=Path, metavar="FILE", help="otherwise standard output")
-    export.add_argument("--newest", type=int, metavar="N", help="only the newest N results")
-    export.add_argument("--no-images", action="store_true", help="numbers alone")
-    bring = add("import", "Keep results that another machine exported.", _import)
-    bring.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what export wrote")
     return parser
-
-
-def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
-    _comparison_arguments(parser, many=True)
-    parser.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt a line")
-    parser.add_argument("--repeats", type=int, default=1, help="counted runs of each pair")
-    parser.add_argument("--warmup", type=int, default=1, help="runs of each plan, not counted")
-    parser.add_argument("--isolate", action="store_true", help="each plan in a fresh process")
-    variants_arguments(parser)
-    parser.add_argument("--no-noise-floor", action="store_true", help="no second reference")
-    parser.add_argument("--retry", action="store_true", help="measure failed runs again")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="also write a tidy CSV file")
-    parser.add_argument(
-        "--summary", type=Path, metavar="FILE", help="also write the summary, .csv or .md"
-    )
-    parser.add_argument(
-        "--ray", metavar="WHERE", help="run on Ray, a task per plan: local, auto or HOST:PORT"
-    )
-    parser.add_argument("--ray-cpus", type=int, help="CPUs of each task (1)")
-    parser.add_argument("--ray-gpus", type=float, help="GPUs of each task (1 where there are any)")
-
-
-def _probe_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--schemes", nargs="+", help="only these; otherwise all installed here")
-    parser.add_argument(
-        "--component", default="transformer", help="transformer, or text_encoder_2: load and run"
-    )
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
-    parser.add_argument("--fresh", action="store_true", help="measure again what is known")
-    parser.add_argument("--memory-gib", type=float, default=8.0, help="limit of each process")
-    parser.add_argument("--out", type=Path, help="also write a CSV file with versions and machine")
-
-
-def _pick_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--hardware", help="cpu, cuda, rocm, metal or intel")
-    parser.add_argument("--bits", type=float, help="bit width, for example 4")
-    parser.add_argument(
-        "--need", action="append", default=[], help="compile, peft, qat, serializable, on-the-fly"
-    )
-    parser.add_argument("--library", help="transformers or diffusers")
-    parser.add_argument("--model", help="a model's id, a folder or owner/name")
-    parser.add_argument("--memory-gib", type=float, help="memory of the device in GiB")
-    parser.add_argument("--gpu", help="a card's id, for example rtx-3060-12gb, for both")
-
-
-def _comparison_arguments(
-    parser: argparse.ArgumentParser, plans: bool = True, many: bool = False
-) -> None:
-    parser.add_argument(
-        "--model", default="flux-mini", help="a model's id, a folder, or owner/name on the hub"
-    )
-    if plans:
-        parser.add_argument("--plans", nargs="+", default=list(DEFAULT_PLANS), help="plan texts")
-    if many:
-        parser.add_argument("--prompt", nargs="+", action="extend", help="prompt texts")
-        parser.add_argument("--seed", "--seeds", nargs="+", action="extend", type=int)
-    else:
-        parser.add_argument("--prompt", default=DEFAULT_PROMPT)
-        parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--guidance", type=float)
-    parser.add_argument("--width", type=int, help="pixels")
-    parser.add_argument("--height", type=int, help="pixels")
-    parser.add_argument("--sequence-length", type=int, help="tokens of the second text encoder")
 
 
 def _comparison(arguments: argparse.Namespace, plans: Sequence[str]) -> Any:
@@ -257,7 +158,7 @@ def _sweep(arguments: argparse.Namespace) -> None:
     prompts = arguments.prompt or []
     if arguments.prompts is not None:
         prompts = [*prompts, *read_prompts(arguments.prompts)]
-    run_sweep(arguments, prompts or [DEFAULT_PROMPT], arguments.seed or [0])
+    run_sweep(arguments, prompts or [options.DEFAULT_PROMPT], arguments.seed or [0])
 
 
 def _probe(arguments: argparse.Namespace) -> None:
@@ -331,3 +232,26 @@ def _link(arguments: argparse.Namespace) -> None:
         _print_json({"url": url})
         return
     print(url)
+
+
+COMMANDS: Mapping[str, tuple[str, AddOptions, Command]] = {
+    "pick": ("Say which methods suit hardware, bits and needs.", options.pick, _pick),
+    "compare": ("Run plans side by side and measure them.", options.compare, _compare),
+    "predict": ("Predict bytes of plans without loading anything.", options.comparison, _predict),
+    "snippet": (
+        "Print a script without quantlab that makes a plan's image.",
+        options.snippet,
+        _snippet,
+    ),
+    "save": ("Save a quantized pipeline as plain diffusers loads it.", options.save, _save),
+    "link": ("Print the link of a comparison, or read one.", options.link, _link),
+    "probe": ("Try what the installed schemes can do here.", options.probe, _probe),
+    "sweep": (
+        "Run plans over many prompts and seeds; goes on where it ended.",
+        options.sweep,
+        _sweep,
+    ),
+    "export": ("Write the stored results as a file that import reads.", options.export, _export),
+    "import": ("Keep results that another machine exported.", options.bring, _import),
+}
+"""What each command does, in the order of the help."""

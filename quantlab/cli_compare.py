@@ -12,6 +12,7 @@ from quantlab.errors import StoreError
 from quantlab.lab.outcome import Event, Finished, Outcome, Progress
 from quantlab.lab.plan import Comparison
 from quantlab.record.documents import comparison_document
+from quantlab.record.keeping import keep
 from quantlab.record.store import Store
 
 __all__ = ["run"]
@@ -59,21 +60,17 @@ class _Keeper:
         try:
             self._store = Store()
         except StoreError as error:
-            self._give_up(error)
+            self._give_up(str(error))
 
     def __call__(self, event: Event) -> None:
-        if self._store is None or isinstance(event, Progress):
-            return
-        outcome = event.outcome
-        image = Path(outcome.image).read_bytes() if outcome.image else None
-        try:
-            self._store.save(self._comparison, event.index, outcome, image, *self._machine)
-        except StoreError as error:
-            self._give_up(error)
+        if isinstance(event, Finished):
+            kept = keep(self._store, self._comparison, event, lambda: self._machine)
+            if kept.problem:
+                self._give_up(kept.problem)
 
-    def _give_up(self, error: StoreError) -> None:
+    def _give_up(self, problem: str) -> None:
         self._store = None
-        print(f"quantlab: results are not kept: {error}", file=sys.stderr)
+        print(f"quantlab: results are not kept: {problem}", file=sys.stderr)
 
 
 class _Teller:

@@ -84,7 +84,9 @@ def _place(arguments: argparse.Namespace, sweep: Sweep) -> Iterator[Place]:
         if value is not None and arguments.ray is None:
             raise InputError(part, "needs --ray")
     if arguments.ray is not None and sweep.model in own_descriptions():
-        raise InputError("ray", "a model of your own is known on this machine only; leave it out")
+        raise InputError(
+            "ray", "a model of your own is known on this machine only; leave --ray out"
+        )
     if arguments.ray is None:
         yield Here(sweep)
         return

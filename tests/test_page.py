@@ -139,7 +139,7 @@ def test_the_nearest_plan_is_another_one() -> None:
     assert near != "torchao-fp8dq"
 
 
-@pytest.mark.parametrize("steps", [None, math.nan, math.inf, 0, 51, 1.5, "8", True, 10**30])
+@pytest.mark.parametrize("steps", [None, math.nan, math.inf, 0, 51, 1.5, "8", True, 10**400])
 def test_a_wrong_number_names_its_part(steps: object) -> None:
     with pytest.raises(InputError, match=r"^steps: "):
         read_comparison(values("fp32", "bf16", steps=steps), CATALOG)

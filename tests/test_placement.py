@@ -12,23 +12,24 @@ from hypothesis import strategies as st
 
 from benchmarks.prediction import rows
 from quantlab.catalog.footprint import predict
-from quantlab.catalog.gpus import load_gpus
+from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.memory import CONTEXT_BYTES
+from quantlab.catalog.needs import needs_of
 from quantlab.catalog.offload import load_offload_rules, offload_rule
 from quantlab.catalog.placement import (
     FRAGMENTATION,
     KINDS,
     Device,
     Placement,
-    choose_placement,
     group_offload_options,
-    placements,
+    placements_for,
+    refusal,
     verdict_of,
-    why_not_fit,
 )
+from quantlab.catalog.schema import Model
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import CatalogError
-from quantlab.lab.plan import parse_plan
+from quantlab.lab.plan import Plan, parse_plan
 
 CATALOG = load_catalog()
 DEV = CATALOG.models["flux1-dev"]
@@ -37,22 +38,17 @@ GIB = 2**30
 TRANSFORMER = ("bf16", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_k", "layerwise-fp8")
 
 
+def placements(plan: Plan, model: Model, gpu: Gpu | Device) -> tuple[Placement, ...]:
+    return placements_for(needs_of(plan, model, catalog=CATALOG), plan, gpu, CATALOG)
+
+
 def choose(text: str, gib: float, kind: str = "cuda") -> Placement | None:
-    d = DEV.defaults
-    return choose_placement(
-        parse_plan(text, DEV),
-        DEV,
-        round(gib * GIB),
-        width=d.width,
-        height=d.height,
-        sequence_length=d.sequence_length,
-        catalog=CATALOG,
-        kind=kind,
-    )
+    found = placements(parse_plan(text, DEV), DEV, Device(round(gib * GIB), kind))
+    return found[0] if found else None
 
 
 def kinds(text: str, gib: float) -> tuple[str, ...]:
-    found = placements(parse_plan(text, DEV), DEV, Device(round(gib * GIB)), CATALOG)
+    found = placements(parse_plan(text, DEV), DEV, Device(round(gib * GIB)))
     return tuple(placement.kind for placement in found)
 
 
@@ -111,8 +107,8 @@ def test_bitsandbytes_loads_on_the_device_whatever_the_placement() -> None:
 def test_a_scheme_wants_its_compute_capability() -> None:
     plan = parse_plan("torchao-fp8dq", DEV)
     old, new = Device(80 * GIB, "cuda", "8.6"), Device(80 * GIB, "cuda", "8.9")
-    assert placements(plan, DEV, old, CATALOG) == ()
-    assert placements(plan, DEV, new, CATALOG)[0].kind == "resident"
+    assert placements(plan, DEV, old) == ()
+    assert placements(plan, DEV, new)[0].kind == "resident"
     assert (
         choose("torchao-fp8dq", 80) is not None
     )  # a capability that is not known rules nothing out
@@ -142,7 +138,7 @@ def test_more_memory_never_worsens(text: str, gib: float, more: float) -> None:
 def test_the_numbers_are_those_of_predict(text: str) -> None:
     plan = parse_plan(text, DEV)
     prediction = predict(DEV.id, plan)
-    found = {p.kind: p for p in placements(plan, DEV, Device(200 * GIB), CATALOG)}
+    found = {p.kind: p for p in placements(plan, DEV, Device(200 * GIB))}
     assert found["resident"].peak_bytes == prediction.peak_bytes
     assert found["resident"].host_bytes == prediction.host_bytes
     assert found["model-offload"].peak_bytes == prediction.offload_peak_bytes
@@ -161,26 +157,29 @@ def test_every_gpu_has_an_answer_for_every_model_and_predict_agrees(gpu: str) ->
     for model in CATALOG.models.values():
         for text in (model.base_dtype, "bnb-nf4", "torchao-int8wo"):
             plan = parse_plan(text, model)
-            found = placements(plan, model, GPUS[gpu], CATALOG)
+            found = placements(plan, model, GPUS[gpu])
             assert predict(model.id, plan).fits[gpu] == verdict_of(found)
             assert all(placement.reasons for placement in found)
 
 
-def test_zerogpus_half_card_keeps_42_gib_of_weights_and_the_full_card_more() -> None:
+def test_zerogpus_half_card_takes_42_gib_of_weights_and_the_full_card_more() -> None:
     half, full = GPUS["zerogpu-half"], GPUS["zerogpu-full"]
     limit = Device(half.bytes, "cuda", "12.0", max_weights_bytes=20 * GIB)
     plan = parse_plan("bf16", DEV)
-    assert placements(plan, DEV, half, CATALOG)[0].kind == "resident"
-    assert placements(plan, DEV, full, CATALOG)[0].kind == "resident"
-    assert placements(plan, DEV, limit, CATALOG)[0].kind == "model-offload"
+    assert placements(plan, DEV, half)[0].kind == "resident"
+    assert placements(plan, DEV, full)[0].kind == "resident"
+    assert placements(plan, DEV, limit) == ()
+    needs = needs_of(plan, DEV, catalog=CATALOG)
+    assert "31.4 GiB, and up to 20.0 GiB" in refusal(needs, plan, limit, CATALOG)
 
 
 def test_what_does_not_fit_is_told_with_every_number() -> None:
     plan = parse_plan("bnb-nf4", DEV)
-    told = why_not_fit(plan, DEV, 8 * GIB, catalog=CATALOG)
+    needs = needs_of(plan, DEV, catalog=CATALOG)
+    told = refusal(needs, plan, Device(8 * GIB), CATALOG)
     for part in ("18.0 of 8.0 GiB", "9.0 GiB with model offload", "bitsandbytes", "0.5 GiB", "2%"):
         assert part in told
-    assert "no second memory" in why_not_fit(plan, DEV, 8 * GIB, catalog=CATALOG, kind="metal")
+    assert "no second memory" in refusal(needs, plan, Device(8 * GIB, "metal"), CATALOG)
 
 
 # What is published
@@ -200,7 +199,7 @@ def test_what_does_not_fit_is_told_with_every_number() -> None:
     ],
 )
 def test_what_is_reported_to_run_is_said_to_run(text: str, gpu: str, kind: str) -> None:
-    assert placements(parse_plan(text, DEV), DEV, GPUS[gpu], CATALOG)[0].kind == kind
+    assert placements(parse_plan(text, DEV), DEV, GPUS[gpu])[0].kind == kind
 
 
 def test_no_published_peak_is_above_a_device_that_is_said_to_do() -> None:
@@ -214,16 +213,9 @@ def test_no_published_peak_is_above_a_device_that_is_said_to_do() -> None:
 def test_the_published_group_offload_of_a_gguf_file() -> None:
     """diffusers#14691: FLUX.1-schnell Q4_K_S, 512 x 512, 0.77 GiB with the decoder resident."""
     model = CATALOG.models["flux1-schnell"]
-    found = choose_placement(
-        parse_plan("gguf-q4_k", model),
-        model,
-        3 * GIB,
-        width=512,
-        height=512,
-        sequence_length=256,
-        catalog=CATALOG,
-    )
-    assert found is not None
+    plan = parse_plan("gguf-q4_k", model)
+    needs = needs_of(plan, model, width=512, height=512, sequence_length=256, catalog=CATALOG)
+    (found,) = placements_for(needs, plan, Device(3 * GIB), CATALOG)
     assert found.kind == "group-offload"
     assert found.peak_bytes / GIB == pytest.approx(0.77, rel=0.1)
 

@@ -21,8 +21,8 @@ from quantlab.lab.compare import Bench, compare
 from quantlab.lab.libraries import torch
 from quantlab.lab.plan import Comparison, make_comparison
 from quantlab.lab.pool import LoadedPlan
+from quantlab.lab.saving import Difference
 from quantlab.lab.takeaway import quantized, take_away
-from quantlab.lab.variants import Difference
 
 CATALOG = load_catalog()
 PROMPT = 'a green frog\'s "hat" on a white background'
@@ -182,13 +182,25 @@ def test_the_command_line_saves_and_refuses(
     assert "cannot be saved" in capsys.readouterr().err
 
 
-def test_a_plan_of_an_unknown_licence_is_named_as_other() -> None:
+@pytest.mark.parametrize(
+    ("licence", "front", "said"),
+    [
+        ("some-licence", "license: other\nlicense_name: some-licence\n", "some-licence, holds"),
+        ("", "license: other\nlibrary_name", "which is not known here, holds"),
+    ],
+)
+def test_a_model_of_ones_own_is_named_without_its_place(
+    licence: str, front: str, said: str
+) -> None:
     comparison = asked("torchao-int8wo")
-    model = replace(CATALOG.models["flux-mini"], licence="some-licence")
-    parts = quantized(comparison, CATALOG)
+    own = {"licence": licence, "source": "/home/somebody/models/my-flux"}
+    catalog = replace(CATALOG, models={"flux-mini": replace(CATALOG.models["flux-mini"], **own)})
+    parts = quantized(comparison, catalog)
     loaded = LoadedPlan(None, {}, dict.fromkeys(parts, 1), 0.0, "", "cpu")
-    catalog = replace(CATALOG, models={"flux-mini": model})
     differences = dict.fromkeys(parts, Difference(1, 0, 0.0))
-    card = model_card(comparison, parts, loaded, differences, False, catalog)
-    assert "license: other\nlicense_name: some-licence" in card
+    card = model_card(comparison, parts, loaded, differences, True, catalog)
+    assert front in card
+    assert said in card
     assert "base_model" not in card.partition("---\n\n")[0]
+    assert "from_pretrained('my-flux', transformer=transformer" in card
+    assert "somebody" not in card

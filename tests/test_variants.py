@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,9 +15,11 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
 
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
+from quantlab.cli import main
 from quantlab.errors import InputError, VerificationError
 from quantlab.lab import variants
 from quantlab.lab.compare import Bench, compare
@@ -25,9 +28,13 @@ from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import make_comparison, parse_plan
 from quantlab.lab.pool import LoadedPlan, Pool
 from quantlab.lab.run import forward
+from quantlab.lab.saving import Difference, cannot_save, difference
 from quantlab.lab.shelf import Shelf
 from quantlab.lab.subject import Subject
-from quantlab.lab.variants import RELOADED, Difference, Variants, cannot_save, difference
+from quantlab.lab.variants import RELOADED, Variants
+from tests.hub_server import Hub
+from tests.test_hub import MINI as HUB_MINI
+from tests.test_hub import SHARD, hub, server  # noqa: F401
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
@@ -110,7 +117,7 @@ def test_one_bit_is_a_difference() -> None:
     found = difference(before, after)
     assert (found.tensors, found.changed) == (2, 1)
     norm = float(before.weight.detach().double().norm())
-    assert found.rel_l2 == pytest.approx(float(before.weight[0, 0].abs()) * 0.5 / norm)
+    assert found.rel_l2 == pytest.approx(float(before.weight.detach()[0, 0].abs()) * 0.5 / norm)
     assert difference(before, torch.nn.Linear(4, 5)).rel_l2 == float("inf")
     assert difference(before, torch.nn.Linear(4, 4, bias=False)).rel_l2 == float("inf")
 
@@ -166,15 +173,15 @@ def test_other_versions_weights_and_dtypes_are_other_entries(
     copy = tmp_path / "flux-mini" / "transformer"
     copy.mkdir(parents=True)
     (copy / "x.safetensors").write_bytes(b"other weights")
-    hub = replace(MINI, local=False)
+    far = replace(MINI, local=False)
     keys = [
         key(),
         key(dtype="torch.bfloat16"),
         key(device="cuda"),
         key(scheme=CATALOG.schemes["torchao-fp8wo"]),
         key(folder=copy.parent),
-        key(model=hub, folder=Path("snapshots/" + "a" * 40)),
-        key(model=hub, folder=Path("snapshots/" + "b" * 40)),
+        key(model=far, folder=Path("snapshots/" + "a" * 40)),
+        key(model=far, folder=Path("snapshots/" + "b" * 40)),
     ]
     installed = versions()
     monkeypatch.setattr(variants, "versions", lambda: installed | {"torchao": "99"})
@@ -337,6 +344,67 @@ def test_a_scheme_that_cannot_be_saved_is_quantized_each_time(folder: Path) -> N
         assert loaded.way == "the library, on the loaded component"
         assert loaded.notes == ()
     assert not folder.exists()
+
+
+def test_base_weights_are_not_downloaded_for_what_is_kept(
+    hub: Hub,  # noqa: F811
+    folder: Path,
+) -> None:
+    catalog = replace(CATALOG, models={"flux-mini": HUB_MINI})
+
+    def again() -> LoadedPlan:
+        shutil.rmtree(constants.HF_HUB_CACHE, ignore_errors=True)
+        hub.requests.clear()
+        pool = Pool(0, catalog, Variants(folder, GIB))
+        return pool.load(HUB_MINI, parse_plan("torchao-int8wo", MINI), lambda _: None)
+
+    assert again().way == CONFIG
+    assert SHARD in hub.fetched()
+    assert again().way == RELOADED
+    assert SHARD not in hub.fetched()
+    (entry,) = entries(folder)
+    next(entry.glob("*.safetensors")).unlink()
+    assert again().way == CONFIG  # damaged: now the base is needed after all
+    assert SHARD in hub.fetched()
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_the_command_line_names_the_folder(
+    isolate: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("QUANTLAB_VARIANTS", "")  # set back when the test is over
+    monkeypatch.setenv("QUANTLAB_VARIANTS_LIMIT_GIB", "")
+    compare = ["compare", "--plans", "torchao-int8wo", "--steps", "1", "--warmup", "0", "--json"]
+    compare += ["--out", str(tmp_path / "out"), "--variants", str(tmp_path / "kept")]
+    compare += ["--isolate"] if isolate else []
+    ways = []
+    for _ in range(2):
+        assert main([*compare, "--variants-gib", "0.5"]) == 0
+        (outcome,) = json.loads(capsys.readouterr().out)["outcomes"]
+        ways.append(outcome["way"])
+    assert ways == [CONFIG, RELOADED]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--variants-gib", "1"], "variants-gib: goes with --variants"),
+        (["--variants", "kept", "--variants-gib", "0"], "'0.0' is not a number of GiB above 0"),
+    ],
+)
+def test_a_limit_that_means_nothing_is_refused(
+    more: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("QUANTLAB_VARIANTS", "")
+    monkeypatch.setenv("QUANTLAB_VARIANTS_LIMIT_GIB", "")
+    assert main(["compare", "--plans", "fp32", *more]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_the_output_of_what_is_reloaded_is_the_same(folder: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from quantlab.catalog.footprint import predict
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.outcome import Finished, Outcome
@@ -168,6 +169,16 @@ def test_the_rule_of_42_gib_refuses_before_a_gpu_is_asked_for() -> None:
     fits, large = flux("bf16"), flux("fp32")
     assert refusal(fits, fits.plans[0], catalog) is None
     assert "up to 42.0 GiB" in str(refusal(large, large.plans[0], catalog))
+
+
+@pytest.mark.parametrize("text", ["fp32", "bf16", "transformer=fp32", "bnb-nf4", "gguf-q8_0"])
+def test_what_is_refused_is_what_the_table_says_does_not_fit_the_half_card(text: str) -> None:
+    catalog = load_catalog()
+    for model in ("flux1-dev", "flux2-klein-4b"):
+        comparison = make_comparison(model=model, plans=[text], prompt="a fox")
+        plan = comparison.plans[0]
+        fits = predict(model, plan, catalog=catalog).fits["zerogpu-half"]
+        assert (refusal(comparison, plan, catalog) is None) == (fits != "no")
 
 
 def test_downloads_come_before_the_gpu_and_fail_as_rows(

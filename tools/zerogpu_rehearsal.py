@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -197,9 +197,12 @@ def launch() -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio
 
+    from quantlab.ui.serve import serve as serve_page
+
     with gradio.Blocks() as page:
         gradio.Markdown("rehearsal")
-    page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
+    with redirect_stdout(sys.stderr):  # stdout is for the results
+        serve_page(page, wait=False)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -52,7 +52,7 @@ class Prediction:
 
     ``peak_bytes`` is with every component resident, ``offload_peak_bytes`` with model offload.
     ``host_bytes`` is the host memory while loading for a GPU, ``offload_host_bytes`` that with
-    model offload, ``disk_bytes`` what the download takes on disk.
+    model offload. What is downloaded takes as much on disk.
     """
 
     plan: str
@@ -68,11 +68,6 @@ class Prediction:
     def total_bytes(self) -> int:
         """All weights, quantization state included."""
         return sum(self.component_bytes.values())
-
-    @property
-    def disk_bytes(self) -> int:
-        """Disk for the downloaded files; files made here on first use come on top."""
-        return self.download_bytes
 
     def as_dict(self) -> dict[str, object]:
         """The keys that ``python -m quantlab predict --json`` promises."""

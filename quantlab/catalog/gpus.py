@@ -35,7 +35,7 @@ class Gpu:
     checked: str
     note: str = ""
     max_weights_bytes: int | None = None
-    """More weights than this cannot be kept resident, whatever is free."""
+    """A plan of more weights than this is not run there, whatever is free."""
 
 
 @lru_cache(maxsize=8)

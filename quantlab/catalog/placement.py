@@ -16,9 +16,9 @@ from typing import Literal
 
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.memory import CONTEXT_BYTES
-from quantlab.catalog.needs import Needs, PlanLike, needs_of
+from quantlab.catalog.needs import Needs, PlanLike
 from quantlab.catalog.offload import offload_rule
-from quantlab.catalog.schema import Model, Verdict
+from quantlab.catalog.schema import Verdict
 from quantlab.catalog.table import Catalog
 
 __all__ = [
@@ -27,13 +27,10 @@ __all__ = [
     "Device",
     "Kind",
     "Placement",
-    "choose_placement",
     "group_offload_options",
-    "placements",
     "placements_for",
     "refusal",
     "verdict_of",
-    "why_not_fit",
 ]
 
 Kind = Literal["resident", "model-offload", "group-offload"]
@@ -67,9 +64,11 @@ class Placement:
 
 @dataclass(frozen=True)
 class Device:
-    """What a plan is held against: all bytes that the device has, its kind ("cuda", "rocm",
-    "metal", "intel" or "cpu"), NVIDIA's compute capability or "" where it is not known or does not
-    apply, and the most weights that may be resident whatever is free."""
+    """What a plan is held against: all bytes that the process may use of the device (for CUDA the
+    total that ``torch.cuda.mem_get_info`` gives, less what other processes hold; the driver's share
+    is taken off here), its kind ("cuda", "rocm", "metal", "intel" or "cpu"), NVIDIA's compute
+    capability or "" where it is not known or does not apply, and the most weights that a plan may
+    have there, however they are placed."""
 
     bytes: int
     kind: str = "cuda"
@@ -77,52 +76,13 @@ class Device:
     max_weights_bytes: int | None = None
 
 
-def choose_placement(
-    plan: PlanLike,
-    model: Model,
-    device_bytes: int,
-    *,
-    width: int,
-    height: int,
-    sequence_length: int,
-    catalog: Catalog,
-    kind: str = "cuda",
-) -> Placement | None:
-    """The best placement of ``plan`` on a device of ``device_bytes`` in all, or None.
-
-    ``device_bytes`` is the whole of what the process may use of the device (for CUDA the total
-    that ``torch.cuda.mem_get_info`` gives, less what other processes hold); the driver's share is
-    taken off here. Sizes in pixels, ``sequence_length`` in text tokens.
-
-    Raises:
-        InputError: ``model`` is not of ``catalog``.
-        PlanError: an unknown scheme, or one whose way of storing is not known.
-    """
-    needs = needs_of(
-        plan, model, width=width, height=height, sequence_length=sequence_length, catalog=catalog
-    )
-    found = placements_for(needs, plan, Device(device_bytes, kind), catalog)
-    return found[0] if found else None
-
-
-def placements(
-    plan: PlanLike, model: Model, gpu: Gpu | Device, catalog: Catalog
-) -> tuple[Placement, ...]:
-    """Every placement of ``plan`` that fits ``gpu`` at the model's default size, best first.
-
-    Raises:
-        PlanError: an unknown scheme, or one whose way of storing is not known.
-    """
-    return placements_for(needs_of(plan, model, catalog=catalog), plan, gpu, catalog)
-
-
 def placements_for(
     needs: Needs, plan: PlanLike, gpu: Gpu | Device, catalog: Catalog
 ) -> tuple[Placement, ...]:
-    """As ``placements``, for needs that were counted before."""
-    if _lacking(plan, gpu, catalog):
+    """Every placement that fits ``gpu``, best first; ``needs`` are those of ``plan``."""
+    if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return ()
-    possible = [kind for kind in KINDS if _barred(kind, needs, plan, gpu, catalog) is None]
+    possible = [kind for kind in KINDS if _barred(kind, plan, gpu, catalog) is None]
     return tuple(
         _placement(kind, needs, gpu.bytes, plan, catalog)
         for kind in possible
@@ -137,40 +97,18 @@ def verdict_of(found: tuple[Placement, ...]) -> Verdict:
     return "runs" if found[0].kind == "resident" else "runs-with-offload"
 
 
-def why_not_fit(
-    plan: PlanLike,
-    model: Model,
-    device_bytes: int,
-    *,
-    width: int | None = None,
-    height: int | None = None,
-    sequence_length: int | None = None,
-    catalog: Catalog,
-    kind: str = "cuda",
-) -> str:
-    """One sentence with the numbers of every placement, for a plan that fits in none.
-
-    Raises:
-        PlanError: an unknown scheme, or one whose way of storing is not known.
-    """
-    needs = needs_of(
-        plan, model, width=width, height=height, sequence_length=sequence_length, catalog=catalog
-    )
-    return refusal(needs, plan, Device(device_bytes, kind), catalog)
-
-
 def refusal(needs: Needs, plan: PlanLike, gpu: Gpu | Device, catalog: Catalog) -> str:
     """Why ``plan`` fits ``gpu`` in no placement, with the numbers of each."""
-    if lacking := _lacking(plan, gpu, catalog):
-        return lacking
+    if said := _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
+        return said
     peak = _peak("resident", needs) / GIB
-    said = [f"{peak:.1f} of {_gib(gpu.bytes)} at the peak, predicted"]
+    each = [f"{peak:.1f} of {_gib(gpu.bytes)} at the peak, predicted"]
     for kind in KINDS[1:]:
-        barred = _barred(kind, needs, plan, gpu, catalog)
-        said.append(barred or f"{_gib(_peak(kind, needs))} with {kind.replace('-', ' ')}")
+        barred = _barred(kind, plan, gpu, catalog)
+        each.append(barred or f"{_gib(_peak(kind, needs))} with {kind.replace('-', ' ')}")
         if barred == ONE_MEMORY:
             break
-    return f"{'; '.join(said)}{_kept(gpu)}"
+    return f"{'; '.join(each)}{_kept(gpu)}"
 
 
 ONE_MEMORY = "there is no second memory to offload to"
@@ -195,6 +133,14 @@ def _methods(plan: PlanLike, catalog: Catalog) -> tuple[str, ...]:
     return ("", *dict.fromkeys(scheme.method for scheme in schemes if scheme is not None))
 
 
+def _too_much(needs: Needs, gpu: Gpu | Device) -> str | None:
+    """That the plan has more weights than the device is given for, if so."""
+    limit = gpu.max_weights_bytes
+    if limit is None or needs.weights_bytes <= limit:
+        return None
+    return f"its weights take {_gib(needs.weights_bytes)}, and up to {_gib(limit)} are allowed"
+
+
 def _lacking(plan: PlanLike, gpu: Gpu | Device, catalog: Catalog) -> str | None:
     """What a scheme of the plan asks of an NVIDIA GPU and this one has not."""
     for _, scheme_id in plan.parts:
@@ -208,14 +154,10 @@ def _lacking(plan: PlanLike, gpu: Gpu | Device, catalog: Catalog) -> str | None:
     return None
 
 
-def _barred(
-    kind: Kind, needs: Needs, plan: PlanLike, gpu: Gpu | Device, catalog: Catalog
-) -> str | None:
+def _barred(kind: Kind, plan: PlanLike, gpu: Gpu | Device, catalog: Catalog) -> str | None:
     """Why a placement is out of the question whatever the memory, or None."""
     if kind == "resident":
-        limit = gpu.max_weights_bytes
-        over = limit is not None and needs.weights_bytes > limit
-        return f"more than {_gib(limit or 0)} of weights cannot be resident" if over else None
+        return None
     if gpu.kind in UNIFIED:
         return ONE_MEMORY
     if kind == "group-offload":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from quantlab import __version__
 from quantlab.catalog.schema import Component, Model, Scheme
@@ -12,7 +13,7 @@ from quantlab.lab.libraries import versions
 from quantlab.lab.load import compute_dtype, device
 from quantlab.lab.plan import Comparison
 from quantlab.lab.pool import LoadedPlan
-from quantlab.lab.variants import Difference
+from quantlab.lab.saving import Difference
 
 __all__ = ["model_card"]
 
@@ -57,11 +58,16 @@ def model_card(
 def _front(model: Model) -> list[str]:
     known = model.licence in HUB_LICENCES
     licence = [f"license: {model.licence if known else 'other'}"]
-    if not known:
+    if model.licence and not known:
         licence.append(f"license_name: {model.licence}")
     base = [] if model.local else [f"base_model: {model.source}", "base_model_relation: quantized"]
     more = ["library_name: diffusers", "pipeline_tag: text-to-image"]
     return ["---", *licence, *base, *more, "---", ""]
+
+
+def _source(model: Model) -> str:
+    """The base model's repository or folder; of a folder elsewhere on this machine the name."""
+    return Path(model.source).name if Path(model.source).is_absolute() else model.source
 
 
 def _kind() -> str:
@@ -92,7 +98,7 @@ def _code(
             cls = f"{component.library}.{component.cls}"
             loads.append(f'{name} = {cls}.from_pretrained("{name}", dtype={dtype})')
     if components_only:
-        arguments = [repr(model.source), *(f"{name}={name}" for name in parts)]
+        arguments = [repr(_source(model)), *(f"{name}={name}" for name in parts)]
     given = ", ".join([*arguments, f"dtype={dtype}"])
     lines = [*(f"import {name}" for name in sorted(modules)), "", *loads]
     lines.append(f"pipe = diffusers.DiffusionPipeline.from_pretrained({given})")
@@ -114,11 +120,12 @@ def _code(
 
 
 def _licence(model: Model) -> list[str]:
+    name = model.licence or "which is not known here"
     said = [
         "## Licence",
         "",
-        f"The weights are those of {model.name} (`{model.source}`) in another form: its licence,",
-        f"{model.licence}, holds for them too.",
+        f"The weights are those of {model.name} (`{_source(model)}`) in another form: its licence,",
+        f"{name}, holds for them too.",
     ]
     if model.gated:
         said.append("Who downloads the base model accepts it first; so must who gets this folder.")

@@ -5,13 +5,12 @@ What is not refused comes back with where it is to be placed.
 
 from __future__ import annotations
 
-from quantlab.catalog.footprint import predict
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.pick import nearest
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog
 from quantlab.errors import DoesNotFit, Unavailable
-from quantlab.lab.fits import instead, place_on_device
+from quantlab.lab.fits import instead, needs_at_size, place_on_device
 from quantlab.lab.libraries import load, resolve
 from quantlab.lab.load import device
 from quantlab.lab.plan import Comparison, Plan
@@ -54,15 +53,8 @@ def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> s
 
 def _check_fits(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> None:
     model = catalog.models[comparison.model]
-    prediction = predict(
-        comparison.model,
-        plan,
-        width=comparison.width,
-        height=comparison.height,
-        sequence_length=comparison.sequence_length,
-        catalog=catalog,
-    )
-    needed = prediction.peak_bytes - pool.reused_bytes(model, plan)
+    peak_bytes = needs_at_size(comparison, plan, catalog).resident_bytes
+    needed = peak_bytes - pool.reused_bytes(model, plan)
     if needed > _free_bytes():
         pool.keep_only(model, plan)  # what waits for a later plan goes first
     free = _free_bytes()

@@ -1,16 +1,19 @@
-"""What fits this machine, by prediction: where a plan is placed, and what to try where none fits.
+"""What fits a device, by prediction: where a plan is placed, and what to try where none fits.
 
-Everything here is predicted by the catalogue from what the device tells of its memory now.
+``place_on`` is the one rule: for this machine with what its device tells of its memory now, for
+ZeroGPU's card, which is not here yet, with what data/gpus.toml says of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from quantlab.catalog.eager import load_slow_schemes
+from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import here, this_machine
-from quantlab.catalog.needs import needs_of
-from quantlab.catalog.placement import Placement, choose_placement, why_not_fit
+from quantlab.catalog.needs import Needs, needs_of
+from quantlab.catalog.placement import Device, Placement, placements_for, refusal
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog
 from quantlab.errors import DoesNotFit
@@ -19,7 +22,7 @@ from quantlab.lab.load import device
 from quantlab.lab.measure import counters
 from quantlab.lab.plan import Comparison, Plan, why_not
 
-__all__ = ["hardware", "instead", "place_on_device"]
+__all__ = ["hardware", "instead", "needs_at_size", "place_on", "place_on_device"]
 
 GIB = 2**30
 
@@ -32,26 +35,50 @@ def hardware() -> str:
     return {"mps": "metal", "xpu": "intel"}.get(name, "cpu")
 
 
+def needs_at_size(comparison: Comparison, plan: Plan, catalog: Catalog) -> Needs:
+    """What ``plan`` needs at the comparison's size.
+
+    Raises:
+        PlanError: a scheme whose way of storing is not known.
+    """
+    return needs_of(
+        plan,
+        catalog.models[comparison.model],
+        width=comparison.width,
+        height=comparison.height,
+        sequence_length=comparison.sequence_length,
+        catalog=catalog,
+    )
+
+
+def place_on(gpu: Gpu | Device, comparison: Comparison, plan: Plan, catalog: Catalog) -> Placement:
+    """The best placement of ``plan`` on ``gpu``.
+
+    Raises:
+        DoesNotFit: none fits; the message has the numbers of each.
+        PlanError: a scheme whose way of storing is not known.
+    """
+    needs = needs_at_size(comparison, plan, catalog)
+    found = placements_for(needs, plan, gpu, catalog)
+    if not found:
+        raise DoesNotFit(refusal(needs, plan, gpu, catalog))
+    return found[0]
+
+
 def place_on_device(comparison: Comparison, plan: Plan, catalog: Catalog) -> Placement:
     """The best placement of ``plan`` on this machine's accelerator.
 
     Raises:
         DoesNotFit: none fits; the message has the numbers of each, and what would fit.
     """
-    found = _placement(comparison, plan, catalog)
-    if found is not None:
-        return found
-    said = why_not_fit(
-        plan,
-        catalog.models[comparison.model],
-        counters().usable_bytes(),
-        width=comparison.width,
-        height=comparison.height,
-        sequence_length=comparison.sequence_length,
-        catalog=catalog,
-        kind=hardware(),
-    )
-    raise DoesNotFit(f"{said}. {instead(comparison, plan, catalog)}")
+    try:
+        return place_on(_device_here(), comparison, plan, catalog)
+    except DoesNotFit as error:
+        raise DoesNotFit(f"{error}. {instead(comparison, plan, catalog)}") from None
+
+
+def _device_here() -> Device:
+    return Device(counters().usable_bytes(), hardware())
 
 
 def instead(comparison: Comparison, plan: Plan, catalog: Catalog) -> str:
@@ -67,27 +94,13 @@ def instead(comparison: Comparison, plan: Plan, catalog: Catalog) -> str:
         weights = needs_of(smaller, model, catalog=catalog).weights_bytes
         if weights >= limit or (best is not None and weights <= best[0]):
             continue
-        found = _placement(comparison, smaller, catalog)
-        if found is not None:
-            best = (weights, smaller, found)
+        with suppress(DoesNotFit):
+            best = (weights, smaller, place_on(_device_here(), comparison, smaller, catalog))
     if best is None:
         return "No smaller plan of this model is predicted to fit here; try a smaller size."
     _, smaller, found = best
     where = "" if found.kind == "resident" else f" with {found.kind.replace('-', ' ')}"
     return f"Predicted to fit here{where}: {smaller}, {found.peak_bytes / GIB:.1f} GiB at its peak."
-
-
-def _placement(comparison: Comparison, plan: Plan, catalog: Catalog) -> Placement | None:
-    return choose_placement(
-        plan,
-        catalog.models[comparison.model],
-        counters().usable_bytes(),
-        width=comparison.width,
-        height=comparison.height,
-        sequence_length=comparison.sequence_length,
-        catalog=catalog,
-        kind=hardware(),
-    )
 
 
 def _candidates(plan: Plan, model: Model, catalog: Catalog) -> Iterator[Plan]:

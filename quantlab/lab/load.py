@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.paths import PROJECT
-from quantlab.catalog.schema import HARDWARE, Component, Model, Scheme
+from quantlab.catalog.schema import HARDWARE, Model, Scheme
 from quantlab.catalog.table import Catalog
 from quantlab.errors import LoadError, QuantlabError, first_line
 from quantlab.lab import apply, hub, place
@@ -146,6 +146,11 @@ class Reader:
         """Have all files here that reading ``keys`` takes."""
         if keys or model.id not in self._folders:
             wanted = {n: self._catalog.schemes.get(k.scheme or "") for n, k in keys.items()}
+            if self._variants and not model.local:
+                self._folders[model.id] = fetch(model, {}, say)  # configs alone tell the commit
+                found = {n: self._variant(model, n, keys[n], s) for n, s in wanted.items()}
+                kept = {n for n, variant in found.items() if variant and variant.here()}
+                wanted = {n: s for n, s in wanted.items() if n not in kept}
             self._folders[model.id] = fetch(model, wanted, say)
 
     def extras(self, model: Model) -> Mapping[str, Any]:
@@ -163,17 +168,19 @@ class Reader:
         say(_doing(name, scheme))
         component = model.component(name)
         assert component is not None
-        variant = self._variant(model, component, key, scheme)
+        variant = self._variant(model, name, key, scheme)
+        here = variant is not None and variant.here()
         home = device() if kind == "resident" else "cpu"
         resolve(f"{component.library}.{component.cls}")  # its import is not the plan's load time
         started = time.perf_counter()
         try:
-            found = variant.take() if variant else None
-            module, way, kept = (
-                (found.module, RELOADED, ())
-                if found
-                else self._read(model, name, key, kind, scheme)
-            )
+            found = variant.take() if variant and here else None
+            if found:
+                module, way, kept = found.module, RELOADED, tuple[str, ...]()
+            else:
+                if here:  # and damaged: its base may not have been fetched
+                    self.fetch(model, {name: key}, say)
+                module, way, kept = self._read(model, name, key, kind, scheme)
             place.clear([module])  # accelerate hooks what bitsandbytes has put on a device
             place.onto(module, home)
         except QuantlabError:
@@ -188,10 +195,9 @@ class Reader:
             notes = variant.keep(module, home, say)
         return Held(module, seconds, stored_bytes(module), way, notes=notes)
 
-    def _variant(
-        self, model: Model, component: Component, key: Key, scheme: Scheme | None
-    ) -> Variant | None:
-        if self._variants is None or scheme is None:
+    def _variant(self, model: Model, name: str, key: Key, scheme: Scheme | None) -> Variant | None:
+        component = model.component(name)
+        if self._variants is None or scheme is None or component is None:
             return None
         method, folder = self._catalog.methods[scheme.method], Path(self._folders[model.id])
         where = (folder, key.dtype, device())

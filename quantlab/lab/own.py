@@ -20,7 +20,6 @@ from quantlab.catalog.schema import Model
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, LoadError, StoreError, Unavailable
 from quantlab.lab.hub_headers import Repository, in_cache
-from quantlab.lab.libraries import load
 
 __all__ = ["about", "admit", "names_own"]
 
@@ -90,7 +89,7 @@ def _from_hub(repo: str, revision: str) -> Own:
         files = Repository(repo, revision)
         return _describe_repository(files, repo, files.commit)
     except LoadError as error:
-        if type(error.__cause__) is load("huggingface_hub.errors").RepositoryNotFoundError:
+        if Path(repo).parent.is_dir():  # probably meant as a folder
             raise LoadError(f"{error}; there is no folder {repo} here either") from error
         raise
     except Unavailable:

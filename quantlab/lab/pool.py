@@ -153,16 +153,16 @@ def _release() -> None:
 def _compile(held: Held, kind: str, method: str) -> None:
     """Compile the repeated blocks, once for each way of placing that needs it.
 
-    Group offload has hooks inside the blocks that the compiler must step around. The settings are
-    those that diffusers' documentation names for offload and for bitsandbytes.
+    Group offload and layerwise casting have hooks inside the blocks that the compiler must step
+    around. The settings are those that diffusers' documentation names for offload and for
+    bitsandbytes; all schemes share the code of the blocks, and with it the limit of recompiles.
     """
-    fullgraph = kind != "group-offload"
+    fullgraph = kind != "group-offload" and method != "layerwise"
     if held.fullgraph == fullgraph or not hasattr(held.module, "compile_repeated_blocks"):
         return
     settings = load("torch._dynamo").config
     if method == "bitsandbytes":
         settings.capture_dynamic_output_shape_ops = True
-    if kind in ("model-offload", "group-offload"):
-        settings.recompile_limit = max(settings.recompile_limit, RECOMPILES)
+    settings.recompile_limit = max(settings.recompile_limit, RECOMPILES)
     held.module.compile_repeated_blocks(fullgraph=fullgraph)
     held.fullgraph = fullgraph

@@ -46,6 +46,10 @@ class Shelf:
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self.folder, self.limit_bytes = folder, limit_bytes
 
+    def has(self, what: Mapping[str, Any]) -> bool:
+        """Whether there is an entry of ``what``, damaged or not."""
+        return (self.folder / _name(what)).exists()
+
     def get(self, what: Mapping[str, Any]) -> Entry | None:
         """The entry of ``what``; None where there is none. A damaged one is removed.
 

@@ -25,7 +25,7 @@ from quantlab.lab.check import check
 from quantlab.lab.load import compute_dtype, device
 from quantlab.lab.plan import Comparison, why_not
 from quantlab.lab.pool import LoadedPlan, Pool
-from quantlab.lab.variants import Difference, cannot_save, read_back, save
+from quantlab.lab.saving import Difference, cannot_save, read_back, save
 
 __all__ = ["Saved", "quantized", "refuse_unsaveable", "take_away"]
 

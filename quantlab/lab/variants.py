@@ -22,150 +22,19 @@ from quantlab.errors import InputError, LoadError, first_line
 from quantlab.lab import place
 from quantlab.lab.config import spec_for
 from quantlab.lab.gguf_files import fingerprint
-from quantlab.lab.libraries import resolve, torch, versions
+from quantlab.lab.libraries import torch, versions
+from quantlab.lab.saving import Difference, cannot_save, read_back, reload, save
 from quantlab.lab.shelf import Shelf
-from quantlab.lab.weights import plain_weights, stored_bytes, verify
+from quantlab.lab.weights import stored_bytes, verify
 
-__all__ = [
-    "RELOADED",
-    "Difference",
-    "Taken",
-    "Variant",
-    "Variants",
-    "cannot_save",
-    "difference",
-    "opted",
-    "read_back",
-    "reload",
-    "save",
-]
+__all__ = ["FOLDER", "LIMIT", "RELOADED", "Taken", "Variant", "Variants", "opted"]
 
 log = logging.getLogger(__name__)
 FOLDER = "QUANTLAB_VARIANTS"
 LIMIT = "QUANTLAB_VARIANTS_LIMIT_GIB"
 DEFAULT_GIB = 50.0
 RELOADED = "reloaded from disk"
-RELOAD_REL_L2 = 0.02
-"""Weights that come back further off than this are another model: half an 8-bit scheme's error."""
 PACKAGES = ("torch", "diffusers", "transformers")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What saving and reloading changed: ``changed`` of ``tensors`` plain tensors are not the same
-    to the bit; ``rel_l2`` is ||after - before|| / ||before|| of the one that differs most."""
-
-    tensors: int
-    changed: int
-    rel_l2: float
-
-    def __str__(self) -> str:
-        if not self.changed:
-            return f"all {self.tensors} tensors are the same to the bit"
-        share = f"{self.changed} of {self.tensors} tensors differ"
-        return f"{share}, by {self.rel_l2:.2g} (relative L2) at most"
-
-
-def cannot_save(scheme: Scheme, method: Method, library: str, device: str) -> str | None:
-    """Why a component of ``library`` in ``scheme`` cannot be saved and loaded again, or None.
-
-    The catalogue's "serializable" decides. "partial" is taken for yes with diffusers only: there
-    the save is tried and read back before it counts.
-    """
-    cell = method.cell("serializable", scheme)
-    if scheme.way == "layerwise":
-        return "layerwise casting is not stored: the saved file is of full width"
-    if library == "diffusers" and scheme.on_cpu == "library" and device == "cpu":
-        return "diffusers refuses it on a CPU, so that what is saved here cannot be loaded again"
-    good = cell.value == "yes" or (cell.value == "partial" and library == "diffusers")
-    if scheme.way == "config" and good:
-        return None
-    return cell.note or f"{method.name} does not save what it quantizes ({cell.source})"
-
-
-def difference(before: Any, after: Any) -> Difference:
-    """Compare two modules of one class, plain tensor by plain tensor, in the order of their layers.
-
-    ``rel_l2`` is infinite where number, shape or type of the tensors differ.
-    """
-    old, new = list(plain_weights(before)), list(plain_weights(after))
-    if len(old) != len(new):
-        return Difference(len(old), abs(len(old) - len(new)), math.inf)
-    apart = [_apart(*pair) for pair in zip(old, new, strict=True)]
-    changed = [value for value in apart if value is not None]
-    return Difference(len(apart), len(changed), max(changed, default=0.0))
-
-
-def _apart(old: Any, new: Any) -> float | None:
-    """Relative L2 between two tensors, or None where they are the same to the bit."""
-    t = torch()
-    old, new = old.detach().cpu(), new.detach().cpu()
-    if old.dtype != new.dtype or old.shape != new.shape:
-        return math.inf
-    if t.equal(_bits(old), _bits(new)):
-        return None
-    was, now = old.double(), new.double()
-    return float((now - was).norm() / was.norm().clamp(min=1e-30))
-
-
-def _bits(tensor: Any) -> Any:
-    return tensor.contiguous().reshape(-1).view(torch().uint8)
-
-
-def reload(component: Component, folder: Path, dtype: str) -> Any:
-    """The component that ``save_pretrained`` wrote to ``folder``, by its library alone.
-
-    Raises:
-        LoadError: the library cannot load it.
-    """
-    cls = resolve(f"{component.library}.{component.cls}")
-    try:
-        return cls.from_pretrained(folder, dtype=resolve(dtype)).eval()
-    except Exception as error:  # whatever a backend raises, as where a component is quantized
-        raise LoadError(f"{component.name}: {type(error).__name__}: {first_line(error)}") from error
-
-
-def _align(module: Any) -> None:
-    """Give plain weights that lie at odd addresses of a mapped file memory of their own.
-
-    Kernels for CPUs choose by address how they sum up, and the last digit of the output would not
-    be that of weights which were quantized here. 64 is what torch's own allocator aligns to.
-    """
-    for tensor in chain(module.parameters(), module.buffers()):
-        plain = type(tensor.data) is torch().Tensor
-        if plain and tensor.device.type == "cpu" and tensor.data_ptr() % 64:
-            tensor.data = tensor.data.clone()
-
-
-def read_back(
-    module: Any, component: Component, scheme: Scheme, folder: Path, dtype: str
-) -> Difference:
-    """Reload what ``module`` was saved to, verify it, and say what the way there and back changed.
-
-    Raises:
-        LoadError: it cannot be loaded, or comes back as something else.
-    """
-    again = reload(component, folder, dtype)
-    verify(again, scheme, component.name)
-    found = difference(module, again)
-    if found.rel_l2 > RELOAD_REL_L2:
-        raise LoadError(f"{component.name} in {scheme.id} comes back changed: {found}")
-    return found
-
-
-def save(module: Any, component: Component, scheme: Scheme, folder: Path) -> None:
-    """Write a component as its library stores it.
-
-    Raises:
-        LoadError: the library refuses.
-        OSError: the folder cannot be written.
-    """
-    try:
-        module.save_pretrained(folder)
-    except OSError:
-        raise
-    except Exception as error:  # whatever a backend raises, as where a component is quantized
-        raise LoadError(f"{component.name} in {scheme.id}: {first_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -187,6 +56,10 @@ class Variant:
     ) -> None:
         self._shelf, self._key = shelf, key
         self._component, self._scheme, self._dtype = component, scheme, dtype
+
+    def here(self) -> bool:
+        """Whether there is one; ``take`` finds out whether it is sound."""
+        return self._shelf.has(self._key)
 
     def take(self) -> Taken | None:
         """The kept module; None where there is none, or it is damaged, and is then let go."""
@@ -261,6 +134,18 @@ class Variants:
             "versions": {n: installed.get(n, "") for n in sorted({*PACKAGES, *method.packages})},
         }
         return Variant(self._shelf, component, scheme, dtype, key)
+
+
+def _align(module: Any) -> None:
+    """Give plain weights that lie at odd addresses of a mapped file memory of their own.
+
+    Kernels for CPUs choose by address how they sum up, and the last digit of the output would not
+    be that of weights which were quantized here. 64 is what torch's own allocator aligns to.
+    """
+    for tensor in chain(module.parameters(), module.buffers()):
+        plain = type(tensor.data) is torch().Tensor
+        if plain and tensor.device.type == "cpu" and tensor.data_ptr() % 64:
+            tensor.data = tensor.data.clone()
 
 
 def opted() -> Variants | None:

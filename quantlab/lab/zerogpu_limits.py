@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import re
 
-from quantlab.catalog.footprint import predict
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.table import Catalog
 from quantlab.errors import DoesNotFit, InputError, QuantlabError, RunError, Unavailable
+from quantlab.lab.fits import place_on
 from quantlab.lab.plan import Comparison, Plan
 from quantlab.lab.zerogpu_cost import quota_seconds
 
 __all__ = ["death", "explain", "refusal", "worker_died"]
 
-GIB = 2**30
 HALF = "zerogpu-half"
 
 
@@ -28,30 +27,15 @@ def refusal(comparison: Comparison, plan: Plan, catalog: Catalog) -> QuantlabErr
             "torch.compile is not possible on ZeroGPU, where every call runs in a forked "
             f"process; {str(plan).removesuffix('@compiled')} runs"
         )
-    try:
-        found = predict(
-            comparison.model,
-            plan,
-            width=comparison.width,
-            height=comparison.height,
-            sequence_length=comparison.sequence_length,
-            catalog=catalog,
-        )
-    except InputError:
-        return None  # its way of storing is not known: the worker will see
     half = load_gpus()[HALF]
-    limit = half.max_weights_bytes or half.bytes
-    if found.total_bytes > limit:
+    try:
+        place_on(half, comparison, plan, catalog)
+    except DoesNotFit as error:
         return DoesNotFit(
-            f"its weights take {found.total_bytes / GIB:.1f} GiB; ZeroGPU gives the half card "
-            f"up to {limit / GIB:.1f} GiB of weights, and the full card at twice the quota is "
-            f"not used here"
+            f"{half.name}: {error}; the full card at twice the quota is not used here"
         )
-    if found.fits.get(HALF) == "no":
-        return DoesNotFit(
-            f"predicted to need {found.peak_bytes / GIB:.1f} GiB at its peak; {half.name}, has "
-            f"{half.bytes / GIB:.1f} GiB"
-        )
+    except InputError as error:
+        return error
     return None
 
 

@@ -6,7 +6,6 @@ import logging
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,16 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
-from quantlab.errors import Stopped, StoreError, Unavailable
-from quantlab.lab.outcome import Finished, Outcome
+from quantlab.errors import Stopped, Unavailable
+from quantlab.lab.outcome import Finished
 from quantlab.lab.plan import Comparison
 from quantlab.record.documents import comparison_document
+from quantlab.record.keeping import Kept, keep
 from quantlab.ui.services import Services
 
 __all__ = ["run", "served"]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Done:
-    """An outcome, its image, and its id where the store keeps it."""
-
-    outcome: Outcome
-    png: bytes | None
-    id: str | None
 
 
 def run(services: Services, comparison: Comparison, session: str) -> dict[str, Any]:
@@ -60,16 +51,11 @@ def run(services: Services, comparison: Comparison, session: str) -> dict[str, A
     return {**document, "results": [each.id for each in done]}
 
 
-def _keep(services: Services, comparison: Comparison, event: Finished) -> _Done:
-    outcome, result = event.outcome, None
-    png = Path(outcome.image).read_bytes() if outcome.image else None
-    if services.store is not None:
-        try:
-            device, versions = services.runner.machine()
-            result = services.store.save(comparison, event.index, outcome, png, device, versions)
-        except (StoreError, Unavailable) as error:  # the caller still gets what was measured
-            log.warning("a result was not kept: %s", error)
-    return _Done(outcome, png, result)
+def _keep(services: Services, comparison: Comparison, event: Finished) -> Kept:
+    kept = keep(services.store, comparison, event, services.runner.machine)
+    if kept.problem:
+        log.warning("a result was not kept: %s", kept.problem)
+    return kept
 
 
 def _machine(services: Services) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

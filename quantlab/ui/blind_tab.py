@@ -18,7 +18,7 @@ from quantlab.ui.blind_rounds import Game, Open, Pair, Side, deal, own_pairs, st
 from quantlab.ui.blind_view import answer, images, tallies
 from quantlab.ui.services import Services
 from quantlab.ui.state import Shown
-from quantlab.ui.theme import script
+from quantlab.ui.theme import HIDDEN, script
 from quantlab.ui.try_view import banner, zoom_bar
 
 __all__ = ["Blind", "build_blind", "guess_left", "guess_right", "show", "turn"]
@@ -54,12 +54,12 @@ def build_blind(services: Services, shown: Any, tab: Any) -> None:
             "", apply_default_css=False, elem_id="ql-pair", js_on_load=script("blind.js")
         )
         with gr.Row(elem_classes="ql-guess"):
-            left = gr.Button("Left is quantized", elem_id="ql-left", visible=False, min_width=130)
+            left = gr.Button("Left is quantized", elem_id="ql-left", visible=HIDDEN, min_width=130)
             right = gr.Button(
-                "Right is quantized", elem_id="ql-right", visible=False, min_width=130
+                "Right is quantized", elem_id="ql-right", visible=HIDDEN, min_width=130
             )
         told = gr.HTML("", apply_default_css=False, elem_id="ql-blind-answer")
-        following = gr.Button("Next pair", elem_id="ql-next", visible=False, variant="primary")
+        following = gr.Button("Next pair", elem_id="ql-next", visible=HIDDEN, variant="primary")
     counted = gr.HTML("", apply_default_css=False, elem_id="ql-tallies")
     blind = Blind(services)
     new = [game, pair, told, left, right, following, counted]
@@ -89,7 +89,7 @@ def turn(blind: Blind, game: Game, shown: Shown) -> list[Update]:
     if pair is None:
         return _empty(game, NO_MORE if game.seen else NOTHING, blind.services)
     dealt = deal(pair, blind.opened)
-    hidden, there = gr.update(visible=False), gr.update(visible=True)
+    hidden, there = gr.update(visible=HIDDEN), gr.update(visible=True)
     return [
         Game(dealt, game.seen | {pair.key}),
         *(images(dealt), "", there, there, hidden),
@@ -104,7 +104,7 @@ def _next(services: Services, game: Game, shown: Shown) -> Pair | None:
 
 
 def _empty(game: Game, text: str, services: Services) -> list[Update]:
-    hidden = gr.update(visible=False)
+    hidden = gr.update(visible=HIDDEN)
     note = banner(text, problem=False)
     return [
         replace(game, round=None),
@@ -133,7 +133,7 @@ def _guess(blind: Blind, game: Game, side: Side) -> list[Update]:
         return [gr.skip() for _ in range(6)]
     dealt = replace(dealt, guess=side)
     _keep(blind.services, dealt.pair, told=dealt.told)
-    hidden = gr.update(visible=False)
+    hidden = gr.update(visible=HIDDEN)
     return [
         replace(game, round=dealt),
         answer(dealt),

@@ -87,8 +87,8 @@ def column(
     table = figures(result, shown.reference, first=index == 0) if result else ""
     return [
         head(index, plan, state, result=result, predicted=predicted),
-        gr.update(value=image, visible=image is not None, label=alt),
-        gr.update(value=f"Use {instead} instead", visible=instead is not None),
+        gr.update(value=image, label=alt),
+        gr.update(value=f"Use {instead} instead" if instead else "", interactive=bool(instead)),
         table,
     ]
 

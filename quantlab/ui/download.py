@@ -10,6 +10,8 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
+from quantlab.ui.theme import HIDDEN
+
 __all__ = ["download", "named", "offer"]
 
 PRESS = "() => setTimeout(() => document.querySelector('#{}').click(), 50)"
@@ -29,6 +31,6 @@ def offer(name: str, data: bytes) -> str:
 
 def download(button: Any, handler: Callable[..., str], inputs: Any, elem_id: str) -> None:
     """Let ``button`` download the file that ``handler`` makes; ``elem_id`` is used for that."""
-    file = gr.DownloadButton(visible="hidden", elem_id=elem_id)
+    file = gr.DownloadButton(visible=HIDDEN, elem_id=elem_id)
     made = button.click(handler, inputs, file, show_progress="hidden", api_visibility="private")
     made.success(None, js=PRESS.format(elem_id), api_visibility="private")

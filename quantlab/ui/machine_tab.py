@@ -23,6 +23,7 @@ from quantlab.record.probes import kept_probes
 from quantlab.ui import machine_view
 from quantlab.ui.probing import Prober, Told
 from quantlab.ui.services import Services
+from quantlab.ui.theme import HIDDEN
 from quantlab.ui.try_tab import QUIET
 from quantlab.ui.try_view import banner, progress
 
@@ -91,7 +92,7 @@ def kept_html() -> str:
 def _build_probe(desk: Desk, tab: gr.Tab) -> None:
     gr.HTML(PROBE, apply_default_css=False)
     labels = machine_view.CAPABILITY_LABELS
-    with gr.Row(elem_classes="ql-controls"):
+    with gr.Row(elem_classes="ql-probe-controls"):
         component = gr.Radio(
             [(label, name) for name, label in machine_view.COMPONENT_LABELS.items()],
             value="transformer",
@@ -113,7 +114,7 @@ def _build_probe(desk: Desk, tab: gr.Tab) -> None:
     fresh = gr.Checkbox(False, label="Measure again what is known")
     with gr.Row():
         start = gr.Button("Probe", variant="primary", elem_id="ql-probe", min_width=120)
-        stop = gr.Button("Stop", elem_id="ql-probe-stop", visible=False, min_width=120)
+        stop = gr.Button("Stop", elem_id="ql-probe-stop", visible=HIDDEN, min_width=120)
     bar = gr.HTML("", elem_id="ql-probe-progress", apply_default_css=False)
     results = gr.HTML("", elem_id="ql-probe-results", apply_default_css=False)
     parts = _Parts(bar, results, start, stop)
@@ -186,7 +187,7 @@ def run(
     desk: Desk, component: str, schemes: list[str], capabilities: list[str], fresh: bool
 ) -> Iterator[list[Update]]:
     """Probe and stream: progress, results, start button, stop button."""
-    idle = [gr.update(interactive=True, value="Probe"), gr.update(visible=False)]
+    idle = [gr.update(interactive=True, value="Probe"), gr.update(visible=HIDDEN)]
     wanted = tuple(name for name in CAPABILITIES if name in (capabilities or ()))
     if not wanted:
         yield [banner("Choose at least one capability."), gr.skip(), *idle]

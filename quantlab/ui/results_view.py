@@ -86,7 +86,7 @@ def _section(group: Group, order: str, models: dict[str, str], *, opened: bool) 
 
 def _summary(group: Group, models: dict[str, str]) -> str:
     facts = [f"{group.width} × {group.height} px"] if group.width else []
-    facts += [f"{group.steps} steps"] if group.steps else []
+    facts += ["1 step" if group.steps == 1 else f"{group.steps} steps"] if group.steps else []
     facts += [f"with {group.offload}"] if group.offload else []
     sign = EVIDENCE.get(group.evidence, "")
     where = [group.machine or "a machine"]

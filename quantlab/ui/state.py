@@ -91,5 +91,6 @@ def read_comparison(values: Values, catalog: Catalog) -> Comparison:
 def _check_number(part: str, value: object) -> None:
     if value is None:
         raise InputError(part, "is empty; give a number")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    whole = isinstance(value, int) and not isinstance(value, bool)  # of any length: no isfinite
+    if not whole and not (isinstance(value, float) and math.isfinite(value)):
         raise InputError(part, f"{value!r:.40} is not a number")

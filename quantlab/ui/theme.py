@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import gradio as gr
 
-__all__ = ["STYLES", "script", "theme"]
+__all__ = ["HIDDEN", "STYLES", "script", "theme"]
 
 STATIC = Path(__file__).parent / "static"
 STYLES = sorted(STATIC.glob("*.css"))
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
+HIDDEN: Literal["hidden"] = "hidden"
+"""How to hide what will be shown: a component that is mounted only then can miss that update."""
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace")
 
 

@@ -17,9 +17,10 @@ import gradio as gr
 
 from quantlab.catalog.schema import Model
 from quantlab.catalog.vocabulary import unknown_words
-from quantlab.errors import InputError, QuantlabError, StoreError, Unavailable
-from quantlab.lab.outcome import Finished, Outcome, Progress
+from quantlab.errors import InputError, QuantlabError
+from quantlab.lab.outcome import Finished, Progress
 from quantlab.lab.plan import MAX_PLANS, Comparison
+from quantlab.record.keeping import keep
 from quantlab.ui.board import (
     CLOSER,
     ahead,
@@ -34,6 +35,7 @@ from quantlab.ui.board import (
 from quantlab.ui.services import Services
 from quantlab.ui.share import link_to
 from quantlab.ui.state import Job, Result, Shown, read_comparison
+from quantlab.ui.theme import HIDDEN
 from quantlab.ui.try_view import banner, progress
 
 __all__ = ["check", "leave", "run", "settle", "stop"]
@@ -112,26 +114,11 @@ def run(services: Services, job: Job | None) -> Iterator[list[Update]]:
 def _finished(services: Services, shown: Shown, event: Finished) -> Shown:
     """``shown`` with the outcome, which is kept in the store if that can be done."""
     assert shown.comparison is not None
-    outcome = event.outcome
-    png = Path(outcome.image).read_bytes() if outcome.image else None
-    _keep(services, shown.comparison, event.index, outcome, png)
-    return shown.put(outcome.plan, Result(outcome, png))
-
-
-def _keep(
-    services: Services, comparison: Comparison, index: int, outcome: Outcome, png: bytes | None
-) -> None:
-    if services.store is None:
-        return
-    try:
-        device, versions = services.runner.machine()
-        services.store.save(comparison, index, outcome, png, device, versions)
-    except (
-        StoreError,
-        Unavailable,
-    ) as error:  # what was measured is still shown; the link has less to show
-        log.warning("a result was not kept: %s", error)
-        gr.Warning(f"This result is not kept for the link. {error}")
+    kept = keep(services.store, shown.comparison, event, services.runner.machine)
+    if kept.problem:
+        log.warning("a result was not kept: %s", kept.problem)
+        gr.Warning(f"This result is not kept for the link. {kept.problem}")
+    return shown.put(kept.outcome.plan, Result(kept.outcome, kept.png))
 
 
 def _after(services: Services, shown: Shown, index: int) -> list[Update]:
@@ -191,7 +178,7 @@ def settle(services: Services, request: gr.Request, job: Job | None, shown: Show
 
 
 def _idle(job: Job | None, shown: Shown) -> list[Update]:
-    buttons = [gr.update(interactive=True, value="Run"), gr.update(visible=False)]
+    buttons = [gr.update(interactive=True, value="Run"), gr.update(visible=HIDDEN)]
     if job is None:
         return [*buttons, "", *quiet(MAX_PLANS)]
     plans = [str(plan) for plan in job.comparison.plans]

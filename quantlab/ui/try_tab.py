@@ -19,7 +19,7 @@ from quantlab.ui.plans import BASE, Column, choices, encoder_of, plan_text
 from quantlab.ui.save_picture import save_picture
 from quantlab.ui.services import Services
 from quantlab.ui.state import Shown
-from quantlab.ui.theme import script
+from quantlab.ui.theme import HIDDEN, script
 from quantlab.ui.try_view import head, link_box, zoom_bar
 from quantlab.ui.words import LETTERS
 
@@ -99,7 +99,7 @@ def build_try(services: Services, banner: Any) -> TryTab:
             min_width=260,
         )
         run = gr.Button("Run", variant="primary", elem_id="ql-run", min_width=120)
-        stop = gr.Button("Stop", elem_id="ql-stop", visible=False, min_width=120)
+        stop = gr.Button("Stop", elem_id="ql-stop", visible=HIDDEN, min_width=120)
     cost = gr.HTML("", elem_id="ql-cost", apply_default_css=False)
     fields = _fields(services, model, prompt)
     progress = gr.HTML("", elem_id="ql-progress", apply_default_css=False)
@@ -187,7 +187,6 @@ def _column(services: Services, model: Model, index: int) -> ColumnParts:
             elem_classes="ql-title",
         )
         image = gr.Image(
-            visible=False,
             interactive=False,
             format="png",
             show_label=False,
@@ -195,7 +194,9 @@ def _column(services: Services, model: Model, index: int) -> ColumnParts:
             buttons=["download", "fullscreen"],
             elem_classes="ql-image",
         )
-        instead = gr.Button("", visible=False, size="sm", elem_classes="ql-instead")
+        # Image and button are hidden by their style while empty: showing a column again would set
+        # `visible` of all that it holds.
+        instead = gr.Button("", interactive=False, size="sm", elem_classes="ql-instead")
         figures = gr.HTML("", apply_default_css=False)
         with gr.Accordion("Code", open=False) as accordion:
             code = gr.HTML("", apply_default_css=False, js_on_load=script("copy.js"))

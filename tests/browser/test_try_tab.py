@@ -1,4 +1,4 @@
-"""The Try tab as a visitor uses it: real libraries on flux-mini, two steps where that is enough."""
+"""The Try tab as a visitor uses it: real libraries on flux-mini, one step where that is enough."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FIVE = ("fp32", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0")
 RUN_MS = 120_000
 
 
-def link(*plans: str, steps: int = 2, size: int = 64, prompt: str = "a red fox") -> str:
+def link(*plans: str, steps: int = 1, size: int = 64, prompt: str = "a red fox") -> str:
     """A query that fills the page with a quick comparison."""
     values: dict[str, object] = {
         "v": 1,
