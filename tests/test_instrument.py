@@ -155,7 +155,7 @@ class _Sleepy:
         *,
         num_inference_steps: int,
         callback_on_step_end: Any,
-        pooled_prompt_embeds: Any,  # what tells a FLUX.1 pipeline
+        pooled_prompt_embeds: Any,  # noqa: ARG002 - what tells a FLUX.1 pipeline
         **_: Any,
     ) -> Any:
         for step in range(num_inference_steps):

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.judge import VERDICTS, Claim, Question, judge, worst
@@ -34,6 +35,8 @@ __all__ = ["Recommendation", "nearest", "read_question", "recommend"]
 
 _EVIDENCE: tuple[Evidence, ...] = ("measured", "documented", "predicted")
 _MAX_MEMORY_GIB = 4096.0
+_MAX_LISTED = 10
+"""Of more values than these an error names the nearest, so that it stays a sentence."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,10 @@ def read_question(
 
 def _one_of(part: str, value: str | None, allowed: tuple[str, ...]) -> None:
     if value is not None and value not in allowed:
-        raise InputError(part, f"unknown {part} {value!r:.42}; allowed: {', '.join(allowed)}")
+        near = get_close_matches(value[:42], allowed, n=_MAX_LISTED, cutoff=0)
+        listed = ", ".join(allowed if len(allowed) <= _MAX_LISTED else near)
+        more = f" and {len(allowed) - len(near)} more" if len(allowed) > _MAX_LISTED else ""
+        raise InputError(part, f"unknown {part} {value!r:.42}; allowed: {listed}{more}")
 
 
 def _number(part: str, value: float | None, most: float) -> None:

@@ -29,7 +29,8 @@ def build(services: Services) -> gr.Blocks:
     with gr.Blocks(
         title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600)
     ) as page:
-        gr.HTML(HEAD, apply_default_css=False, js_on_load=script("names.js"))
+        scripts = script("names.js") + script("tabs.js")
+        gr.HTML(HEAD, apply_default_css=False, js_on_load=scripts)
         banner = gr.HTML("", elem_id="ql-banner", apply_default_css=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Pick", id="pick"):

@@ -32,6 +32,7 @@ __all__ = [
     "open_result",
     "redraw",
     "remove",
+    "same_model",
     "slide",
     "try_best",
     "try_scheme",
@@ -133,16 +134,24 @@ def _go_to_try() -> Update:
     return gr.update(selected="try")
 
 
-def change_model(services: Services, model_id: str) -> list[Update]:
+def same_model(model_id: str) -> str:
+    """The model that is chosen when the visitor comes to the list: see ``change_model``."""
+    return model_id
+
+
+def change_model(services: Services, model_id: str, before: str) -> list[Update]:
     """The defaults of another model and what its columns may choose.
 
-    Gives steps, width, height, guidance, sequence length, then the choosers' choices.
+    Nothing where it is the one of ``before``: leaving the list counts as input to Gradio.
+    Gives steps, width, height, guidance, sequence length, the model, then the choosers' choices.
     """
+    if model_id == before:
+        return [gr.skip() for _ in range(6 + 2 * MAX_PLANS)]
     model = _model(services, [model_id])
     d = model.defaults
     guidance = gr.update(value=d.guidance, info=guidance_note(model))
     return [
-        *(d.steps, d.width, d.height, guidance, d.sequence_length),
+        *(d.steps, d.width, d.height, guidance, d.sequence_length, model_id),
         *chooser_updates(model, services),
     ]
 

@@ -242,10 +242,12 @@ def _wire_edit(services: Services, tab: TryTab) -> None:
     gr.on(
         [c.input for c in choosers], _bound(try_edit.redraw, services), inputs, tab.board, **QUIET
     )
+    before = gr.State(tab.fields[0].value)
+    tab.fields[0].focus(try_edit.same_model, tab.fields[0], before, **QUIET)
     tab.fields[0].input(
         _bound(try_edit.change_model, services),
-        tab.fields[0],
-        [*tab.fields[3:], *choosers],
+        [tab.fields[0], before],
+        [*tab.fields[3:], before, *choosers],
         **QUIET,
     )
     for index, column in enumerate(tab.columns):

@@ -85,7 +85,7 @@ def _link_shows_the_same(new_page: NewPage, page: Page) -> None:
     url = page.get_by_label("Link to this comparison").input_value()
     other = new_page("?" + url.partition("?")[2])
     expect(other.locator("#ql-banner")).to_contain_text("stored")
-    expect(other.locator(".ql-image img")).to_have_count(5)
+    expect(other.locator(".ql-column .ql-image img")).to_have_count(5)
     assert states(other) == ["done"] * 5
     expect(other.locator(".ql-origin").first).to_contain_text(re.compile(r"20\d\d-\d\d-\d\d .*UTC"))
     expect(other.locator("#ql-run")).to_have_text("Run")
