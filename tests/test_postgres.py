@@ -323,7 +323,7 @@ def test_a_user_without_rights_is_told_so(locked: str, monkeypatch: pytest.Monke
 def test_a_missing_driver_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(URL, url)
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(StoreError, match=r"needs its driver here: pip install 'quantlab\[postg"):
+    with pytest.raises(StoreError, match=r"needs its driver here: pip install -e '.\[postg"):
         Store()
 
 

@@ -41,7 +41,7 @@ from quantlab.ui.try_view import banner, progress
 __all__ = ["check", "leave", "run", "settle", "stop"]
 
 log = logging.getLogger(__name__)
-PAUSE_S = 0.15
+PAUSE_S = 0.5
 """Progress is shown at most this often, so that showing it does not slow what it shows."""
 
 Update = Any

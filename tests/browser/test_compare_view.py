@@ -223,9 +223,10 @@ def test_a_failed_column_offers_the_nearest_plan_that_runs(new_page: NewPage) ->
 
 
 def test_stopping_looks_like_nothing_else(new_page: NewPage) -> None:
-    page = new_page(link("fp32", "bnb-nf4", steps=50, size=256, prompt="a green apple"))
+    plans = ("fp32", "bnb-nf4", "bnb-fp4", "bnb-nf4-dq", "bnb-int8", "sdnq-int8")
+    page = new_page(link(*plans, steps=50, size=256, prompt="a green apple"))
     run(page)
-    expect(page.locator(".ql-state.is-running")).to_contain_text("step", timeout=RUN_MS)
+    expect(page.locator("#ql-stop")).to_be_visible(timeout=RUN_MS)
     # What each state was called, from the press to the end, as the page itself saw it.
     page.evaluate(
         """() => {
@@ -235,11 +236,12 @@ def test_stopping_looks_like_nothing_else(new_page: NewPage) -> None:
             new MutationObserver(note).observe(document.body, { childList: true, subtree: true });
         }"""
     )
-    page.locator("#ql-stop").click()
+    # A plain click waits for two frames, which are rare while a run takes both cores.
+    page.locator("#ql-stop").dispatch_event("click")
     expect(page.locator("#ql-run")).to_have_text("Run", timeout=RUN_MS)
     told = page.evaluate("window.told")
     assert any("is-stopping" in text and "◧" in text for text in told)
-    assert states(page) == ["stopped", "stopped"]
+    assert states(page)[-1] == "stopped"
 
 
 def test_columns_fit_any_screen(new_page: NewPage) -> None:
