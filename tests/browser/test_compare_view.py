@@ -241,7 +241,7 @@ def test_stopping_looks_like_nothing_else(new_page: NewPage) -> None:
     expect(page.locator("#ql-run")).to_have_text("Run", timeout=RUN_MS)
     told = page.evaluate("window.told")
     assert any("is-stopping" in text and "◧" in text for text in told)
-    assert states(page)[-1] == "stopped"
+    expect(page.locator(".ql-state:visible").last).to_contain_text("stopped", timeout=RUN_MS)
 
 
 def test_columns_fit_any_screen(new_page: NewPage) -> None:
