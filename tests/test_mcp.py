@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def ask(url: str, work: Callable[[ClientSession], Awaitable[Any]]) -> Any:
             await client.initialize()
             return await work(client)
 
-    return asyncio.run(session())
+    # A browser kept open for other tests leaves its event loop running in the main thread.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(lambda: asyncio.run(session())).result()
 
 
 def call(url: str, name: str, **values: Any) -> CallToolResult:
