@@ -1,7 +1,8 @@
 """Starts the page: chooses the runner, opens the store, launches Gradio.
 
 The usual GRADIO_SERVER_NAME and GRADIO_SERVER_PORT name another host and port. ``--model`` adds
-models of one's own, each a folder or a repository ``owner/name``; on a Space they are left out.
+models of one's own, each a folder or a repository ``owner/name``, and ``--lora`` LoRAs, each a
+folder or a file; on a Space they are left out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches 
 
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, QuantlabError, StoreError
+from quantlab.lab.lora_file import admit_lora
 from quantlab.lab.own import about, admit
 from quantlab.lab.runner import choose_runner
 from quantlab.record.store import Store
@@ -49,14 +51,35 @@ def add_models(named: Sequence[str]) -> None:
         log.warning("%s", about(admit(text)))
 
 
+def add_loras(named: Sequence[str]) -> None:
+    """Have comparisons know the LoRAs whose folders or files were named at the start.
+
+    Raises:
+        InputError: one of them is no LoRA.
+    """
+    if named and os.environ.get("SPACE_ID"):
+        log.warning("On a Space only the listed LoRAs are offered; --lora is left out.")
+        return
+    for text in named:
+        name = admit_lora(text)
+        if name == text:
+            raise InputError("lora", f"there is no folder or safetensors file {text[:200]!r}")
+        log.warning("%s can be named as a LoRA", name)
+
+
 def main() -> None:
     """Build and launch; does not return while the page is served."""
     parser = argparse.ArgumentParser(description="Serve the page.")
     parser.add_argument(
         "--model", nargs="+", action="extend", default=[], help="models of your own"
     )
+    parser.add_argument(
+        "--lora", nargs="+", action="extend", default=[], help="folders or files of your LoRAs"
+    )
     try:
-        add_models(parser.parse_args().model)
+        arguments = parser.parse_args()
+        add_models(arguments.model)
+        add_loras(arguments.lora)
     except QuantlabError as error:
         print(f"quantlab: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)

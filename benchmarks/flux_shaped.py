@@ -33,7 +33,7 @@ from benchmarks.shaped_visits import BASE, Bench, Visit
 from quantlab.catalog.footprint import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, QuantlabError, first_line
-from quantlab.lab.load import device
+from quantlab.lab.libraries import device
 from quantlab.lab.measure import counters
 from quantlab.lab.plan import Plan, parse_plan
 

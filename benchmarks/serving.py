@@ -23,6 +23,7 @@ __all__ = ["PROMPT", "Served", "compare", "p95", "serving"]
 
 PROMPT = "a red apple on a blue background"
 LIMIT_S = 120.0
+POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
             with urllib.request.urlopen(url, timeout=10):
                 return
         except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
+            time.sleep(POLL_S)
     raise SystemExit(f"no page within {LIMIT_S:.0f} s")
 
 

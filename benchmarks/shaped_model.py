@@ -24,8 +24,7 @@ from quantlab.catalog.paths import OWN_MODELS, PROJECT
 from quantlab.catalog.schema import Component, Model
 from quantlab.catalog.stored import plain_bytes
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.lab.libraries import resolve, torch
-from quantlab.lab.load import device
+from quantlab.lab.libraries import device, resolve, torch
 from quantlab.lab.measure import counters
 from quantlab.lab.plan import Comparison, make_comparison
 

@@ -17,8 +17,8 @@ from benchmarks.shaped_model import Shaped
 from quantlab.catalog.machine import here, this_machine
 from quantlab.errors import Unavailable
 from quantlab.lab.fidelity import relative_l2
-from quantlab.lab.libraries import resolve, torch
-from quantlab.lab.load import compute_dtype, device, keys_of
+from quantlab.lab.keys import compute_dtype, keys_of
+from quantlab.lab.libraries import device, resolve, torch
 from quantlab.lab.measure import PeakMemory, clock
 from quantlab.lab.oom import forget, ran_out
 from quantlab.lab.plan import Plan, parse_plan

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Callable
 from statistics import median
 
+from benchmarks.serving import serving
 from quantlab.catalog.paths import PROJECT
 
 RUNS = 5
-LIMIT_S = 120.0
 
 
 def main() -> None:
@@ -28,7 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"QUANTLAB_DATA": folder}
         rows = {
-            "http_s": _runs(lambda: _first_page(environment)),
+            "http_s": _runs(_first_page),
             "pick_s": _runs(lambda: _command(["-m", "quantlab", "pick", "--json"], environment)),
             "python_s": _runs(lambda: _command(["-c", "pass"], environment)),
         }
@@ -40,8 +38,7 @@ def main() -> None:
     print(json.dumps({**figures, "pick_over_python": round(figures["pick_s"] / python_s, 1)}))
 
 
-def _runs(measure: object) -> list[float]:
-    assert callable(measure)
+def _runs(measure: Callable[[], float]) -> list[float]:
     return [measure() for _ in range(RUNS + 1)][1:]
 
 
@@ -53,35 +50,10 @@ def _command(arguments: list[str], environment: dict[str, str]) -> float:
     return time.perf_counter() - started
 
 
-def _first_page(environment: dict[str, str]) -> float:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = environment | {"GRADIO_SERVER_PORT": str(port)}
+def _first_page() -> float:
     started = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, "app.py"],
-        cwd=PROJECT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as server:
-        try:
-            while time.perf_counter() - started < LIMIT_S:
-                if _answers(f"http://127.0.0.1:{port}/"):
-                    return time.perf_counter() - started
-                time.sleep(0.02)
-        finally:
-            server.terminate()
-    raise SystemExit(f"no page within {LIMIT_S:.0f} s")
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+    with serving():
+        return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         _admit_model(arguments)
+        _admit_lora(arguments)
         arguments.command(arguments)
     except InputError as error:
         return _complain(str(error), 2)
@@ -66,6 +67,19 @@ def _admit_model(arguments: argparse.Namespace) -> None:
         arguments.model = model.id
 
 
+def _admit_lora(arguments: argparse.Namespace) -> None:
+    """A folder or file that --lora names becomes one that comparisons may name.
+
+    Raises:
+        InputError: as ``lab.lora_file.admit_lora`` does.
+    """
+    named = getattr(arguments, "lora", None)
+    if named:
+        from quantlab.lab.lora_file import admit_lora
+
+        arguments.lora = admit_lora(named)
+
+
 def _complain(message: str, status: int) -> int:
     print(f"quantlab: {message}", file=sys.stderr)
     return status
@@ -95,6 +109,8 @@ def _comparison(arguments: argparse.Namespace, plans: Sequence[str]) -> Any:
         width=arguments.width,
         height=arguments.height,
         sequence_length=arguments.sequence_length,
+        lora=getattr(arguments, "lora", None),  # predict has none
+        lora_weight=getattr(arguments, "lora_weight", None),
     )
 
 
@@ -104,23 +120,9 @@ def _print_json(value: object) -> None:
 
 
 def _pick(arguments: argparse.Namespace) -> None:
-    from quantlab.catalog.pick import recommend
+    from quantlab import cli_pick
 
-    rows = recommend(
-        hardware=arguments.hardware,
-        bits=arguments.bits,
-        needs=arguments.need,
-        library=arguments.library,
-        model=arguments.model,
-        memory_gib=arguments.memory_gib,
-        gpu=arguments.gpu,
-    )
-    if arguments.json:
-        _print_json([row.as_dict() for row in rows])
-        return
-    for row in rows:
-        name = row.scheme or row.method
-        print(f"{row.verdict:18} {name:24} {row.here:28.28} {'; '.join(row.reasons)}")
+    cli_pick.run(arguments)
 
 
 def _compare(arguments: argparse.Namespace) -> None:

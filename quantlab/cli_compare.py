@@ -8,16 +8,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.beforehand import beforehand
+from quantlab.catalog.table import load_catalog
 from quantlab.errors import StoreError
 from quantlab.lab.outcome import Event, Finished, Outcome, Progress
 from quantlab.lab.plan import Comparison
+from quantlab.lab.telling import floor_text, placement_text
 from quantlab.record.documents import comparison_document
 from quantlab.record.keeping import keep
 from quantlab.record.store import Store
 
-__all__ = ["run"]
+__all__ = ["run", "tell_beforehand"]
 
 MIB = 2**20
+HEADS = (
+    *("plan", "weights MiB", "peak MiB", "latency s", "step s"),
+    *("PSNR dB", "SSIM", "rel L2", "floor L2", "placement"),
+)
+WIDTHS = (32, 12, 10, 11, 9, 9, 9, 9, 10, 15)
+"""Characters of each column; all but the plan stand to the right."""
 
 
 def run(
@@ -28,6 +37,7 @@ def run(
     from quantlab.lab.isolate import compare_isolated
     from quantlab.lab.libraries import device_info, versions
 
+    tell_beforehand([comparison])
     device, installed = device_info(), versions()
     keep = _Keeper(comparison, device, installed)
     tell = _Teller(comparison)
@@ -47,6 +57,14 @@ def run(
         return
     json.dump(comparison_document(comparison, device, installed, outcomes), sys.stdout, indent=2)
     sys.stdout.write("\n")
+
+
+def tell_beforehand(comparisons: Sequence[Comparison]) -> None:
+    """What to know of the model before it runs these, which are alike but for prompt and seed."""
+    model = load_catalog().models[comparisons[0].model]
+    prompts = dict.fromkeys(comparison.prompt for comparison in comparisons)
+    for sentence in beforehand(model, prompts, comparisons[0].sequence_length):
+        print(f"quantlab: {sentence}", file=sys.stderr)
 
 
 class _Keeper:
@@ -96,20 +114,39 @@ def _state(event: Finished) -> str:
 
 
 def _table(outcomes: Sequence[Outcome]) -> None:
-    head = ("plan", "weights MiB", "peak MiB", "latency s", "step s", "PSNR dB", "SSIM", "rel L2")
-    print(("{:32}" + "{:>12}" * 7).format(*head))
+    """The figures, then in words what must be known to read them."""
+    print(_line(HEADS))
     for o in outcomes:
         if o.error is not None:
             print(f"{o.plan:32}  failed at {o.error.stage}: {o.error.message}")
-            continue
-        latency = sorted(o.latency_s)[len(o.latency_s) // 2]
-        figures = (
-            f"{sum(o.weights_bytes.values()) / MIB:.1f}",
-            f"{(o.peak_bytes or 0) / MIB:.0f}",
-            f"{latency:.3f}",
-            f"{o.step_s:.4f}",
-            "-" if o.psnr_db is None else f"{o.psnr_db:.1f}",
-            "-" if o.ssim is None else f"{o.ssim:.4f}",
-            "-" if o.transformer_rel_l2 is None else f"{o.transformer_rel_l2:.4f}",
-        )
-        print(f"{o.plan:32}" + "".join(f"{figure:>12}" for figure in figures))
+        else:
+            print(_line((o.plan, *_figures(o))))
+    floors = [text for o in outcomes if (text := floor_text(o))]
+    for text in dict.fromkeys(floors):
+        print(text)
+    if any(o.across_modes for o in outcomes):
+        print("* a score across modes: eager held against compiled, or the reverse")
+    for o in outcomes:
+        for note in o.notes:
+            print(f"{o.plan}: {note}")
+
+
+def _line(cells: Sequence[str]) -> str:
+    rest = zip(cells[1:], WIDTHS[1:], strict=True)
+    return f"{cells[0]:{WIDTHS[0]}}" + "".join(f"{cell:>{width}}" for cell, width in rest)
+
+
+def _figures(o: Outcome) -> tuple[str, ...]:
+    latency = sorted(o.latency_s)[len(o.latency_s) // 2]
+    mark = "*" if o.across_modes else ""
+    return (
+        f"{sum(o.weights_bytes.values()) / MIB:.1f}",
+        f"{(o.peak_bytes or 0) / MIB:.0f}",
+        f"{latency:.3f}",
+        f"{o.step_s:.4f}",
+        "-" if o.psnr_db is None else f"{o.psnr_db:.1f}{mark}",
+        "-" if o.ssim is None else f"{o.ssim:.4f}{mark}",
+        "-" if o.transformer_rel_l2 is None else f"{o.transformer_rel_l2:.4f}{mark}",
+        "-" if o.noise_floor is None else f"{o.noise_floor.rel_l2:.4f}",
+        placement_text(o) or "-",
+    )

@@ -14,6 +14,7 @@ __all__ = [
     "comparison",
     "export",
     "link",
+    "lora",
     "pick",
     "probe",
     "save",
@@ -45,6 +46,12 @@ def comparison(parser: argparse.ArgumentParser, plans: bool = True, many: bool =
     parser.add_argument("--sequence-length", type=int, help="tokens of the second text encoder")
 
 
+def lora(parser: argparse.ArgumentParser) -> None:
+    """What all plans carry."""
+    parser.add_argument("--lora", help="a LoRA: a listed one, a folder, or owner/name on the hub")
+    parser.add_argument("--lora-weight", type=float, help="how strongly it acts (1)")
+
+
 def pick(parser: argparse.ArgumentParser) -> None:
     """What is asked for."""
     parser.add_argument("--hardware", help="cpu, cuda, rocm, metal or intel")
@@ -61,6 +68,7 @@ def pick(parser: argparse.ArgumentParser) -> None:
 def compare(parser: argparse.ArgumentParser) -> None:
     """A comparison, and how it is run."""
     comparison(parser)
+    lora(parser)
     parser.add_argument("--repeats", type=int, default=1, help="counted runs of each plan")
     parser.add_argument("--warmup", type=int, default=1, help="runs before them, not counted")
     parser.add_argument("--out", type=Path, default=Path("quantlab-out"), help="image folder")
@@ -71,6 +79,7 @@ def compare(parser: argparse.ArgumentParser) -> None:
 def snippet(parser: argparse.ArgumentParser) -> None:
     """What the script is to do."""
     comparison(parser, plans=False)
+    lora(parser)
     about = parser.add_mutually_exclusive_group(required=True)
     about.add_argument("--plan", help="the plan, for example bnb-nf4")
     about.add_argument("--method", help="aqlm, awq, eetq or hqq: a language model instead")
@@ -81,12 +90,14 @@ def snippet(parser: argparse.ArgumentParser) -> None:
 def save(parser: argparse.ArgumentParser) -> None:
     """What is saved, and where to."""
     comparison(parser, plans=False)
+    lora(parser)
     save_arguments(parser)
 
 
 def link(parser: argparse.ArgumentParser) -> None:
     """A comparison, or a link to read."""
     comparison(parser)
+    lora(parser)
     parser.add_argument("--base", default="http://127.0.0.1:7860/", help="address of the page")
     parser.add_argument("--open", metavar="URL", help="print the comparison that URL stands for")
 
@@ -106,6 +117,7 @@ def probe(parser: argparse.ArgumentParser) -> None:
 def sweep(parser: argparse.ArgumentParser) -> None:
     """A comparison of many prompts and seeds, and where it is run."""
     comparison(parser, many=True)
+    lora(parser)
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt a line")
     parser.add_argument("--repeats", type=int, default=1, help="counted runs of each pair")
     parser.add_argument("--warmup", type=int, default=1, help="runs of each plan, not counted")

@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from quantlab.catalog.paths import own_descriptions
+from quantlab.catalog.paths import own_descriptions, own_loras
+from quantlab.cli_compare import tell_beforehand
 from quantlab.errors import InputError
 from quantlab.record.export import Row
 from quantlab.record.probes import write_text
@@ -50,7 +51,10 @@ def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequ
         width=arguments.width,
         height=arguments.height,
         sequence_length=arguments.sequence_length,
+        lora=arguments.lora,
+        lora_weight=arguments.lora_weight,
     )
+    tell_beforehand([each for lane in sweep.lanes for each in lane.comparisons])
     with _place(arguments, sweep) as place:
         rows = run(
             sweep,
@@ -87,6 +91,8 @@ def _place(arguments: argparse.Namespace, sweep: Sweep) -> Iterator[Place]:
         raise InputError(
             "ray", "a model of your own is known on this machine only; leave --ray out"
         )
+    if arguments.ray is not None and arguments.lora in own_loras():
+        raise InputError("ray", "a LoRA of your own is known on this machine only; leave --ray out")
     if arguments.ray is None:
         yield Here(sweep)
         return

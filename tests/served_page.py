@@ -17,6 +17,7 @@ from quantlab.record.store import Store
 from quantlab.ui.page import build
 from quantlab.ui.serve import serve
 from quantlab.ui.services import Services
+from tests.ports import free_port
 
 __all__ = ["Counting", "served"]
 
@@ -65,8 +66,9 @@ class Counting:
 def served(runner: Runner, folder: Path) -> Iterator[tuple[str, Services]]:
     """Address and services of a page over ``runner`` whose results go to ``folder``."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("SPACE_ID", "GRADIO_SERVER_PORT", "GRADIO_SERVER_NAME", "GRADIO_ROOT_PATH"):
+        for name in ("SPACE_ID", "GRADIO_SERVER_NAME", "GRADIO_ROOT_PATH"):
             patch.delenv(name, raising=False)
+        patch.setenv("GRADIO_SERVER_PORT", str(free_port()))
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
         services = Services(load_catalog(), runner, Store(folder / "data"))
         page = build(services)

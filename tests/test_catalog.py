@@ -78,6 +78,8 @@ def test_every_method_has_every_column_with_a_source() -> None:
             assert cell.source, method.id
             assert cell.url.startswith("https://"), method.id
         used = {cell.source for cell in cells} | {method.sources[method.bits_source].title}
+        rules = (scheme.lora for scheme in method.schemes if scheme.lora)
+        used |= {rule.source.title for rule in rules if rule.source}
         assert {source.title for source in method.sources.values()} <= used, method.id
 
 

@@ -92,6 +92,23 @@ def test_pick_rows_have_the_contracts_keys(capsys: pytest.CaptureFixture[str]) -
     assert not {row["scheme"] for row in rows} & {"fp32", "bf16"}
 
 
+def test_pick_for_a_card_proposes_plans_and_tells_what_decides(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["pick", "--gpu", "rtx-3060-12gb", "--bits", "4", "--model", "flux1-dev"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("model offload: transformer=")
+    assert "of 11.8 GiB at the peak" in lines[1]
+    assert "GiB to download; predicted" in lines[1]
+    nf4 = next(line for line in lines if line.split()[1:2] == ["bnb-nf4"])
+    assert nf4.split() == ["runs-with-offload", "bnb-nf4", "15.49", "GiB", "model", "offload", "ok"]
+    slow = next(n for n, line in enumerate(lines) if line.split()[1:2] == ["quanto-int4"])
+    assert lines[slow + 1].startswith("    eager mode: ")
+    wide = next(n for n, line in enumerate(lines) if line.split()[1:2] == ["torchao-fp8wo"])
+    assert lines[wide].startswith("no ")
+    assert lines[wide + 1].startswith("    bits: 8, not 4")
+
+
 def test_predict_for_any_scheme_of_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
     plans = ("fp32", "bf16", "gguf-q4_k", "torchao-fp8dq", "text_encoder_2=quanto-int2")
     rows = document(capsys, "predict", "--json", "--plans", *plans)

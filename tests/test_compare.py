@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from quantlab.catalog.footprint import predict
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.lab import check as checks
@@ -172,7 +173,13 @@ def test_a_killed_child_is_a_failed_row(tmp_path: Path) -> None:
     outcomes: list[Outcome] = compare_isolated(comparison, out=tmp_path, report=kill_first)
     assert outcomes[0].error is not None
     assert (outcomes[0].error.stage, outcomes[0].error.type) == ("process", "ChildDied")
-    assert "signal 9" in outcomes[0].error.message
+    said, _, named = outcomes[0].error.message.partition(" Predicted to fit here: ")
+    assert said == (
+        "The process of this plan was ended by signal 9 (SIGKILL), probably for want of memory."
+    )
+    smaller = make_comparison(plans=[named.partition(", ")[0]], prompt=PROMPT)
+    weights = [predict("flux-mini", c.plans[0]).total_bytes for c in (smaller, comparison)]
+    assert weights[0] < weights[1]
     assert outcomes[1].status == "ok"
 
 

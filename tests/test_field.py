@@ -12,43 +12,22 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import StoreError
 from quantlab.lab.outcome import Failure, Outcome
 from quantlab.lab.plan import make_comparison
+from quantlab.lab.runner import LocalRunner
 from quantlab.record.export import to_csv, to_json, to_markdown
-from quantlab.record.field import PUBLISHED, field, frame_of, narrow, records
+from quantlab.record.field import LIMIT, PUBLISHED, field, frame_of, narrow, records
 from quantlab.record.grouping import groups
 from quantlab.record.groups import Group, table
-from quantlab.record.store import Store
-
-DEVICE = {"kind": "cpu", "name": "a laptop", "threads": 2}
-VERSIONS = {"torch": "2.13.0", "quantlab": "0.1.0"}
-MIB = 2**20
-FIGURES: dict[str, tuple[int, float, float | None]] = {
-    "fp32": (200, 1.0, None),
-    "bnb-nf4": (40, 1.3, 24.0),
-    "quanto-int8": (60, 1.5, 36.0),
-    "sdnq-int8": (61, 1.6, 35.0),  # worse than quanto-int8 in all three
-    "torchao-int8wo": (62, 1.2, 34.0),
-}
-"""Weights in MiB, seconds, and dB against the first."""
-
-
-def outcome(plan: str, **more: Any) -> Outcome:
-    weights, seconds, psnr = FIGURES[plan]
-    made = Outcome(
-        plan,
-        "ok",
-        weights_bytes={"transformer": weights * MIB},
-        peak_bytes=900 * MIB,
-        peak_kind="rss",
-        latency_s=(seconds,),
-        psnr_db=psnr,
-        ssim=None if psnr is None else psnr / 40,
-        transformer_rel_l2=None if psnr is None else 0.1,
-    )
-    return replace(made, **more)
+from quantlab.record.store import Store, Stored
+from quantlab.ui.results_tab import show
+from quantlab.ui.results_view import results
+from quantlab.ui.runs_view import runs
+from quantlab.ui.services import Services
+from tests.measured_plans import DEVICE, FIGURES, MIB, VERSIONS, outcome
 
 
 def fill(
@@ -259,3 +238,40 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:
 def test_a_frame_of_nothing() -> None:
     assert groups(frame_of([])) == []
     assert records(frame_of([])) == []
+
+
+def test_results_beyond_the_limit_are_counted_and_said(store: Store) -> None:
+    services = Services(load_catalog(), LocalRunner(), store)
+    comparison = make_comparison(plans=["fp32"], prompt="a dragonfly")
+    moment = "2026-01-01T00:00:00Z"
+    row = Stored("", comparison, "fp32", outcome("fp32"), None, DEVICE, VERSIONS, moment)
+
+    def shown() -> str:
+        return show(services, "flux-mini", "measured", "", "dragonfly", "newest")
+
+    many = [replace(row, comparison=replace(comparison, seed=seed)) for seed in range(LIMIT)]
+    assert store.add(many) == LIMIT
+    assert f"{LIMIT} rows" in shown()
+    assert "stored results are shown" not in shown()
+    fill(store, "bnb-nf4", prompt="a dragonfly")
+    assert f"The newest {LIMIT} of {LIMIT + 1} stored results are shown" in shown()
+    assert f"{LIMIT} rows" in shown()
+
+
+def test_a_score_across_modes_says_so_wherever_it_stands(store: Store) -> None:
+    plans = ("fp32", "bnb-nf4", "bnb-nf4@compiled")
+    comparison = make_comparison(plans=plans, prompt="a fox")
+    compiled = replace(outcome("bnb-nf4"), plan=plans[2], across_modes=True)
+    for index, made in enumerate((outcome("fp32"), outcome("bnb-nf4"), compiled)):
+        store.save(comparison, index, made, None, DEVICE, VERSIONS)
+    frame = field(store, sweep=Path("none.csv"))
+    (group,) = measured(frame)
+    assert {line.plan: line.across_modes for line in group.lines} == {
+        "fp32": False,
+        "bnb-nf4": False,
+        "bnb-nf4@compiled": True,
+    }
+    assert to_markdown([table(group)]).count("compiled against eager") == 1
+    assert results([group], "plan", {}, any_own=True).count("compiled against eager") == 1
+    keys = [f"{group.key}|plan|{plan}" for plan in plans[1:]]
+    assert ["compiled against eager" in runs(frame, key) for key in keys] == [False, True]

@@ -120,7 +120,8 @@ PARTS = {
     "result": ("id",),
 }
 PARTS["compare"] = PARTS["link"] = (
-    "plans", "prompt", "model", "seed", "steps", "guidance", "width", "height", "sequence_length"
+    "plans", "prompt", "model", "seed", "steps", "guidance", "width", "height", "sequence_length",
+    "lora", "lora_weight",
 )  # fmt: skip
 SOUND = {"plans": ["fp32", "bnb-nf4"], "prompt": "a fox", "model": "flux-mini", "seed": 0}
 

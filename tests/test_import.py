@@ -28,7 +28,7 @@ from quantlab.record.store import Store, Stored
 NF4 = Plan((("transformer", "bnb-nf4"),))
 BOTH = Plan((("transformer", "future-int3"), ("text_encoder_2", "torchao-int8wo")), compiled=True)
 PLANS = (Plan(dtype="fp32"), NF4, BOTH, Plan((("transformer", "fp32"),)))
-COMPARISON = Comparison("flux-mini", PLANS, "狐 🦊 <b>'--", 1, 8, 3.5, 32, 16, 32)
+COMPARISON = Comparison("flux-mini", PLANS, "狐 🦊 <b>'--", 1, 8, 3.5, 32, 16, 32, "mono", 0.5)
 DEVICE = {"kind": "cuda", "name": "a big machine", "memory_bytes": 8 * 2**30, "threads": 2}
 VERSIONS = {"torch": "2.13.0", "diffusers": "0.42.1"}
 GOOD = Outcome(

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import StoreError, Unavailable
 from quantlab.lab.outcome import Finished, Outcome
 from quantlab.lab.plan import make_comparison
-from quantlab.lab.runner import Machine
+from quantlab.lab.runner import LocalRunner, Machine
 from quantlab.record.keeping import keep
 from quantlab.record.store import Store
+from quantlab.ui import api, share
+from quantlab.ui.services import Services
 
 COMPARISON = make_comparison(plans=["fp32"], prompt="a fox")
 
@@ -75,3 +81,37 @@ def test_the_command_goes_on_where_nothing_can_be_kept(
     printed = capsys.readouterr()
     assert [o["status"] for o in json.loads(printed.out)["outcomes"]] == ["ok", "ok"]
     assert printed.err.count("results are not kept: The disk that holds the results is full.") == 1
+
+
+def asked_for(services: Services, result: str) -> object:
+    return api.result(services, SimpleNamespace(headers={"host": "h:1"}), result)  # type: ignore[arg-type]
+
+
+def opened(services: Services, result: str) -> object:
+    address: Any = SimpleNamespace(
+        request=SimpleNamespace(url=SimpleNamespace(query=f"r={result}"))
+    )
+    return share.opened(address, services)
+
+
+@pytest.mark.parametrize("give_link", [asked_for, opened], ids=["asked for", "opened"])
+def test_a_result_with_a_link_stays_when_room_is_made(
+    tmp_path: Path, event: Finished, give_link: Callable[[Services, str], object]
+) -> None:
+    store = Store(tmp_path / "store", limit_bytes=0)
+    linked = str(keep(store, COMPARISON, event, machine).id)
+    assert give_link(Services(load_catalog(), LocalRunner(), store), linked)
+    newer = [keep(store, COMPARISON, event, machine).id for _ in range(2)]
+    assert [row.id for row in store.recent()] == [newer[-1], linked]
+
+
+def test_a_store_that_cannot_mark_a_result_still_gives_it(
+    tmp_path: Path, event: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object) -> bool:
+        raise StoreError("The folder cannot be written.")
+
+    store = Store(tmp_path / "store")
+    linked = str(keep(store, COMPARISON, event, machine).id)
+    monkeypatch.setattr(Store, "keep_result", read_only)
+    assert asked_for(Services(load_catalog(), LocalRunner(), store), linked)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.metadata
 import json
 import subprocess
 import sys
@@ -11,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import InputError
-from quantlab.lab.llm_snippet import LLM_METHODS, llm_snippet, scheme_of
+from quantlab.lab.llm_snippet import llm_snippet, scheme_of
 
 SEEDS = {
     "aqlm": ("AqlmConfig", {"in_group_size": 8, "num_codebooks": 1, "nbits_per_codebook": 16}),
@@ -40,15 +40,8 @@ def config_of(script: str) -> Any:
     return names["quantization_config"]
 
 
-def installed(package: str) -> bool:
-    try:
-        return bool(importlib.metadata.version(package))
-    except importlib.metadata.PackageNotFoundError:
-        return False
-
-
 def test_there_is_a_script_for_every_method_that_only_language_models_have() -> None:
-    assert set(LLM_METHODS) == set(SEEDS)
+    assert {name for name in load_catalog().methods if scheme_of(name)} == set(SEEDS)
 
 
 @pytest.mark.parametrize("method", ["aqlm", "awq", "eetq"])
@@ -60,12 +53,8 @@ def test_the_config_of_a_script_is_built_by_its_class(method: str) -> None:
     assert {key: getattr(config, key) for key in values} == values
 
 
-def test_hqq_s_config_needs_its_library_and_holds_the_scheme_where_that_is_here() -> None:
+def test_the_config_of_hqq_holds_the_scheme() -> None:
     name, values = SEEDS["hqq"]
-    if not installed("hqq"):
-        with pytest.raises(ImportError, match="HQQ version"):
-            config_of(llm_snippet("hqq"))
-        return
     config = config_of(llm_snippet("hqq"))
     assert type(config).__name__ == name
     weights = config.quant_config["weight_quant_params"]

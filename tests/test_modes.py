@@ -18,6 +18,7 @@ from diffusers import FluxTransformer2DModel
 from quantlab.catalog.footprint import plan_bytes
 from quantlab.catalog.pick import recommend
 from quantlab.catalog.table import load_catalog
+from quantlab.cli import main
 from quantlab.errors import DoesNotFit, LoadError
 from quantlab.lab import fits, trial
 from quantlab.lab.check import check
@@ -28,7 +29,8 @@ from quantlab.lab.outcome import NoiseFloor, Outcome
 from quantlab.lab.plan import Plan, make_comparison, parse_plan
 from quantlab.lab.pool import LoadedPlan, Pool
 from quantlab.lab.run import FirstStep, Run
-from quantlab.ui.measured_view import floor_text, how_it_ran, warnings_of
+from quantlab.lab.telling import floor_text
+from quantlab.ui.measured_view import how_it_ran, warnings_of
 from quantlab.ui.try_view import head
 
 CATALOG = load_catalog()
@@ -111,6 +113,23 @@ def test_scores_across_modes_are_marked_and_say_what_compiling_alone_does(
         False,
         False,
     ]
+
+
+def test_the_table_shows_floor_and_placement_and_marks_scores_across_modes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QUANTLAB_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(FluxTransformer2DModel, "compile_repeated_blocks", lambda _, **__: None)
+    command = ["compare", "--plans", "fp32", "torchao-int8wo", "fp32@compiled", "--steps", "1"]
+    assert main([*command, "--warmup", "0", "--out", str(tmp_path)]) == 0
+    head, fp32, int8, compiled, *words = capsys.readouterr().out.splitlines()
+    assert head.split()[-4:] == ["L2", "floor", "L2", "placement"]
+    assert fp32.split()[-5:] == ["-", "-", "-", "0.0000", "cpu"]
+    assert "*" not in int8
+    assert compiled.split()[-5:] == ["-", "-", "0.0000*", "0.0000", "cpu"]
+    assert "noise floor: the same step to the bit (reference repeated)" in words
+    assert "* a score across modes: eager held against compiled, or the reverse" in words
+    assert any(w.startswith("fp32@compiled: Held against itself in eager mode") for w in words)
 
 
 # Out of memory

@@ -30,10 +30,13 @@ from quantlab.errors import InputError, LoadError, PlanError, QuantlabError, Una
 from quantlab.lab.own import about, admit, names_own
 from quantlab.lab.plan import make_comparison, parse_plan
 from quantlab.lab.pool import Pool
+from quantlab.lab.runner import LocalRunner
 from quantlab.lab.snippet import snippet
 from quantlab.lab.subject import Subject
 from quantlab.record.link import from_query, to_query
 from quantlab.record.stored import input_key
+from quantlab.ui.services import Services
+from quantlab.ui.try_edit import change_model
 from tests.hub_server import COMMIT, Hub
 from tests.test_hub import REPO, hub, server  # noqa: F401
 
@@ -78,7 +81,7 @@ def test_the_command_line_runs_a_folder(
     said = capsys.readouterr()
     document = json.loads(said.out)
     assert [outcome["status"] for outcome in document["outcomes"]] == ["ok", "ok"]
-    assert "runs like flux-mini: 8 steps, guidance 4, 128 x 128, 32 tokens, fp32" in said.err
+    assert "it runs like flux-mini, the listed model nearest to it in width: 8 steps" in said.err
     assert main(["predict", *named]) == 0
     rows = json.loads(capsys.readouterr().out)
     for outcome, row in zip(document["outcomes"], rows, strict=True):
@@ -407,6 +410,15 @@ def test_what_is_listed_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatc
     folder.parent.joinpath("flux-mini").rename(folder.parent / "other")
     assert names_own("other")
     assert not names_own("no-such-model")
+
+
+def test_the_page_says_where_its_defaults_come_from(folder: Path) -> None:
+    model = admit(str(folder))
+    services = Services(load_catalog(), LocalRunner(), None)
+    told = change_model(services, model.id, "flux1-dev")[0]["info"]
+    assert told.startswith("Where nothing else is said it runs like flux-mini, the listed model")
+    assert told in about(model)
+    assert change_model(services, "flux1-dev", model.id)[0]["info"] == ""
 
 
 def test_a_description_that_is_gone_is_said(

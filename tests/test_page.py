@@ -20,9 +20,18 @@ from quantlab.catalog.pick import recommend
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, RunError, StoreError
 from quantlab.lab.outcome import Event, Failure, Finished, Outcome, Progress
-from quantlab.lab.plan import Comparison, make_comparison, parse_plan
+from quantlab.lab.plan import MAX_PLANS, Comparison, make_comparison, parse_plan
 from quantlab.record.store import Store
-from quantlab.ui import answer_view, pick_tab, pick_view, share, try_run, try_view, words
+from quantlab.ui import (
+    answer_view,
+    pick_tab,
+    pick_view,
+    share,
+    try_open,
+    try_run,
+    try_view,
+    words,
+)
 from quantlab.ui.page import build
 from quantlab.ui.plans import Column, choices, column_of, encoder_of, nearest_plan, plan_text
 from quantlab.ui.services import Services
@@ -46,7 +55,7 @@ PNG = _png()
 def values(*plans: str, prompt: str = "a fox", steps: object = 2) -> list[Any]:
     """What the handlers get for these plans."""
     choosers = [x for plan in plans for x in (plan, "")] + ["", ""] * (6 - len(plans))
-    return ["flux-mini", prompt, 0, steps, 64, 64, 4.0, 32, *choosers, len(plans)]
+    return ["flux-mini", prompt, 0, steps, 64, 64, 4.0, 32, "", 1.0, *choosers, len(plans)]
 
 
 def outcome(plan: str, **more: Any) -> Outcome:
@@ -265,6 +274,18 @@ def test_words_that_the_model_does_not_know_are_named(services: Services) -> Non
     assert try_run.check(services, request(), *given)[0] == ""
 
 
+def test_a_short_sequence_length_is_told_with_the_run_and_with_the_link(
+    services: Services,
+) -> None:
+    given = values("fp32", "bnb-nf4")
+    given[7] = 16
+    told = "Sequence length 16 is below the 32 tokens"
+    assert told in try_run.check(services, request(), *given)[0]
+    comparison = read_comparison(given, CATALOG)
+    query = share.to_url("http://h/", comparison).partition("?")[2]
+    assert told in try_open.open_page(services, request(query=query), *given)[1]
+
+
 def test_stop_while_waiting_leaves_the_queue(services: Services) -> None:
     first = take_in(services, "one", "fp32")
     waiting = take_in(services, "two", "fp32")
@@ -314,6 +335,34 @@ def test_opening_a_link_shows_the_store_and_runs_nothing(services: Services) -> 
     assert share.opened(request(query=""), services) is None
     with pytest.raises(InputError):
         share.opened(request(query="v=1&model=flux-mini&plans=fp32&plans=fp32"), services)
+
+
+def choices_given(update: Any) -> list[tuple[str, str]]:
+    return list(update.get("choices", ()))
+
+
+def test_what_is_opened_of_another_model_brings_its_choices(services: Services) -> None:
+    plans = ["bf16", "transformer=bnb-nf4,text_encoder=bnb-nf4"]
+    comparison = make_comparison(model="flux2-klein-4b", plans=plans, prompt="", catalog=CATALOG)
+    query = share.to_url("http://h/", comparison).partition("?")[2]
+    start = values("fp32", "bnb-nf4")
+    updates = try_open.open_page(services, request(query=query), *start)
+    first = len(updates) - 4 * MAX_PLANS - 2 * MAX_PLANS
+    pair = updates[first + 2 : first + 4]
+    assert [update["value"] for update in pair] == ["bnb-nf4", "bnb-nf4"]
+    klein = CATALOG.models["flux2-klein-4b"]
+    for update, component in zip(pair, (klein.components[0], encoder_of(klein)), strict=True):
+        assert choices_given(update) == choices(klein, component, CATALOG)
+    assert choices_given(pair[1]) != choices(MINI, encoder_of(MINI), CATALOG)
+
+    assert services.store is not None
+    wanted = services.store.save(comparison, 0, outcome("bf16"), PNG, {}, {})
+    event: Any = SimpleNamespace(_data={"result": wanted})
+    again = try_open.open_result(services, request(), event, "flux-mini")
+    choosers = slice(first, first + 2 * MAX_PLANS)
+    assert list(map(choices_given, again[choosers])) == list(map(choices_given, updates[choosers]))
+    same = try_open.open_result(services, request(), event, "flux2-klein-4b")
+    assert not any(map(choices_given, same[choosers]))
 
 
 def test_only_the_functions_for_programs_are_public(services: Services) -> None:

@@ -104,6 +104,16 @@ def test_what_was_not_run_is_said_and_a_broken_reference_leaves_no_shares() -> N
     area(opened(data), COLORS[1])
 
 
+def test_a_score_across_modes_has_a_line_of_its_own() -> None:
+    plain, across = (
+        opened(draw(comparison(2), [panel(0), panel(1, across_modes=mixed)]))
+        for mixed in (False, True)
+    )
+    _, _, right, bottom = area(plain, COLORS[0])
+    below = (right + picture.GAP, bottom, WIDTH - picture.MARGIN, bottom + 200)
+    assert ink(across, below) > ink(plain, below) + 100
+
+
 @pytest.mark.parametrize("prompt", [EVIL, "x" * MAX_PROMPT, "🦊" * 300, "a " * 500, ""])
 def test_no_text_breaks_it(prompt: str) -> None:
     error = Failure("run", "E", prompt or "no")

@@ -23,7 +23,7 @@ from quantlab.errors import StoreError
 from quantlab.lab.outcome import Failure, Outcome
 from quantlab.record.guesses import GuessTally
 from quantlab.record.store import Store
-from tests.test_store import COMPARISON, DEVICE, T5, VERSIONS, outcome, png, save
+from tests.stored_rows import COMPARISON, DEVICE, NF4, T5, VERSIONS, outcome, png, save
 
 NAMES = count()
 PASSWORD = "correct-horse"
@@ -93,8 +93,11 @@ def test_find_gives_the_latest_of_each_plan_in_order() -> None:
     found = store.find(comparison)
     assert [row.plan for row in found] == [str(plan) for plan in comparison.plans]
     assert found[1].id == last
+    turned = replace(comparison, plans=(comparison.plans[0], T5, NF4))
+    assert [row.plan for row in store.find(turned)] == ["fp32", str(T5), "bnb-nf4"]
     assert store.find(replace(comparison, seed=2)) == []
     assert [row.id for row in store.recent(2)] == [last, found[0].id]
+    assert store.count() == 4
 
 
 @pytest.mark.usefixtures("place")

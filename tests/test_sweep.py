@@ -266,6 +266,12 @@ def test_a_process_that_dies_is_a_failed_row_and_the_next_pair_is_tried(tmp_path
     assert "SIGSEGV" in error.message
 
 
+def test_a_process_that_is_killed_says_what_would_fit(tmp_path: Path) -> None:
+    error = _apart(tmp_path, seeds=[7, 0])[0].error
+    assert error is not None
+    assert "SIGKILL), probably for want of memory. Predicted to fit here: " in error.message
+
+
 def test_after_two_deaths_in_a_row_the_rest_is_left_for_later(tmp_path: Path) -> None:
     outcomes = _apart(tmp_path, seeds=[1, 0, 3, 5, 2])
     assert [o.status for o in outcomes] == ["failed", "ok", "failed", "failed"]

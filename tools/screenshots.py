@@ -6,17 +6,11 @@ docs/try.png and docs/pick.png. Needs chromium and the development requirements.
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
 
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from benchmarks.serving import serving
 from quantlab.catalog.paths import PROJECT
 from quantlab.lab.plan import make_comparison
 from quantlab.record.link import to_url
@@ -30,35 +24,12 @@ RUN_MS = 300_000
 
 def main() -> None:
     """Take the pictures."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        listener.close()
-        environment = os.environ | {"QUANTLAB_DATA": folder, "GRADIO_SERVER_PORT": str(port)}
-        server = subprocess.Popen([sys.executable, "app.py"], cwd=PROJECT, env=environment)
-        try:
-            base = f"http://127.0.0.1:{port}/"
-            _wait_for(base)
-            with sync_playwright() as playwright:
-                path = shutil.which("chromium")
-                browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-                _pick(browser, base)
-                _try(browser, base)
-                browser.close()
-        finally:
-            server.terminate()
-            server.wait()
-
-
-def _wait_for(url: str) -> None:
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit("the page did not come up")
+    with serving() as served, sync_playwright() as playwright:
+        path = shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        _pick(browser, served.url)
+        _try(browser, served.url)
+        browser.close()
 
 
 def _pick(browser: Browser, base: str) -> None:

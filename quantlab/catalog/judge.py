@@ -86,6 +86,8 @@ class Claim:
     evidence: Evidence = "documented"
     placement: Placement | None = None
     """Where it is about memory: the best placement that fits."""
+    warns: bool = False
+    """Whether it should be read though it does not decide."""
 
 
 def judge(
@@ -188,7 +190,7 @@ def _eager(scheme: Scheme | None, question: Question) -> list[Claim]:
     if scheme is None or question.hardware in (None, "cpu"):
         return []
     slow = load_slow_schemes().get(scheme.id)
-    return [Claim("runs", f"eager mode: {slow.warning}")] if slow else []
+    return [Claim("runs", f"eager mode: {slow.warning}", warns=True)] if slow else []
 
 
 def _memory(question: Question, plan: Parts | None, catalog: Catalog) -> list[Claim]:

@@ -11,11 +11,21 @@ from pathlib import Path
 from typing import Any, cast
 
 from quantlab.catalog.reader import Table, read_toml
-from quantlab.catalog.schema import LIBRARIES, Component, Defaults, Limits, Model
+from quantlab.catalog.schema import LIBRARIES, Component, Defaults, Limits, Model, Trained
 
 __all__ = ["EXTRA", "read_models"]
 
-EXTRA = ("configs", "prequantized", "gguf_files", "files", "shapes", "notes", "sources", "memory")
+EXTRA = (
+    "configs",
+    "prequantized",
+    "gguf_files",
+    "files",
+    "shapes",
+    "notes",
+    "sources",
+    "memory",
+    "loras",
+)
 """Optional keys of a model that are kept as raw mappings."""
 
 
@@ -55,6 +65,7 @@ def _model(table: Table) -> Model:
         defaults=_defaults(table.table("defaults")),
         limits=_limits(table.table("limits")),
         extra=_extra(table),
+        trained=_trained(table.table("trained")) if table.has("trained") else None,
     )
     table.done()
     return model
@@ -81,6 +92,14 @@ def _defaults(table: Table) -> Defaults:
     )
     table.done()
     return defaults
+
+
+def _trained(table: Table) -> Trained:
+    trained = Trained(table.get("sequence_length", int), table.get("subject_needs", int))
+    if trained.subject_needs > trained.sequence_length:
+        raise table.fail("subject_needs", "is more than sequence_length")
+    table.done()
+    return trained
 
 
 def _limits(table: Table) -> Limits:

@@ -22,7 +22,7 @@ from quantlab.catalog.schema import Component, Defaults, Limits, Model
 from quantlab.catalog.shapes import component_shapes
 from quantlab.errors import CatalogError, InputError, LoadError
 
-__all__ = ["Own", "describe", "read_own"]
+__all__ = ["Own", "defaults_text", "describe", "read_own"]
 
 WEIGHTS = {"diffusers": "diffusion_pytorch_model.safetensors", "transformers": "model.safetensors"}
 """What from_pretrained looks for, or "NAME.index.json" where there are several files."""
@@ -95,6 +95,18 @@ def describe(
         },
     )
     return Own(model, rows, like)
+
+
+def defaults_text(model: Model) -> str:
+    """Where the defaults of a model of one's own come from; nothing for a listed model."""
+    like, d = model.extra.get("like"), model.defaults
+    if like is None:
+        return ""
+    return (
+        f"Where nothing else is said it runs like {like}, the listed model nearest to it in width: "
+        f"{d.steps} steps, guidance {d.guidance:g}, {d.width} x {d.height}, "
+        f"{d.sequence_length} tokens, {model.base_dtype}."
+    )
 
 
 def read_own(descriptions: Iterable[tuple[str, Path]]) -> dict[str, Model]:

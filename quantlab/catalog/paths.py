@@ -9,7 +9,15 @@ from urllib.parse import unquote
 
 from quantlab.errors import StoreError
 
-__all__ = ["OWN_MODELS", "PROJECT", "cache_folder", "data_folder", "own_descriptions"]
+__all__ = [
+    "OWN_LORAS",
+    "OWN_MODELS",
+    "PROJECT",
+    "cache_folder",
+    "data_folder",
+    "own_descriptions",
+    "own_loras",
+]
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The folder that holds data/."""
@@ -17,6 +25,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 OWN_MODELS = "QUANTLAB_OWN_MODELS"
 """The environment variable that tells child processes which models of one's own were named: paths
 of their descriptions, parted as in PATH. ``lab.own`` sets it."""
+
+OWN_LORAS = "QUANTLAB_OWN_LORAS"
+"""The same for LoRAs of one's own: ``NAME=PATH``, parted as in PATH. ``lab.lora_file`` sets it."""
 
 
 def data_folder() -> Path:
@@ -49,3 +60,10 @@ def own_descriptions() -> Mapping[str, Path]:
     named = "" if os.environ.get("SPACE_ID") else os.environ.get(OWN_MODELS, "")
     paths = (Path(text) for text in named.split(os.pathsep) if text)
     return {unquote(path.stem): path for path in paths}
+
+
+def own_loras() -> Mapping[str, Path]:
+    """The folders or files of the LoRAs of one's own, by name; none on a Space."""
+    named = "" if os.environ.get("SPACE_ID") else os.environ.get(OWN_LORAS, "")
+    pairs = (text.partition("=") for text in named.split(os.pathsep) if text)
+    return {name: Path(path) for name, _, path in pairs}

@@ -57,6 +57,8 @@ class Recommendation:
     here: str
     placement: Placement | None = None
     """Where the weights are kept on the device that was asked about, where one was and it fits."""
+    against: tuple[str, ...] = ()
+    """Those of the reasons that warn, or decide where the verdict is neither of both that run."""
 
     def as_dict(self) -> dict[str, object]:
         """The keys that ``python -m quantlab pick --json`` promises."""
@@ -139,7 +141,13 @@ def _row(
         reasons=tuple(claim.reason for claim in claims),
         here=here(scheme, method, machine, question.model),
         placement=next((claim.placement for claim in claims if claim.placement), None),
+        against=_against(claims, verdict),
     )
+
+
+def _against(claims: Sequence[Claim], verdict: Verdict) -> tuple[str, ...]:
+    decide = not verdict.startswith("runs")
+    return tuple(c.reason for c in claims if c.warns or (decide and c.verdict == verdict))
 
 
 def _evidence(claims: Sequence[Claim], verdict: Verdict) -> Evidence:

@@ -104,6 +104,24 @@ class Storage:
 
 
 @dataclass(frozen=True)
+class LoraRule:
+    """How a scheme takes a LoRA, and how that is known.
+
+    "after": the adapter is loaded on the quantized transformer. "before": it is fused into the base
+    weights, which are quantized then. Measured means that tests/test_lora.py tries it on flux-mini;
+    what is documented has a source.
+    """
+
+    way: Literal["after", "before"]
+    source: Source | None = None
+
+    @property
+    def evidence(self) -> Evidence:
+        """How it is known."""
+        return "measured" if self.source is None else "documented"
+
+
+@dataclass(frozen=True)
 class Scheme:
     """A concrete, runnable setting of a method."""
 
@@ -129,6 +147,8 @@ class Scheme:
     simple: tuple[str, Mapping[str, Any]] | None
     """(quant_backend, quant_kwargs) where diffusers' simple form exists for this scheme."""
     note: str = ""
+    lora: LoraRule | None = None
+    """None: not known, which never counts as yes."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +211,15 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """How a model was trained, where a comparison may ask for less. Both are numbers of tokens."""
+
+    sequence_length: int
+    subject_needs: int
+    """With fewer the picture loses its subject; measured."""
+
+
+@dataclass(frozen=True)
 class Model:
     """A pipeline that quantlab knows by name."""
 
@@ -211,6 +240,8 @@ class Model:
     limits: Limits
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What footprint and loading know beyond this, as it stands in data/models.toml."""
+    trained: Trained | None = None
+    """None where nothing is known, or all that a comparison may ask for is alike."""
 
     def component(self, name: str) -> Component | None:
         """The component called ``name``, or None."""

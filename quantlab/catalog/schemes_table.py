@@ -15,6 +15,7 @@ from quantlab.catalog.schema import (
     DIFFUSERS_HARDWARE,
     SUPPORT,
     Cell,
+    LoraRule,
     Scheme,
     Source,
     Spec,
@@ -83,6 +84,7 @@ def read_scheme(table: Table, method: str, sources: Mapping[str, Source]) -> Sch
         capabilities=read_cells(table.table("capabilities"), sources, complete=False),
         simple=_simple(table.table("simple")) if table.has("simple") else None,
         note=table.text("note", ""),
+        lora=_lora(table.table("lora"), sources) if table.has("lora") else None,
     )
     table.done()
     if wrong := [text for text in scheme.requires if not _REQUIRES.fullmatch(text)]:
@@ -111,6 +113,13 @@ def _storage(table: Table) -> Storage:
     )
     table.done()
     return storage
+
+
+def _lora(table: Table, sources: Mapping[str, Source]) -> LoraRule:
+    way = cast("Any", table.choice("way", ("after", "before")))
+    source = sources[table.choice("source", tuple(sources))] if table.has("source") else None
+    table.done()
+    return LoraRule(way, source)
 
 
 def _simple(table: Table) -> tuple[str, Mapping[str, Any]]:

@@ -17,8 +17,7 @@ from quantlab.catalog.schema import Scheme
 from quantlab.errors import Unavailable, VerificationError, first_line
 from quantlab.lab.config import simple_form, spec_for
 from quantlab.lab.fidelity import image_array, is_flat, relative_l2
-from quantlab.lab.libraries import load, resolve, torch
-from quantlab.lab.load import device
+from quantlab.lab.libraries import device, load, resolve, torch
 from quantlab.lab.run import FirstStep, forward
 from quantlab.lab.subject import Finding, Subject
 from quantlab.lab.weights import plain_tensors, stored_bytes, verify

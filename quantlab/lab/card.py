@@ -9,11 +9,15 @@ from quantlab import __version__
 from quantlab.catalog.schema import Component, Model, Scheme
 from quantlab.catalog.table import Catalog
 from quantlab.lab.config import spec_for
-from quantlab.lab.libraries import versions
-from quantlab.lab.load import compute_dtype, device
+from quantlab.lab.keys import compute_dtype
+from quantlab.lab.libraries import device, versions
+from quantlab.lab.lora import fused_lora
+from quantlab.lab.lora_file import ADAPTER, USUAL
+from quantlab.lab.lora_name import Lora
 from quantlab.lab.plan import Comparison
 from quantlab.lab.pool import LoadedPlan
 from quantlab.lab.saving import Difference
+from quantlab.lab.snippet import pipe_call
 
 __all__ = ["model_card"]
 
@@ -34,6 +38,8 @@ def model_card(
     """README.md of a folder that holds the first plan of ``comparison``."""
     model, plan = catalog.models[comparison.model], comparison.plans[0]
     what = ", ".join(f"{name} in {scheme.id}" for name, (_, scheme) in parts.items())
+    fused = fused_lora(comparison, plan, catalog)
+    beside = None if fused else comparison.worn
     holds = "the quantized components alone" if components_only else "the whole pipeline"
     lines = [
         *_front(model),
@@ -41,6 +47,7 @@ def model_card(
         "",
         f"{model.name} quantized by the plan `{plan}`; this folder holds {holds}. Made with",
         f"quantlab {__version__} on {_kind()}.",
+        *_about_lora(comparison, beside),
         "",
         "| component | scheme | weights | read back after saving |",
         "|---|---|---|---|",
@@ -49,7 +56,7 @@ def model_card(
         size = f"{loaded.weights_bytes[name] / MIB:.2f} MiB"
         lines.append(f"| {name} | {scheme.name} (`{scheme.id}`) | {size} | {differences[name]} |")
     lines += ["", "## Load", "", *_where(model, components_only), "", "```python"]
-    lines += [*_code(comparison, parts, model, components_only), "```", ""]
+    lines += [*_code(comparison, parts, model, components_only, beside), "```", ""]
     lines += ["## Versions", "", "What is stored is read by these; others were not tried.", ""]
     lines += [f"- {name} {version}" for name, version in versions().items()]
     return "\n".join([*lines, "", *_licence(model)]) + "\n"
@@ -70,6 +77,13 @@ def _source(model: Model) -> str:
     return Path(model.source).name if Path(model.source).is_absolute() else model.source
 
 
+def _about_lora(comparison: Comparison, beside: Lora | None) -> list[str]:
+    if comparison.worn is None:
+        return []
+    how = f"it lies beside them as `{USUAL}`" if beside else "it is in the weights already"
+    return [f"The transformer carries the {comparison.worn}: {how}; its own licence holds for it."]
+
+
 def _kind() -> str:
     return "a CPU" if device() == "cpu" else device()
 
@@ -85,8 +99,9 @@ def _code(
     parts: Parts,
     model: Model,
     components_only: bool,
+    beside: Lora | None,
 ) -> list[str]:
-    """The lines that load the folder and make an image."""
+    """The lines that load the folder and make an image; ``beside`` is the LoRA that lies in it."""
     dtype = compute_dtype(comparison.plans[0], model)
     modules, loads, arguments = {"torch", "diffusers"}, [], [repr(".")]
     for name, (component, scheme) in parts.items():
@@ -104,19 +119,12 @@ def _code(
     lines.append(f"pipe = diffusers.DiffusionPipeline.from_pretrained({given})")
     if device() != "cpu":
         lines.append(f'pipe.to("{device()}")')
-    return [
-        *lines,
-        "image = pipe(",
-        f"    {comparison.prompt!r},",
-        f"    num_inference_steps={comparison.steps},",
-        f"    guidance_scale={comparison.guidance!r},",
-        f"    width={comparison.width},",
-        f"    height={comparison.height},",
-        f"    max_sequence_length={comparison.sequence_length},",
-        f'    generator=torch.Generator("cpu").manual_seed({comparison.seed}),',
-        ").images[0]",
-        'image.save("image.png")',
-    ]
+    if beside is not None:
+        lines.append(
+            f'pipe.load_lora_weights(".", weight_name="{USUAL}", adapter_name="{ADAPTER}")'
+        )
+        lines.append(f'pipe.set_adapters("{ADAPTER}", {beside.weight!r})')
+    return [*lines, *pipe_call(comparison)]
 
 
 def _licence(model: Model) -> list[str]:

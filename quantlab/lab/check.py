@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.pick import nearest
-from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog
 from quantlab.errors import DoesNotFit, Unavailable
 from quantlab.lab.fits import instead, needs_at_size, place_on_device
-from quantlab.lab.libraries import load, resolve
-from quantlab.lab.load import device
+from quantlab.lab.libraries import device, load, resolve
+from quantlab.lab.lora import fused_lora, refuse_lora
 from quantlab.lab.plan import Comparison, Plan
 from quantlab.lab.pool import Pool
 
@@ -29,6 +28,7 @@ def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> s
     Raises:
         Unavailable: a scheme does not run here (the message names the nearest that does), or its
             library is broken (the message has the import error's first line).
+        PlanError: the plan does not take the comparison's LoRA.
         DoesNotFit: the predicted peak is more than the memory that is free.
     """
     model = catalog.models[comparison.model]
@@ -44,19 +44,21 @@ def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> s
         for package in catalog.methods[scheme.method].packages:
             load(IMPORT_NAMES.get(package, package.replace("-", "_")))
     if device() == "cpu":
+        refuse_lora(comparison, plan, catalog, "cpu")
         _check_fits(comparison, plan, catalog, pool)
         return "cpu"
     found = place_on_device(comparison, plan, catalog)
-    _check_host(found.host_bytes, model, plan, pool)
+    refuse_lora(comparison, plan, catalog, found.kind)
+    _check_host(found.host_bytes, comparison, plan, catalog, pool)
     return found.kind
 
 
 def _check_fits(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> None:
-    model = catalog.models[comparison.model]
+    what = (catalog.models[comparison.model], plan, fused_lora(comparison, plan, catalog))
     peak_bytes = needs_at_size(comparison, plan, catalog).resident_bytes
-    needed = peak_bytes - pool.reused_bytes(model, plan)
+    needed = peak_bytes - pool.reused_bytes(*what)
     if needed > _free_bytes():
-        pool.keep_only(model, plan)  # what waits for a later plan goes first
+        pool.keep_only(*what)  # what waits for a later plan goes first
     free = _free_bytes()
     if needed > free:
         raise DoesNotFit(
@@ -65,11 +67,14 @@ def _check_fits(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool
         )
 
 
-def _check_host(needed: int, model: Model, plan: Plan, pool: Pool) -> None:
+def _check_host(
+    needed: int, comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool
+) -> None:
     """Offloaded weights wait in host memory, which may be the smaller of the two."""
-    needed -= pool.reused_bytes(model, plan)
+    what = (catalog.models[comparison.model], plan, fused_lora(comparison, plan, catalog))
+    needed -= pool.reused_bytes(*what)
     if needed > _free_bytes():
-        pool.keep_only(model, plan)
+        pool.keep_only(*what)
     free = _free_bytes()
     if needed > free:
         raise DoesNotFit(

@@ -116,8 +116,13 @@ class Child:
             said = self._last_words()
             return f"ended with exit status {code}" + (f": {said}" if said else "")
         name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
-        hint = "; out of memory is the usual cause" if name == "SIGKILL" else ""
-        return f"was killed by signal {-code} ({name}){hint}"
+        hint = ", probably for want of memory" if self.was_killed else ""
+        return f"was ended by signal {-code} ({name}){hint}"
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it has ended by SIGKILL: what the system does to whom it lacks the memory for."""
+        return self.process.returncode == -signal.SIGKILL
 
     def _last_words(self) -> str:
         self._stderr.seek(0)

@@ -15,14 +15,14 @@ from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.needs import Needs, needs_of
 from quantlab.catalog.placement import Device, Placement, placements_for, refusal
 from quantlab.catalog.schema import Model
-from quantlab.catalog.table import Catalog
+from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import DoesNotFit
-from quantlab.lab.libraries import torch
-from quantlab.lab.load import device
+from quantlab.lab.libraries import device, torch
 from quantlab.lab.measure import counters
+from quantlab.lab.outcome import Failure, Outcome
 from quantlab.lab.plan import Comparison, Plan, why_not
 
-__all__ = ["hardware", "instead", "needs_at_size", "place_on", "place_on_device"]
+__all__ = ["died", "hardware", "instead", "needs_at_size", "place_on", "place_on_device"]
 
 GIB = 2**30
 
@@ -101,6 +101,18 @@ def instead(comparison: Comparison, plan: Plan, catalog: Catalog) -> str:
     _, smaller, found = best
     where = "" if found.kind == "resident" else f" with {found.kind.replace('-', ' ')}"
     return f"Predicted to fit here{where}: {smaller}, {found.peak_bytes / GIB:.1f} GiB at its peak."
+
+
+def died(comparison: Comparison, plan: Plan, how: str, *, killed: bool) -> Outcome:
+    """The failed outcome of a plan whose process ended without one.
+
+    ``how`` goes on after "The process of this plan"; where it was ``killed`` the message also says
+    what would fit.
+    """
+    said = f"The process of this plan {how}"
+    if killed:
+        said += f". {instead(comparison, plan, load_catalog())}"
+    return Outcome(str(plan), "failed", error=Failure("process", "ChildDied", said))
 
 
 def _candidates(plan: Plan, model: Model, catalog: Catalog) -> Iterator[Plan]:

@@ -1,22 +1,20 @@
 """One plan in a process of its own, so that load time and peak memory are its alone.
 
-The parent hands a job to the child on stdin as JSON and reads events from its stdout, a line
-each. A child that crashes or is killed is a failed outcome, not the end of the comparison.
+A child that crashes or is killed is a failed outcome, not the end of the comparison.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from quantlab.catalog.paths import PROJECT
+from quantlab.lab.child import Child, Expired, serve
+from quantlab.lab.fits import died
 from quantlab.lab.outcome import Event, Failure, Finished, Outcome, Progress
-from quantlab.lab.plan import Comparison, make_comparison
+from quantlab.lab.plan import Comparison, Plan, make_comparison
 
 __all__ = ["compare_isolated"]
 
@@ -54,76 +52,50 @@ def compare_isolated(
 def _child(
     job: dict[str, Any], comparison: Comparison, report: Any, stop: threading.Event
 ) -> Outcome:
-    plan = str(comparison.plans[job["index"]])
+    plan = comparison.plans[job["index"]]
     if stop.is_set():
-        return _failed(plan, "stopped", "Stopped", "stopped before it started")
-    command = [sys.executable, "-m", "quantlab.lab.isolate"]
-    with subprocess.Popen(
-        command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as p:
-        assert p.stdin is not None
-        assert p.stdout is not None
-        p.stdin.write(json.dumps(job))
-        p.stdin.close()
-        watcher = threading.Thread(target=_end_when_stopped, args=(p, stop), daemon=True)
-        watcher.start()
-        outcome = _read_events(p.stdout, report)
-        code = p.wait()
-    if outcome is not None:
-        return outcome
-    if stop.is_set():
-        return _failed(plan, "stopped", "Stopped", "stopped")
-    reason = f"was killed by signal {-code}" if code < 0 else f"ended with exit status {code}"
-    hint = "; out of memory is the usual cause" if code == -9 else ""
-    return _failed(plan, "process", "ChildDied", f"the process of this plan {reason}{hint}")
+        return _stopped(plan, "stopped before it started")
+    with Child("quantlab.lab.isolate", job) as child:
+        while not stop.is_set():
+            try:
+                event = child.next(POLL_S)
+            except Expired:
+                continue
+            if event is None:
+                return died(comparison, plan, child.how_it_ended(), killed=child.was_killed)
+            if "outcome" in event:
+                return Outcome.from_dict(event["outcome"])
+            report(Progress(**event))
+    return _stopped(plan, "stopped")
 
 
-def _read_events(lines: IO[str], report: Any) -> Outcome | None:
-    for line in lines:
-        event = json.loads(line)
-        if "outcome" in event:
-            return Outcome.from_dict(event["outcome"])
-        report(Progress(**event))
-    return None
-
-
-def _end_when_stopped(process: subprocess.Popen[str], stop: threading.Event) -> None:
-    while process.poll() is None:
-        if stop.wait(POLL_S):
-            process.kill()
-            return
-
-
-def _failed(plan: str, stage: str, kind: str, message: str) -> Outcome:
-    return Outcome(plan=plan, status="failed", error=Failure(stage, kind, message))
+def _stopped(plan: Plan, message: str) -> Outcome:
+    failure = Failure("stopped", "Stopped", message)
+    return Outcome(plan=str(plan), status="failed", error=failure)
 
 
 def main() -> None:
-    """The child: run one plan, write events to stdout."""
-    job = json.load(sys.stdin)
-    events, sys.stdout = sys.stdout, sys.stderr  # a library's print must not mix with events
-
+    """The child: run one plan, tell of its progress and its outcome."""
     from quantlab.lab.compare import Bench, compare_one
 
-    def say(event: Event) -> None:
-        if isinstance(event, Progress):
-            line = {"index": event.index, "text": event.text, "fraction": event.fraction}
-        else:
-            line = {"outcome": event.outcome.as_dict()}
-        events.write(json.dumps(line) + "\n")
-        events.flush()
+    def work(job: dict[str, Any], tell: Callable[[Mapping[str, Any]], None]) -> None:
+        def report(event: Event) -> None:
+            assert isinstance(event, Progress)
+            tell({"index": event.index, "text": event.text, "fraction": event.fraction})
 
-    outcome = compare_one(
-        make_comparison(**job["comparison"]),
-        job["index"],
-        bench=Bench(),
-        out=Path(job["out"]),
-        report=say,
-        repeats=job["repeats"],
-        warmup=job["warmup"],
-        reference=Path(job["reference"]),
-    )
-    say(Finished(job["index"], outcome))
+        outcome = compare_one(
+            make_comparison(**job["comparison"]),
+            job["index"],
+            bench=Bench(),
+            out=Path(job["out"]),
+            report=report,
+            repeats=job["repeats"],
+            warmup=job["warmup"],
+            reference=Path(job["reference"]),
+        )
+        tell({"outcome": outcome.as_dict()})
+
+    serve(work)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any
 
 from quantlab.errors import Unavailable, first_line
 
-__all__ = ["device_info", "load", "resolve", "torch", "versions"]
+__all__ = ["device", "device_info", "load", "resolve", "torch", "versions"]
 
 _NOISY = ("torchao", "bitsandbytes", "sdnq", "torch.utils._pytree", "diffusers", "transformers")
 PACKAGES = (
@@ -65,6 +65,16 @@ def load(name: str) -> ModuleType:
         verbosity.set_verbosity_error()
         verbosity.disable_progress_bar()
     return module
+
+
+def device() -> str:
+    """The device that pipelines run on here: "cuda", "mps", "xpu" or "cpu"."""
+    t = torch()
+    if t.cuda.is_available():
+        return "cuda"
+    if t.backends.mps.is_available():
+        return "mps"
+    return "xpu" if hasattr(t, "xpu") and t.xpu.is_available() else "cpu"
 
 
 def torch() -> Any:

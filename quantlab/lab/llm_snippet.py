@@ -17,7 +17,7 @@ from quantlab.errors import InputError
 from quantlab.lab.config import render, spec_for
 from quantlab.lab.libraries import versions
 
-__all__ = ["LLM_METHODS", "llm_snippet", "scheme_of"]
+__all__ = ["llm_snippet", "scheme_of"]
 
 ANY_DEVICE = '"cuda" if torch.cuda.is_available() else "cpu"'
 SMALL = "Qwen/Qwen2.5-0.5B-Instruct"
@@ -80,9 +80,6 @@ _RECIPES: Mapping[str, _Recipe] = {
         dtype="torch.bfloat16",
     ),
 }
-
-LLM_METHODS = tuple(_RECIPES)
-"""Methods that have such a script."""
 
 
 def scheme_of(key: str, catalog: Catalog | None = None) -> Scheme | None:

@@ -12,32 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.schema import HARDWARE, Model, Scheme
 from quantlab.catalog.table import Catalog
 from quantlab.errors import LoadError, QuantlabError, first_line
-from quantlab.lab import apply, hub, place
+from quantlab.lab import apply, lora_file, place
 from quantlab.lab.config import build, pipeline_config, spec_for
+from quantlab.lab.fetching import fetch, refused_here
 from quantlab.lab.gguf_files import gguf_file, kept_layers
-from quantlab.lab.libraries import resolve, torch
-from quantlab.lab.plan import Plan
-from quantlab.lab.ready import fetch_ready, ready_folder, refuse_twice, unquantized_layers
+from quantlab.lab.keys import DTYPES, Key
+from quantlab.lab.libraries import device, resolve
+from quantlab.lab.ready import ready_folder, refuse_twice, unquantized_layers
 from quantlab.lab.variants import RELOADED, Variant, Variants
 from quantlab.lab.weights import stored_bytes, verify
 
-__all__ = [
-    "DTYPES",
-    "Held",
-    "Key",
-    "Reader",
-    "by_library",
-    "compute_dtype",
-    "device",
-    "fetch",
-    "keys_of",
-]
+__all__ = ["Held", "Reader", "quantizes_on"]
 
-DTYPES = {"fp32": "torch.float32", "bf16": "torch.bfloat16"}
 WAYS = {
     "config": "PipelineQuantizationConfig",
     "library": "the library, on the loaded component",
@@ -46,17 +35,6 @@ WAYS = {
     "cast": "cast",
 }
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Key:
-    """What makes one loaded component different from another."""
-
-    model: str
-    component: str
-    scheme: str | None
-    dtype: str
-    compiled: bool = False
 
 
 @dataclass
@@ -69,66 +47,6 @@ class Held:
     way: str
     fullgraph: bool | None = None
     notes: tuple[str, ...] = ()
-
-
-def device() -> str:
-    """The device that pipelines run on here: "cuda", "mps", "xpu" or "cpu"."""
-    t = torch()
-    if t.cuda.is_available():
-        return "cuda"
-    if t.backends.mps.is_available():
-        return "mps"
-    return "xpu" if hasattr(t, "xpu") and t.xpu.is_available() else "cpu"
-
-
-def compute_dtype(plan: Plan, model: Model) -> str:
-    """The dtype that a plan computes in, such as "torch.float32"."""
-    return DTYPES[plan.dtype or model.base_dtype]
-
-
-def keys_of(model: Model, plan: Plan) -> dict[str, Key]:
-    """What each component of ``plan`` is, by its name."""
-    dtype = compute_dtype(plan, model)
-    return {c.name: _key(model, c.name, plan, dtype) for c in model.components}
-
-
-def _key(model: Model, name: str, plan: Plan, dtype: str) -> Key:
-    scheme = dict(plan.parts).get(name)
-    if scheme is not None and DTYPES.get(scheme) == dtype:
-        scheme = None  # asking for the dtype that the pipeline has anyway
-    return Key(model.id, name, scheme, dtype, plan.compiled and name == "transformer")
-
-
-def by_library(scheme: Scheme, library: str, target: str) -> bool:
-    """True where diffusers refuses on device ``target`` what the library itself can do."""
-    return library == "diffusers" and scheme.on_cpu == "library" and target == "cpu"
-
-
-def _refused_here(model: Model, name: str, scheme: Scheme) -> bool:
-    """Whether diffusers refuses the scheme for a component on this machine's device."""
-    component = model.component(name)
-    return component is not None and by_library(scheme, component.library, device())
-
-
-def fetch(model: Model, wanted: Mapping[str, Scheme | None], say: Say) -> str:
-    """The folder of a model's files, complete for ``wanted``: component -> scheme to load it in.
-
-    Raises:
-        LoadError, Unavailable: as ``hub.snapshot`` does.
-    """
-    if model.local:
-        return str(PROJECT / model.source)
-    base = set()
-    for name, scheme in wanted.items():
-        if scheme is not None and scheme.way == "gguf":
-            gguf_file(model, name, scheme, say)
-        elif (
-            scheme is None
-            or _refused_here(model, name, scheme)
-            or not fetch_ready(model, name, scheme, say)
-        ):
-            base.add(name)
-    return str(hub.snapshot(model, base, say))
 
 
 class Reader:
@@ -145,7 +63,11 @@ class Reader:
     def fetch(self, model: Model, keys: Mapping[str, Key], say: Say) -> None:
         """Have all files here that reading ``keys`` takes."""
         if keys or model.id not in self._folders:
-            wanted = {n: self._catalog.schemes.get(k.scheme or "") for n, k in keys.items()}
+            # What a LoRA is fused into are the base weights, whatever they become then.
+            wanted = {
+                n: None if k.lora else self._catalog.schemes.get(k.scheme or "")
+                for n, k in keys.items()
+            }
             if self._variants and not model.local:
                 self._folders[model.id] = fetch(model, {}, say)  # configs alone tell the commit
                 found = {n: self._variant(model, n, keys[n], s) for n, s in wanted.items()}
@@ -197,7 +119,7 @@ class Reader:
 
     def _variant(self, model: Model, name: str, key: Key, scheme: Scheme | None) -> Variant | None:
         component = model.component(name)
-        if self._variants is None or scheme is None or component is None:
+        if self._variants is None or scheme is None or component is None or key.lora:
             return None
         method, folder = self._catalog.methods[scheme.method], Path(self._folders[model.id])
         where = (folder, key.dtype, device())
@@ -215,14 +137,19 @@ class Reader:
                 return module, WAYS["cast"], ()
             return module, "from_pretrained", ()
         refuse_twice(Path(folder), name, scheme)
+        if key.lora is not None:
+            return (
+                self._fused(model, name, key, kind, scheme),
+                f"{WAYS[scheme.way]}, after fusing",
+                (),
+            )
         if scheme.way == "gguf":
             return self._from_gguf(model, name, key, scheme), WAYS["gguf"], kept_layers(model)
         if scheme.way == "layerwise":
             module = self._from_pretrained(model, name, dtype)
-            storage = resolve(str(spec_for(scheme, "diffusers").args["storage_dtype"]))
-            module.enable_layerwise_casting(storage_dtype=storage, compute_dtype=dtype)
+            _cast_layerwise(module, scheme, dtype)
             return module, WAYS["layerwise"], ()
-        ready = None if _refused_here(model, name, scheme) else ready_folder(model, name, scheme)
+        ready = None if refused_here(model, name, scheme) else ready_folder(model, name, scheme)
         if ready is not None:
             repo, stored = ready
             module = self._from_pretrained(model, name, dtype, folder=str(stored))
@@ -236,22 +163,41 @@ class Reader:
         component, dtype = model.component(name), resolve(key.dtype)
         assert component is not None
         spec = spec_for(scheme, component.library)
-        if _refused_here(model, name, scheme):
+        if refused_here(model, name, scheme):
             module = self._from_pretrained(model, name, dtype)
             skip = scheme.skip.get(component.cls, ())
             args = dict(spec.args) | {"compute_dtype": dtype, "skip": skip}
             apply.quantize_with_bitsandbytes(module, **args)
             return module, WAYS["library"]
-        more = {"quantization_config": pipeline_config({name: (spec, key.dtype)})}
-        where = quantizes_on(scheme, kind, device())
-        if where is not None:
-            more["device_map"] = where
+        config = pipeline_config({name: (spec, key.dtype)})
+        more = {"quantization_config": config, **_device_map(scheme, kind)}
         return self._from_pretrained(model, name, dtype, **more), WAYS["config"]
+
+    def _fused(self, model: Model, name: str, key: Key, kind: str, scheme: Scheme) -> Any:
+        """A component whose base weights took a LoRA before they were quantized."""
+        component, dtype = model.component(name), resolve(key.dtype)
+        assert component is not None
+        assert key.lora is not None
+        more = _device_map(scheme, kind) if scheme.way == "config" else {}
+        if scheme.way == "config":
+            more["quantization_config"] = build(spec_for(scheme, component.library), key.dtype)
+        with lora_file.fused(self._pipe(model, name, dtype), key.lora, model) as folder:
+            cls = resolve(f"{component.library}.{component.cls}")
+            module = cls.from_pretrained(folder, dtype=dtype, **more).eval()
+        if scheme.way == "layerwise":
+            _cast_layerwise(module, scheme, dtype)
+        return module
 
     def _from_pretrained(
         self, model: Model, name: str, dtype: Any, folder: str | None = None, **more: Any
     ) -> Any:
         """Load one component through the pipeline's ``from_pretrained``, nothing else."""
+        return self._pipe(model, name, dtype, folder, **more).components[name].eval()
+
+    def _pipe(
+        self, model: Model, name: str, dtype: Any, folder: str | None = None, **more: Any
+    ) -> Any:
+        """A pipeline whose only component with weights is ``name``."""
         others = {c.name: None for c in model.components if c.name != name}
         known = self._extras.get(model.id, {}) if folder is None else {}
         pipe = resolve("diffusers.DiffusionPipeline").from_pretrained(
@@ -259,7 +205,7 @@ class Reader:
         )
         if folder is None:
             self._extras[model.id] = _weightless(pipe, model)
-        return pipe.components[name].eval()
+        return pipe
 
     def _from_gguf(self, model: Model, name: str, key: Key, scheme: Scheme) -> Any:
         component = model.component(name)
@@ -271,6 +217,16 @@ class Reader:
             quantization_config=build(spec_for(scheme, "diffusers"), key.dtype),
             dtype=resolve(key.dtype),
         )
+
+
+def _cast_layerwise(module: Any, scheme: Scheme, dtype: Any) -> None:
+    storage = resolve(str(spec_for(scheme, "diffusers").args["storage_dtype"]))
+    module.enable_layerwise_casting(storage_dtype=storage, compute_dtype=dtype)
+
+
+def _device_map(scheme: Scheme, kind: str) -> dict[str, Any]:
+    where = quantizes_on(scheme, kind, device())
+    return {} if where is None else {"device_map": where}
 
 
 def quantizes_on(scheme: Scheme, kind: str, target: str) -> str | None:

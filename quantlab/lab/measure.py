@@ -15,8 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from quantlab.catalog.memory import CONTEXT_BYTES
-from quantlab.lab.libraries import resolve, torch
-from quantlab.lab.load import device
+from quantlab.lab.libraries import device, resolve, torch
 
 __all__ = ["Counters", "PeakMemory", "clock", "counters"]
 

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Event", "Failure", "Finished", "NoiseFloor", "Outcome", "Progress"]
+__all__ = ["Event", "Failure", "Finished", "NoiseFloor", "Outcome", "Progress", "Stage"]
 
 Stage = Literal["check", "load", "verify", "encode", "run", "process", "stopped"]
+"""How far a plan came before it failed."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Where a plan failed (a ``Stage``), the error's type, and one sentence for people."""
+    """Where a plan failed, the error's type, and one sentence for people."""
 
-    stage: str
+    stage: Stage
     type: str
     message: str
 

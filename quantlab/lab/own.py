@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from quantlab.catalog.headers import Files, Folder
-from quantlab.catalog.own import Own, describe
+from quantlab.catalog.own import Own, defaults_text, describe
 from quantlab.catalog.paths import OWN_MODELS, cache_folder, own_descriptions
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import load_catalog
@@ -58,13 +58,8 @@ def admit(text: str) -> Model:
 
 
 def about(model: Model) -> str:
-    """What a person who named it should know, in one sentence."""
-    d = model.defaults
-    return (
-        f"{model.id} is a {model.pipeline}; where nothing else is said it runs like "
-        f"{model.extra['like']}: {d.steps} steps, guidance {d.guidance:g}, {d.width} x {d.height}, "
-        f"{d.sequence_length} tokens, {model.base_dtype}"
-    )
+    """What a person who named it should know, in two sentences."""
+    return f"{model.id} is a {model.pipeline}. {defaults_text(model)}"
 
 
 def _from_folder(folder: Path) -> Own:

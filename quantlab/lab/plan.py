@@ -6,7 +6,6 @@ the page.
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from dataclasses import dataclass
 from quantlab.catalog.schema import DTYPE_SCHEMES, Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, PlanError
+from quantlab.lab.limits import finite_number, show, size_of, whole
+from quantlab.lab.lora_name import Lora, check_lora
 
 __all__ = [
     "MAX_PLANS",
@@ -62,7 +63,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Model, prompt, seed, steps, size and an ordered list of plans; the first is the reference."""
+    """Model, prompt, seed, steps, size and an ordered list of plans; the first is the reference.
+
+    Where a LoRA is named, every plan carries it, the reference too.
+    """
 
     model: str
     plans: tuple[Plan, ...]
@@ -73,9 +77,20 @@ class Comparison:
     width: int
     height: int
     sequence_length: int
+    lora: str | None = None
+    lora_weight: float = 1.0
+
+    @property
+    def worn(self) -> Lora | None:
+        """The LoRA that every plan carries, or None."""
+        return None if self.lora is None else Lora(self.lora, self.lora_weight)
 
     def as_dict(self) -> dict[str, object]:
-        """Plain JSON values, with the plans as texts and the keys of the command line."""
+        """Plain JSON values, with the plans as texts and the keys of the command line.
+
+        Those of the LoRA are there only where one is named.
+        """
+        worn = {} if self.lora is None else {"lora": self.lora, "lora_weight": self.lora_weight}
         return {
             "model": self.model,
             "plans": [str(plan) for plan in self.plans],
@@ -86,6 +101,7 @@ class Comparison:
             "width": self.width,
             "height": self.height,
             "sequence_length": self.sequence_length,
+            **worn,
         }
 
 
@@ -113,7 +129,7 @@ def parse_plan(text: str, model: Model, catalog: Catalog | None = None) -> Plan:
         name, _, scheme_id = (piece.strip() for piece in item.partition("="))
         if model.component(name) is None:
             known = ", ".join(c.name for c in model.components)
-            raise PlanError(f"{model.id} has no component {_show(name)}; it has {known}")
+            raise PlanError(f"{model.id} has no component {show(name)}; it has {known}")
         if name in parts:
             raise PlanError(f"{name} is named twice")
         _check_scheme(scheme_id, name, model, catalog)
@@ -139,7 +155,7 @@ def _check_scheme(scheme_id: str, component_name: str, model: Model, catalog: Ca
         )
     scheme = catalog.schemes.get(scheme_id)
     if scheme is None:
-        raise PlanError(f"unknown scheme {_show(scheme_id)}; the Pick tab lists them all")
+        raise PlanError(f"unknown scheme {show(scheme_id)}; the Pick tab lists them all")
     component = model.component(component_name)
     assert component is not None
     reason = why_not(scheme, component.library, component.cls)
@@ -180,6 +196,8 @@ def make_comparison(
     width: int | None = None,
     height: int | None = None,
     sequence_length: int | None = None,
+    lora: str | None = None,
+    lora_weight: float | None = None,
     catalog: Catalog | None = None,
 ) -> Comparison:
     """Check every part against the catalogue and its limits; None takes the model's default.
@@ -194,37 +212,35 @@ def make_comparison(
     if not 1 <= len(plans) <= MAX_PLANS:
         raise InputError("plans", f"{len(plans)} given; 1 to {MAX_PLANS} are allowed")
     d, limits = known.defaults, known.limits
+    worn = check_lora(lora, lora_weight, known)
     size = (limits.min_size, limits.max_size)
     return Comparison(
         model=model,
         plans=tuple(parse_plan(text, known, catalog) for text in plans),
         prompt=check_prompt(prompt),
-        seed=_whole("seed", seed, 0, MAX_SEED),
-        steps=_whole("steps", d.steps if steps is None else steps, 1, limits.max_steps),
+        seed=whole("seed", seed, 0, MAX_SEED),
+        steps=whole("steps", d.steps if steps is None else steps, 1, limits.max_steps),
         guidance=_guidance(d.guidance if guidance is None else guidance),
-        width=_size("width", d.width if width is None else width, *size, limits.size_multiple),
-        height=_size("height", d.height if height is None else height, *size, limits.size_multiple),
-        sequence_length=_whole(
+        width=size_of("width", d.width if width is None else width, *size, limits.size_multiple),
+        height=size_of(
+            "height", d.height if height is None else height, *size, limits.size_multiple
+        ),
+        sequence_length=whole(
             "sequence-length",
             d.sequence_length if sequence_length is None else sequence_length,
             1,
             limits.max_sequence_length,
         ),
+        lora=worn.name if worn else None,
+        lora_weight=worn.weight if worn else 1.0,
     )
 
 
 def _unknown(model: str, catalog: Catalog) -> str:
     return (
-        f"unknown model {_show(model)}; known: {', '.join(catalog.models)}. A model of one's own "
+        f"unknown model {show(model)}; known: {', '.join(catalog.models)}. A model of one's own "
         f"is named at the start with --model, never by a link or a request"
     )
-
-
-def _show(value: object) -> str:
-    """A foreign value as it may appear in a message: text quoted, printable, short."""
-    text = value if isinstance(value, str) else str(value)
-    short = text if len(text) <= 40 else text[:37] + "..."
-    return short if isinstance(value, int | float) else repr(short)
 
 
 def check_prompt(prompt: str) -> str:
@@ -242,34 +258,8 @@ def check_prompt(prompt: str) -> str:
     return prompt
 
 
-def _whole(part: str, value: object, low: int, high: int) -> int:
-    number = _number(value)
-    if number is None or number != int(number):
-        raise InputError(part, f"{_show(value)} is not a whole number")
-    if not low <= number <= high:
-        raise InputError(part, f"{_show(value)} is out of range; {low} to {high} are allowed")
-    return int(number)
-
-
-def _number(value: object) -> int | float | None:
-    """A finite number as it is, or None for anything else."""
-    whole = isinstance(value, int) and not isinstance(value, bool)  # of any length: no isfinite
-    if whole or (isinstance(value, float) and math.isfinite(value)):
-        return value  # type: ignore[return-value]
-    return None
-
-
-def _size(part: str, value: object, low: int, high: int, multiple: int) -> int:
-    pixels = _whole(part, value, low, high)
-    if pixels % multiple:
-        raise InputError(
-            part, f"{pixels} is not a multiple of {multiple}; {low} to {high} are allowed"
-        )
-    return pixels
-
-
 def _guidance(value: object) -> float:
-    number = _number(value)
+    number = finite_number(value)
     if number is None or not 0 <= number <= MAX_GUIDANCE:
-        raise InputError("guidance", f"{_show(value)}; 0 to {MAX_GUIDANCE:g} are allowed")
+        raise InputError("guidance", f"{show(value)}; 0 to {MAX_GUIDANCE:g} are allowed")
     return float(number)

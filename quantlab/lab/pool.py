@@ -17,8 +17,10 @@ from quantlab.catalog.placement import group_offload_options
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab import place
-from quantlab.lab.libraries import load, resolve
-from quantlab.lab.load import Held, Key, Reader, device, keys_of
+from quantlab.lab.keys import Key, keys_of
+from quantlab.lab.libraries import device, load, resolve
+from quantlab.lab.load import Held, Reader
+from quantlab.lab.lora_name import Lora
 from quantlab.lab.measure import counters
 from quantlab.lab.plan import Plan
 from quantlab.lab.variants import Variants
@@ -63,14 +65,14 @@ class Pool:
         """What is loaded now, the least recently used first."""
         return tuple(self._held)
 
-    def reused_bytes(self, model: Model, plan: Plan) -> int:
+    def reused_bytes(self, model: Model, plan: Plan, fused: Lora | None = None) -> int:
         """Bytes of what is loaded already and ``plan`` would use again."""
-        keys = set(keys_of(model, plan).values())
+        keys = set(keys_of(model, plan, fused).values())
         return sum(held.bytes for key, held in self._held.items() if key in keys)
 
-    def keep_only(self, model: Model, plan: Plan) -> None:
+    def keep_only(self, model: Model, plan: Plan, fused: Lora | None = None) -> None:
         """Let go of everything that ``plan`` does not use."""
-        self._trim(set(keys_of(model, plan).values()), 0)
+        self._trim(set(keys_of(model, plan, fused).values()), 0)
         _release()
 
     def drop_all(self) -> None:
@@ -84,16 +86,18 @@ class Pool:
         plan: Plan,
         say: Callable[[str], None],
         placement: str | None = None,
+        fused: Lora | None = None,
     ) -> LoadedPlan:
         """A pipeline for ``plan``, placed; ``say`` is told what is being done.
 
         ``placement`` is a kind of catalog/placement.py; None is "resident", on a CPU "cpu".
+        ``fused`` is added to the transformer's weights before they are quantized.
 
         Raises:
             LoadError: a component could not be loaded or quantized, or holds something else.
             Unavailable: a library that the plan needs is not here.
         """
-        keys, target = keys_of(model, plan), device()
+        keys, target = keys_of(model, plan, fused), device()
         kind = "cpu" if target == "cpu" else placement or "resident"
         missing = {name: key for name, key in keys.items() if key not in self._held}
         self._reader.fetch(model, missing, say)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.lab.fidelity import relative_l2
+from quantlab.lab.keys import Key
 from quantlab.lab.libraries import resolve, torch
-from quantlab.lab.load import Key
 from quantlab.lab.outcome import NoiseFloor
 from quantlab.lab.pool import LoadedPlan
 from quantlab.lab.run import FirstStep, forward

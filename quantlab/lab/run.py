@@ -15,8 +15,7 @@ from statistics import median
 from typing import Any
 
 from quantlab.errors import RunError, Stopped
-from quantlab.lab.libraries import torch
-from quantlab.lab.load import device
+from quantlab.lab.libraries import device, torch
 from quantlab.lab.measure import clock
 from quantlab.lab.plan import Comparison
 

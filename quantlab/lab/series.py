@@ -16,8 +16,9 @@ from typing import Any
 
 from quantlab.lab.child import Child, Expired, serve
 from quantlab.lab.compare import Bench
-from quantlab.lab.outcome import Failure, Outcome
-from quantlab.lab.plan import Comparison, Plan, make_comparison
+from quantlab.lab.fits import died
+from quantlab.lab.outcome import Outcome
+from quantlab.lab.plan import Comparison, make_comparison
 from quantlab.lab.reference import Reference
 from quantlab.lab.run import Encoded
 
@@ -109,14 +110,9 @@ def _one_process(series: Series, stop: threading.Event, module: str) -> Iterator
                 event, reason = None, f"gave no answer within {LIMIT_S:g} s"
             if event is None:
                 if not stop.is_set():
-                    yield _died(comparison.plans[-1], reason)
+                    yield died(comparison, comparison.plans[-1], reason, killed=child.was_killed)
                 return
             yield Outcome.from_dict(event)
-
-
-def _died(plan: Plan, reason: str) -> Outcome:
-    failure = Failure("process", "ChildDied", f"the process of this plan {reason}")
-    return Outcome(plan=str(plan), status="failed", error=failure)
 
 
 def _name(comparison: Comparison) -> str:

@@ -9,18 +9,24 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from quantlab.catalog.schema import Model, Scheme
+from quantlab.catalog.schema import Component, Model, Scheme, Spec
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import PlanError
 from quantlab.lab import apply
 from quantlab.lab.config import PIPELINE_CONFIG, render, render_simple, spec_for
-from quantlab.lab.libraries import torch, versions
-from quantlab.lab.load import DTYPES, by_library, compute_dtype, device
+from quantlab.lab.fetching import by_library
+from quantlab.lab.keys import DTYPES, compute_dtype
+from quantlab.lab.libraries import device, torch, versions
+from quantlab.lab.lora import fused_lora, refuse_lora
+from quantlab.lab.lora_lines import base_lines, wear_lines
+from quantlab.lab.lora_name import Lora
 from quantlab.lab.plan import Comparison, Plan
 
-__all__ = ["snippet"]
+__all__ = ["pipe_call", "snippet"]
 
 _HEADER_PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
 
@@ -57,6 +63,12 @@ def snippet(
     dtype = compute_dtype(plan, model)
     script = _Script()
     methods = set()
+    refuse_lora(comparison, plan, catalog)
+    fused = fused_lora(comparison, plan, catalog)
+    if simple and fused is not None:
+        raise PlanError(
+            "the simple form quantizes base weights, which have no LoRA fused into them"
+        )
     if simple:
         script.config = _simple(plan, model, catalog, dtype)
         script.modules.add("diffusers.quantizers")
@@ -68,10 +80,13 @@ def snippet(
             _cast(script, name, DTYPES[scheme_id], dtype)
         else:
             methods.add(scheme.method)
-            _quantize(script, model, name, scheme, dtype)
+            _quantize(script, model, name, scheme, dtype, fused if name == "transformer" else None)
+    if comparison.worn is not None and fused is None:
+        script.after += wear_lines(comparison.worn, model)
     if plan.compiled:
         script.after.append("pipe.transformer.compile_repeated_blocks(fullgraph=True)")
     packages = [p for m in sorted(methods) for p in catalog.methods[m].packages]
+    packages += ["peft"] if comparison.worn else []
     return _text(script, comparison, plan, model, dtype, packages)
 
 
@@ -98,13 +113,17 @@ def _cast(script: _Script, name: str, own: str, dtype: str) -> None:
     script.after.append(f"cast_component(pipe.{name}, {own}, {dtype})")
 
 
-def _quantize(script: _Script, model: Model, name: str, scheme: Scheme, dtype: str) -> None:
+def _quantize(
+    script: _Script, model: Model, name: str, scheme: Scheme, dtype: str, fused: Lora | None
+) -> None:
     component = model.component(name)
     assert component is not None
     if scheme.way == "gguf":
         _gguf(script, model, name, scheme, dtype)
         return
     spec = spec_for(scheme, component.library)
+    if fused is not None:
+        _fused(script, model, component, spec if scheme.way == "config" else None, dtype, fused)
     if scheme.way == "layerwise":
         storage = spec.args["storage_dtype"]
         script.after.append(
@@ -119,10 +138,28 @@ def _quantize(script: _Script, model: Model, name: str, scheme: Scheme, dtype: s
             if key != "bnb_4bit_compute_dtype"
         )
         script.after.append(f"quantize_with_bitsandbytes(pipe.{name}, {text})")
-    else:
+    elif fused is None:
         expression, modules = render(spec, dtype)
         script.modules |= modules | {"diffusers.quantizers"}
         script.mapping.append(f'        "{name}": {expression},')
+
+
+def _fused(
+    script: _Script, model: Model, component: Component, spec: Spec | None, dtype: str, lora: Lora
+) -> None:
+    """The transformer with the LoRA in its base weights, quantized by ``spec`` if there is one."""
+    expression, modules = render(spec, dtype) if spec else ("", set[str]())
+    script.modules |= modules
+    others = [c.name for c in model.components if c is not component]
+    script.before += [*base_lines(lora, model, others, dtype)]
+    script.before += [
+        f"transformer = diffusers.{component.cls}.from_pretrained(",
+        '    "fused",',
+        *([f"    quantization_config={expression},"] if expression else []),
+        f"    dtype={dtype},",
+        ")",
+    ]
+    script.arguments.append("    transformer=transformer,")
 
 
 def _gguf(script: _Script, model: Model, name: str, scheme: Scheme, dtype: str) -> None:
@@ -162,7 +199,9 @@ def _text(
     dtype: str,
     packages: Iterable[str],
 ) -> str:
-    installed = versions()
+    installed = dict(versions())
+    with suppress(PackageNotFoundError):
+        installed["peft"] = version("peft")
     wanted = dict.fromkeys([*_HEADER_PACKAGES, *packages])
     pins = " ".join(
         f"{name}=={installed[name].partition('+')[0]}" for name in wanted if name in installed
@@ -195,11 +234,12 @@ def _text(
     lines += [*script.arguments, f"    dtype={dtype},", ")", *script.after]
     if _target(model) != "cpu":
         lines.append(f'pipe.to("{_target(model)}")')
-    lines += _call(comparison)
+    lines += pipe_call(comparison)
     return "\n".join(lines) + "\n"
 
 
-def _call(comparison: Comparison) -> list[str]:
+def pipe_call(comparison: Comparison) -> list[str]:
+    """The lines that make ``image.png`` with a pipeline that is called ``pipe``."""
     return [
         "image = pipe(",
         f"    prompt={comparison.prompt!r},",

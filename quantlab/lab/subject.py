@@ -11,8 +11,8 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.schema import Scheme
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.config import build, spec_for
+from quantlab.lab.keys import DTYPES, compute_dtype
 from quantlab.lab.libraries import resolve
-from quantlab.lab.load import DTYPES, compute_dtype
 from quantlab.lab.plan import Comparison, make_comparison
 from quantlab.lab.pool import LoadedPlan, Pool
 from quantlab.lab.run import FirstStep, Run, encode, forward, generate

@@ -16,13 +16,17 @@ from functools import partial
 from pathlib import Path
 
 from quantlab.catalog.pick import nearest
-from quantlab.catalog.schema import Component, Scheme
+from quantlab.catalog.schema import Component, Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, PlanError
 from quantlab.lab import place
 from quantlab.lab.card import model_card
 from quantlab.lab.check import check
-from quantlab.lab.load import compute_dtype, device
+from quantlab.lab.keys import compute_dtype
+from quantlab.lab.libraries import device
+from quantlab.lab.lora import fitting, fused_lora
+from quantlab.lab.lora_file import USUAL
+from quantlab.lab.lora_name import Lora
 from quantlab.lab.plan import Comparison, why_not
 from quantlab.lab.pool import LoadedPlan, Pool
 from quantlab.lab.saving import Difference, cannot_save, read_back, save
@@ -65,7 +69,10 @@ def take_away(
         pool = Pool(0, catalog)
         kind = check(comparison, comparison.plans[0], catalog, pool)
         model = catalog.models[comparison.model]
-        loaded = pool.load(model, comparison.plans[0], say, kind)
+        fused = fused_lora(comparison, comparison.plans[0], catalog)
+        loaded = pool.load(model, comparison.plans[0], say, kind, fused)
+        if comparison.worn is not None and fused is None:
+            _add_lora(comparison.worn, model, part, say)
         parts = quantized(comparison, catalog)
         differences = _write(comparison, loaded, parts, part, components_only, say, catalog)
         _forget_paths(part)
@@ -151,6 +158,11 @@ def _write(
         say(f"reading {name} back")
         found[name] = read_back(module, component, scheme, folder / name, dtype)
     return found
+
+
+def _add_lora(lora: Lora, model: Model, folder: Path, say: Callable[[str], None]) -> None:
+    path, _ = fitting(lora, model, say)
+    shutil.copyfile(path, folder / USUAL)
 
 
 def _forget_paths(folder: Path) -> None:

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -23,11 +24,12 @@ from quantlab.lab.check import check
 from quantlab.lab.fidelity import compare_images, image_array, is_flat
 from quantlab.lab.fits import instead
 from quantlab.lab.floor import noise_floor
+from quantlab.lab.keys import compute_dtype
 from quantlab.lab.libraries import resolve
-from quantlab.lab.load import compute_dtype
+from quantlab.lab.lora import effect, fitting, fused_lora, worn
 from quantlab.lab.measure import PeakMemory
 from quantlab.lab.oom import forget, ran_out
-from quantlab.lab.outcome import Event, Failure, Outcome, Progress
+from quantlab.lab.outcome import Event, Failure, Outcome, Progress, Stage
 from quantlab.lab.plan import Comparison, Plan
 from quantlab.lab.pool import LoadedPlan, Pool
 from quantlab.lab.reference import Reference, encoders_of
@@ -69,7 +71,7 @@ class Trial:
         self.model: Model = catalog.models[comparison.model]
         self.encoded: dict[tuple[Any, ...], Encoded] = {}
         self.reference: Reference | None = None
-        self._stage = "check"
+        self._stage: Stage = "check"
         self._twin: str | None = None
 
     def outcome(self, index: int, plan: Plan) -> Outcome:
@@ -79,12 +81,13 @@ class Trial:
         a clean device.
         """
         try:
-            return self._measured(index, plan, self._taken(index, plan))
+            with ExitStack() as off:
+                return self._measured(index, plan, self._taken(index, plan, off))
         except Stopped as error:
             return _failed(plan, "stopped", error)
         except Exception as error:  # border: whatever a backend raises is this plan's failure
             log.debug("plan %s failed", plan, exc_info=True)
-            stage = "verify" if isinstance(error, VerificationError) else self._stage
+            stage: Stage = "verify" if isinstance(error, VerificationError) else self._stage
             if not ran_out(error):
                 return _failed(plan, stage, error)
             said = first_line(error)
@@ -93,14 +96,23 @@ class Trial:
         hint = instead(self.comparison, plan, self.catalog)
         return _failed(plan, stage, OutOfMemory(f"Memory ran out: {said.rstrip('.')}. {hint}"))
 
-    def _taken(self, index: int, plan: Plan) -> _Taken:
+    def _taken(self, index: int, plan: Plan, off: ExitStack) -> _Taken:
+        """Load and run it; ``off`` takes the LoRA off again."""
+
+        def say(text: str) -> None:
+            self._say(index, text, 0)
+
         self._stage = "check"
         if self.stop.is_set():
             raise Stopped("stopped before it started")
         kind = check(self.comparison, plan, self.catalog, self.pool)
+        self._stage = "load"
+        if self.comparison.worn is not None:  # what does not fit is told before anything loads
+            fitting(self.comparison.worn, self.model, say)
         with PeakMemory() as peak:
-            self._stage = "load"
-            loaded = self.pool.load(self.model, plan, lambda t: self._say(index, t, 0), kind)
+            fused = fused_lora(self.comparison, plan, self.catalog)
+            loaded = self.pool.load(self.model, plan, say, kind, fused)
+            loaded = off.enter_context(worn(loaded, self.comparison.worn, self.model, say))
             peak.loaded()
             self._stage = "encode"
             encoded = self._encode(loaded)
@@ -144,6 +156,7 @@ class Trial:
         runs = taken.runs[self.warmup :]
         path = _save(runs[-1].image, self.out / f"{index + 1}-{_slug(plan)}.png")
         pixels = image_array(runs[-1].image)
+        dtype = resolve(compute_dtype(plan, self.model))
         outcome = Outcome(
             plan=str(plan),
             status="ok",
@@ -157,14 +170,16 @@ class Trial:
             encode_s=encoded.seconds,
             step_s=median(run.step_s for run in runs),
             decode_s=median(run.decode_s for run in runs),
-            notes=_notes(plan, loaded, runs[-1], pixels),
+            notes=(
+                *effect(loaded, runs[-1].first, self.comparison.worn, dtype),
+                *_notes(plan, loaded, runs[-1], pixels),
+            ),
             placement=loaded.placement,
             load_peak_bytes=peak.load_bytes,
             run_peak_bytes=peak.run_bytes,
             reserved_bytes=peak.reserved_bytes,
             device_bytes=peak.device_bytes,
         )
-        dtype = resolve(compute_dtype(plan, self.model))
         if index == 0:
             floor = noise_floor(taken.runs, loaded.pipe.transformer, dtype)
             self.reference = Reference(
@@ -201,7 +216,7 @@ class Trial:
         return replace(outcome, across_modes=True, notes=(*outcome.notes, said))
 
 
-def _failed(plan: Plan, stage: str, error: Exception) -> Outcome:
+def _failed(plan: Plan, stage: Stage, error: Exception) -> Outcome:
     message = str(error) if isinstance(error, QuantlabError) else first_line(error)
     failure = Failure(stage, type(error).__name__, message)
     return Outcome(plan=str(plan), status="failed", error=failure)

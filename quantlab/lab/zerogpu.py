@@ -18,9 +18,9 @@ from typing import Any
 
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import QuantlabError, RunError, Stopped, Unavailable
+from quantlab.lab.fetching import fetch
 from quantlab.lab.libraries import load, resolve
-from quantlab.lab.load import fetch
-from quantlab.lab.outcome import Event, Failure, Finished, Outcome, Progress
+from quantlab.lab.outcome import Event, Failure, Finished, Outcome, Progress, Stage
 from quantlab.lab.plan import Comparison, Plan
 from quantlab.lab.runner import events_of
 from quantlab.lab.zerogpu_cost import gpu_seconds, quota_seconds
@@ -163,7 +163,7 @@ class ZeroGpuRunner:
                 raise explain(raised, seconds) from raised
             error = death(time.monotonic() - started, seconds)
         for index in left:
-            stage = "stopped" if isinstance(error, Stopped) else "process"
+            stage: Stage = "stopped" if isinstance(error, Stopped) else "process"
             yield Finished(index, _failed(comparison.plans[index], stage, error))
             if stage == "process":
                 error = RunError("not run: the GPU worker ended during an earlier plan")
@@ -209,6 +209,6 @@ def _honest(event: Finished, *, reference: bool, warmup: int) -> Finished:
     return Finished(event.index, outcome)
 
 
-def _failed(plan: Plan, stage: str, error: QuantlabError) -> Outcome:
+def _failed(plan: Plan, stage: Stage, error: QuantlabError) -> Outcome:
     failure = Failure(stage, type(error).__name__, str(error))
     return Outcome(plan=str(plan), status="failed", error=failure)

@@ -38,7 +38,7 @@ GIB = 2**30
 
 _FLOATS = {
     *("guidance", "latency_s", "load_s", "encode_s", "step_s", "decode_s"),
-    *("psnr_db", "ssim", "transformer_rel_l2"),
+    *("psnr_db", "ssim", "transformer_rel_l2", "lora_weight"),
 }
 _COUNTS = {"seed", "steps", "width", "height", "sequence_length", "repeats"}
 _FIRST = (
@@ -46,13 +46,15 @@ _FIRST = (
     *("prompt", "seed", "steps", "guidance", "width", "height", "sequence_length", "offload"),
     *("status", "error", "repeats", "latency_s", "weights_bytes", "loaded_bytes", "peak_bytes"),
     *("peak_kind", "load_s", "encode_s", "step_s", "decode_s", "psnr_db", "ssim"),
-    *("transformer_rel_l2", "identical", "way", "notes", "machine", "measured_at"),
+    *("transformer_rel_l2", "identical", "across_modes", "way", "notes", "machine"),
+    "measured_at",
 )
 """Columns that are always there, in their order; weights of components and provenance follow."""
 
+_LORA = ("lora", "lora_weight")
 _CIRCUMSTANCES = (
     *("evidence", "model", "machine", "steps", "guidance", "width", "height"),
-    *("sequence_length", "offload", "reference"),
+    *("sequence_length", "offload", "reference", *_LORA),
 )
 
 Record = Mapping[str, Any]
@@ -155,7 +157,7 @@ def _run(record: Record) -> tuple[object, ...]:
 def frame_of(found: Iterable[Record]) -> pd.DataFrame:
     """Records as a frame with typed columns; where a record says nothing, nothing is known."""
     given = list(found)
-    names = dict.fromkeys((*_FIRST, *(name for record in given for name in record)))
+    names = dict.fromkeys((*_FIRST, *_LORA, *(name for record in given for name in record)))
     frame = pd.DataFrame({name: _column(name, [r.get(name) for r in given]) for name in names})
     frame["machine"] = frame.get("device_name", pd.Series("", frame.index))
     frame["group"] = _groups(frame)
@@ -169,7 +171,7 @@ def _column(name: str, values: Sequence[Any]) -> pd.Series[Any]:
     if not told and (name in _COUNTS or name.endswith("_bytes")):
         counts = [None if value in (None, "") else int(value) for value in values]
         return pd.Series(counts, dtype="Int64")
-    if name == "identical":
+    if name in ("identical", "across_modes"):
         return pd.Series([str(value) == "True" for value in values], dtype="bool")
     return pd.Series(["" if value is None else str(value) for value in values], dtype="object")
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
+from quantlab.lab.lora_name import Lora
 from quantlab.record.groups import Group, Line
 from quantlab.record.statistics import Point, on_front
 
@@ -51,6 +52,7 @@ class Run(NamedTuple):
     seed: float
     source: str
     identical: bool
+    across_modes: bool
     peak_kind: str
     weights_bytes: float
     peak_bytes: float
@@ -105,6 +107,7 @@ def _line(runs: Sequence[Run]) -> Line:
         ssim=_median(run.ssim for run in good),
         transformer_rel_l2=_median(run.transformer_rel_l2 for run in good),
         identical=bool(good) and all(run.identical for run in good),
+        across_modes=any(run.across_modes for run in good),
         measured_at=max(run.measured_at for run in runs),
         results=tuple(run.result for run in runs if run.result),
     )
@@ -150,6 +153,7 @@ def _group(first: pd.Series[Any], plans: Sequence[Sequence[Run]]) -> Group:
         same_pairs=len(set(map(frozenset, pairs.values()))) == 1,
         measured_at=max(run.measured_at for run in runs),
         lines=tuple(_line(each) for each in plans),
+        lora=str(Lora(first["lora"], first["lora_weight"])) if first["lora"] else "",
     )
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from quantlab.lab.telling import modes_text
 from quantlab.record.export import Table, Value
 
 __all__ = ["Group", "Line", "table"]
@@ -22,7 +23,8 @@ class Line:
     """One plan in a group. ``role`` as in ``sweep_table.tidy``; ``error`` is the latest failure.
 
     ``identical`` means that every image equals the reference's: PSNR is then None, as it is where
-    nothing is known. ``results`` are ids of the store, the newest first.
+    nothing is known. ``across_modes`` means that a score of it is of an eager plan against a
+    compiled one, or the reverse. ``results`` are ids of the store, the newest first.
     """
 
     plan: str
@@ -38,6 +40,7 @@ class Line:
     ssim: float | None
     transformer_rel_l2: float | None
     identical: bool
+    across_modes: bool
     measured_at: str
     results: tuple[str, ...]
     front: bool = False
@@ -77,6 +80,8 @@ class Group:
     measured_at: str
     """Of its newest run; empty for what others have published."""
     lines: tuple[Line, ...]
+    lora: str = ""
+    """The LoRA that all of its plans carry, with its weight."""
 
     @property
     def has_fidelity(self) -> bool:
@@ -105,6 +110,7 @@ def _caption(group: Group) -> str:
     parts += [f"{group.steps} steps"] if group.steps else []
     parts += [f"guidance {group.guidance:g}"] if group.guidance is not None else []
     parts += [f"with {group.offload}"] if group.offload else []
+    parts += [group.lora] if group.lora else []
     parts += [f"reference {group.reference}"] if group.reference else []
     where = ", ".join((group.machine, *(f"{k} {v}" for k, v in group.versions.items())))
     text = f"{', '.join(parts)}. {group.evidence.capitalize()} on {where or 'a machine'}."
@@ -127,6 +133,7 @@ def _cells(line: Line, group: Group) -> dict[str, Value]:
         "PSNR (dB)": "identical" if line.identical else line.psnr_db,
         "SSIM": line.ssim,
         "transformer rel. L2": line.transformer_rel_l2,
+        "modes": modes_text(line.plan, across=line.across_modes),
         "Pareto front": "yes" if line.front else "",
         "failed": f"{line.failed} of {line.runs}; {line.error}" if line.failed else "",
     }

@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from quantlab.errors import InputError
+from quantlab.lab.lora_name import MAX_WEIGHT
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import COMPILED, MAX_PLANS, MAX_SEED, Comparison, Plan, check_prompt
 from quantlab.record.results_file import VERSION
@@ -118,6 +119,8 @@ class _Comparison(_Checked):
     width: Pixels
     height: Pixels
     sequence_length: Annotated[int, Field(ge=1, le=100_000)]
+    lora: Name | None = None
+    lora_weight: Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT)] = 1.0
 
     @field_validator("prompt")
     @classmethod

@@ -9,7 +9,8 @@ Plans are parted by ``~``: RFC 3986 (2.3) calls it unreserved, so no mail progra
 gives it a meaning or has to escape it, and ids are kebab-case, so no plan contains it. The first
 plan is the reference. ``v``, ``model``, ``plans`` and ``prompt`` must be there; a missing number
 takes the model's default. What ``to_query`` writes is always complete, so that a later change of
-defaults does not change what an old link stands for.
+defaults does not change what an old link stands for. ``lora`` and ``lora_weight`` stand at the end
+of the links of comparisons that carry a LoRA, and in no other.
 
 A link never names a folder, a revision or a file, and reading one starts nothing.
 """
@@ -27,6 +28,7 @@ from quantlab.lab.plan import Comparison, make_comparison
 __all__ = [
     "IGNORED_KEYS",
     "KEYS",
+    "LORA_KEYS",
     "MAX_QUERY_BYTES",
     "PLAN_SEPARATOR",
     "VERSION",
@@ -52,6 +54,7 @@ KEYS = (
     "height",
     "sequence_length",
 )
+LORA_KEYS = ("lora", "lora_weight")
 REQUIRED = ("model", "plans", "prompt")
 PLAN_SEPARATOR = "~"
 MAX_QUERY_BYTES = 16 * 1024
@@ -91,7 +94,10 @@ def to_query(comparison: Comparison) -> str:
         str(comparison.height),
         str(comparison.sequence_length),
     )
-    pairs = zip(KEYS, values, strict=True)
+    pairs = [*zip(KEYS, values, strict=True)]
+    if comparison.lora is not None:
+        worn = (comparison.lora, repr(comparison.lora_weight))
+        pairs += zip(LORA_KEYS, worn, strict=True)
     return "&".join(f"{key}={quote(value, safe=_READABLE)}" for key, value in pairs)
 
 
@@ -129,7 +135,7 @@ def from_query(query: Query, catalog: Catalog | None = None) -> Comparison | Non
             UTF-8, a query over ``MAX_QUERY_BYTES``.
     """
     pairs = [(key, value) for key, value in _pairs(query) if key not in IGNORED_KEYS]
-    if not any(key in KEYS for key, _ in pairs):
+    if not any(key in (*KEYS, *LORA_KEYS) for key, _ in pairs):
         return None
     values = _checked(pairs, decoded=not isinstance(query, str))
     return make_comparison(
@@ -138,10 +144,12 @@ def from_query(query: Query, catalog: Catalog | None = None) -> Comparison | Non
         prompt=values["prompt"],
         seed=_whole("seed", values.get("seed", "0")),
         steps=_whole_or_none("steps", values),
-        guidance=_decimal("guidance", values["guidance"]) if "guidance" in values else None,
+        guidance=_decimal_or_none("guidance", values),
         width=_whole_or_none("width", values),
         height=_whole_or_none("height", values),
         sequence_length=_whole_or_none("sequence_length", values),
+        lora=values.get("lora"),
+        lora_weight=_decimal_or_none("lora_weight", values),
         catalog=catalog,
     )
 
@@ -212,9 +220,10 @@ def _checked(pairs: list[tuple[str, str]], *, decoded: bool) -> dict[str, str]:
     if version != VERSION:
         raise InputError("v", f"unknown version {_show(version)}; this page reads {VERSION}")
     values: dict[str, str] = {}
+    known = (*KEYS, *LORA_KEYS)
     for key, value in pairs:
-        if key not in KEYS:
-            raise InputError("link", f"unknown key {_show(key)}; known: {', '.join(KEYS)}")
+        if key not in known:
+            raise InputError("link", f"unknown key {_show(key)}; known: {', '.join(known)}")
         if key in values:
             raise InputError(key, "is given twice")
         values[key] = _value(key, value, decoded)
@@ -240,6 +249,10 @@ def _decode(part: str, text: str) -> str:
         return unquote_to_bytes(text.replace("+", " ")).decode("utf-8")
     except UnicodeError as error:
         raise InputError(part, "is not UTF-8 text") from error
+
+
+def _decimal_or_none(part: str, values: Mapping[str, str]) -> float | None:
+    return _decimal(part, values[part]) if part in values else None
 
 
 def _whole_or_none(part: str, values: Mapping[str, str]) -> int | None:

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import Comparison
+from quantlab.lab.telling import modes_text
 from quantlab.record.drawing import PAPER, Color, Page, font, wrapped
 
 __all__ = ["WIDTH", "Panel", "draw"]
@@ -63,7 +64,8 @@ def _head(comparison: Comparison) -> Image.Image:
     c = comparison
     settings = (
         f"{c.model}, seed {c.seed}, {c.steps} steps, guidance {c.guidance:g}, "
-        f"{c.width} x {c.height} px, {c.sequence_length} tokens; reference {c.plans[0]}"
+        f"{c.width} x {c.height} px, {c.sequence_length} tokens"
+        f"{f', {c.worn}' if c.worn else ''}; reference {c.plans[0]}"
     )
     page = Page(WIDTH - 2 * MARGIN)
     page.write(f"“{c.prompt}”", font(34, bold=True), INK, MAX_PROMPT_LINES)
@@ -118,9 +120,12 @@ def _figures(outcome: Outcome, reference: Outcome | None, *, first: bool) -> lis
         return [*lines, "Reference"]
     if outcome.psnr_db is not None:
         ssim = f", SSIM {outcome.ssim:.4f}" if outcome.ssim is not None else ""
-        return [*lines, f"PSNR {outcome.psnr_db:.1f} dB{ssim}"]
-    same = outcome.transformer_rel_l2 is not None and outcome.ssim is None
-    return [*lines, "Identical to A" if same else "No reference to compare with"]
+        lines.append(f"PSNR {outcome.psnr_db:.1f} dB{ssim}")
+    else:
+        same = outcome.transformer_rel_l2 is not None and outcome.ssim is None
+        lines.append("Identical to A" if same else "No reference to compare with")
+    modes = modes_text(outcome.plan, across=outcome.across_modes)
+    return [*lines, modes.capitalize()] if modes else lines
 
 
 def _latency(outcome: Outcome) -> float | None:

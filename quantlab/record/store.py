@@ -19,7 +19,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, insert, null, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from quantlab.errors import InputError, StoreError
 from quantlab.lab.outcome import Outcome
@@ -142,6 +154,11 @@ class Store:
         """The newest results first. Without ``images``, every ``image_png`` is None."""
         query = select(*_fields(images)).order_by(results.c.seq.desc()).limit(max(0, limit))
         return _readable(self._database.read(lambda connection: connection.execute(query).all()))
+
+    def count(self) -> int:
+        """How many results there are."""
+        query = select(func.count()).select_from(results)
+        return self._database.read(lambda connection: int(connection.scalar(query) or 0))
 
     def keep(self, comparison: Comparison) -> int:
         """Mark what ``find`` gives now, because a link was made; gives the number of rows."""

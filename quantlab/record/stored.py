@@ -96,7 +96,10 @@ def _to_record(stored: Stored) -> str:
     blank = Outcome(stored.plan, "ok").as_dict()
     known = {name: value for name, value in outcome.items() if value != blank[name]}
     record = {
-        "comparison": asdict(stored.comparison),
+        "comparison": {
+            **stored.comparison.as_dict(),
+            "plans": [asdict(plan) for plan in stored.comparison.plans],
+        },
         "plan": stored.plan,
         "outcome": {"plan": stored.plan, "status": stored.outcome.status, **known},
         "device": stored.device,

@@ -42,9 +42,9 @@ def _caption(rows: Sequence[Row]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     return (
         f"{c.model}, {pairs} pairs of prompt and seed, {c.steps} steps, guidance {c.guidance:g}, "
-        f"{c.width} x {c.height} px, reference {c.plans[0]}. Medians over the pairs with 95 % "
-        f"bootstrap intervals. Measured on {', '.join(where)} until "
-        f"{max(row.measured_at for row in rows)[:10]}; {versions}."
+        f"{c.width} x {c.height} px, {f'{c.worn}, ' if c.worn else ''}reference {c.plans[0]}. "
+        f"Medians over the pairs with 95 % bootstrap intervals. Measured on "
+        f"{', '.join(where)} until {max(row.measured_at for row in rows)[:10]}; {versions}."
     )
 
 

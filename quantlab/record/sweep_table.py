@@ -47,7 +47,9 @@ def tidy(row: Row) -> dict[str, Any]:
     """Bytes are bytes, ``_s`` are seconds; ``latency_s`` is the median over the repeats.
 
     ``role`` is "reference", "again" (the reference once more, the noise floor) or "plan". Where
-    ``identical`` is true the image equals the reference's, and PSNR and SSIM are empty. Every
+    ``identical`` is true the image equals the reference's, and PSNR and SSIM are empty; where
+    ``across_modes`` is, an eager plan was held against a compiled one, or the reverse. ``lora`` and
+    ``lora_weight`` are there where all plans carried a LoRA. Every
     library has a column ``version_NAME``, every fact of the machine one ``device_NAME``.
     """
     c, o = row.comparison, row.outcome
@@ -59,6 +61,7 @@ def tidy(row: Row) -> dict[str, Any]:
         "prompt": c.prompt,
         "seed": c.seed,
         **{name: getattr(c, name) for name in _COMPARISON},
+        **({"lora": c.lora, "lora_weight": c.lora_weight} if c.lora else {}),
         "status": o.status,
         "error": f"{o.error.stage}: {o.error.message}" if o.error else None,
         "repeats": len(o.latency_s),
@@ -67,6 +70,7 @@ def tidy(row: Row) -> dict[str, Any]:
         **{f"{name}_bytes": size for name, size in o.weights_bytes.items()},
         **{name: getattr(o, name) for name in _OUTCOME},
         "identical": o.transformer_rel_l2 is not None and o.ssim is None,
+        "across_modes": o.across_modes,
         "notes": "; ".join(o.notes),
         **_prefixed("device", row.device),
         **_prefixed("version", row.versions),

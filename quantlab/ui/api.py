@@ -18,7 +18,7 @@ from quantlab.record.link import result_id, result_url, to_url
 from quantlab.ui import api_run
 from quantlab.ui.api_input import number, one_sentence, text, texts
 from quantlab.ui.services import Services
-from quantlab.ui.share import base_url
+from quantlab.ui.share import base_url, keep_result_link
 from quantlab.ui.try_run import session_of
 
 __all__ = ["ENDPOINTS", "compare", "link", "predict", "recommend", "register", "result"]
@@ -103,6 +103,8 @@ def compare(
     width: int | None = None,
     height: int | None = None,
     sequence_length: int | None = None,
+    lora: str | None = None,
+    lora_weight: float | None = None,
 ) -> dict[str, Any]:
     """Run plans side by side on this page's machine and measure each: image, memory, latency, and
     distance from the first plan, the reference. Waits for its turn; takes seconds to minutes.
@@ -117,6 +119,8 @@ def compare(
         width: Width of the image in pixels; the model's default if left out.
         height: Height of the image in pixels; the model's default if left out.
         sequence_length: Text tokens that the transformer is given; the model's default if left out.
+        lora: A LoRA that every plan carries: mono with flux-mini, or owner/name on the hub.
+        lora_weight: How strongly it acts, -4 to 4; 1 if left out.
 
     Returns:
         An object: comparison, device, versions, outcomes, results (their ids, stored) and link.
@@ -133,6 +137,8 @@ def compare(
             width=width,
             height=height,
             sequence_length=sequence_length,
+            lora=lora,
+            lora_weight=lora_weight,
         )
         document = api_run.run(services, comparison, session_of(request))
         return {**document, "link": to_url(base_url(request, services), comparison)}
@@ -150,6 +156,8 @@ def link(
     width: int | None = None,
     height: int | None = None,
     sequence_length: int | None = None,
+    lora: str | None = None,
+    lora_weight: float | None = None,
 ) -> dict[str, Any]:
     """Give the link that opens this page on a comparison and its stored results, which are kept
     from then on; nothing is run.
@@ -164,6 +172,8 @@ def link(
         width: Width of the image in pixels; the model's default if left out.
         height: Height of the image in pixels; the model's default if left out.
         sequence_length: Text tokens that the transformer is given; the model's default if left out.
+        lora: A LoRA that every plan carries: mono with flux-mini, or owner/name on the hub.
+        lora_weight: How strongly it acts, -4 to 4; 1 if left out.
 
     Returns:
         An object: url.
@@ -180,6 +190,8 @@ def link(
             width=width,
             height=height,
             sequence_length=sequence_length,
+            lora=lora,
+            lora_weight=lora_weight,
         )
         if services.store is not None:
             services.store.keep(comparison)
@@ -188,7 +200,7 @@ def link(
 
 def result(services: Services, request: gr.Request, id: str) -> dict[str, Any]:
     """Give a stored outcome as it was measured, with its image, comparison, device, library
-    versions and date.
+    versions and date, and the link that opens this page on it; it is kept from then on.
 
     Args:
         id: The id of a result, from the results of compare or the r of a result link.
@@ -205,6 +217,7 @@ def result(services: Services, request: gr.Request, id: str) -> dict[str, Any]:
             raise InputError("id", f"no result {wanted} is stored here")
         document = result_document(stored)
         document["outcome"]["image"] = api_run.served(stored.image_png, stored.plan)
+        keep_result_link(services, wanted)
         return {**document, "link": result_url(base_url(request, services), wanted)}
 
 

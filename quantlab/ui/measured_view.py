@@ -1,4 +1,4 @@
-"""What stands beside a column's figures: how it ran, the noise floor, and what to know beforehand.
+"""What stands beside a column's figures: how it ran, and what to know beforehand.
 
 Plain text, without markup: try_view.py escapes it.
 """
@@ -9,7 +9,7 @@ from quantlab.catalog.eager import load_slow_schemes
 from quantlab.lab.outcome import Outcome
 from quantlab.ui.words import size
 
-__all__ = ["floor_text", "how_it_ran", "warnings_of"]
+__all__ = ["how_it_ran", "warnings_of"]
 
 PLACEMENTS = {
     "cpu": "in host memory, which the CPU computes in",
@@ -32,21 +32,6 @@ def how_it_ran(outcome: Outcome) -> list[tuple[str, str]]:
     )
     rows += [(name, size(count)) for name, count in memory if count is not None]
     return rows
-
-
-def floor_text(outcome: Outcome) -> str:
-    """How far the reference is from itself, or nothing where that was not measured."""
-    floor = outcome.noise_floor
-    if floor is None:
-        return ""
-    step = f"one step {100 * floor.rel_l2:.2g}% off"
-    if floor.repeated == "step":
-        same = "the same step to the bit" if floor.rel_l2 == 0 else step
-        return f"noise floor: {same} (reference repeated)"
-    if floor.psnr_db is None and floor.rel_l2 == 0:
-        return "noise floor: none, the reference repeats to the bit"
-    image = "same pixels" if floor.psnr_db is None else f"{floor.psnr_db:.1f} dB PSNR"
-    return f"noise floor: {image}, {step} (reference repeated)"
 
 
 def warnings_of(plan: str) -> list[str]:

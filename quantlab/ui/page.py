@@ -6,7 +6,7 @@ from types import MethodType
 
 import gradio as gr
 
-from quantlab.ui import api, try_edit, try_run
+from quantlab.ui import api, try_edit, try_open, try_run
 from quantlab.ui.bands_view import sheet
 from quantlab.ui.blind_tab import build_blind
 from quantlab.ui.machine_tab import build_machine
@@ -69,6 +69,7 @@ def _wire(
         *(tabs, tried.banner, tried.shown, *tried.fields, tried.link, *tried.slider),
         *tried.layout,
     ]
-    page.load(MethodType(try_edit.open_page, services), tried.values, whole, **QUIET)
-    results.shown.open_result(MethodType(try_edit.open_result, services), None, whole, **QUIET)
+    page.load(MethodType(try_open.open_page, services), tried.values, whole, **QUIET)
+    chosen = MethodType(try_open.open_result, services)
+    results.shown.open_result(chosen, tried.fields[0], whole, **QUIET)
     page.unload(MethodType(try_run.leave, services))

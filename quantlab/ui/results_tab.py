@@ -15,7 +15,7 @@ import pandas as pd
 
 from quantlab.errors import StoreError
 from quantlab.record.export import to_csv, to_json, to_markdown
-from quantlab.record.field import field, narrow, records
+from quantlab.record.field import LIMIT, field, narrow, records
 from quantlab.record.grouping import ORDERS, Order, groups
 from quantlab.record.groups import table
 from quantlab.ui import results_view, runs_view
@@ -71,12 +71,13 @@ def show(
     """The groups that fit the controls, or one sentence."""
     try:
         found = groups(_chosen(services, model, evidence, machine, words), _order(order))
-        own = services.store is not None and bool(services.store.recent(1, images=False))
+        kept = services.store.count() if services.store is not None else 0
     except StoreError as error:
         return banner(str(error))
     names = {each.id: each.name for each in services.catalog.models.values()}
     count = f'<p class="ql-found" role="status">{results_view.count(found)}</p>'
-    return count + results_view.results(found, _order(order), names, any_own=own)
+    rest = results_view.left_out(LIMIT, kept)
+    return count + rest + results_view.results(found, _order(order), names, any_own=kept > 0)
 
 
 def refresh(services: Services, *controls: Any) -> list[Any]:

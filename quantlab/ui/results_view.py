@@ -9,12 +9,13 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from quantlab.lab.telling import modes_text
 from quantlab.record.groups import Group, Line
 from quantlab.ui.plot import plots
 from quantlab.ui.runs_view import many, open_link
 from quantlab.ui.words import PEAK_KINDS, size, time, when
 
-__all__ = ["MOST_GROUPS", "count", "results"]
+__all__ = ["MOST_GROUPS", "count", "left_out", "results"]
 
 MOST_GROUPS = 20
 EVIDENCE = {"measured": "✓", "documented": "¶"}
@@ -67,6 +68,16 @@ def count(groups: Sequence[Group]) -> str:
     return f"{many(len(groups), 'group')}, {many(plans, 'plan')}, {many(runs, 'row')}"
 
 
+def left_out(limit: int, kept: int) -> str:
+    """A sentence where more than ``limit`` results are ``kept``, of which only the newest show."""
+    if kept <= limit:
+        return ""
+    return (
+        f'<p class="ql-hint">The newest {limit} of {kept} stored results are shown; '
+        "<code>python -m quantlab export</code> writes all of them.</p>"
+    )
+
+
 def _section(group: Group, order: str, models: dict[str, str], *, opened: bool) -> str:
     notes = []
     if group.has_fidelity and not group.same_pairs:
@@ -88,6 +99,7 @@ def _summary(group: Group, models: dict[str, str]) -> str:
     facts = [f"{group.width} × {group.height} px"] if group.width else []
     facts += ["1 step" if group.steps == 1 else f"{group.steps} steps"] if group.steps else []
     facts += [f"with {group.offload}"] if group.offload else []
+    facts += [group.lora] if group.lora else []
     sign = EVIDENCE.get(group.evidence, "")
     where = [group.machine or "a machine"]
     if group.evidence == "measured":
@@ -215,7 +227,9 @@ def _about_peak(group: Group) -> str:
 def _fidelity(line: Line) -> str:
     if line.fidelity is None:
         return "-"
+    modes = modes_text(line.plan, across=line.across_modes)
     if line.psnr_db is None:
-        return "reference" if math.isinf(line.fidelity) and not line.identical else "identical"
+        same = math.isinf(line.fidelity) and not line.identical
+        return _with_note("reference" if same else "identical", modes)
     ssim = f"SSIM {line.ssim:.4f}" if line.ssim is not None else ""
-    return _with_note(f"{line.psnr_db:.1f} dB", ssim)
+    return _with_note(f"{line.psnr_db:.1f} dB", ", ".join(filter(None, (ssim, modes))))

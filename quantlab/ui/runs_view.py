@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from quantlab.lab.telling import modes_text
 from quantlab.ui.words import size, time, when
 
 __all__ = ["MOST_RUNS", "many", "open_link", "runs"]
@@ -57,7 +58,9 @@ def _run(row: Any) -> str:
         figures.append(f"{psnr:.1f} dB")
     elif row["identical"]:
         figures.append("identical")
-    said = row["error"] if row["status"] != "ok" else ", ".join(f for f in figures if f != "-")
+    figures.append(modes_text(row["plan"], across=row["across_modes"]))
+    known = ", ".join(figure for figure in figures if figure not in ("-", ""))
+    said = row["error"] if row["status"] != "ok" else known
     seed = "" if pd.isna(row["seed"]) else f", seed {row['seed']}"
     prompt = f"“{row['prompt']}”{seed}" if row["prompt"] else row["source"]
     moment = when(row["measured_at"]) if row["measured_at"] else f"checked {row['checked']}"

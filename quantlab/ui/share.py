@@ -19,7 +19,16 @@ from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown, read_comparison
 from quantlab.ui.try_view import link_box, origin
 
-__all__ = ["base_url", "keep_link", "link_of", "link_to", "opened", "result", "stored"]
+__all__ = [
+    "base_url",
+    "keep_link",
+    "keep_result_link",
+    "link_of",
+    "link_to",
+    "opened",
+    "result",
+    "stored",
+]
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +75,20 @@ def keep_link(services: Services, shown: Shown) -> None:
         log.warning("%s", error)
 
 
+def keep_result_link(services: Services, wanted: str) -> None:
+    """Mark the stored result of that id, because somebody has a link to it."""
+    if services.store is None:
+        return
+    try:
+        services.store.keep_result(wanted)
+    except StoreError as error:
+        log.warning("%s", error)
+
+
 def opened(request: gr.Request | None, services: Services) -> Shown | None:
     """What the page's address asks for, with stored results; None where it asks for nothing.
+
+    A result that the address names is kept from then on.
 
     Raises:
         InputError: the link is broken; the message names the part.
@@ -76,7 +97,9 @@ def opened(request: gr.Request | None, services: Services) -> Shown | None:
     query = _query(request)
     wanted = result_id(query)
     if wanted is not None:
-        return result(wanted, services)
+        found = result(wanted, services)
+        keep_result_link(services, wanted)
+        return found
     comparison = from_query(query, services.catalog)
     return None if comparison is None else stored(comparison, services)
 

@@ -14,7 +14,8 @@ from quantlab.ui.plans import Column, plan_text
 
 __all__ = ["FIELDS", "Job", "Result", "Shown", "Values", "columns_of", "read_comparison"]
 
-FIELDS = ("model", "prompt", "seed", "steps", "width", "height", "guidance", "sequence_length")
+NUMBERS = ("seed", "steps", "width", "height", "guidance", "sequence_length")
+FIELDS = ("model", "prompt", *NUMBERS, "lora", "lora_weight")
 """The controls of the Try tab beside its columns, in the order in which handlers get them."""
 
 Values = Sequence[object]
@@ -78,7 +79,9 @@ def read_comparison(values: Values, catalog: Catalog) -> Comparison:
         InputError: names the control that is wrong and what is allowed.
     """
     found = dict(zip(FIELDS, values[: len(FIELDS)], strict=True))
-    for part in FIELDS[2:]:
+    if not found["lora"]:
+        found["lora"] = found["lora_weight"] = None  # its control always holds a number
+    for part in NUMBERS if found["lora"] is None else (*NUMBERS, "lora_weight"):
         _check_number(part.replace("_", "-"), found[part])
     model = catalog.models.get(str(found["model"]))
     if model is None:

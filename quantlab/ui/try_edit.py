@@ -1,4 +1,4 @@
-"""Changes to the columns and controls of the Try tab, by the visitor, the Pick tab or a link.
+"""Changes to the columns and controls of the Try tab, by the visitor or the Pick tab.
 
 Every handler ends in ``lay_out``: number of columns, then what each holds and shows.
 """
@@ -10,16 +10,17 @@ from typing import Any
 
 import gradio as gr
 
+from quantlab.catalog.own import defaults_text
 from quantlab.catalog.schema import Model
-from quantlab.errors import InputError, StoreError
-from quantlab.lab.plan import MAX_PLANS, Comparison, parse_plan
-from quantlab.ui.board import CLOSER, board, instead_of, pictures, slider_updates
+from quantlab.errors import InputError
+from quantlab.lab.lora_name import lora_names
+from quantlab.lab.plan import MAX_PLANS, parse_plan
+from quantlab.ui.board import board, instead_of, pictures
 from quantlab.ui.pick_tab import best_schemes
 from quantlab.ui.plans import Column, choices, column_of, encoder_of, plan_text
 from quantlab.ui.services import Services
-from quantlab.ui.share import link_to, opened, result
-from quantlab.ui.state import FIELDS, Shown, columns_of, read_comparison
-from quantlab.ui.try_run import script_of, session_of
+from quantlab.ui.state import Shown, columns_of, read_comparison
+from quantlab.ui.try_run import script_of
 from quantlab.ui.try_view import banner, code_box
 
 __all__ = [
@@ -27,9 +28,10 @@ __all__ = [
     "add",
     "change_model",
     "code",
+    "go_to_try",
+    "guidance_note",
     "lay_out",
-    "open_page",
-    "open_result",
+    "lora_choices",
     "redraw",
     "remove",
     "same_model",
@@ -44,16 +46,26 @@ Update = Any
 
 
 def lay_out(
-    columns: Sequence[Column], shown: Shown, model: Model, services: Services
+    columns: Sequence[Column],
+    shown: Shown,
+    model: Model,
+    services: Services,
+    *,
+    choose_anew: bool = False,
 ) -> list[Update]:
-    """Number of columns, then visibility of each, both choosers of each, and the board."""
+    """Number of columns, then visibility of each, both choosers of each, and the board.
+
+    With ``choose_anew`` the choosers also get the choices that ``model`` has.
+    """
     columns = list(columns)[:MAX_PLANS]
     plans = [plan_text(item, model) for item in columns]
     known = _normal(plans, model, services)
     padded = [*columns, *[Column("") for _ in range(MAX_PLANS - len(columns))]]
     groups = [gr.update(visible=index < len(columns)) for index in range(MAX_PLANS)]
+    values = [value for item in padded for value in (item.transformer, item.encoder)]
+    choices_of = chooser_updates(model, services) if choose_anew else [{}] * len(values)
     choosers = [
-        gr.update(value=value) for item in padded for value in (item.transformer, item.encoder)
+        {**its, **gr.update(value=value)} for its, value in zip(choices_of, values, strict=True)
     ]
     return [len(columns), *groups, *choosers, *board(known, shown, model, services.catalog)]
 
@@ -111,7 +123,7 @@ def try_scheme(services: Services, event: gr.EventData, shown: Shown, *values: A
     columns = list(columns_of(values))
     if scheme in services.catalog.schemes and Column(scheme) not in columns:
         columns = [*columns[: MAX_PLANS - 1], Column(scheme)]
-    return [_go_to_try(), *lay_out(columns, shown, _model(services, values), services)]
+    return [go_to_try(), *lay_out(columns, shown, _model(services, values), services)]
 
 
 def try_best(services: Services, shown: Shown, *values: Any) -> list[Update]:
@@ -127,10 +139,11 @@ def try_best(services: Services, shown: Shown, *values: Any) -> list[Update]:
     columns = [Column(model.base_dtype), *(Column(*pair) for pair in schemes)]
     if len(columns) < MIN_COLUMNS:
         columns = list(columns_of(values[:-6]))
-    return [_go_to_try(), *lay_out(columns, shown, model, services)]
+    return [go_to_try(), *lay_out(columns, shown, model, services)]
 
 
-def _go_to_try() -> Update:
+def go_to_try() -> Update:
+    """The tabs, with Try in front."""
     return gr.update(selected="try")
 
 
@@ -143,15 +156,18 @@ def change_model(services: Services, model_id: str, before: str) -> list[Update]
     """The defaults of another model and what its columns may choose.
 
     Nothing where it is the one of ``before``: leaving the list counts as input to Gradio.
-    Gives steps, width, height, guidance, sequence length, the model, then the choosers' choices.
+    Gives what is told of the model, steps, width, height, guidance, sequence length, no LoRA and
+    its weight, the model, then the choosers' choices.
     """
     if model_id == before:
-        return [gr.skip() for _ in range(6 + 2 * MAX_PLANS)]
+        return [gr.skip() for _ in range(9 + 2 * MAX_PLANS)]
     model = _model(services, [model_id])
     d = model.defaults
     guidance = gr.update(value=d.guidance, info=guidance_note(model))
     return [
-        *(d.steps, d.width, d.height, guidance, d.sequence_length, model_id),
+        gr.update(info=defaults_text(model)),
+        *(d.steps, d.width, d.height, guidance, d.sequence_length),
+        *(gr.update(value="", choices=lora_choices(model)), 1.0, model_id),
         *chooser_updates(model, services),
     ]
 
@@ -163,6 +179,11 @@ def guidance_note(model: Model) -> str:
     return f"{model.name} has no guidance: this changes nothing."
 
 
+def lora_choices(model: Model) -> list[tuple[str, str]]:
+    """None, and the LoRAs that can be named for ``model`` beside those of the hub."""
+    return [("none", ""), *((name, name) for name in lora_names(model))]
+
+
 def chooser_updates(model: Model, services: Services) -> list[Update]:
     """Choices of the six pairs of choosers for ``model``."""
     transformer = model.components[0]
@@ -171,85 +192,6 @@ def chooser_updates(model: Model, services: Services) -> list[Update]:
         gr.update(choices=choices(model, encoder_of(model), services.catalog)),
     ]
     return pair * MAX_PLANS
-
-
-def open_page(services: Services, request: gr.Request, *values: Any) -> list[Update]:
-    """What the page's address asks for.
-
-    Gives tabs, banner, shown, fields, link, what stands under the columns, then ``lay_out``.
-    """
-    try:
-        shown = opened(request, services)
-        if shown is not None:
-            return _fill(services, request, shown, "Opened from a link.")
-    except (InputError, StoreError) as error:
-        text = f"This link cannot be opened. {error}. The page is as it starts."
-        return _start(services, request, values, banner(text))
-    return _start(services, request, values, "")
-
-
-def open_result(services: Services, request: gr.Request, event: gr.EventData) -> list[Update]:
-    """The stored result that somebody chose, in its comparison; gives what ``open_page`` does.
-
-    Raises:
-        gr.Error: it is not there any more, or this visitor's own comparison is still running.
-    """
-    wanted = str(event._data.get("result", "")) if isinstance(event._data, dict) else ""
-    if services.sessions.busy(session_of(request)):
-        raise gr.Error("Your comparison is still running; stop it first.", print_exception=False)
-    try:
-        return _fill(services, request, result(wanted, services), "Opened from the results.")
-    except (InputError, StoreError) as error:
-        raise gr.Error(f"This result cannot be opened. {error}.", print_exception=False) from error
-
-
-def _fill(services: Services, request: gr.Request, shown: Shown, lead: str) -> list[Update]:
-    """The page with ``shown``.
-
-    Raises:
-        InputError: the model is gone from the catalogue.
-    """
-    comparison = shown.comparison
-    assert comparison is not None
-    model = services.catalog.models.get(comparison.model)
-    if model is None:
-        raise InputError("model", f"this page does not know {comparison.model} any more")
-    columns = [column_of(plan, model) for plan in comparison.plans]
-    return [
-        _go_to_try(),
-        banner(f"{lead} {_told(comparison, shown)}", problem=False),
-        shown,
-        *(getattr(comparison, name) for name in FIELDS),
-        link_to(comparison, request, services),
-        *slider_updates([str(plan) for plan in comparison.plans], shown),
-        *lay_out(columns, shown, model, services),
-    ]
-
-
-def _told(comparison: Comparison, shown: Shown) -> str:
-    found, count = len(shown.results), len(comparison.plans)
-    if not found:
-        return "Nothing of it was measured on this machine; press Run for that."
-    some = "All" if found == len(set(map(str, comparison.plans))) else f"{found} of {count}"
-    return f"{some} results are stored ones; nothing was run now."
-
-
-def _start(
-    services: Services, request: gr.Request, values: Sequence[Any], text: str
-) -> list[Update]:
-    """The page as it is built; only the link needs the visitor's address."""
-    comparison = read_comparison(values, services.catalog)
-    rest = 1 + MAX_PLANS + 2 * MAX_PLANS + 4 * MAX_PLANS
-    skipped = [gr.skip() for _ in range(rest)]
-    return [
-        gr.skip(),
-        text,
-        gr.skip(),
-        *[gr.skip() for _ in FIELDS],
-        link_to(comparison, request, services),
-        *[gr.skip() for _ in range(CLOSER)],
-        *skipped,
-    ]
 
 
 def slide(shown: Shown, left: str | None, right: str | None) -> Update:

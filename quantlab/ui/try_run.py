@@ -15,8 +15,7 @@ from typing import Any
 
 import gradio as gr
 
-from quantlab.catalog.schema import Model
-from quantlab.catalog.vocabulary import unknown_words
+from quantlab.catalog.beforehand import beforehand
 from quantlab.errors import InputError, QuantlabError
 from quantlab.lab.outcome import Finished, Progress
 from quantlab.lab.plan import MAX_PLANS, Comparison
@@ -63,8 +62,9 @@ def check(services: Services, request: gr.Request, *values: Any) -> list[Update]
     plans = [str(plan) for plan in comparison.plans]
     model = services.catalog.models[comparison.model]
     state = "queued" if before else "waiting"
+    notes = beforehand(model, [comparison.prompt], comparison.sequence_length)
     return [
-        banner(_unknown(model, comparison.prompt), problem=False),
+        banner(" ".join(notes), problem=False),
         Job(comparison, token),
         shown,
         gr.update(interactive=False, value="Queued" if before else "Running"),
@@ -73,15 +73,6 @@ def check(services: Services, request: gr.Request, *values: Any) -> list[Update]
         link_to(comparison, request, services),
         *board(plans, shown, model, services.catalog, state=state),
     ]
-
-
-def _unknown(model: Model, prompt: str) -> str:
-    """Which words the model reads as "unknown word", or nothing."""
-    words = unknown_words(model, prompt)
-    if not words:
-        return ""
-    shown = ", ".join(words[:8]) + (" and more" if len(words) > 8 else "")
-    return f"{model.name} does not know these words and reads past them: {shown}."
 
 
 def run(services: Services, job: Job | None) -> Iterator[list[Update]]:

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from quantlab.catalog.schema import Model
-from quantlab.lab.plan import MAX_PLANS, MAX_PROMPT, MAX_SEED
+from quantlab.lab.plan import MAX_PLANS, MAX_PROMPT
 from quantlab.ui import share, try_edit, try_run
 from quantlab.ui.closer import build_closer
 from quantlab.ui.cost import cost_note
@@ -20,6 +20,7 @@ from quantlab.ui.save_picture import save_picture
 from quantlab.ui.services import Services
 from quantlab.ui.state import Shown
 from quantlab.ui.theme import HIDDEN, script
+from quantlab.ui.try_fields import build_fields
 from quantlab.ui.try_view import head, link_box, zoom_bar
 from quantlab.ui.words import LETTERS
 
@@ -101,7 +102,7 @@ def build_try(services: Services, banner: Any) -> TryTab:
         run = gr.Button("Run", variant="primary", elem_id="ql-run", min_width=120)
         stop = gr.Button("Stop", elem_id="ql-stop", visible=HIDDEN, min_width=120)
     cost = gr.HTML("", elem_id="ql-cost", apply_default_css=False)
-    fields = _fields(services, model, prompt)
+    fields = build_fields(services, model, prompt)
     progress = gr.HTML("", elem_id="ql-progress", apply_default_css=False)
     with gr.Column(elem_classes="ql-zoom-group"):
         gr.HTML(zoom_bar(), apply_default_css=False)
@@ -128,37 +129,6 @@ def build_try(services: Services, banner: Any) -> TryTab:
     _wire_edit(services, tab)
     _wire_cost(services, tab)
     return tab
-
-
-def _fields(services: Services, model: Model, prompt: Any) -> tuple[Any, ...]:
-    d, limits = model.defaults, model.limits
-    sizes = f"{limits.min_size} to {limits.max_size}, in steps of {limits.size_multiple}"
-    with gr.Row(elem_classes="ql-controls"):
-        names = [(m.name, m.id) for m in services.catalog.models.values()]
-        which = gr.Dropdown(names, value=model.id, label="Model", min_width=150)
-        seed = gr.Number(0, label="Seed", min_width=90, elem_id="ql-seed")
-        steps = gr.Number(d.steps, label="Steps", min_width=80, elem_id="ql-steps")
-        width = gr.Number(d.width, label="Width, px", min_width=90)
-        height = gr.Number(d.height, label="Height, px", min_width=90)
-    with gr.Accordion("More settings", open=False), gr.Row(elem_classes="ql-controls"):
-        guidance = gr.Number(
-            d.guidance,
-            label="Guidance",
-            info=try_edit.guidance_note(model),
-            min_width=200,
-        )
-        length = gr.Number(
-            d.sequence_length,
-            label="Sequence length, tokens",
-            info="Tokens that T5 gives to the transformer; more takes longer.",
-            min_width=200,
-        )
-        gr.HTML(
-            f'<p class="ql-limits">Seeds go to {MAX_SEED}, steps to {limits.max_steps}, '
-            f"sizes from {sizes}, for flux-mini.</p>",
-            apply_default_css=False,
-        )
-    return which, prompt, seed, steps, width, height, guidance, length
 
 
 def _column(services: Services, model: Model, index: int) -> ColumnParts:
@@ -247,7 +217,7 @@ def _wire_edit(services: Services, tab: TryTab) -> None:
     tab.fields[0].input(
         _bound(try_edit.change_model, services),
         [tab.fields[0], before],
-        [*tab.fields[3:], before, *choosers],
+        [tab.fields[0], *tab.fields[3:], before, *choosers],
         **QUIET,
     )
     for index, column in enumerate(tab.columns):

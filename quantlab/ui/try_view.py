@@ -11,8 +11,9 @@ from statistics import median
 from typing import Any
 
 from quantlab.lab.outcome import Outcome
+from quantlab.lab.telling import floor_text, modes_text
 from quantlab.ui.bands_view import badge
-from quantlab.ui.measured_view import floor_text, how_it_ran, warnings_of
+from quantlab.ui.measured_view import how_it_ran, warnings_of
 from quantlab.ui.state import Result
 from quantlab.ui.words import LETTERS, PEAK_KINDS, size, time, when
 
@@ -252,7 +253,8 @@ def _fidelity(outcome: Outcome, reference: Result | None, *, first: bool) -> tup
     if error is not None:
         figure = _small(f"one step {100 * error:.2g}% off")
         lines.append(_judged(figure, badge("one_step", error)))
-    return (*lines, _small(floor_text(outcome)))
+    modes = modes_text(outcome.plan, across=outcome.across_modes)
+    return (*lines, _small(modes), _small(floor_text(outcome)))
 
 
 def _judged(figure: str, word: str) -> str:

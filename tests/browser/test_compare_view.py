@@ -236,8 +236,7 @@ def test_stopping_looks_like_nothing_else(new_page: NewPage) -> None:
             new MutationObserver(note).observe(document.body, { childList: true, subtree: true });
         }"""
     )
-    # A plain click waits for two frames, which are rare while a run takes both cores.
-    page.locator("#ql-stop").dispatch_event("click")
+    page.locator("#ql-stop").click()
     expect(page.locator("#ql-run")).to_have_text("Run", timeout=RUN_MS)
     told = page.evaluate("window.told")
     assert any("is-stopping" in text and "◧" in text for text in told)

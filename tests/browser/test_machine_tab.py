@@ -58,8 +58,7 @@ def test_a_probe_shows_documented_beside_measured_and_is_reused(new_page: NewPag
     expect(rows.nth(0)).to_contain_text(re.compile(r"load.*yes.*yes.*MiB stored.*of 420 s", re.S))
     expect(rows.nth(1)).to_contain_text(re.compile(r"simple form.*no.*no", re.S))
 
-    probe(page)
-    wait_until_done(page)
+    page.locator("#ql-probe").click()  # done in an instant: nothing is measured
     expect(page.locator("#ql-probe-progress")).to_contain_text("2 of 2 cells reused")
 
     other = open_tab(new_page)

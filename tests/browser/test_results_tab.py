@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,12 +16,13 @@ from playwright.sync_api import Browser, Page, expect
 from quantlab.lab.outcome import Failure, Outcome
 from quantlab.lab.plan import make_comparison
 from quantlab.record.store import Store
+from tests.measured_plans import DEVICE, MIB, VERSIONS, outcome
 from tests.served_page import Counting, served
 
 EVIL = "<img src=x onerror=\"document.title='broken'\"> **bold**"
-DEVICE, VERSIONS = {"kind": "cpu", "name": "a laptop"}, {"torch": "2.13.0"}
-FIGURES = {"fp32": (200, 1.0, None), "bnb-nf4": (40, 1.3, 24.0), "sdnq-int8": (61, 1.6, 20.0)}
-MIB = 2**20
+PLANS = ("fp32", "bnb-nf4", "sdnq-int8")
+WORSE = {"sdnq-int8": {"psnr_db": 20.0}}
+"""Than bnb-nf4 in all three, so that it is not on the front."""
 
 
 def png(level: int) -> bytes:
@@ -31,32 +31,18 @@ def png(level: int) -> bytes:
     return file.getvalue()
 
 
-def outcome(plan: str) -> Outcome:
-    weights, seconds, psnr = FIGURES[plan]
-    made = Outcome(
-        plan,
-        "ok",
-        weights_bytes={"transformer": weights * MIB},
-        peak_bytes=900 * MIB,
-        peak_kind="rss",
-        latency_s=(seconds,),
-    )
-    if psnr is None:
-        return made
-    return replace(made, psnr_db=psnr, ssim=psnr / 40, transformer_rel_l2=0.1)
-
-
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A page over a store with two comparisons, one of which has a plan that failed."""
     folder = tmp_path_factory.mktemp("results")
     store = Store(folder / "data")
-    for prompt, plans in ((EVIL, [*FIGURES, "torchao-int4wo"]), ("an owl", ["fp32", "bnb-nf4"])):
+    for prompt, plans in ((EVIL, [*PLANS, "torchao-int4wo"]), ("an owl", ["fp32", "bnb-nf4"])):
         comparison = make_comparison(plans=plans, prompt=prompt, seed=7)
         for index, plan in enumerate(plans):
             error = Failure("check", "Unavailable", f"needs a GPU {EVIL}")
-            made = outcome(plan) if plan in FIGURES else Outcome(plan, "failed", error=error)
-            image = png(20 * index) if plan in FIGURES else None
+            failed = Outcome(plan, "failed", error=error)
+            made = outcome(plan, **WORSE.get(plan, {})) if plan in PLANS else failed
+            image = png(20 * index) if plan in PLANS else None
             store.save(comparison, index, made, image, DEVICE, VERSIONS)
     with served(Counting(), folder) as (url, _):
         yield url
@@ -93,7 +79,7 @@ def test_groups_never_mix_and_the_front_is_marked_by_shape_and_word(page: Page) 
     first = page.locator(".ql-group").first
     expect(first.locator("summary")).to_contain_text("a laptop")
     expect(first.locator("summary")).to_contain_text("measured")
-    expect(page.locator(".ql-group")).to_have_count(4)
+    expect(page.locator(".ql-group")).to_have_count(5)  # the project's sweep, 3 published
     row = first.locator("tr[data-plan='bnb-nf4']")
     expect(row).to_contain_text("◆ front")
     expect(row).to_contain_text("24.0 dB")
@@ -164,6 +150,8 @@ def saved(page: Page, kind: str) -> Path:
 
 def test_what_is_shown_goes_out_in_three_formats(page: Page) -> None:
     choose(page, "Evidence", "measured")
+    expect(page.locator(".ql-group")).to_have_count(2)
+    choose(page, "Machine", "a laptop")
     expect(page.locator(".ql-group")).to_have_count(1)
     frame = pd.read_csv(saved(page, "csv"))
     assert len(frame) == 6
