@@ -122,6 +122,12 @@ class _Comparison(_Checked):
     lora: Name | None = None
     lora_weight: Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT)] = 1.0
 
+    @model_validator(mode="after")
+    def _is_one_lora(self) -> _Comparison:
+        if self.lora_weight == 0 or (self.lora is None and self.lora_weight != 1):
+            raise ValueError("lora_weight is not 0, and goes with a lora")
+        return self
+
     @field_validator("prompt")
     @classmethod
     def _is_prompt(cls, text: str) -> str:
