@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
 
 from quantlab.catalog.footprint import predict
 from quantlab.catalog.schema import Model
@@ -29,6 +30,7 @@ __all__ = [
     "board",
     "column",
     "difference_updates",
+    "ended",
     "images",
     "instead_of",
     "picture",
@@ -48,13 +50,9 @@ CLOSER = 7
 Update = Any
 
 
-def picture(png: bytes | None) -> Any:
-    """A stored PNG as Gradio's image components take it."""
-    if png is None:
-        return None
-    from PIL import Image
-
-    return Image.open(io.BytesIO(png)).convert("RGB")
+def picture(png: bytes | None) -> str | None:
+    """The path of a stored PNG in Gradio's cache, from where it is served as it is."""
+    return save_bytes_to_cache(png, "image.png", get_upload_folder()) if png else None
 
 
 def quiet(columns: int) -> list[Update]:
@@ -96,6 +94,11 @@ def column(
 def ahead(index: int, plan: str, state: str, text: str = "") -> list[Update]:
     """Only the head of a column: for progress, which must not send images again."""
     return [head(index, plan, state, text), *quiet(1)[1:]]
+
+
+def ended(index: int, plan: str, result: Result) -> list[Update]:
+    """Only the head of a column that has its result."""
+    return [head(index, plan, state_of(result.outcome), result=result), *quiet(1)[1:]]
 
 
 def board(
@@ -191,7 +194,7 @@ def difference_updates(plan: str | None, times: int, shown: Shown) -> list[Updat
     return [gr.update(value=found.image), difference_note(text)]
 
 
-def pictures(plans: Iterable[str | None], shown: Shown) -> tuple[Any, ...]:
+def pictures(plans: Iterable[str | None], shown: Shown) -> tuple[str | None, ...]:
     """The pictures of ``plans``; None for one that has none."""
     results: list[Result | None] = [shown.get(plan) if plan else None for plan in plans]
     return tuple(picture(result.png) if result else None for result in results)

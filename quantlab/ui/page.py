@@ -9,6 +9,7 @@ import gradio as gr
 from quantlab.ui import api, try_edit, try_open, try_run
 from quantlab.ui.bands_view import sheet
 from quantlab.ui.blind_tab import build_blind
+from quantlab.ui.blocks import Page
 from quantlab.ui.machine_tab import build_machine
 from quantlab.ui.pick_tab import PickTab, build_pick, restore
 from quantlab.ui.results_tab import ResultsTab, build_results
@@ -26,9 +27,7 @@ HEAD = (
 
 def build(services: Services) -> gr.Blocks:
     """The whole page over ``services``; app.py launches it with its theme and styles."""
-    with gr.Blocks(
-        title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600)
-    ) as page:
+    with Page(title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
         scripts = script("names.js") + script("tabs.js")
         gr.HTML(HEAD, apply_default_css=False, js_on_load=scripts)
         banner = gr.HTML("", elem_id="ql-banner", apply_default_css=False)

@@ -63,10 +63,10 @@ def lay_out(
     padded = [*columns, *[Column("") for _ in range(MAX_PLANS - len(columns))]]
     groups = [gr.update(visible=index < len(columns)) for index in range(MAX_PLANS)]
     values = [value for item in padded for value in (item.transformer, item.encoder)]
-    choices_of = chooser_updates(model, services) if choose_anew else [{}] * len(values)
-    choosers = [
-        {**its, **gr.update(value=value)} for its, value in zip(choices_of, values, strict=True)
-    ]
+    choosers: list[Update] = values  # as they are: an update costs Gradio ten times as much
+    if choose_anew:
+        anew = zip(chooser_updates(model, services), values, strict=True)
+        choosers = [{**its, "value": value} for its, value in anew]
     return [len(columns), *groups, *choosers, *board(known, shown, model, services.catalog)]
 
 

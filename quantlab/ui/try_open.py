@@ -83,17 +83,20 @@ def _fill(
         go_to_try(),
         banner(" ".join((lead, _told(comparison, shown), *notes)), problem=False),
         shown,
-        *_fields(comparison, model),
+        *_fields(comparison, model, anew=model.id != before),
         link_to(comparison, request, services),
         *slider_updates([str(plan) for plan in comparison.plans], shown),
         *lay_out(columns, shown, model, services, choose_anew=model.id != before),
     ]
 
 
-def _fields(comparison: Comparison, model: Model) -> list[Update]:
+def _fields(comparison: Comparison, model: Model, *, anew: bool) -> list[Update]:
     values = {name: getattr(comparison, name) for name in FIELDS}
+    values["lora"] = comparison.lora or ""
+    if not anew:
+        return list(values.values())
     told = {
-        "lora": gr.update(value=comparison.lora or "", choices=lora_choices(model)),
+        "lora": gr.update(value=values["lora"], choices=lora_choices(model)),
         "model": gr.update(value=model.id, info=defaults_text(model)),
         "guidance": gr.update(value=comparison.guidance, info=guidance_note(model)),
     }

@@ -25,6 +25,7 @@ from quantlab.ui.board import (
     ahead,
     board,
     column,
+    ended,
     images,
     instead_of,
     quiet,
@@ -212,10 +213,14 @@ def stop(services: Services, request: gr.Request, job: Job | None, shown: Shown)
 
 
 def _unfinished(plans: list[str], shown: Shown, state: str) -> list[Update]:
-    """The columns, those without an outcome in ``state``."""
+    """The heads of the columns, those without an outcome in ``state``.
+
+    All of them: what Stop answered may have come after a column's outcome.
+    """
     updates: list[Update] = []
     for index, plan in enumerate(plans):
-        updates += quiet(1) if shown.get(plan) else ahead(index, plan, state)
+        found = shown.get(plan)
+        updates += ended(index, plan, found) if found else ahead(index, plan, state)
     return updates + quiet(MAX_PLANS - len(plans))
 
 

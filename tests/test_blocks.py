@@ -1,0 +1,37 @@
+"""The page hands on what an event changes, in the order of its outputs, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from quantlab.ui.blocks import Page
+
+SKIP: dict[str, Any] = gr.skip()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [SKIP, SKIP, SKIP],
+        [SKIP, "new", SKIP],
+        ["new", SKIP, gr.update(value="other", visible=False)],
+        ["new", "newer", "newest"],
+    ],
+)
+def test_skipped_outputs_stay_where_they_are(values: list[Any]) -> None:
+    with Page() as page, gr.Row():
+        parts = [gr.Textbox(str(number)) for number in range(3)]
+        gr.Button().click(lambda: values, None, parts)
+    event = next(iter(page.fns.values()))
+    with ThreadPoolExecutor(max_workers=1) as thread:  # whose event loop is nobody else's
+        ours = page.postprocess_data(event, deepcopy(values), None)
+        found = thread.submit(asyncio.run, ours).result()
+        usual = gr.Blocks.postprocess_data(page, event, deepcopy(values), None)
+        assert found == thread.submit(asyncio.run, usual).result()
+    assert [value == SKIP for value in found] == [value == SKIP for value in values]
