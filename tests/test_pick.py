@@ -388,7 +388,7 @@ def test_nothing_is_near_on_a_machine_without_libraries() -> None:
         ({"model": "flux-mini", "gpu": "voodoo-2"}, "gpu: unknown gpu 'voodoo-2'; allowed: "),
         (
             {"model": "flux-mini", "gpu": "rtx-3060-12gb", "hardware": "metal"},
-            "hardware: NVIDIA GeForce RTX 3060 is cuda, not metal",
+            "hardware: NVIDIA GeForce RTX 3060 12 GB is cuda, not metal",
         ),
         (
             {"model": "flux-mini", "gpu": "rtx-3060-12gb", "memory_gib": 12},

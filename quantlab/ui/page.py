@@ -28,7 +28,7 @@ HEAD = (
 def build(services: Services) -> gr.Blocks:
     """The whole page over ``services``; app.py launches it with its theme and styles."""
     with Page(title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
-        scripts = script("names.js") + script("tabs.js")
+        scripts = "".join(script(f"{name}.js") for name in ("names", "tabs", "choose"))
         gr.HTML(HEAD, apply_default_css=False, js_on_load=scripts)
         banner = gr.HTML("", elem_id="ql-banner", apply_default_css=False)
         with gr.Tabs() as tabs:

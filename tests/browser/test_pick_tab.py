@@ -104,9 +104,18 @@ def test_the_answer_goes_to_try_as_a_whole(page: Page) -> None:
 
 
 def ask_for_a_12_gb_card(page: Page) -> None:
-    choose(page, "Hardware", "NVIDIA GeForce RTX 3060, 11.8 GiB")
+    choose(page, "Hardware", "NVIDIA GeForce RTX 3060 12 GB, 11.8 GiB")
     choose(page, "Model", "FLUX.1-dev")
-    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("RTX 3060, FLUX.1-dev: ")
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("RTX 3060 12 GB, FLUX.1-dev: ")
+
+
+def test_typing_finds_a_card(page: Page) -> None:
+    page.get_by_role("combobox", name="Hardware or card").click()
+    page.keyboard.type("12 gb", delay=50)  # over what was chosen before
+    options = page.get_by_role("option")
+    expect(options.filter(has_text="24 GB")).to_have_count(0)
+    options.filter(has_text="RTX 3060").click()
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("RTX 3060 12 GB")
 
 
 def test_on_my_card_says_what_to_load_and_where_it_is_kept(page: Page) -> None:
@@ -138,7 +147,7 @@ def test_what_is_proposed_for_a_card_goes_to_try(page: Page) -> None:
 
 
 def test_a_proposal_that_quantizes_both_keeps_both_in_try(page: Page) -> None:
-    choose(page, "Hardware", "NVIDIA GeForce RTX 4060, 7.8 GiB")
+    choose(page, "Hardware", "NVIDIA GeForce RTX 4060 8 GB, 7.8 GiB")
     choose(page, "Model", "FLUX.1-dev")
     expect(page.locator("#ql-answer .ql-lead")).to_contain_text("for T5")
     [first, *_] = propose(model="flux1-dev", gpu="rtx-4060-8gb")
@@ -189,5 +198,5 @@ def test_the_browser_keeps_what_was_asked(page: Page) -> None:
 def test_the_browser_keeps_the_card(page: Page) -> None:
     ask_for_a_12_gb_card(page)
     page.reload()
-    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("RTX 3060, FLUX.1-dev: ")
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("RTX 3060 12 GB, FLUX.1-dev: ")
     expect(page.get_by_role("combobox", name="Memory")).to_have_value("11.8 GiB")
