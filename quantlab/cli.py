@@ -122,7 +122,11 @@ def _print_json(value: object) -> None:
 def _pick(arguments: argparse.Namespace) -> None:
     from quantlab import cli_pick
 
-    cli_pick.run(arguments)
+    rows = cli_pick.ask(arguments)
+    if arguments.json:
+        _print_json([row.as_dict() for row in rows])
+    else:
+        cli_pick.tell(arguments, rows)
 
 
 def _compare(arguments: argparse.Namespace) -> None:

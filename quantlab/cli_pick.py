@@ -7,7 +7,6 @@ all reasons are in ``--json``.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,20 +16,38 @@ from quantlab.catalog.schema import Model
 from quantlab.catalog.sizing import target
 from quantlab.catalog.table import load_catalog
 
-__all__ = ["run"]
+__all__ = ["ask", "tell"]
 
 GIB = 2**30
 ROW = "{:18}{:22}{:>10}  {:17}{}"
 HEADS = ("verdict", "scheme", "weights", "where", "on this machine")
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Answer the question that ``arguments`` ask.
+def ask(arguments: argparse.Namespace) -> list[Recommendation]:
+    """Every method with its verdict on the question that ``arguments`` ask.
 
     Raises:
         InputError: names the argument that is wrong and what is allowed.
     """
-    asked: dict[str, Any] = {
+    return recommend(**_question(arguments), library=arguments.library)
+
+
+def tell(arguments: argparse.Namespace, rows: Iterable[Recommendation]) -> None:
+    """Print the plans that fit, where a model is held against a card, and the rows."""
+    sized = arguments.gpu or arguments.memory_gib is not None
+    if arguments.model and sized and arguments.library != "transformers":
+        model = load_catalog().models[arguments.model]
+        for line in _proposed(propose(**_question(arguments)), model):
+            print(line)
+    print(ROW.format(*HEADS).rstrip())
+    for row in rows:
+        for line in _lines(row):
+            print(line)
+
+
+def _question(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What ``recommend`` and ``propose`` are both asked."""
+    return {
         "hardware": arguments.hardware,
         "bits": arguments.bits,
         "needs": arguments.need,
@@ -38,19 +55,6 @@ def run(arguments: argparse.Namespace) -> None:
         "memory_gib": arguments.memory_gib,
         "gpu": arguments.gpu,
     }
-    rows = recommend(**asked, library=arguments.library)
-    if arguments.json:
-        print(json.dumps([row.as_dict() for row in rows], indent=2, ensure_ascii=False))
-        return
-    sized = arguments.gpu or arguments.memory_gib is not None
-    if arguments.model and sized and arguments.library != "transformers":
-        model = load_catalog().models[arguments.model]
-        for line in _proposed(propose(**asked), model):
-            print(line)
-    print(ROW.format(*HEADS).rstrip())
-    for row in rows:
-        for line in _lines(row):
-            print(line)
 
 
 def _proposed(proposals: Iterable[Proposal], model: Model) -> Iterable[str]:

@@ -352,10 +352,10 @@ def test_a_bad_link_names_the_part(tail: str, said: str) -> None:
 
 def test_the_page_hands_it_over() -> None:
     given = values("fp32", "bnb-nf4")
-    assert read_comparison(given, CATALOG).worn is None
+    assert read_comparison(given, CATALOG).carried is None
     at = FIELDS.index("lora")
     given[at : at + 2] = ["mono", 0.5]
-    assert read_comparison(given, CATALOG).worn == Lora("mono", 0.5)
+    assert read_comparison(given, CATALOG).carried == Lora("mono", 0.5)
     given[at + 1] = None
     with pytest.raises(InputError, match="lora-weight: is empty"):
         read_comparison(given, CATALOG)

@@ -39,7 +39,7 @@ def model_card(
     model, plan = catalog.models[comparison.model], comparison.plans[0]
     what = ", ".join(f"{name} in {scheme.id}" for name, (_, scheme) in parts.items())
     fused = fused_lora(comparison, plan, catalog)
-    beside = None if fused else comparison.worn
+    beside = None if fused else comparison.carried
     holds = "the quantized components alone" if components_only else "the whole pipeline"
     lines = [
         *_front(model),
@@ -78,10 +78,12 @@ def _source(model: Model) -> str:
 
 
 def _about_lora(comparison: Comparison, beside: Lora | None) -> list[str]:
-    if comparison.worn is None:
+    if comparison.carried is None:
         return []
     how = f"it lies beside them as `{USUAL}`" if beside else "it is in the weights already"
-    return [f"The transformer carries the {comparison.worn}: {how}; its own licence holds for it."]
+    return [
+        f"The transformer carries the {comparison.carried}: {how}; its own licence holds for it."
+    ]
 
 
 def _kind() -> str:

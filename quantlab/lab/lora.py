@@ -26,7 +26,7 @@ from quantlab.lab.pool import LoadedPlan
 from quantlab.lab.run import FirstStep, forward
 from quantlab.lab.weights import stored_bytes
 
-__all__ = ["effect", "fitting", "fused_lora", "lora_way", "refuse_lora", "worn"]
+__all__ = ["attached", "effect", "fitting", "fused_lora", "lora_way", "refuse_lora"]
 
 
 def lora_way(plan: Plan, catalog: Catalog) -> Literal["after", "before"] | None:
@@ -39,12 +39,12 @@ def lora_way(plan: Plan, catalog: Catalog) -> Literal["after", "before"] | None:
 
 def fused_lora(comparison: Comparison, plan: Plan, catalog: Catalog) -> Lora | None:
     """The LoRA that is in the weights of ``plan`` before they are quantized, if any is."""
-    return comparison.worn if lora_way(plan, catalog) == "before" else None
+    return comparison.carried if lora_way(plan, catalog) == "before" else None
 
 
 def refuse_lora(comparison: Comparison, plan: Plan, catalog: Catalog, placement: str = "") -> None:
     """Raises PlanError where the LoRA cannot go onto ``plan``, placed as ``placement`` says."""
-    if comparison.worn is None:
+    if comparison.carried is None:
         return
     way = lora_way(plan, catalog)
     scheme = plan.scheme("transformer") or ""
@@ -72,19 +72,18 @@ def fitting(lora: Lora, model: Model, say: Callable[[str], None]) -> tuple[Path,
 
 
 @contextmanager
-def worn(
-    loaded: LoadedPlan, lora: Lora | None, model: Model, say: Callable[[str], None]
+def attached(
+    loaded: LoadedPlan, lora: Lora, path: Path, count: int, say: Callable[[str], None]
 ) -> Iterator[LoadedPlan]:
     """``loaded`` with ``lora`` on its transformer until the end; its bytes and seconds count.
 
+    ``path`` and ``count`` are what ``fitting`` gives. Weights that it is fused into stay as they
+    are.
+
     Raises:
-        InputError, LoadError, Unavailable: as ``fitting`` does.
+        Unavailable: peft is not here.
         VerificationError: fewer layers took it than the file has.
     """
-    if lora is None:
-        yield loaded
-        return
-    path, count = fitting(lora, model, say)
     if loaded.keys["transformer"].lora is not None:
         yield _noted(loaded, f"{lora}, fused into {count} layers before quantizing.")
         return

@@ -10,10 +10,10 @@ from quantlab.catalog.schema import Model
 from quantlab.lab.lora_file import ADAPTER, locate
 from quantlab.lab.lora_name import Lora, hub_parts, lora_names
 
-__all__ = ["base_lines", "wear_lines"]
+__all__ = ["attach_lines", "base_lines"]
 
 
-def wear_lines(lora: Lora, model: Model) -> list[str]:
+def attach_lines(lora: Lora, model: Model) -> list[str]:
     """Load it beside the weights of ``pipe``, quantized or not."""
     return [*_load_lines("pipe", lora, model), f'pipe.set_adapters("{ADAPTER}", {lora.weight!r})']
 

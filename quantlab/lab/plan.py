@@ -81,7 +81,7 @@ class Comparison:
     lora_weight: float = 1.0
 
     @property
-    def worn(self) -> Lora | None:
+    def carried(self) -> Lora | None:
         """The LoRA that every plan carries, or None."""
         return None if self.lora is None else Lora(self.lora, self.lora_weight)
 
@@ -90,7 +90,7 @@ class Comparison:
 
         Those of the LoRA are there only where one is named.
         """
-        worn = {} if self.lora is None else {"lora": self.lora, "lora_weight": self.lora_weight}
+        carried = {} if self.lora is None else {"lora": self.lora, "lora_weight": self.lora_weight}
         return {
             "model": self.model,
             "plans": [str(plan) for plan in self.plans],
@@ -101,7 +101,7 @@ class Comparison:
             "width": self.width,
             "height": self.height,
             "sequence_length": self.sequence_length,
-            **worn,
+            **carried,
         }
 
 
@@ -212,7 +212,7 @@ def make_comparison(
     if not 1 <= len(plans) <= MAX_PLANS:
         raise InputError("plans", f"{len(plans)} given; 1 to {MAX_PLANS} are allowed")
     d, limits = known.defaults, known.limits
-    worn = check_lora(lora, lora_weight, known)
+    carried = check_lora(lora, lora_weight, known)
     size = (limits.min_size, limits.max_size)
     return Comparison(
         model=model,
@@ -231,8 +231,8 @@ def make_comparison(
             1,
             limits.max_sequence_length,
         ),
-        lora=worn.name if worn else None,
-        lora_weight=worn.weight if worn else 1.0,
+        lora=carried.name if carried else None,
+        lora_weight=carried.weight if carried else 1.0,
     )
 
 

@@ -22,7 +22,7 @@ from quantlab.lab.fetching import by_library
 from quantlab.lab.keys import DTYPES, compute_dtype
 from quantlab.lab.libraries import device, torch, versions
 from quantlab.lab.lora import fused_lora, refuse_lora
-from quantlab.lab.lora_lines import base_lines, wear_lines
+from quantlab.lab.lora_lines import attach_lines, base_lines
 from quantlab.lab.lora_name import Lora
 from quantlab.lab.plan import Comparison, Plan
 
@@ -81,12 +81,12 @@ def snippet(
         else:
             methods.add(scheme.method)
             _quantize(script, model, name, scheme, dtype, fused if name == "transformer" else None)
-    if comparison.worn is not None and fused is None:
-        script.after += wear_lines(comparison.worn, model)
+    if comparison.carried is not None and fused is None:
+        script.after += attach_lines(comparison.carried, model)
     if plan.compiled:
         script.after.append("pipe.transformer.compile_repeated_blocks(fullgraph=True)")
     packages = [p for m in sorted(methods) for p in catalog.methods[m].packages]
-    packages += ["peft"] if comparison.worn else []
+    packages += ["peft"] if comparison.carried else []
     return _text(script, comparison, plan, model, dtype, packages)
 
 

@@ -71,8 +71,8 @@ def take_away(
         model = catalog.models[comparison.model]
         fused = fused_lora(comparison, comparison.plans[0], catalog)
         loaded = pool.load(model, comparison.plans[0], say, kind, fused)
-        if comparison.worn is not None and fused is None:
-            _add_lora(comparison.worn, model, part, say)
+        if comparison.carried is not None and fused is None:
+            _add_lora(comparison.carried, model, part, say)
         parts = quantized(comparison, catalog)
         differences = _write(comparison, loaded, parts, part, components_only, say, catalog)
         _forget_paths(part)

@@ -26,7 +26,7 @@ from quantlab.lab.fits import instead
 from quantlab.lab.floor import noise_floor
 from quantlab.lab.keys import compute_dtype
 from quantlab.lab.libraries import resolve
-from quantlab.lab.lora import effect, fitting, fused_lora, worn
+from quantlab.lab.lora import attached, effect, fitting, fused_lora
 from quantlab.lab.measure import PeakMemory
 from quantlab.lab.oom import forget, ran_out
 from quantlab.lab.outcome import Event, Failure, Outcome, Progress, Stage
@@ -73,6 +73,7 @@ class Trial:
         self.reference: Reference | None = None
         self._stage: Stage = "check"
         self._twin: str | None = None
+        self._fitting: tuple[Path, int] | None = None  # the same for every plan
 
     def outcome(self, index: int, plan: Plan) -> Outcome:
         """Run one plan; any error becomes a failed outcome.
@@ -107,12 +108,14 @@ class Trial:
             raise Stopped("stopped before it started")
         kind = check(self.comparison, plan, self.catalog, self.pool)
         self._stage = "load"
-        if self.comparison.worn is not None:  # what does not fit is told before anything loads
-            fitting(self.comparison.worn, self.model, say)
+        lora = self.comparison.carried
+        if lora is not None and self._fitting is None:  # what does not fit is told before loading
+            self._fitting = fitting(lora, self.model, say)
         with PeakMemory() as peak:
             fused = fused_lora(self.comparison, plan, self.catalog)
             loaded = self.pool.load(self.model, plan, say, kind, fused)
-            loaded = off.enter_context(worn(loaded, self.comparison.worn, self.model, say))
+            if lora is not None and self._fitting is not None:
+                loaded = off.enter_context(attached(loaded, lora, *self._fitting, say))
             peak.loaded()
             self._stage = "encode"
             encoded = self._encode(loaded)
@@ -171,7 +174,7 @@ class Trial:
             step_s=median(run.step_s for run in runs),
             decode_s=median(run.decode_s for run in runs),
             notes=(
-                *effect(loaded, runs[-1].first, self.comparison.worn, dtype),
+                *effect(loaded, runs[-1].first, self.comparison.carried, dtype),
                 *_notes(plan, loaded, runs[-1], pixels),
             ),
             placement=loaded.placement,

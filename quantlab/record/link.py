@@ -96,8 +96,8 @@ def to_query(comparison: Comparison) -> str:
     )
     pairs = [*zip(KEYS, values, strict=True)]
     if comparison.lora is not None:
-        worn = (comparison.lora, repr(comparison.lora_weight))
-        pairs += zip(LORA_KEYS, worn, strict=True)
+        lora = (comparison.lora, repr(comparison.lora_weight))
+        pairs += zip(LORA_KEYS, lora, strict=True)
     return "&".join(f"{key}={quote(value, safe=_READABLE)}" for key, value in pairs)
 
 

@@ -65,7 +65,7 @@ def _head(comparison: Comparison) -> Image.Image:
     settings = (
         f"{c.model}, seed {c.seed}, {c.steps} steps, guidance {c.guidance:g}, "
         f"{c.width} x {c.height} px, {c.sequence_length} tokens"
-        f"{f', {c.worn}' if c.worn else ''}; reference {c.plans[0]}"
+        f"{f', {c.carried}' if c.carried else ''}; reference {c.plans[0]}"
     )
     page = Page(WIDTH - 2 * MARGIN)
     page.write(f"“{c.prompt}”", font(34, bold=True), INK, MAX_PROMPT_LINES)

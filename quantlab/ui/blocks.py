@@ -24,7 +24,7 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
             return list(await super().postprocess_data(block_fn, predictions, state))
         skipped = gr.skip()
         found = [skipped] * len(outputs)
-        kept = [n for n, value in enumerate(predictions) if not _is(value, skipped)]
+        kept = [n for n, value in enumerate(predictions) if not _equals(value, skipped)]
         if kept:
             fewer = copy.copy(block_fn)
             fewer.outputs = [outputs[n] for n in kept]
@@ -37,5 +37,6 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
         return found
 
 
-def _is(value: Any, skipped: dict[str, Any]) -> bool:
+def _equals(value: Any, skipped: dict[str, Any]) -> bool:
+    """Asked of dicts only: arrays and frames answer ``==`` with more than one truth."""
     return isinstance(value, dict) and value == skipped
