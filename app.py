@@ -18,10 +18,10 @@ if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches 
 
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, QuantlabError, StoreError
-from quantlab.lab.lora_file import admit_lora
-from quantlab.lab.own import about, admit
-from quantlab.lab.runner import choose_runner
-from quantlab.record.store import Store
+from quantlab.lab.hub.admit import about, admit
+from quantlab.lab.lora.file import admit_lora
+from quantlab.lab.runners.local import choose_runner
+from quantlab.record.store.store import Store
 from quantlab.ui.page import build
 from quantlab.ui.serve import serve
 from quantlab.ui.services import Services

@@ -12,7 +12,7 @@ import statistics
 import time
 from typing import Any
 
-from quantlab.catalog.pick import recommend
+from quantlab.catalog.answer.pick import recommend
 from quantlab.catalog.schema import HARDWARE, LIBRARIES, NEEDS
 from quantlab.catalog.table import load_catalog
 

@@ -24,10 +24,10 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from quantlab.catalog.footprint import Prediction, predict, rules_versions
 from quantlab.catalog.paths import PROJECT
-from quantlab.catalog.shapes import component_shapes
-from quantlab.catalog.storage import weight_bytes
+from quantlab.catalog.sizes.predict import Prediction, predict, rules_versions
+from quantlab.catalog.sizes.shapes import component_shapes
+from quantlab.catalog.sizes.storage import weight_bytes
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.plan import parse_plan
 

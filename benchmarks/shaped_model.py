@@ -18,14 +18,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from quantlab.catalog.headers import Folder
-from quantlab.catalog.own import describe
+from quantlab.catalog.own.describe import describe
+from quantlab.catalog.own.headers import Folder
 from quantlab.catalog.paths import OWN_MODELS, PROJECT
 from quantlab.catalog.schema import Component, Model
-from quantlab.catalog.stored import plain_bytes
+from quantlab.catalog.sizes.weights import plain_bytes
 from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.lab.bench.measure import counters
 from quantlab.lab.libraries import device, resolve, torch
-from quantlab.lab.measure import counters
 from quantlab.lab.plan import Comparison, make_comparison
 
 __all__ = ["MODELS", "Shaped", "shaped"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.shaped_model import Shaped
 from benchmarks.shaped_visits import Visit
-from quantlab.catalog.footprint import predict
+from quantlab.catalog.sizes.predict import predict
 from quantlab.lab.libraries import device_info, torch, versions
 from quantlab.lab.plan import Plan
 

@@ -16,14 +16,14 @@ from typing import Any
 from benchmarks.shaped_model import Shaped
 from quantlab.catalog.machine import here, this_machine
 from quantlab.errors import Unavailable
-from quantlab.lab.fidelity import relative_l2
-from quantlab.lab.keys import compute_dtype, keys_of
+from quantlab.lab.bench.fidelity import relative_l2
+from quantlab.lab.bench.measure import PeakMemory, clock
+from quantlab.lab.bench.run import FirstStep, encode, forward, generate
 from quantlab.lab.libraries import device, resolve, torch
-from quantlab.lab.measure import PeakMemory, clock
-from quantlab.lab.oom import forget, ran_out
+from quantlab.lab.load.keys import compute_dtype, keys_of
+from quantlab.lab.load.oom import forget, ran_out
+from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.plan import Plan, parse_plan
-from quantlab.lab.pool import LoadedPlan, Pool
-from quantlab.lab.run import FirstStep, encode, forward, generate
 
 __all__ = ["REPEATS", "WARMUPS", "Bench", "Visit"]
 

@@ -25,7 +25,7 @@ from statistics import median
 
 from quantlab.catalog.paths import PROJECT
 from quantlab.lab.plan import make_comparison
-from quantlab.lab.snippet import snippet
+from quantlab.lab.script.pipeline import snippet
 
 PLANS = ("fp32", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0")
 PROMPT = "a red apple on a blue background"
@@ -139,7 +139,7 @@ _OURS = (
     + f"""
 import json, sys, time
 from pathlib import Path
-from quantlab.lab.compare import Bench, compare
+from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.plan import make_comparison
 
 encodings = 0

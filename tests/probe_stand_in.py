@@ -8,8 +8,8 @@ import sys
 import time
 from typing import Any
 
-from quantlab.lab.probe_child import main
-from quantlab.lab.subject import Finding
+from quantlab.lab.probe.subject import Finding
+from quantlab.lab.probe.worker import main
 
 
 def _works(_: Any) -> Finding:

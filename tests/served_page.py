@@ -12,8 +12,8 @@ import pytest
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.outcome import Event, Failure, Finished, Outcome, Progress
 from quantlab.lab.plan import Comparison
-from quantlab.lab.runner import Machine, Runner
-from quantlab.record.store import Store
+from quantlab.lab.runners.local import Machine, Runner
+from quantlab.record.store.store import Store
 from quantlab.ui.page import build
 from quantlab.ui.serve import serve
 from quantlab.ui.services import Services

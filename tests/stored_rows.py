@@ -9,7 +9,7 @@ from PIL import Image
 
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import Comparison, Plan
-from quantlab.record.store import Store
+from quantlab.record.store.store import Store
 
 __all__ = ["COMPARISON", "DEVICE", "NF4", "T5", "VERSIONS", "outcome", "png", "save"]
 

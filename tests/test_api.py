@@ -16,11 +16,11 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from quantlab.cli import main
-from quantlab.lab.runner import LocalRunner
+from quantlab.lab.runners.local import LocalRunner
 from quantlab.record.link import from_url
-from quantlab.ui import api
+from quantlab.ui.compare.run import leave
+from quantlab.ui.programs import api
 from quantlab.ui.services import Services
-from quantlab.ui.try_run import leave
 from tests.served_page import Counting, served
 from tests.test_cli import OUTCOME_KEYS
 

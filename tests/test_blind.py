@@ -14,11 +14,12 @@ from PIL import Image, PngImagePlugin
 
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import Comparison, make_comparison
-from quantlab.record.guesses import GuessTally
-from quantlab.record.store import Store
-from quantlab.ui import blind_tab, blind_view
-from quantlab.ui.blind_rounds import Game, Open, own_pairs, stored_pairs
-from quantlab.ui.blind_tab import Blind
+from quantlab.record.store.guesses import GuessTally
+from quantlab.record.store.store import Store
+from quantlab.ui.blind import tab as blind_tab
+from quantlab.ui.blind import view as blind_view
+from quantlab.ui.blind.rounds import Game, Open, own_pairs, stored_pairs
+from quantlab.ui.blind.tab import Blind
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown
 from tests.test_page import CATALOG, EVIL, StandIn, outcome

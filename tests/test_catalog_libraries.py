@@ -13,9 +13,9 @@ from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.schema import Scheme, Spec
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import PlanError, Unavailable
-from quantlab.lab import apply
-from quantlab.lab.config import build
-from quantlab.lab.weights import verify
+from quantlab.lab.load.weights import verify
+from quantlab.lab.ways import apply
+from quantlab.lab.ways.config import build
 
 CATALOG = load_catalog()
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from quantlab.cli import main
-from quantlab.record.store import Store
+from quantlab.record.store.store import Store
 
 OUTCOME_KEYS = {
     "plan", "status", "way", "image", "weights_bytes", "peak_bytes", "peak_kind", "load_s",

@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from quantlab.catalog.footprint import predict
 from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
-from quantlab.lab import check as checks
 from quantlab.lab import libraries
-from quantlab.lab import pool as pooling
-from quantlab.lab.compare import Bench, compare
-from quantlab.lab.isolate import compare_isolated
+from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.load import check as checks
+from quantlab.lab.load import pool as pooling
 from quantlab.lab.outcome import Event, Finished, Outcome, Progress
 from quantlab.lab.plan import make_comparison
-from quantlab.lab.runner import LocalRunner
+from quantlab.lab.runners.isolated import compare_isolated
+from quantlab.lab.runners.local import LocalRunner
 
 PROMPT = "a fox on a white background"
 
@@ -184,7 +184,7 @@ def test_a_killed_child_is_a_failed_row(tmp_path: Path) -> None:
 
 
 def _is_ours(pid: int) -> bool:
-    return b"quantlab.lab.isolate" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b"quantlab.lab.runners.isolated" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def test_the_runner_streams_events_and_images_are_whole(tmp_path: Path) -> None:

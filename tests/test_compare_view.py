@@ -16,12 +16,14 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.errors import CatalogError
 from quantlab.lab.outcome import Failure, Outcome, Progress
 from quantlab.lab.plan import make_comparison
-from quantlab.lab.runner import LocalRunner
-from quantlab.lab.zerogpu import ZeroGpuRunner
-from quantlab.ui import board, try_run, try_view
+from quantlab.lab.runners.local import LocalRunner
+from quantlab.lab.runners.zerogpu import ZeroGpuRunner
 from quantlab.ui.bands_view import SHEET, badge, sheet
-from quantlab.ui.cost import cost_note
-from quantlab.ui.difference import difference
+from quantlab.ui.compare import board
+from quantlab.ui.compare import run as try_run
+from quantlab.ui.compare import view as try_view
+from quantlab.ui.compare.cost import cost_note
+from quantlab.ui.compare.difference import difference
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown
 from tests.test_page import CATALOG, StandIn, outcome, request, take_in, values

@@ -17,15 +17,15 @@ from quantlab.cli import main
 from quantlab.errors import StoreError
 from quantlab.lab.outcome import Failure, Outcome
 from quantlab.lab.plan import make_comparison
-from quantlab.lab.runner import LocalRunner
-from quantlab.record.export import to_csv, to_json, to_markdown
-from quantlab.record.field import LIMIT, PUBLISHED, field, frame_of, narrow, records
-from quantlab.record.grouping import groups
-from quantlab.record.groups import Group, table
-from quantlab.record.store import Store, Stored
-from quantlab.ui.results_tab import show
-from quantlab.ui.results_view import results
-from quantlab.ui.runs_view import runs
+from quantlab.lab.runners.local import LocalRunner
+from quantlab.record.results.export import to_csv, to_json, to_markdown
+from quantlab.record.results.frame import LIMIT, PUBLISHED, field, frame_of, narrow, records
+from quantlab.record.results.grouping import groups
+from quantlab.record.results.groups import Group, table
+from quantlab.record.store.store import Store, Stored
+from quantlab.ui.results.runs_view import runs
+from quantlab.ui.results.tab import show
+from quantlab.ui.results.view import results
 from quantlab.ui.services import Services
 from tests.measured_plans import DEVICE, FIGURES, MIB, VERSIONS, outcome
 

@@ -22,9 +22,9 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.lab.compare import Bench, compare
+from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.bench.run import encode
 from quantlab.lab.plan import make_comparison
-from quantlab.lab.run import encode
 
 CATALOG = load_catalog()
 KLEIN = CATALOG.models["flux2-klein-4b"]
@@ -81,7 +81,7 @@ def test_a_comparison_of_flux2_runs_and_is_scored(
     catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The prediction is of the full size, which this machine need not hold.
-    monkeypatch.setattr("quantlab.lab.check._free_bytes", lambda: 2**40)
+    monkeypatch.setattr("quantlab.lab.load.check._free_bytes", lambda: 2**40)
     comparison = make_comparison(
         model=KLEIN.id, plans=["fp32", "bf16", "torchao-int8wo"], prompt="a fox", steps=2,
         width=256, height=256, sequence_length=16, catalog=catalog,

@@ -19,7 +19,7 @@ from benchmarks import flux_shaped, shaped_model, shaped_visits
 from benchmarks.shaped_rows import AIMS, MARK, Row, figures, show
 from quantlab.catalog.paths import own_descriptions
 from quantlab.catalog.table import load_catalog
-from quantlab.lab.load import Reader
+from quantlab.lab.load.reader import Reader
 
 EAGER = ("bf16", "torchao-int8wo", "torchao-fp8wo", "bnb-nf4")
 """In the order of their one-step errors."""

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 
 from benchmarks.prediction import rows
-from quantlab.catalog.footprint import component_bytes, plan_bytes, predict, rules_versions
 from quantlab.catalog.paths import PROJECT
-from quantlab.catalog.shapes import component_shapes, from_rows
-from quantlab.catalog.storage import RULES, WIDTHS
-from quantlab.catalog.stored import shapes_bytes
+from quantlab.catalog.sizes.predict import component_bytes, plan_bytes, predict, rules_versions
+from quantlab.catalog.sizes.shapes import component_shapes, from_rows
+from quantlab.catalog.sizes.storage import RULES, WIDTHS
+from quantlab.catalog.sizes.weights import shapes_bytes
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, PlanError
-from quantlab.lab.config import build, spec_for
 from quantlab.lab.libraries import resolve, torch
+from quantlab.lab.load.pool import Pool
+from quantlab.lab.load.weights import stored_bytes, verify
 from quantlab.lab.plan import Plan, parse_plan, why_not
-from quantlab.lab.pool import Pool
-from quantlab.lab.weights import stored_bytes, verify
+from quantlab.lab.ways.config import build, spec_for
 from tools import shapes as shape_tables
 
 CATALOG = load_catalog()
@@ -242,7 +242,7 @@ def test_what_does_not_exist_is_named() -> None:
 
 def test_predicting_needs_no_torch() -> None:
     code = (
-        "import sys; from quantlab.catalog.footprint import plan_bytes; "
+        "import sys; from quantlab.catalog.sizes.predict import plan_bytes; "
         "plan_bytes('flux1-dev', {'transformer': 'bnb-nf4'}); "
         "print({'torch', 'numpy', 'pandas'} & set(sys.modules))"
     )

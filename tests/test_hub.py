@@ -18,11 +18,11 @@ from huggingface_hub.utils import _http
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import LoadError, Stopped, Unavailable
-from quantlab.lab import hub as fetching
-from quantlab.lab.hub import file, snapshot
-from quantlab.lab.hub_files import intact
+from quantlab.lab.hub import snapshot as fetching
+from quantlab.lab.hub.files import intact
+from quantlab.lab.hub.snapshot import file, snapshot
+from quantlab.lab.load.pool import Pool
 from quantlab.lab.plan import parse_plan
-from quantlab.lab.pool import Pool
 from tests.hub_server import Faults, Hub, serve
 
 REPO = "quantlab/flux-mini"
@@ -286,7 +286,7 @@ def child(hub: Hub, folder: Path, first: str, **extra: str) -> subprocess.Comple
     code = f"""{first}
 import traceback
 from tests.test_hub import MINI
-from quantlab.lab.hub import snapshot
+from quantlab.lab.hub.snapshot import snapshot
 try:
     print(snapshot(MINI, ["vae"], print))
 except Exception as error:

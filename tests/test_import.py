@@ -21,9 +21,9 @@ from quantlab.cli import main
 from quantlab.errors import InputError
 from quantlab.lab.outcome import Failure, NoiseFloor, Outcome
 from quantlab.lab.plan import Comparison, Plan
-from quantlab.record.importing import read_results
-from quantlab.record.results_file import pieces
-from quantlab.record.store import Store, Stored
+from quantlab.record.results.file import pieces
+from quantlab.record.results.importing import read_results
+from quantlab.record.store.store import Store, Stored
 
 NF4 = Plan((("transformer", "bnb-nf4"),))
 BOTH = Plan((("transformer", "future-int3"), ("text_encoder_2", "torchao-int8wo")), compiled=True)
@@ -178,9 +178,9 @@ def test_an_empty_store_makes_an_empty_file(tmp_path: Path) -> None:
 
 def test_the_page_says_that_a_result_was_imported(there: Path) -> None:
     from quantlab.catalog.table import load_catalog
-    from quantlab.lab.runner import choose_runner
+    from quantlab.lab.runners.local import choose_runner
+    from quantlab.ui.compare.share import stored
     from quantlab.ui.services import Services
-    from quantlab.ui.share import stored
 
     main(["import", str(there)])
     services = Services(load_catalog(), choose_runner({}), Store())

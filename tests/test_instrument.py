@@ -19,11 +19,11 @@ import torch
 from PIL import Image
 
 from quantlab.catalog.table import load_catalog
-from quantlab.lab import apply
-from quantlab.lab.compare import Bench, compare
+from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.bench.run import encode, generate
+from quantlab.lab.load.weights import stored_bytes
 from quantlab.lab.plan import Comparison, make_comparison
-from quantlab.lab.run import encode, generate
-from quantlab.lab.weights import stored_bytes
+from quantlab.lab.ways import apply
 
 INPUTS, OUTPUTS = 256, 512
 N = INPUTS * OUTPUTS

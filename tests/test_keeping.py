@@ -17,10 +17,11 @@ from quantlab.cli import main
 from quantlab.errors import StoreError, Unavailable
 from quantlab.lab.outcome import Finished, Outcome
 from quantlab.lab.plan import make_comparison
-from quantlab.lab.runner import LocalRunner, Machine
-from quantlab.record.keeping import keep
-from quantlab.record.store import Store
-from quantlab.ui import api, share
+from quantlab.lab.runners.local import LocalRunner, Machine
+from quantlab.record.store.keeping import keep
+from quantlab.record.store.store import Store
+from quantlab.ui.compare import share
+from quantlab.ui.programs import api
 from quantlab.ui.services import Services
 
 COMPARISON = make_comparison(plans=["fp32"], prompt="a fox")

@@ -13,7 +13,7 @@ import pytest
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import InputError
-from quantlab.lab.llm_snippet import llm_snippet, scheme_of
+from quantlab.lab.script.language_model import llm_snippet, scheme_of
 
 SEEDS = {
     "aqlm": ("AqlmConfig", {"in_group_size": 8, "num_codebooks": 1, "nbits_per_codebook": 16}),

@@ -22,21 +22,21 @@ from quantlab.catalog.paths import OWN_LORAS, PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import InputError, LoadError, PlanError
-from quantlab.lab.compare import Bench, compare
-from quantlab.lab.lora import refuse_lora
-from quantlab.lab.lora_file import layers
-from quantlab.lab.lora_name import Lora, lora_names
+from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.keep.takeaway import take_away
+from quantlab.lab.lora.attach import refuse_lora
+from quantlab.lab.lora.file import layers
+from quantlab.lab.lora.name import Lora, lora_names
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import Comparison, make_comparison
-from quantlab.lab.snippet import snippet
-from quantlab.lab.takeaway import take_away
-from quantlab.record.export import Live
-from quantlab.record.field import frame_of
-from quantlab.record.grouping import groups
-from quantlab.record.groups import table
+from quantlab.lab.script.pipeline import snippet
 from quantlab.record.link import KEYS, from_query, to_query
-from quantlab.record.stored import Stored, from_row, input_key, to_row
-from quantlab.record.sweep_table import tidy
+from quantlab.record.results.export import Live
+from quantlab.record.results.frame import frame_of
+from quantlab.record.results.grouping import groups
+from quantlab.record.results.groups import table
+from quantlab.record.store.row import Stored, from_row, input_key, to_row
+from quantlab.record.sweeps.table import tidy
 from quantlab.ui.state import FIELDS, read_comparison
 from tests.hub_server import Hub, serve
 from tests.test_hub import hub  # noqa: F401

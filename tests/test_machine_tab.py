@@ -13,15 +13,17 @@ import pytest
 
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError
-from quantlab.lab.probe import CAPABILITIES, Probed
-from quantlab.lab.runner import LocalRunner
+from quantlab.lab.probe.probe import CAPABILITIES, Probed
+from quantlab.lab.runners.local import LocalRunner
 from quantlab.record.probe_run import ProbeRequest
 from quantlab.record.probes import Kept, kept_probes
-from quantlab.ui import machine_tab, machine_view, probing
-from quantlab.ui.machine_tab import Desk, may_probe
-from quantlab.ui.probing import Prober
+from quantlab.ui.machine import probing
+from quantlab.ui.machine import tab as machine_tab
+from quantlab.ui.machine import view as machine_view
+from quantlab.ui.machine.probing import Prober
+from quantlab.ui.machine.tab import Desk, may_probe
+from quantlab.ui.pick.sheet_view import beside
 from quantlab.ui.services import Services
-from quantlab.ui.sheet_view import beside
 
 EVIL = "<script>alert(1)</script>"
 AGREES = Probed("bnb-nf4", "load", "yes", "yes", "5 MiB", 1.5, limit_s=420)

@@ -19,7 +19,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, ImageContent, ListToolsResult, TextContent
 from PIL import Image
 
-from quantlab.lab.runner import LocalRunner
+from quantlab.lab.runners.local import LocalRunner
 from quantlab.record.link import from_url
 from tests.served_page import Counting, served
 

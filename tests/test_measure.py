@@ -10,10 +10,10 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from quantlab.lab import measure
-from quantlab.lab.fidelity import compare_images, is_flat, relative_l2
-from quantlab.lab.measure import PeakMemory
-from quantlab.lab.weights import stored_bytes
+from quantlab.lab.bench import measure
+from quantlab.lab.bench.fidelity import compare_images, is_flat, relative_l2
+from quantlab.lab.bench.measure import PeakMemory
+from quantlab.lab.load.weights import stored_bytes
 
 MIB = 2**20
 rng = np.random.default_rng(0)

@@ -1,6 +1,6 @@
 """Modes, noise floor, out of memory, and what a device tells: the ways of a GPU, run on a CPU.
 
-The counters of a device (lab/measure.py) are the seam where one is stood in for.
+The counters of a device (lab/bench/measure.py) are the seam where one is stood in for.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ import pytest
 import torch
 from diffusers import FluxTransformer2DModel
 
-from quantlab.catalog.footprint import plan_bytes
-from quantlab.catalog.pick import recommend
+from quantlab.catalog.answer.pick import recommend
+from quantlab.catalog.sizes.predict import plan_bytes
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import DoesNotFit, LoadError
-from quantlab.lab import fits, trial
-from quantlab.lab.check import check
-from quantlab.lab.compare import Bench, compare
-from quantlab.lab.isolate import compare_isolated
-from quantlab.lab.oom import ran_out
+from quantlab.lab.bench import trial
+from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.bench.run import FirstStep, Run
+from quantlab.lab.load import fits
+from quantlab.lab.load.check import check
+from quantlab.lab.load.oom import ran_out
+from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.outcome import NoiseFloor, Outcome
+from quantlab.lab.outcome_text import floor_text
 from quantlab.lab.plan import Plan, make_comparison, parse_plan
-from quantlab.lab.pool import LoadedPlan, Pool
-from quantlab.lab.run import FirstStep, Run
-from quantlab.lab.telling import floor_text
-from quantlab.ui.measured_view import how_it_ran, warnings_of
-from quantlab.ui.try_view import head
+from quantlab.lab.runners.isolated import compare_isolated
+from quantlab.ui.compare.measured_view import how_it_ran, warnings_of
+from quantlab.ui.compare.view import head
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
@@ -211,8 +212,8 @@ class Device:
 def on_a_gpu(monkeypatch: pytest.MonkeyPatch, total: float) -> None:
     monkeypatch.setattr(fits, "counters", lambda: Device(round(total * GIB)))
     monkeypatch.setattr(fits, "hardware", lambda: "cuda")
-    monkeypatch.setattr("quantlab.lab.check.device", lambda: "cuda")
-    monkeypatch.setattr("quantlab.lab.check._free_bytes", lambda: 64 * GIB)
+    monkeypatch.setattr("quantlab.lab.load.check.device", lambda: "cuda")
+    monkeypatch.setattr("quantlab.lab.load.check._free_bytes", lambda: 64 * GIB)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_a_gpu_gets_the_best_placement_that_fits(
     plan: str, gib: float, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_a_gpu(monkeypatch, gib)
-    monkeypatch.setattr("quantlab.lab.check.here", lambda *_: "ok")
+    monkeypatch.setattr("quantlab.lab.load.check.here", lambda *_: "ok")
     comparison = make_comparison(model="flux1-dev", plans=[plan], prompt=PROMPT)
     assert check(comparison, comparison.plans[0], CATALOG, Pool(0, CATALOG)) == kind
 
@@ -251,7 +252,7 @@ def test_what_fits_no_way_is_refused_with_the_numbers_and_a_plan_that_does(
 
 def test_offloaded_weights_must_fit_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     on_a_gpu(monkeypatch, 16)
-    monkeypatch.setattr("quantlab.lab.check._free_bytes", lambda: 8 * GIB)
+    monkeypatch.setattr("quantlab.lab.load.check._free_bytes", lambda: 8 * GIB)
     comparison = make_comparison(model="flux1-dev", plans=["bf16"], prompt=PROMPT)
     with pytest.raises(DoesNotFit, match=r"GiB of host memory beside the GPU's; 8\.0 GiB are free"):
         check(comparison, comparison.plans[0], CATALOG, Pool(0, CATALOG))

@@ -18,25 +18,25 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import app
-from quantlab.catalog.footprint import predict
-from quantlab.catalog.headers import Folder, Tensor
-from quantlab.catalog.own_rows import module_rows
+from quantlab.catalog.answer.pick import recommend
+from quantlab.catalog.own.headers import Folder, Tensor
+from quantlab.catalog.own.rows import module_rows
 from quantlab.catalog.paths import OWN_MODELS, PROJECT
-from quantlab.catalog.pick import recommend
-from quantlab.catalog.shapes import component_rows, component_shapes, from_rows
+from quantlab.catalog.sizes.predict import predict
+from quantlab.catalog.sizes.shapes import component_rows, component_shapes, from_rows
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import InputError, LoadError, PlanError, QuantlabError, Unavailable
-from quantlab.lab.own import about, admit, names_own
+from quantlab.lab.hub.admit import about, admit, names_own
+from quantlab.lab.load.pool import Pool
 from quantlab.lab.plan import make_comparison, parse_plan
-from quantlab.lab.pool import Pool
-from quantlab.lab.runner import LocalRunner
-from quantlab.lab.snippet import snippet
-from quantlab.lab.subject import Subject
+from quantlab.lab.probe.subject import Subject
+from quantlab.lab.runners.local import LocalRunner
+from quantlab.lab.script.pipeline import snippet
 from quantlab.record.link import from_query, to_query
-from quantlab.record.stored import input_key
+from quantlab.record.store.row import input_key
+from quantlab.ui.compare.edit import change_model
 from quantlab.ui.services import Services
-from quantlab.ui.try_edit import change_model
 from tests.hub_server import COMMIT, Hub
 from tests.test_hub import REPO, hub, server  # noqa: F401
 

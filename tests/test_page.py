@@ -16,24 +16,29 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from quantlab.catalog.pick import recommend
+from quantlab.catalog.answer.pick import recommend
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, RunError, StoreError
 from quantlab.lab.outcome import Event, Failure, Finished, Outcome, Progress
 from quantlab.lab.plan import MAX_PLANS, Comparison, make_comparison, parse_plan
-from quantlab.record.store import Store
-from quantlab.ui import (
-    answer_view,
-    pick_tab,
-    pick_view,
-    share,
-    try_open,
-    try_run,
-    try_view,
-    words,
+from quantlab.record.store.store import Store
+from quantlab.ui import words
+from quantlab.ui.compare import open as try_open
+from quantlab.ui.compare import run as try_run
+from quantlab.ui.compare import share
+from quantlab.ui.compare import view as try_view
+from quantlab.ui.compare.plans import (
+    Column,
+    choices,
+    column_of,
+    encoder_of,
+    nearest_plan,
+    plan_text,
 )
 from quantlab.ui.page import build
-from quantlab.ui.plans import Column, choices, column_of, encoder_of, nearest_plan, plan_text
+from quantlab.ui.pick import answer_view
+from quantlab.ui.pick import tab as pick_tab
+from quantlab.ui.pick import view as pick_view
 from quantlab.ui.services import Services
 from quantlab.ui.sessions import Sessions
 from quantlab.ui.state import Job, Result, Shown, read_comparison

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantlab.catalog.eager import load_slow_schemes
-from quantlab.catalog.footprint import plan_bytes, predict
-from quantlab.catalog.judge import VERDICTS
+from quantlab.catalog.answer.judge import VERDICTS
+from quantlab.catalog.answer.pick import Recommendation, nearest, recommend
+from quantlab.catalog.answer.proposals import FEWEST_BITS, measured_loss, propose
 from quantlab.catalog.machine import Machine, here
-from quantlab.catalog.pick import Recommendation, nearest, recommend
 from quantlab.catalog.placement import KINDS
-from quantlab.catalog.proposals import FEWEST_BITS, measured_loss, propose
+from quantlab.catalog.read.eager import load_slow_schemes
 from quantlab.catalog.schema import HARDWARE, LIBRARIES, NEEDS
+from quantlab.catalog.sizes.predict import plan_bytes, predict
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError
 from quantlab.lab.plan import parse_plan
@@ -409,7 +409,7 @@ def test_an_unknown_scheme_has_no_nearest() -> None:
 
 def test_pick_needs_neither_torch_nor_gradio_nor_pandas() -> None:
     code = (
-        "import sys; from quantlab.catalog.pick import recommend;"
+        "import sys; from quantlab.catalog.answer.pick import recommend;"
         "recommend(hardware='cuda', model='flux1-dev', memory_gib=12);"
         "sys.exit(bool({'torch', 'gradio', 'pandas'} & set(sys.modules)))"
     )

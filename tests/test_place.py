@@ -17,13 +17,13 @@ import torch
 from quantlab.catalog.placement import group_offload_options
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import PlanError
-from quantlab.lab import load as loading
-from quantlab.lab import place
-from quantlab.lab.fidelity import image_array
-from quantlab.lab.load import quantizes_on
+from quantlab.lab.bench.fidelity import image_array
+from quantlab.lab.bench.run import encode, generate
+from quantlab.lab.load import place
+from quantlab.lab.load import reader as loading
+from quantlab.lab.load.pool import Pool
+from quantlab.lab.load.reader import quantizes_on
 from quantlab.lab.plan import make_comparison, parse_plan
-from quantlab.lab.pool import Pool
-from quantlab.lab.run import encode, generate
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
@@ -133,8 +133,8 @@ def test_only_the_plan_at_hand_lies_on_the_device(
     pool = Pool(2**30, CATALOG)
     pipe_of(pool, "fp32")
     left = next(h.module for k, h in pool._held.items() if k.component == "transformer")
-    for module in ("pool", "load"):
-        monkeypatch.setattr(f"quantlab.lab.{module}.device", lambda: "xpu")
+    for module in ("pool", "reader"):
+        monkeypatch.setattr(f"quantlab.lab.load.{module}.device", lambda: "xpu")
     monkeypatch.setattr(loading, "quantizes_on", lambda *_: None)
     monkeypatch.setattr(place, "onto", lambda *_: None)
     monkeypatch.setattr(place, "park", parked.append)

@@ -11,11 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.prediction import rows
-from quantlab.catalog.footprint import predict
 from quantlab.catalog.gpus import Gpu, load_gpus
-from quantlab.catalog.memory import CONTEXT_BYTES
-from quantlab.catalog.needs import needs_of
-from quantlab.catalog.offload import load_offload_rules, offload_rule
 from quantlab.catalog.placement import (
     FRAGMENTATION,
     KINDS,
@@ -26,7 +22,11 @@ from quantlab.catalog.placement import (
     refusal,
     verdict_of,
 )
+from quantlab.catalog.read.offload import load_offload_rules, offload_rule
 from quantlab.catalog.schema import Model
+from quantlab.catalog.sizes.activations import CONTEXT_BYTES
+from quantlab.catalog.sizes.needs import needs_of
+from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import CatalogError
 from quantlab.lab.plan import Plan, parse_plan
@@ -250,7 +250,7 @@ def test_a_wrong_rule_is_refused_by_name(tmp_path: Path, line: str, message: str
 
 def test_placing_needs_no_torch() -> None:
     code = (
-        "import sys; from quantlab.catalog.proposals import propose;"
+        "import sys; from quantlab.catalog.answer.proposals import propose;"
         "propose(model='flux1-dev', gpu='rtx-3060-12gb');"
         "sys.exit(bool({'torch', 'gradio', 'pandas'} & set(sys.modules)))"
     )

@@ -21,8 +21,8 @@ from sqlalchemy import create_engine, text
 from quantlab.cli import main
 from quantlab.errors import StoreError
 from quantlab.lab.outcome import Failure, Outcome
-from quantlab.record.guesses import GuessTally
-from quantlab.record.store import Store
+from quantlab.record.store.guesses import GuessTally
+from quantlab.record.store.store import Store
 from tests.stored_rows import COMPARISON, DEVICE, NF4, T5, VERSIONS, outcome, png, save
 
 NAMES = count()
@@ -353,7 +353,7 @@ def test_a_writer_that_does_not_let_go_is_told_of(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(URL, url)
-    monkeypatch.setattr("quantlab.record.postgres.WAIT_S", 1)
+    monkeypatch.setattr("quantlab.record.store.postgres.WAIT_S", 1)
     store = Store()
     caplog.set_level(logging.DEBUG)
     engine = create_engine(url.replace("postgresql", "postgresql+psycopg", 1))

@@ -13,11 +13,11 @@ from huggingface_hub import constants
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import PlanError
+from quantlab.lab.bench.run import forward
+from quantlab.lab.hub.ready import unquantized_layers
+from quantlab.lab.load.pool import Pool
 from quantlab.lab.plan import parse_plan
-from quantlab.lab.pool import Pool
-from quantlab.lab.ready import unquantized_layers
-from quantlab.lab.run import forward
-from quantlab.lab.subject import Subject
+from quantlab.lab.probe.subject import Subject
 from tests.hub_server import Hub
 from tests.test_hub import MINI, SHARD, hub, server  # noqa: F401
 

@@ -22,10 +22,10 @@ from quantlab.catalog.schema import Cell
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import CatalogError, StoreError
-from quantlab.lab.capabilities import TABLE
-from quantlab.lab.probe import CAPABILITIES, LIMITS_S, Probed, disagrees, documented, probe
-from quantlab.lab.probe_scope import capabilities_of, left_out, schemes_here
-from quantlab.lab.subject import Subject
+from quantlab.lab.probe.capabilities import TABLE
+from quantlab.lab.probe.probe import CAPABILITIES, LIMITS_S, Probed, disagrees, documented, probe
+from quantlab.lab.probe.scope import capabilities_of, left_out, schemes_here
+from quantlab.lab.probe.subject import Subject
 from quantlab.record.probes import ProbeLog, read_csv, to_csv
 
 CATALOG = load_catalog()
@@ -82,7 +82,7 @@ def test_faults_are_cells_that_say_what_happened(
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal at a parent's death")
 def test_the_process_ends_with_its_parent_even_where_that_is_killed() -> None:
     code = (
-        "from quantlab.lab.child import Child\n"
+        "from quantlab.lab.runners.child import Child\n"
         "job = {'scheme': 'bnb-nf4', 'component': 'transformer', 'capabilities': ['run']}\n"
         "child = Child('tests.probe_stand_in', job)\n"
         "assert child.next(60) == {'start': 'run'}\n"
@@ -128,7 +128,7 @@ def test_one_scheme_for_real_and_again_from_what_is_known(
     assert {name: cell["limit_s"] for name, cell in cells.items()} == {
         name: LIMITS_S[name] for name in cells
     }
-    monkeypatch.setattr("quantlab.lab.probe.Child", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("quantlab.lab.probe.probe.Child", lambda *_: pytest.fail("measured again"))
     assert main(command) == 0
     second = capsys.readouterr()
     assert json.loads(second.out) == json.loads(first.out)

@@ -13,9 +13,9 @@ import torch
 
 from quantlab.catalog.paths import PROJECT
 from quantlab.errors import PlanError
-from quantlab.lab.compare import Bench, compare
+from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.plan import make_comparison
-from quantlab.lab.snippet import snippet
+from quantlab.lab.script.pipeline import snippet
 from tests.test_schemes import T5, TRANSFORMER
 
 PROMPT = 'an owl\'s "face" on a yellow background'

@@ -14,8 +14,8 @@ import pytest
 from quantlab.errors import InputError, StoreError
 from quantlab.lab.outcome import Failure, Outcome
 from quantlab.lab.plan import Comparison, Plan
-from quantlab.record.sqlite_file import FILE
-from quantlab.record.store import Store, Stored
+from quantlab.record.store.sqlite import FILE
+from quantlab.record.store.store import Store, Stored
 from tests.stored_rows import COMPARISON, DEVICE, NF4, T5, VERSIONS, outcome, png, save
 
 

@@ -20,9 +20,9 @@ import pytest
 
 from quantlab.catalog.paths import PROJECT, data_folder
 from quantlab.errors import StoreError
-from quantlab.record.guesses import GuessTally
-from quantlab.record.sqlite_file import FILE
-from quantlab.record.store import Store
+from quantlab.record.store.guesses import GuessTally
+from quantlab.record.store.sqlite import FILE
+from quantlab.record.store.store import Store
 from tests.stored_rows import COMPARISON, save
 
 # Where it lies
@@ -245,7 +245,7 @@ import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from quantlab.errors import StoreError
-from quantlab.record.store import Store
+from quantlab.record.store.store import Store
 from tests.stored_rows import save
 store = Store(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))

@@ -20,14 +20,14 @@ import pytest
 from quantlab.catalog.paths import PROJECT
 from quantlab.cli import main
 from quantlab.errors import InputError, StoreError
-from quantlab.lab import series as series_module
 from quantlab.lab.outcome import Failure, Outcome
-from quantlab.record import sweep_place
-from quantlab.record.statistics import Point, interval, on_front, spread, summarize
-from quantlab.record.store import Store
-from quantlab.record.sweep import Sweep, make_sweep, role, summaries
-from quantlab.record.sweep_run import run
-from quantlab.record.sweep_table import to_tidy_csv
+from quantlab.lab.runners import series as series_module
+from quantlab.record.store.store import Store
+from quantlab.record.sweeps import place as sweep_place
+from quantlab.record.sweeps.run import run
+from quantlab.record.sweeps.statistics import Point, interval, on_front, spread, summarize
+from quantlab.record.sweeps.sweep import Sweep, make_sweep, role, summaries
+from quantlab.record.sweeps.table import to_tidy_csv
 
 PROMPTS = ("a fox", "=1+1, a cat")
 PLANS = ("fp32", "bnb-nf4")

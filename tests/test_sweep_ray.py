@@ -23,12 +23,12 @@ from quantlab.cli import main
 from quantlab.errors import InputError
 from quantlab.lab import libraries
 from quantlab.lab.outcome import Outcome
-from quantlab.record import sweep_ray
-from quantlab.record.export import Row
-from quantlab.record.store import Store
-from quantlab.record.sweep import Sweep, make_sweep
-from quantlab.record.sweep_ray import OnRay, cluster
-from quantlab.record.sweep_run import Step, run
+from quantlab.record.results.export import Row
+from quantlab.record.store.store import Store
+from quantlab.record.sweeps import on_ray as sweep_ray
+from quantlab.record.sweeps.on_ray import OnRay, cluster
+from quantlab.record.sweeps.run import Step, run
+from quantlab.record.sweeps.sweep import Sweep, make_sweep
 
 PROMPTS = ("a fox", "a cat")
 PLANS = ("fp32", "bnb-nf4", "gguf-q4_0")

@@ -15,14 +15,14 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import InputError, LoadError, PlanError
-from quantlab.lab import takeaway
-from quantlab.lab.card import model_card
-from quantlab.lab.compare import Bench, compare
+from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.keep import takeaway
+from quantlab.lab.keep.model_card import model_card
+from quantlab.lab.keep.saving import Difference
+from quantlab.lab.keep.takeaway import quantized, take_away
 from quantlab.lab.libraries import torch
+from quantlab.lab.load.pool import LoadedPlan
 from quantlab.lab.plan import Comparison, make_comparison
-from quantlab.lab.pool import LoadedPlan
-from quantlab.lab.saving import Difference
-from quantlab.lab.takeaway import quantized, take_away
 
 CATALOG = load_catalog()
 PROMPT = 'a green frog\'s "hat" on a white background'

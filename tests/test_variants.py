@@ -21,17 +21,17 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import InputError, VerificationError
-from quantlab.lab import variants
-from quantlab.lab.compare import Bench, compare
+from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.bench.run import forward
+from quantlab.lab.keep import variants
+from quantlab.lab.keep.bounded_folder import Shelf
+from quantlab.lab.keep.saving import Difference, cannot_save, difference
+from quantlab.lab.keep.variants import RELOADED, Variants
 from quantlab.lab.libraries import versions
+from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import make_comparison, parse_plan
-from quantlab.lab.pool import LoadedPlan, Pool
-from quantlab.lab.run import forward
-from quantlab.lab.saving import Difference, cannot_save, difference
-from quantlab.lab.shelf import Shelf
-from quantlab.lab.subject import Subject
-from quantlab.lab.variants import RELOADED, Variants
+from quantlab.lab.probe.subject import Subject
 from tests.hub_server import Hub
 from tests.test_hub import MINI as HUB_MINI
 from tests.test_hub import SHARD, hub, server  # noqa: F401
@@ -258,7 +258,7 @@ def _writer(content: bytes) -> Any:
 IN_A_PROCESS = """
 import sys
 from pathlib import Path
-from quantlab.lab.shelf import Shelf
+from quantlab.lab.keep.bounded_folder import Shelf
 shelf, name = Shelf(Path(sys.argv[1]), 250_000), sys.argv[2]
 
 def write(folder):

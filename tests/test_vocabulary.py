@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from quantlab.catalog.beforehand import beforehand
+from quantlab.catalog.advice import beforehand
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.catalog.vocabulary import unknown_words

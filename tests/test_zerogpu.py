@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 
-from quantlab.catalog.footprint import predict
 from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.outcome import Finished, Outcome
 from quantlab.lab.plan import Comparison, make_comparison
-from quantlab.lab.runner import LocalRunner, choose_runner
-from quantlab.lab.zerogpu import ZeroGpuRunner
-from quantlab.lab.zerogpu_cost import gpu_seconds
-from quantlab.lab.zerogpu_limits import refusal
+from quantlab.lab.runners.local import LocalRunner, choose_runner
+from quantlab.lab.runners.zerogpu import ZeroGpuRunner
+from quantlab.lab.runners.zerogpu_cost import gpu_seconds
+from quantlab.lab.runners.zerogpu_limits import refusal
 
 PNG = b"\x89PNG".hex()
 
@@ -186,7 +186,7 @@ def test_downloads_come_before_the_gpu_and_fail_as_rows(
 ) -> None:
     """Outside a Space ``spaces.GPU`` changes nothing: all runs in this process."""
     from quantlab.errors import LoadError
-    from quantlab.lab import zerogpu
+    from quantlab.lab.runners import zerogpu
 
     def fetch(model: Any, schemes: Any, say: Any) -> str:
         say(f"downloading {model.source}")
@@ -220,8 +220,8 @@ def test_the_runner_is_chosen_by_the_environment() -> None:
 
 def test_outside_a_space_nothing_of_it_is_imported() -> None:
     code = (
-        "import sys; from quantlab.lab.runner import choose_runner; choose_runner({});"
-        "print([m for m in sys.modules if m.startswith(('spaces', 'torch', 'quantlab.lab.zero'))])"
+        "import sys; from quantlab.lab.runners.local import choose_runner; choose_runner({});"
+        "print([m for m in sys.modules if m.startswith(('spaces', 'torch', 'quantlab.lab.runners.zero'))])"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert run.stdout.strip() == "[]"

@@ -60,7 +60,7 @@ class Space:
     """A runner on the stand-in service, and one method a scenario."""
 
     def __init__(self, service: Logged) -> None:
-        from quantlab.lab.zerogpu import ZeroGpuRunner
+        from quantlab.lab.runners.zerogpu import ZeroGpuRunner
 
         self.service, self.runner = service, ZeroGpuRunner()
 

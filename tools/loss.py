@@ -16,7 +16,7 @@ from pathlib import Path
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
-from quantlab.lab.compare import Bench, compare
+from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.libraries import versions
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import MAX_PLANS, make_comparison

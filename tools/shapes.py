@@ -4,8 +4,8 @@
     python -m tools.shapes --check    writes nothing; exit status 1 where a table is stale
 
 Components are built from the configs that data/models.toml names, on torch's meta device: no
-weights, no network. quantlab/catalog/shapes.py reads the tables without torch. Only the names and
-shapes of the installed libraries' classes are known here, nothing of any checkpoint.
+weights, no network. quantlab/catalog/sizes/shapes.py reads the tables without torch. Only the names
+and shapes of the installed libraries' classes are known here, nothing of any checkpoint.
 """
 
 from __future__ import annotations

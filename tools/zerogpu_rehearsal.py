@@ -217,7 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
         import_spaces(service.url)
         from quantlab.lab.outcome import Finished
         from quantlab.lab.plan import make_comparison
-        from quantlab.lab.zerogpu import ZeroGpuRunner
+        from quantlab.lab.runners.zerogpu import ZeroGpuRunner
 
         comparison = make_comparison(
             model=asked.model, plans=asked.plans, prompt=asked.prompt, steps=asked.steps

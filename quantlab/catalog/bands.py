@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from quantlab.catalog.paths import PROJECT
-from quantlab.catalog.reader import Table, read_toml
+from quantlab.catalog.read.toml import Table, read_toml
 
 __all__ = ["METRICS", "Band", "Bands", "Mark", "Metric", "Scale", "load_bands"]
 
@@ -78,7 +78,7 @@ class Bands:
     def of(self, metric: Metric, value: float | None) -> Band:
         """The band of ``value``: dB, SSIM or relative L2. None, or no error at all, is identical.
 
-        PSNR and SSIM of identical images have no value; see lab/fidelity.py.
+        PSNR and SSIM of identical images have no value; see lab/bench/fidelity.py.
         """
         if value is None or (metric == "one_step" and value == 0):
             return self.bands[0]

@@ -1,7 +1,7 @@
 """Reads data/gpus.toml: the GPUs that a plan is held against, by id.
 
 The file's bytes are what the driver or torch reports as the total, a little less than what is
-printed on the box. Whether a plan fits is memory.py's business.
+printed on the box. Whether a plan fits is sizes/activations.py's business.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Literal, cast
 
 from quantlab.catalog.paths import PROJECT
-from quantlab.catalog.reader import Table, read_toml
+from quantlab.catalog.read.toml import Table, read_toml
 
 __all__ = ["Gpu", "load_gpus"]
 

@@ -24,10 +24,10 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 OWN_MODELS = "QUANTLAB_OWN_MODELS"
 """The environment variable that tells child processes which models of one's own were named: paths
-of their descriptions, parted as in PATH. ``lab.own`` sets it."""
+of their descriptions, parted as in PATH. ``lab.hub.admit`` sets it."""
 
 OWN_LORAS = "QUANTLAB_OWN_LORAS"
-"""The same for LoRAs of one's own: ``NAME=PATH``, parted as in PATH. ``lab.lora_file`` sets it."""
+"""The same for LoRAs of one's own: ``NAME=PATH``, parted as in PATH. ``lab.lora.file`` sets it."""
 
 
 def data_folder() -> Path:

@@ -6,7 +6,7 @@ component at a time (diffusers' ``enable_model_cpu_offload``), ``group-offload``
 data/offload.toml says why. The page, ``predict`` and the loader all ask here.
 
 What is kept free of a device: ``CONTEXT_BYTES`` for the driver and the libraries' handles
-(memory.py), and ``FRAGMENTATION`` of the predicted peak. Nothing here is measured.
+(sizes/activations.py), and ``FRAGMENTATION`` of the predicted peak. Nothing here is measured.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.memory import CONTEXT_BYTES
-from quantlab.catalog.needs import Needs, PlanLike
-from quantlab.catalog.offload import offload_rule
+from quantlab.catalog.read.offload import offload_rule
 from quantlab.catalog.schema import Verdict
+from quantlab.catalog.sizes.activations import CONTEXT_BYTES
+from quantlab.catalog.sizes.needs import Needs, PlanLike
 from quantlab.catalog.table import Catalog
 
 __all__ = [

@@ -1,7 +1,7 @@
 """The vocabulary of the catalogue: cells, methods, schemes and models as frozen values.
 
 This file knows the words and the shape of the data. It does not read files (table.py), count
-bytes (footprint.py) or judge (pick.py).
+bytes (sizes/predict.py) or judge (answer/pick.py).
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Spec:
     """A Python object to build: dotted class path and keyword arguments.
 
     Arguments are plain values, nested ``Spec``s, ``"torch.float8_e4m3fn"``-like dtype names, or
-    ``"$compute"`` for the plan's compute dtype. lab/config.py builds it, lab/snippet.py writes it
-    out as code; both read this one description.
+    ``"$compute"`` for the plan's compute dtype. lab/ways/config.py builds it,
+    lab/script/pipeline.py writes it out as code; both read this one description.
     """
 
     path: str

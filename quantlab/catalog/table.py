@@ -14,12 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from quantlab.catalog.models_table import read_models
-from quantlab.catalog.own import read_own
+from quantlab.catalog.own.describe import read_own
 from quantlab.catalog.paths import PROJECT, own_descriptions
-from quantlab.catalog.reader import Table, read_toml
+from quantlab.catalog.read.models import read_models
+from quantlab.catalog.read.schemes import read_cells, read_id, read_scheme
+from quantlab.catalog.read.toml import Table, read_toml
 from quantlab.catalog.schema import BitRange, Method, Model, Scheme, Source
-from quantlab.catalog.schemes_table import read_cells, read_id, read_scheme
 from quantlab.errors import CatalogError
 
 __all__ = ["ROOT", "Catalog", "load_catalog"]

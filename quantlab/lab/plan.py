@@ -14,7 +14,7 @@ from quantlab.catalog.schema import DTYPE_SCHEMES, Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, PlanError
 from quantlab.lab.limits import finite_number, show, size_of, whole
-from quantlab.lab.lora_name import Lora, check_lora
+from quantlab.lab.lora.name import Lora, check_lora
 
 __all__ = [
     "MAX_PLANS",

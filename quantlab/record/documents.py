@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quantlab.catalog.footprint import Prediction, predict
+from quantlab.catalog.sizes.predict import Prediction, predict
 from quantlab.catalog.table import Catalog
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import Comparison
-from quantlab.record.stored import Stored
+from quantlab.record.store.row import Stored
 
 __all__ = ["comparison_document", "predictions", "result_document"]
 

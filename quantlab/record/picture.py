@@ -15,8 +15,8 @@ from statistics import median
 from PIL import Image, ImageDraw
 
 from quantlab.lab.outcome import Outcome
+from quantlab.lab.outcome_text import modes_text
 from quantlab.lab.plan import Comparison
-from quantlab.lab.telling import modes_text
 from quantlab.record.drawing import PAPER, Color, Page, font, wrapped
 
 __all__ = ["WIDTH", "Panel", "draw"]

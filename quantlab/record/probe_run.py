@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantlab.errors import InputError, StoreError
-from quantlab.lab.probe import CAPABILITIES, CHILD, Probed, probe
-from quantlab.lab.probe_scope import capabilities_of, chosen, left_out
+from quantlab.lab.probe.probe import CAPABILITIES, CHILD, Probed, probe
+from quantlab.lab.probe.scope import capabilities_of, chosen, left_out
 from quantlab.record.probes import ProbeLog, circumstances
 
 __all__ = ["ProbeRequest", "ProbeRun"]

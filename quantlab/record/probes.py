@@ -26,7 +26,7 @@ from quantlab.catalog.paths import PROJECT, data_folder
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import CatalogError, StoreError
 from quantlab.lab.libraries import device_info, versions
-from quantlab.lab.probe import Probed, documented
+from quantlab.lab.probe.probe import Probed, documented
 
 __all__ = [
     "Kept",

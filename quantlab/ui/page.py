@@ -6,16 +6,19 @@ from types import MethodType
 
 import gradio as gr
 
-from quantlab.ui import api, try_edit, try_open, try_run
 from quantlab.ui.bands_view import sheet
-from quantlab.ui.blind_tab import build_blind
+from quantlab.ui.blind.tab import build_blind
 from quantlab.ui.blocks import Page
-from quantlab.ui.machine_tab import build_machine
-from quantlab.ui.pick_tab import PickTab, build_pick, restore
-from quantlab.ui.results_tab import ResultsTab, build_results
+from quantlab.ui.compare import edit as try_edit
+from quantlab.ui.compare import open as try_open
+from quantlab.ui.compare import run as try_run
+from quantlab.ui.compare.tab import QUIET, TryTab, build_try
+from quantlab.ui.machine.tab import build_machine
+from quantlab.ui.pick.tab import PickTab, build_pick, restore
+from quantlab.ui.programs import api
+from quantlab.ui.results.tab import ResultsTab, build_results
 from quantlab.ui.services import Services
 from quantlab.ui.theme import script
-from quantlab.ui.try_tab import QUIET, TryTab, build_try
 
 __all__ = ["build"]
 

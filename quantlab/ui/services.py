@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from quantlab.catalog.table import Catalog
-from quantlab.lab.runner import Runner
-from quantlab.record.store import Store
+from quantlab.lab.runners.local import Runner
+from quantlab.record.store.store import Store
 from quantlab.ui.sessions import Sessions
 
 __all__ = ["Services", "warm_up"]

@@ -10,7 +10,7 @@ from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import Comparison, make_comparison
-from quantlab.ui.plans import Column, plan_text
+from quantlab.ui.compare.plans import Column, plan_text
 
 __all__ = ["FIELDS", "Job", "Result", "Shown", "Values", "columns_of", "read_comparison"]
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from quantlab.catalog.proposals import propose
+from quantlab.catalog.answer.proposals import propose
 from tests.browser.conftest import NewPage
 
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from quantlab.lab.outcome import Failure, Outcome
 from quantlab.lab.plan import make_comparison
-from quantlab.record.store import Store
+from quantlab.record.store.store import Store
 from tests.measured_plans import DEVICE, MIB, VERSIONS, outcome
 from tests.served_page import Counting, served
 

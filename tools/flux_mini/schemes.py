@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
-from quantlab.lab.compare import Bench, compare
+from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.outcome import Outcome
 from quantlab.lab.plan import MAX_PLANS, make_comparison
 from tools.flux_mini.concepts import BACKGROUNDS, CONCEPTS, caption

@@ -1,0 +1,217 @@
+"""One row of pick: what the catalogue's cells and a model's size say about a scheme.
+
+Every part of a question adds one claim; the worst claim is the verdict. Nothing is weighed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from quantlab.catalog.gpus import Gpu
+from quantlab.catalog.machine import has_file
+from quantlab.catalog.placement import Device, Placement, placements_for, refusal, verdict_of
+from quantlab.catalog.read.eager import load_slow_schemes
+from quantlab.catalog.schema import (
+    Cell,
+    Evidence,
+    Method,
+    Model,
+    Scheme,
+    Support,
+    Verdict,
+)
+from quantlab.catalog.sizes.predict import download_bytes
+from quantlab.catalog.sizes.rows import Parts, sizes
+from quantlab.catalog.table import Catalog
+
+__all__ = ["LABELS", "VERDICTS", "Claim", "Question", "judge", "worst"]
+
+VERDICTS: tuple[Verdict, ...] = ("runs", "runs-with-offload", "partial", "unknown", "no")
+"""Best first."""
+
+LABELS = {
+    "cpu": "CPU",
+    "cuda": "CUDA",
+    "rocm": "ROCm",
+    "metal": "Metal",
+    "intel": "Intel GPU",
+    "compile": "torch.compile",
+    "peft": "PEFT",
+    "qat": "QAT",
+    "serializable": "serializable",
+    "on-the-fly": "on the fly",
+    "transformers": "transformers",
+    "diffusers": "diffusers",
+}
+"""Column -> how people call it. The columns that say what diffusers allows are in LABELS too."""
+LABELS |= {f"diffusers-{name}": f"diffusers on {LABELS[name]}" for name in tuple(LABELS)[:5]}
+
+_VERDICT_OF: dict[Support, Verdict] = {
+    "yes": "runs",
+    "partial": "partial",
+    "unknown": "unknown",
+    "no": "no",
+}
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked; None and empty mean not asked."""
+
+    hardware: str | None
+    bits: float | None
+    needs: tuple[str, ...]
+    library: str | None
+    model: Model | None
+    memory_gib: float | None
+    gpu: Gpu | None = None
+    """A card of data/gpus.toml, whose kind is the hardware."""
+
+    @property
+    def device(self) -> Gpu | Device | None:
+        """What the memory is held against; a number of GiB without hardware is a GPU's."""
+        if self.gpu is not None or self.memory_gib is None:
+            return self.gpu
+        return Device(round(self.memory_gib * _GIB), self.hardware or "cuda")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One part's answer, its reason for people, and how it is known."""
+
+    verdict: Verdict
+    reason: str
+    evidence: Evidence = "documented"
+    placement: Placement | None = None
+    """Where it is about memory: the best placement that fits."""
+    warns: bool = False
+    """Whether it should be read though it does not decide."""
+
+
+def judge(
+    method: Method,
+    scheme: Scheme | None,
+    question: Question,
+    plan: Parts | None,
+    catalog: Catalog,
+    measured: Mapping[str, Support],
+) -> tuple[Claim, ...]:
+    """The claims of one row, in the question's order. ``plan`` is the whole pipeline's, None where
+    there is no model or no scheme; ``measured`` is by column."""
+    claims = [
+        *_hardware(method, scheme, question, measured),
+        *_bits(method, scheme, question),
+    ]
+    claims += _loading(scheme, question.model)
+    claims += _eager(scheme, question)
+    columns = [*question.needs, question.library or ("diffusers" if question.model else None)]
+    claims += [_claim(method, scheme, column, measured) for column in columns if column]
+    return (*claims, *_memory(question, plan, catalog))
+
+
+def _claim(
+    method: Method, scheme: Scheme | None, column: str, measured: Mapping[str, Support]
+) -> Claim:
+    if column in measured:
+        value = measured[column]
+        reason = f"{LABELS[column]}: {value} (measured on this machine)"
+        return Claim(_VERDICT_OF[value], reason, "measured")
+    cell = method.cell(column, scheme)
+    return Claim(_VERDICT_OF[cell.value], _cite(column, cell))
+
+
+def _cite(column: str, cell: Cell) -> str:
+    source = f" ({cell.source}, {cell.checked})" if cell.source else ""
+    return f"{LABELS[column]}: {cell.value}{source}" + (f"; {cell.note}" if cell.note else "")
+
+
+def _hardware(
+    method: Method, scheme: Scheme | None, question: Question, measured: Mapping[str, Support]
+) -> list[Claim]:
+    """The plain column, or diffusers' own where diffusers is what will do it.
+
+    Where diffusers refuses a CPU and quantlab lets the library do it, the plain column counts and
+    the refusal is told as a reason.
+    """
+    if question.hardware is None:
+        return []
+    plain, strict = question.hardware, f"diffusers-{question.hardware}"
+    told = _claim(method, scheme, strict, measured)
+    by_library = scheme is not None and scheme.on_cpu == "library" and plain == "cpu"
+    through = question.library == "diffusers" or (
+        question.library is None and question.model is not None and not by_library
+    )
+    differs = method.cell(strict, scheme).value != method.cell(plain, scheme).value
+    if through:
+        return [told if differs else _claim(method, scheme, plain, measured)]
+    claims = [_claim(method, scheme, plain, measured)]
+    if differs and question.library is None:
+        way = "; quantlab lets the library do it" if by_library else ""
+        claims.append(Claim("runs", told.reason + way))
+    return claims
+
+
+def _bits(method: Method, scheme: Scheme | None, question: Question) -> list[Claim]:
+    if question.bits is None:
+        return []
+    spans = ", ".join(map(str, method.bits))
+    source = method.sources[method.bits_source]
+    cite = f"({source.title}, {source.checked})"
+    if scheme is None:
+        fits = any(question.bits in span for span in method.bits)
+        text = f"bits: {spans} {cite}"
+        return [Claim("runs" if fits else "no", text if fits else f"{text}, not {question.bits:g}")]
+    if scheme.bits == question.bits:
+        return [Claim("runs", f"bits: {scheme.bits:g}")]
+    return [
+        Claim("no", f"bits: {scheme.bits:g}, not {question.bits:g}; the method has {spans} {cite}")
+    ]
+
+
+def _loading(scheme: Scheme | None, model: Model | None) -> list[Claim]:
+    """What quantlab cannot load, or what has to exist beforehand and may not."""
+    if scheme is None or model is None:
+        return []
+    if stored := model.extra.get("quantized", {}).get("transformer"):
+        return [Claim("no", f"loading: the transformer is stored quantized already ({stored})")]
+    if scheme.way == "none":
+        return [Claim("unknown", f"loading: {scheme.note}")]
+    if scheme.way != "gguf" or has_file(scheme, model):
+        return []
+    if model.local:
+        return [Claim("no", f"loading: {scheme.note}")]
+    return [Claim("unknown", f"loading: no {scheme.name} file of {model.name} is known")]
+
+
+def _eager(scheme: Scheme | None, question: Question) -> list[Claim]:
+    """A warning, not a verdict: it runs on a GPU, but uncompiled nobody would wait for it."""
+    if scheme is None or question.hardware in (None, "cpu"):
+        return []
+    slow = load_slow_schemes().get(scheme.id)
+    return [Claim("runs", f"eager mode: {slow.warning}", warns=True)] if slow else []
+
+
+def _memory(question: Question, plan: Parts | None, catalog: Catalog) -> list[Claim]:
+    """The best placement on the device that was asked about, and what is fetched for it."""
+    model, device = question.model, question.device
+    if device is None or model is None:
+        return []
+    needs = sizes(catalog, model.id, plan.parts) if plan is not None else None
+    if plan is None or needs is None:
+        return [Claim("unknown", "memory: how it stores this model's weights is not known")]
+    found = placements_for(needs, plan, device, catalog)
+    if not found:
+        return [Claim("no", f"memory: {refusal(needs, plan, device, catalog)}", "predicted")]
+    best = found[0]
+    text = f"memory: {'; '.join(best.reasons)}"
+    claims = [Claim(verdict_of(found), text, "predicted", best)]
+    if fetched := download_bytes(model, dict(plan.parts), catalog):
+        claims.append(Claim("runs", f"download: {fetched / _GIB:.1f} GiB", "predicted"))
+    return claims
+
+
+def worst(claims: Sequence[Claim]) -> Verdict:
+    """The worst verdict of the claims; with no claim there is nothing against it."""
+    return max((c.verdict for c in claims), key=VERDICTS.index, default="runs")

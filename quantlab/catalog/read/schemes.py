@@ -1,0 +1,147 @@
+"""Reads the ``[[schemes]]`` of a method's file, and the cells that methods and schemes share.
+
+Keys are those of schema.Scheme; a table with a ``path`` is an object to build (schema.Spec).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+from quantlab.catalog.read.toml import Table
+from quantlab.catalog.schema import (
+    COLUMNS,
+    DIFFUSERS_HARDWARE,
+    SUPPORT,
+    Cell,
+    LoraRule,
+    Scheme,
+    Source,
+    Spec,
+    Storage,
+    Support,
+    Way,
+)
+
+__all__ = ["read_cells", "read_id", "read_scheme"]
+
+_KEBAB = re.compile(r"[a-z0-9]+(?:-[a-z0-9_]+)*")
+_REQUIRES = re.compile(r"[a-z0-9_-]+(>=\d+(\.\d+)*)?")
+_WAYS = ("config", "gguf", "layerwise", "none")
+
+
+def read_id(table: Table) -> str:
+    """The ``id`` of a table, in kebab-case."""
+    text = table.text("id")
+    if not _KEBAB.fullmatch(text):
+        raise table.fail("id", f"{text!r} is not in kebab-case")
+    return text
+
+
+def read_cells(table: Table, sources: Mapping[str, Source], *, complete: bool) -> dict[str, Cell]:
+    """Cells by column; all columns but the optional ones of diffusers where ``complete``."""
+    cells = {}
+    for column in COLUMNS:
+        needed = complete and column not in DIFFUSERS_HARDWARE
+        if needed or table.has(column):
+            if not table.has(column):
+                raise table.fail(column, "is missing; expected {value, source}")
+            cells[column] = _cell(table.table(column), sources)
+    table.done(COLUMNS)
+    return cells
+
+
+def _cell(table: Table, sources: Mapping[str, Source]) -> Cell:
+    value = cast("Support", table.choice("value", SUPPORT))
+    source = sources[table.choice("source", tuple(sources))]
+    note = table.text("note", "")
+    table.done()
+    if value == "partial" and not note:
+        raise table.fail("note", "is missing; a partial cell says what works and what does not")
+    return Cell(value, source.title, source.checked, note, source.url)
+
+
+def read_scheme(table: Table, method: str, sources: Mapping[str, Source]) -> Scheme:
+    """One scheme of ``method``.
+
+    Raises:
+        CatalogError: a key is unknown, missing or wrong.
+    """
+    scheme = Scheme(
+        id=read_id(table),
+        method=method,
+        name=table.text("name"),
+        bits=table.get("bits", float),
+        way=cast("Way", table.choice("way", _WAYS)),
+        diffusers=_spec(table.table("diffusers")) if table.has("diffusers") else None,
+        transformers=_spec(table.table("transformers")) if table.has("transformers") else None,
+        skip=_skip(table.table("skip")),
+        holds=_holds(table.table("holds")),
+        storage=_storage(table.table("storage")) if table.has("storage") else None,
+        requires=table.texts("requires", []),
+        on_cpu=cast("Any", table.choice("on_cpu", ("diffusers", "library", "no"))),
+        capabilities=read_cells(table.table("capabilities"), sources, complete=False),
+        simple=_simple(table.table("simple")) if table.has("simple") else None,
+        note=table.text("note", ""),
+        lora=_lora(table.table("lora"), sources) if table.has("lora") else None,
+    )
+    table.done()
+    if wrong := [text for text in scheme.requires if not _REQUIRES.fullmatch(text)]:
+        raise table.fail("requires", f'{wrong[0]!r} is not like "compiler" or "cuda>=8.9"')
+    if scheme.way == "none" and not scheme.note:
+        raise table.fail("note", "is missing; a scheme that cannot be loaded says why")
+    return scheme
+
+
+def _skip(table: Table) -> dict[str, tuple[str, ...]]:
+    return {cls: table.texts(cls) for cls in table.names()}
+
+
+def _holds(table: Table) -> dict[str, str]:
+    return {path: table.text(path) for path in table.names()}
+
+
+def _storage(table: Table) -> Storage:
+    storage = Storage(
+        bits=table.get("bits", float),
+        group=table.get("group", int),
+        group_bytes=table.get("group_bytes", float),
+        fixed_bytes=table.get("fixed_bytes", int, 0),
+        rule=table.text("rule", "linear"),
+        group_widths=table.get("group_widths", float, 0.0),
+    )
+    table.done()
+    return storage
+
+
+def _lora(table: Table, sources: Mapping[str, Source]) -> LoraRule:
+    way = cast("Any", table.choice("way", ("after", "before")))
+    source = sources[table.choice("source", tuple(sources))] if table.has("source") else None
+    table.done()
+    return LoraRule(way, source)
+
+
+def _simple(table: Table) -> tuple[str, Mapping[str, Any]]:
+    backend, kwargs = table.text("backend"), table.table("kwargs").take_rest()
+    table.done()
+    if not kwargs:
+        raise table.fail("kwargs", "is empty; diffusers' simple form needs at least one")
+    return backend, kwargs
+
+
+def _spec(table: Table) -> Spec:
+    path = table.text("path")
+    if "." not in path:
+        raise table.fail("path", f"{path!r} is not a dotted class path")
+    args = table.table("args")
+    values = {key: _argument(value, args, key) for key, value in args.take_rest().items()}
+    table.done()
+    return Spec(path, values)
+
+
+def _argument(value: Any, table: Table, key: str) -> Any:
+    """A table with a ``path`` is an object to build; every other value stands for itself."""
+    if isinstance(value, dict) and "path" in value:
+        return _spec(table.child(key, value))
+    return value

@@ -1,0 +1,46 @@
+"""The predicted needs of a model with one component in a scheme, as a row of pick asks for them.
+
+The counting is sizes/needs.py's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from quantlab.catalog.schema import Component, Model
+from quantlab.catalog.sizes.needs import Needs, needs_of
+from quantlab.catalog.table import Catalog
+from quantlab.errors import PlanError
+
+__all__ = ["Parts", "sizes", "target"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A plan as the catalogue reads it."""
+
+    parts: tuple[tuple[str, str], ...]
+    dtype: str | None = None
+
+
+def target(model: Model, library: str | None) -> Component | None:
+    """The component that a bare scheme stands for: the transformer, or the last text encoder where
+    transformers is asked for."""
+    wanted = library or "diffusers"
+    matching = [c for c in model.components if c.library == wanted]
+    if not matching:
+        return None
+    return matching[0] if wanted == "diffusers" else matching[-1]
+
+
+@lru_cache(maxsize=4096)
+def sizes(catalog: Catalog, model_id: str, parts: tuple[tuple[str, str], ...]) -> Needs | None:
+    """What ``model_id`` needs with these parts quantized, at its default size.
+
+    None where the way of storing is not known; kept, because that takes as long to find out.
+    """
+    try:
+        return needs_of(Parts(parts), catalog.models[model_id], catalog=catalog)
+    except PlanError:
+        return None

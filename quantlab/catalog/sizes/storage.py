@@ -1,0 +1,104 @@
+"""Bytes of one quantized Linear weight, by the formula that its library follows.
+
+Pure arithmetic on numbers; which layers are quantized at all is sizes/predict.py's business. Each
+rule was held against the stored tensors of the libraries named beside it (tests/test_footprint.py
+does so again); where a rule returns None the library leaves the layer as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+
+from quantlab.catalog.schema import Storage
+
+__all__ = ["RULES", "WIDTHS", "weight_bytes"]
+
+WIDTHS = {"fp32": 4, "bf16": 2}
+"""Bytes of one element."""
+
+
+def weight_bytes(storage: Storage, rows: int, columns: int, width: int) -> int | None:
+    """Bytes of a ``rows`` x ``columns`` weight with all its scales, or None where it stays as is.
+
+    ``width`` is the bytes of one element of the component's own dtype.
+
+    Raises:
+        KeyError: ``storage.rule`` is not in ``RULES``.
+    """
+    return RULES[storage.rule](storage, rows, columns, width)
+
+
+def _linear(storage: Storage, rows: int, columns: int, width: int) -> int:
+    if storage.group < 0:
+        groups = 1
+    else:
+        groups = rows * (ceil(columns / storage.group) if storage.group else 1)
+    return _total(storage, rows * columns, groups, width)
+
+
+def _total(storage: Storage, numbers: int, groups: int, width: int) -> int:
+    per_group = storage.group_bytes + storage.group_widths * width
+    return ceil(numbers * storage.bits / 8 + groups * per_group) + storage.fixed_bytes
+
+
+def _whole_groups(storage: Storage, rows: int, columns: int, width: int) -> int | None:
+    """GGUF's blocks and torchao's int4 groups: a row that they do not divide stays as it was.
+
+    gguf.quants raises for such rows and the writers fall back to F32 or F16; torchao's
+    Int4WeightOnlyConfig logs that it skips the layer.
+    """
+    return None if columns % storage.group else _linear(storage, rows, columns, width)
+
+
+def _nested(storage: Storage, rows: int, columns: int, width: int) -> int:
+    """bitsandbytes' double quantization: one byte a block, one fp32 for 256 of those."""
+    blocks = ceil(rows * columns / storage.group)
+    return _linear(storage, rows, columns, width) + 4 * ceil(blocks / 256)
+
+
+def _shrinking(storage: Storage, rows: int, columns: int, width: int) -> int:
+    """quanto's int4 and int2: 128, or the next smaller multiple of 32 that divides the row.
+
+    Rows of up to 128, and those that nothing divides, are one group (optimum-quanto 0.2.7,
+    nn/qmodule.py).
+    """
+    size = storage.group
+    while columns % size and size > 32:
+        size -= 32
+    per_row = columns // size if columns > storage.group and columns % size == 0 else 1
+    return _total(storage, rows * columns, rows * per_row, width)
+
+
+def _dividing(storage: Storage, rows: int, columns: int, width: int) -> int | None:
+    """sdnq: the largest count of groups, at least as wide as asked for, that divides the row.
+
+    Weights of fewer than 16384 numbers or with rows of fewer than 32 are left alone (sdnq 0.2.8,
+    quantizer.py and utils.py).
+    """
+    if rows * columns < 16384 or columns < 32:
+        return None
+    count = max(1, columns // storage.group)
+    while columns % count:
+        count -= 1
+    return _total(storage, rows * columns, rows * count, width)
+
+
+def _low_rank(storage: Storage, rows: int, columns: int, width: int) -> int:
+    """SVDQuant as Nunchaku stores it: two factors of rank 32 in 16 bits beside the 4-bit weight.
+
+    Rank as in the published FLUX checkpoints; a checkpoint's config.json may say another.
+    """
+    return _linear(storage, rows, columns, width) + 32 * 2 * (rows + columns)
+
+
+RULES: dict[str, Callable[[Storage, int, int, int], int | None]] = {
+    "linear": _linear,
+    "cast": _linear,
+    "whole-groups": _whole_groups,
+    "nested": _nested,
+    "low-rank": _low_rank,
+    "shrinking": _shrinking,
+    "dividing": _dividing,
+}
+"""Rules by name. "cast" is for schemes that store a whole module in another dtype, biases too."""

@@ -1,0 +1,152 @@
+"""Bytes of a component's weights under a scheme, from shape tables and storage formulas.
+
+A Linear weight that the scheme's library quantizes takes what sizes/storage.py says; everything
+else, and every layer that the library is known to leave alone, takes its own width. Nothing is
+loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import translate
+from functools import lru_cache
+
+from quantlab.catalog.schema import DTYPE_SCHEMES, Model, Scheme
+from quantlab.catalog.sizes.shapes import ModuleShape, component_shapes
+from quantlab.catalog.sizes.storage import WIDTHS, weight_bytes
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.errors import InputError, PlanError
+
+__all__ = [
+    "component_bytes",
+    "find_model",
+    "plain_bytes",
+    "plan_bytes",
+    "scheme_bytes",
+    "shapes_bytes",
+]
+
+
+def component_bytes(
+    model: Model,
+    component: str,
+    scheme_id: str | None = None,
+    dtype: str | None = None,
+    catalog: Catalog | None = None,
+) -> int:
+    """Bytes of a component's weights under a scheme, tied weights once.
+
+    ``dtype`` ("fp32" or "bf16") is that of the pipeline, the model's base dtype by default; what
+    the scheme leaves alone keeps it. ``scheme_id`` may be a dtype too, or None.
+
+    Raises:
+        PlanError: an unknown scheme, or one whose way of storing is not known.
+        CatalogError: there is no shape table for the model or the component.
+    """
+    name = dtype or model.base_dtype
+    if scheme_id in DTYPE_SCHEMES or scheme_id is None:
+        return plain_bytes(model.id, component, WIDTHS[scheme_id or name])
+    own = load_catalog()
+    if catalog is None or catalog is own:
+        return _known_bytes(model.id, component, scheme_id, WIDTHS[name])
+    return scheme_bytes(model, component, _scheme(scheme_id, catalog), WIDTHS[name])
+
+
+def plan_bytes(
+    model_id: str,
+    parts: Mapping[str, str],
+    dtype: str | None = None,
+    catalog: Catalog | None = None,
+) -> dict[str, int]:
+    """Bytes of each component's weights, in the pipeline's order; ``parts`` as in a plan.
+
+    Raises:
+        InputError: an unknown model.
+        PlanError: an unknown scheme, or one whose way of storing is not known.
+    """
+    catalog = catalog or load_catalog()
+    model = find_model(model_id, catalog)
+    return {
+        c.name: component_bytes(model, c.name, parts.get(c.name), dtype, catalog)
+        for c in model.components
+    }
+
+
+def find_model(model_id: str, catalog: Catalog) -> Model:
+    """The model called ``model_id``.
+
+    Raises:
+        InputError: there is none.
+    """
+    model = catalog.models.get(model_id)
+    if model is None:
+        raise InputError("model", f"unknown model {model_id[:40]!r}")
+    return model
+
+
+@lru_cache(maxsize=2048)
+def _known_bytes(model_id: str, component: str, scheme_id: str, width: int) -> int:
+    """Kept, because pick asks for every scheme of the project's own catalogue each time."""
+    catalog = load_catalog()
+    model = find_model(model_id, catalog)
+    return scheme_bytes(model, component, _scheme(scheme_id, catalog), width)
+
+
+def _scheme(scheme_id: str, catalog: Catalog) -> Scheme:
+    scheme = catalog.schemes.get(scheme_id)
+    if scheme is None:
+        raise PlanError(f"unknown scheme {scheme_id[:40]!r}")
+    return scheme
+
+
+@lru_cache(maxsize=256)
+def plain_bytes(model_id: str, component: str, width: int) -> int:
+    """Bytes of a component that nothing quantizes, at ``width`` bytes a number."""
+    shapes = component_shapes(model_id, component)
+    return sum(module.numbers * width + module.fixed_bytes for module in shapes)
+
+
+def scheme_bytes(model: Model, component: str, scheme: Scheme, width: int) -> int:
+    """Bytes of a component under ``scheme``; what it leaves alone has ``width`` bytes a number.
+
+    Raises:
+        PlanError: how the scheme stores weights is not known.
+    """
+    known = model.component(component)
+    keeps = model.extra.get("gguf_files", {}).get("keeps", ()) if scheme.way == "gguf" else ()
+    shapes = component_shapes(model.id, component)
+    return shapes_bytes(shapes, known.cls if known else "", scheme, width, tuple(keeps))
+
+
+def shapes_bytes(
+    shapes: Iterable[ModuleShape], cls: str, scheme: Scheme, width: int, keeps: tuple[str, ...] = ()
+) -> int:
+    """Bytes of a component of class ``cls`` with these modules; ``keeps`` adds to what is skipped.
+
+    Raises:
+        PlanError: how the scheme stores weights is not known.
+    """
+    skipped = _any_of((*scheme.skip.get(cls, ()), *keeps))
+    return sum(_module_bytes(module, scheme, width, skipped) for module in shapes)
+
+
+def _module_bytes(module: ModuleShape, scheme: Scheme, width: int, skipped: re.Pattern[str]) -> int:
+    plain = module.numbers * width + module.fixed_bytes
+    storage = scheme.storage
+    if storage is None:
+        raise PlanError(f"how {scheme.id} stores weights is not known")
+    if not module.weight or skipped.fullmatch(module.name):
+        return plain
+    if storage.rule == "cast" and module.kind in ("linear", "conv", "embedding"):
+        return round(module.numbers * storage.bits / 8) + module.fixed_bytes
+    if module.kind != "linear":
+        return plain
+    rows, columns = module.weight
+    stored = weight_bytes(storage, rows, columns, width)
+    return plain if stored is None else stored + module.others * width + module.fixed_bytes
+
+
+@lru_cache(maxsize=64)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")

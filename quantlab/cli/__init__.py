@@ -1,0 +1,5 @@
+"""The command line: one file a command."""
+
+from quantlab.cli.commands import main
+
+__all__ = ["main"]

@@ -1,0 +1,263 @@
+"""The command line: ``python -m quantlab COMMAND``, from pick to sweep; ``--help`` lists them.
+
+``--json`` prints one JSON document on stdout and nothing else there; progress and warnings go to
+stderr. Exit status 0 when the command did its job (failed plans are rows), 2 for bad arguments,
+1 for anything else. Torch is imported only by the commands that run something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from quantlab.cli import options
+from quantlab.cli.save import run_save, use_variants
+from quantlab.errors import InputError, QuantlabError, first_line
+
+__all__ = ["main"]
+
+AddOptions = Callable[[argparse.ArgumentParser], None]
+Command = Callable[[argparse.Namespace], None]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the return value is the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        _admit_model(arguments)
+        _admit_lora(arguments)
+        arguments.command(arguments)
+    except InputError as error:
+        return _complain(str(error), 2)
+    except QuantlabError as error:
+        return _complain(str(error), 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 1)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # border: a person gets one line, whatever happened
+        return _complain(f"{type(error).__name__}: {first_line(error)}", 1)
+    return 0
+
+
+def _admit_model(arguments: argparse.Namespace) -> None:
+    """A folder or repository that --model names becomes a model of the catalogue.
+
+    Raises:
+        QuantlabError: as ``lab.hub.admit.admit`` does.
+    """
+    named = getattr(arguments, "model", None)
+    if not named:
+        return
+    from quantlab.lab.hub.admit import about, admit, names_own
+
+    if names_own(named):
+        model = admit(named)
+        print(f"quantlab: {about(model)}", file=sys.stderr)
+        arguments.model = model.id
+
+
+def _admit_lora(arguments: argparse.Namespace) -> None:
+    """A folder or file that --lora names becomes one that comparisons may name.
+
+    Raises:
+        InputError: as ``lab.lora.file.admit_lora`` does.
+    """
+    named = getattr(arguments, "lora", None)
+    if named:
+        from quantlab.lab.lora.file import admit_lora
+
+        arguments.lora = admit_lora(named)
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"quantlab: {message}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="quantlab", description="Pick and try quantization methods on Flux.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, (text, add_options, command) in COMMANDS.items():
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--json", action="store_true", help="print one JSON document")
+        add_options(sub)
+        sub.set_defaults(command=command)
+    return parser
+
+
+def _comparison(arguments: argparse.Namespace, plans: Sequence[str]) -> Any:
+    from quantlab.lab.plan import make_comparison
+
+    return make_comparison(
+        model=arguments.model,
+        plans=plans,
+        prompt=arguments.prompt,
+        seed=arguments.seed,
+        steps=arguments.steps,
+        guidance=arguments.guidance,
+        width=arguments.width,
+        height=arguments.height,
+        sequence_length=arguments.sequence_length,
+        lora=getattr(arguments, "lora", None),  # predict has none
+        lora_weight=getattr(arguments, "lora_weight", None),
+    )
+
+
+def _print_json(value: object) -> None:
+    json.dump(value, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def _pick(arguments: argparse.Namespace) -> None:
+    from quantlab.cli import pick
+
+    rows = pick.ask(arguments)
+    if arguments.json:
+        _print_json([row.as_dict() for row in rows])
+    else:
+        pick.tell(arguments, rows)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from quantlab.cli.compare import run
+
+    _check_counts(arguments)
+    use_variants(arguments)
+    comparison = _comparison(arguments, arguments.plans)
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("out", f"cannot be used as a folder: {error.strerror}") from None
+    run(
+        comparison,
+        out=arguments.out,
+        repeats=arguments.repeats,
+        warmup=arguments.warmup,
+        isolate=arguments.isolate,
+        as_json=arguments.json,
+    )
+
+
+def _check_counts(arguments: argparse.Namespace) -> None:
+    for part in ("repeats", "warmup"):
+        low = 1 if part == "repeats" else 0
+        if not low <= getattr(arguments, part) <= 100:
+            raise InputError(part, f"{getattr(arguments, part)}; {low} to 100 are allowed")
+
+
+def _sweep(arguments: argparse.Namespace) -> None:
+    from quantlab.cli.sweep import read_prompts, run_sweep
+
+    _check_counts(arguments)
+    use_variants(arguments)
+    prompts = arguments.prompt or []
+    if arguments.prompts is not None:
+        prompts = [*prompts, *read_prompts(arguments.prompts)]
+    run_sweep(arguments, prompts or [options.DEFAULT_PROMPT], arguments.seed or [0])
+
+
+def _probe(arguments: argparse.Namespace) -> None:
+    from quantlab.cli.probe import run_probe
+
+    run_probe(arguments)
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from quantlab.catalog.sizes.predict import rules_versions
+    from quantlab.record.documents import predictions
+
+    rows = predictions(_comparison(arguments, arguments.plans))
+    if arguments.json:
+        _print_json([row.as_dict() for row in rows])
+    else:
+        head = ("plan", "weights GiB", "peak GiB", "host GiB", "download GiB")
+        print(f"{head[0]:40}" + "".join(f"{name:>14}" for name in head[1:]))
+        for row in rows:
+            sizes = (row.total_bytes, row.peak_bytes, row.host_bytes, row.download_bytes)
+            print(f"{row.plan:40}" + "".join(f"{size / 2**30:14.3f}" for size in sizes))
+    rules = ", ".join(f"{name} {version}" for name, version in rules_versions().items())
+    print(f"predicted by the rules of {rules}", file=sys.stderr)
+
+
+def _snippet(arguments: argparse.Namespace) -> None:
+    if arguments.method is not None:
+        from quantlab.lab.script.language_model import llm_snippet
+
+        about, text = {"method": arguments.method}, llm_snippet(arguments.method, arguments.repo)
+    elif arguments.repo is not None:
+        raise InputError("repo", "goes with --method; a plan's model is named by --model")
+    else:
+        from quantlab.lab.script.pipeline import snippet
+
+        comparison = _comparison(arguments, [arguments.plan])
+        text = snippet(comparison, comparison.plans[0], simple=arguments.simple)
+        about = {"plan": str(comparison.plans[0])}
+    if arguments.json:
+        _print_json({**about, "script": text})
+        return
+    sys.stdout.write(text)
+
+
+def _save(arguments: argparse.Namespace) -> None:
+    run_save(arguments, _comparison(arguments, [arguments.plan]))
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from quantlab.cli.records import run_export
+
+    if arguments.newest is not None and arguments.newest < 1:
+        raise InputError("newest", f"{arguments.newest}; at least 1 is needed")
+    run_export(arguments.out, arguments.newest, images=not arguments.no_images)
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    from quantlab.cli.records import run_import
+
+    run_import(arguments.files, as_json=arguments.json)
+
+
+def _link(arguments: argparse.Namespace) -> None:
+    from quantlab.record.link import from_url, to_url
+
+    if arguments.open is not None:
+        _print_json(from_url(arguments.open).as_dict())
+        return
+    url = to_url(arguments.base, _comparison(arguments, arguments.plans))
+    if arguments.json:
+        _print_json({"url": url})
+        return
+    print(url)
+
+
+COMMANDS: Mapping[str, tuple[str, AddOptions, Command]] = {
+    "pick": ("Say which methods suit hardware, bits and needs.", options.pick, _pick),
+    "compare": ("Run plans side by side and measure them.", options.compare, _compare),
+    "predict": ("Predict bytes of plans without loading anything.", options.comparison, _predict),
+    "snippet": (
+        "Print a script without quantlab that makes a plan's image.",
+        options.snippet,
+        _snippet,
+    ),
+    "save": ("Save a quantized pipeline as plain diffusers loads it.", options.save, _save),
+    "link": ("Print the link of a comparison, or read one.", options.link, _link),
+    "probe": ("Try what the installed schemes can do here.", options.probe, _probe),
+    "sweep": (
+        "Run plans over many prompts and seeds; goes on where it ended.",
+        options.sweep,
+        _sweep,
+    ),
+    "export": ("Write the stored results as a file that import reads.", options.export, _export),
+    "import": ("Keep results that another machine exported.", options.bring, _import),
+}
+"""What each command does, in the order of the help."""

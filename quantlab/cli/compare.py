@@ -1,0 +1,152 @@
+"""The compare command: runs, tells of progress on stderr, prints the table or JSON document."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from quantlab.catalog.advice import beforehand
+from quantlab.catalog.table import load_catalog
+from quantlab.errors import StoreError
+from quantlab.lab.outcome import Event, Finished, Outcome, Progress
+from quantlab.lab.outcome_text import floor_text, placement_text
+from quantlab.lab.plan import Comparison
+from quantlab.record.documents import comparison_document
+from quantlab.record.store.keeping import keep
+from quantlab.record.store.store import Store
+
+__all__ = ["run", "tell_beforehand"]
+
+MIB = 2**20
+HEADS = (
+    *("plan", "weights MiB", "peak MiB", "latency s", "step s"),
+    *("PSNR dB", "SSIM", "rel L2", "floor L2", "placement"),
+)
+WIDTHS = (32, 12, 10, 11, 9, 9, 9, 9, 10, 15)
+"""Characters of each column; all but the plan stand to the right."""
+
+
+def run(
+    comparison: Comparison, *, out: Path, repeats: int, warmup: int, isolate: bool, as_json: bool
+) -> None:
+    """Run ``comparison``, keep its outcomes in the store, and print them."""
+    from quantlab.lab.bench.compare import Bench, compare
+    from quantlab.lab.libraries import device_info, versions
+    from quantlab.lab.runners.isolated import compare_isolated
+
+    tell_beforehand([comparison])
+    device, installed = device_info(), versions()
+    keep = _Keeper(comparison, device, installed)
+    tell = _Teller(comparison)
+
+    def say(event: Event) -> None:
+        tell(event)
+        keep(event)
+
+    if isolate:
+        outcomes = compare_isolated(comparison, out=out, report=say, repeats=repeats, warmup=warmup)
+    else:
+        outcomes = compare(
+            comparison, bench=Bench(), out=out, report=say, repeats=repeats, warmup=warmup
+        )
+    if not as_json:
+        _table(outcomes)
+        return
+    json.dump(comparison_document(comparison, device, installed, outcomes), sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def tell_beforehand(comparisons: Sequence[Comparison]) -> None:
+    """What to know of the model before it runs these, which are alike but for prompt and seed."""
+    model = load_catalog().models[comparisons[0].model]
+    prompts = dict.fromkeys(comparison.prompt for comparison in comparisons)
+    for sentence in beforehand(model, prompts, comparisons[0].sequence_length):
+        print(f"quantlab: {sentence}", file=sys.stderr)
+
+
+class _Keeper:
+    """Keeps outcomes in the store as they come; where that fails, says so once and goes on."""
+
+    def __init__(
+        self, comparison: Comparison, device: Mapping[str, Any], versions: Mapping[str, Any]
+    ) -> None:
+        self._comparison, self._machine = comparison, (device, versions)
+        self._store: Store | None = None
+        try:
+            self._store = Store()
+        except StoreError as error:
+            self._give_up(str(error))
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            kept = keep(self._store, self._comparison, event, lambda: self._machine)
+            if kept.problem:
+                self._give_up(kept.problem)
+
+    def _give_up(self, problem: str) -> None:
+        self._store = None
+        print(f"quantlab: results are not kept: {problem}", file=sys.stderr)
+
+
+class _Teller:
+    """Progress on stderr: one line a plan, rewritten in place where that is a terminal."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._names = [str(plan) for plan in comparison.plans]
+        self._live = sys.stderr.isatty()
+
+    def __call__(self, event: Event) -> None:
+        name = f"[{event.index + 1}/{len(self._names)}] {self._names[event.index]}"
+        if isinstance(event, Progress):
+            if self._live:
+                print(f"\r\033[K{name}: {event.text}", end="", file=sys.stderr, flush=True)
+            return
+        start = "\r\033[K" if self._live else ""
+        print(f"{start}{name}: {_state(event)}", file=sys.stderr, flush=True)
+
+
+def _state(event: Finished) -> str:
+    error = event.outcome.error
+    return "done" if error is None else f"failed at {error.stage}: {error.message}"
+
+
+def _table(outcomes: Sequence[Outcome]) -> None:
+    """The figures, then in words what must be known to read them."""
+    print(_line(HEADS))
+    for o in outcomes:
+        if o.error is not None:
+            print(f"{o.plan:32}  failed at {o.error.stage}: {o.error.message}")
+        else:
+            print(_line((o.plan, *_figures(o))))
+    floors = [text for o in outcomes if (text := floor_text(o))]
+    for text in dict.fromkeys(floors):
+        print(text)
+    if any(o.across_modes for o in outcomes):
+        print("* a score across modes: eager held against compiled, or the reverse")
+    for o in outcomes:
+        for note in o.notes:
+            print(f"{o.plan}: {note}")
+
+
+def _line(cells: Sequence[str]) -> str:
+    rest = zip(cells[1:], WIDTHS[1:], strict=True)
+    return f"{cells[0]:{WIDTHS[0]}}" + "".join(f"{cell:>{width}}" for cell, width in rest)
+
+
+def _figures(o: Outcome) -> tuple[str, ...]:
+    latency = sorted(o.latency_s)[len(o.latency_s) // 2]
+    mark = "*" if o.across_modes else ""
+    return (
+        f"{sum(o.weights_bytes.values()) / MIB:.1f}",
+        f"{(o.peak_bytes or 0) / MIB:.0f}",
+        f"{latency:.3f}",
+        f"{o.step_s:.4f}",
+        "-" if o.psnr_db is None else f"{o.psnr_db:.1f}{mark}",
+        "-" if o.ssim is None else f"{o.ssim:.4f}{mark}",
+        "-" if o.transformer_rel_l2 is None else f"{o.transformer_rel_l2:.4f}{mark}",
+        "-" if o.noise_floor is None else f"{o.noise_floor.rel_l2:.4f}",
+        placement_text(o) or "-",
+    )

@@ -1,0 +1,148 @@
+"""The options of each command; what they do is in the files beside this one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from quantlab.cli.save import save_arguments, variants_arguments
+
+__all__ = [
+    "DEFAULT_PROMPT",
+    "bring",
+    "compare",
+    "comparison",
+    "export",
+    "link",
+    "lora",
+    "pick",
+    "probe",
+    "save",
+    "snippet",
+    "sweep",
+]
+
+DEFAULT_PROMPT = "a red apple on a blue background"
+DEFAULT_PLANS = ("fp32", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0")
+
+
+def comparison(parser: argparse.ArgumentParser, plans: bool = True, many: bool = False) -> None:
+    """What a comparison is made of."""
+    parser.add_argument(
+        "--model", default="flux-mini", help="a model's id, a folder, or owner/name on the hub"
+    )
+    if plans:
+        parser.add_argument("--plans", nargs="+", default=list(DEFAULT_PLANS), help="plan texts")
+    if many:
+        parser.add_argument("--prompt", nargs="+", action="extend", help="prompt texts")
+        parser.add_argument("--seed", "--seeds", nargs="+", action="extend", type=int)
+    else:
+        parser.add_argument("--prompt", default=DEFAULT_PROMPT)
+        parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--guidance", type=float)
+    parser.add_argument("--width", type=int, help="pixels")
+    parser.add_argument("--height", type=int, help="pixels")
+    parser.add_argument("--sequence-length", type=int, help="tokens of the second text encoder")
+
+
+def lora(parser: argparse.ArgumentParser) -> None:
+    """What all plans carry."""
+    parser.add_argument("--lora", help="a LoRA: a listed one, a folder, or owner/name on the hub")
+    parser.add_argument("--lora-weight", type=float, help="how strongly it acts (1)")
+
+
+def pick(parser: argparse.ArgumentParser) -> None:
+    """What is asked for."""
+    parser.add_argument("--hardware", help="cpu, cuda, rocm, metal or intel")
+    parser.add_argument("--bits", type=float, help="bit width, for example 4")
+    parser.add_argument(
+        "--need", action="append", default=[], help="compile, peft, qat, serializable, on-the-fly"
+    )
+    parser.add_argument("--library", help="transformers or diffusers")
+    parser.add_argument("--model", help="a model's id, a folder or owner/name")
+    parser.add_argument("--memory-gib", type=float, help="memory of the device in GiB")
+    parser.add_argument("--gpu", help="a card's id, for example rtx-3060-12gb, for both")
+
+
+def compare(parser: argparse.ArgumentParser) -> None:
+    """A comparison, and how it is run."""
+    comparison(parser)
+    lora(parser)
+    parser.add_argument("--repeats", type=int, default=1, help="counted runs of each plan")
+    parser.add_argument("--warmup", type=int, default=1, help="runs before them, not counted")
+    parser.add_argument("--out", type=Path, default=Path("quantlab-out"), help="image folder")
+    parser.add_argument("--isolate", action="store_true", help="each plan in a fresh process")
+    variants_arguments(parser)
+
+
+def snippet(parser: argparse.ArgumentParser) -> None:
+    """What the script is to do."""
+    comparison(parser, plans=False)
+    lora(parser)
+    about = parser.add_mutually_exclusive_group(required=True)
+    about.add_argument("--plan", help="the plan, for example bnb-nf4")
+    about.add_argument("--method", help="aqlm, awq, eetq or hqq: a language model instead")
+    parser.add_argument("--repo", help="with --method: the model on the hub, owner/name")
+    parser.add_argument("--simple", action="store_true", help="use diffusers' simple form")
+
+
+def save(parser: argparse.ArgumentParser) -> None:
+    """What is saved, and where to."""
+    comparison(parser, plans=False)
+    lora(parser)
+    save_arguments(parser)
+
+
+def link(parser: argparse.ArgumentParser) -> None:
+    """A comparison, or a link to read."""
+    comparison(parser)
+    lora(parser)
+    parser.add_argument("--base", default="http://127.0.0.1:7860/", help="address of the page")
+    parser.add_argument("--open", metavar="URL", help="print the comparison that URL stands for")
+
+
+def probe(parser: argparse.ArgumentParser) -> None:
+    """What is tried, and within which limits."""
+    parser.add_argument("--schemes", nargs="+", help="only these; otherwise all installed here")
+    parser.add_argument(
+        "--component", default="transformer", help="transformer, or text_encoder_2: load and run"
+    )
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--fresh", action="store_true", help="measure again what is known")
+    parser.add_argument("--memory-gib", type=float, default=8.0, help="limit of each process")
+    parser.add_argument("--out", type=Path, help="also write a CSV file with versions and machine")
+
+
+def sweep(parser: argparse.ArgumentParser) -> None:
+    """A comparison of many prompts and seeds, and where it is run."""
+    comparison(parser, many=True)
+    lora(parser)
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt a line")
+    parser.add_argument("--repeats", type=int, default=1, help="counted runs of each pair")
+    parser.add_argument("--warmup", type=int, default=1, help="runs of each plan, not counted")
+    parser.add_argument("--isolate", action="store_true", help="each plan in a fresh process")
+    variants_arguments(parser)
+    parser.add_argument("--no-noise-floor", action="store_true", help="no second reference")
+    parser.add_argument("--retry", action="store_true", help="measure failed runs again")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write a tidy CSV file")
+    parser.add_argument(
+        "--summary", type=Path, metavar="FILE", help="also write the summary, .csv or .md"
+    )
+    parser.add_argument(
+        "--ray", metavar="WHERE", help="run on Ray, a task per plan: local, auto or HOST:PORT"
+    )
+    parser.add_argument("--ray-cpus", type=int, help="CPUs of each task (1)")
+    parser.add_argument("--ray-gpus", type=float, help="GPUs of each task (1 where there are any)")
+
+
+def export(parser: argparse.ArgumentParser) -> None:
+    """What is written, and where to."""
+    parser.add_argument("--out", type=Path, metavar="FILE", help="otherwise standard output")
+    parser.add_argument("--newest", type=int, metavar="N", help="only the newest N results")
+    parser.add_argument("--no-images", action="store_true", help="numbers alone")
+
+
+def bring(parser: argparse.ArgumentParser) -> None:
+    """Files to import."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what export wrote")

@@ -1,0 +1,70 @@
+"""The commands export and import: stored results as a file, and back on another machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from quantlab.errors import InputError
+from quantlab.record.results.file import pieces
+from quantlab.record.results.importing import MAX_FILE_BYTES, read_results
+from quantlab.record.store.store import Store, Stored
+
+__all__ = ["run_export", "run_import"]
+
+
+def run_export(out: Path | None, newest: int | None, *, images: bool) -> None:
+    """Write the stored results, the newest first, to ``out`` or standard output.
+
+    Raises:
+        InputError: ``out`` cannot be written; it is then as it was.
+        StoreError: the store cannot be read.
+    """
+    text = pieces(_rows(Store(), newest, images))
+    if out is None:
+        sys.stdout.writelines(text)
+        return
+    part = out.with_name(f"{out.name}.{os.getpid()}.part")
+    try:
+        with open(part, "w", encoding="utf-8", newline="") as file:
+            file.writelines(text)
+        os.replace(part, out)
+    except OSError as error:
+        raise InputError("out", f"{out} cannot be written: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _rows(store: Store, newest: int | None, images: bool) -> Iterator[Stored]:
+    """One image at a time: a store may be larger than memory."""
+    for row in store.recent(newest or 2**31, images=False):
+        yield (store.get(row.id) or row) if images else row
+
+
+def run_import(files: Sequence[Path], *, as_json: bool) -> None:
+    """Keep what the files hold, all or nothing.
+
+    Raises:
+        InputError: a file cannot be read, or is not what export writes; nothing is kept.
+        StoreError: there is no room, or the store cannot be written; nothing is kept.
+    """
+    rows = [row for path in files for row in read_results(str(path), _content(path))]
+    added = Store().add(rows)
+    if as_json:
+        json.dump({"added": added, "known": len(rows) - added}, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        print(f"{added} results added; {len(rows) - added} were there already.")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read: {error.strerror}") from None

@@ -1,0 +1,191 @@
+"""The command sweep: progress on stderr, the table or the JSON document on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from quantlab.catalog.paths import own_descriptions, own_loras
+from quantlab.cli.compare import tell_beforehand
+from quantlab.errors import InputError
+from quantlab.record.probes import write_text
+from quantlab.record.results.export import Row
+from quantlab.record.store.store import Store
+from quantlab.record.sweeps.place import Here, Place
+from quantlab.record.sweeps.run import Step, run
+from quantlab.record.sweeps.statistics import Spread, Summary
+from quantlab.record.sweeps.summary import summary_text
+from quantlab.record.sweeps.sweep import Sweep, make_sweep, summaries
+from quantlab.record.sweeps.table import to_tidy_csv
+
+__all__ = ["read_prompts", "run_sweep"]
+
+MIB = 2**20
+MAX_GPUS = 64
+
+
+def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequence[int]) -> None:
+    """Run a sweep, or go on with it, and print its summary.
+
+    Raises:
+        InputError: an argument is wrong.
+        StoreError: the store cannot take a row; what it has stays.
+    """
+    sweep = make_sweep(
+        arguments.plans,
+        prompts,
+        seeds,
+        repeats=arguments.repeats,
+        warmup=arguments.warmup,
+        isolate=arguments.isolate,
+        noise_floor=not arguments.no_noise_floor,
+        model=arguments.model,
+        steps=arguments.steps,
+        guidance=arguments.guidance,
+        width=arguments.width,
+        height=arguments.height,
+        sequence_length=arguments.sequence_length,
+        lora=arguments.lora,
+        lora_weight=arguments.lora_weight,
+    )
+    tell_beforehand([each for lane in sweep.lanes for each in lane.comparisons])
+    with _place(arguments, sweep) as place:
+        rows = run(
+            sweep,
+            Store(),
+            place=place,
+            say=_tell_step,
+            start=lambda there: _tell_start(there, sweep, place),
+            retry=arguments.retry,
+        )
+    if arguments.out is not None:
+        write_text(arguments.out, to_tidy_csv(rows))
+    plans, floor = summaries(rows)
+    if arguments.summary is not None:
+        write_text(arguments.summary, summary_text(arguments.summary.suffix, rows, plans, floor))
+    if not arguments.json:
+        _sweep_table(plans, floor)
+        return
+    json.dump(_document(sweep, rows, plans, floor), sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+@contextlib.contextmanager
+def _place(arguments: argparse.Namespace, sweep: Sweep) -> Iterator[Place]:
+    """This machine, or a Ray cluster as long as the sweep runs.
+
+    Raises:
+        InputError: an argument about Ray is wrong, or there is no Ray.
+    """
+    cpus, gpus = arguments.ray_cpus, arguments.ray_gpus
+    for part, value in (("ray-cpus", cpus), ("ray-gpus", gpus)):
+        if value is not None and arguments.ray is None:
+            raise InputError(part, "needs --ray")
+    if arguments.ray is not None and sweep.model in own_descriptions():
+        raise InputError(
+            "ray", "a model of your own is known on this machine only; leave --ray out"
+        )
+    if arguments.ray is not None and arguments.lora in own_loras():
+        raise InputError("ray", "a LoRA of your own is known on this machine only; leave --ray out")
+    if arguments.ray is None:
+        yield Here(sweep)
+        return
+    if cpus is not None and cpus < 1:
+        raise InputError("ray-cpus", f"{cpus}; at least 1 is needed")
+    if gpus is not None and not 0 <= gpus <= MAX_GPUS:
+        raise InputError("ray-gpus", f"{gpus:g}; 0 to {MAX_GPUS} are allowed")
+    from quantlab.record.sweeps.on_ray import OnRay, cluster
+
+    with cluster(arguments.ray):
+        yield OnRay(sweep, cpus or 1, gpus)
+
+
+def _document(
+    sweep: Sweep, rows: Sequence[Row], plans: Sequence[Summary], floor: Summary | None
+) -> dict[str, Any]:
+    machines: list[dict[str, Any]] = []
+    for row in rows:
+        about = {"device": dict(row.device), "versions": dict(row.versions)}
+        if about not in machines:
+            machines.append(about)
+    comparisons = sweep.lanes[0].comparisons
+    settings = comparisons[0].as_dict()
+    del settings["prompt"], settings["seed"]
+    return {
+        "comparison": settings | {"plans": [plan.plan for plan in plans]},
+        "prompts": list(dict.fromkeys(c.prompt for c in comparisons)),
+        "seeds": list(dict.fromkeys(c.seed for c in comparisons)),
+        "repeats": sweep.repeats,
+        **machines[0],
+        "other_machines": machines[1:],
+        "rows": len(rows),
+        "missing": sweep.total - len(rows),
+        "plans": [asdict(plan) for plan in plans],
+        "noise_floor": asdict(floor) if floor else None,
+    }
+
+
+def read_prompts(path: Path) -> list[str]:
+    """The lines of a file, without empty ones and those that start with #.
+
+    Raises:
+        InputError: the file cannot be read as text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InputError("prompts", f"{path} cannot be read: {reason}") from None
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _tell_start(there: int, sweep: Sweep, place: Place) -> None:
+    known = f"; {there} are in the store already" if there else ""
+    at_once = f", {place.workers} at once" if place.workers > 1 else ""
+    _say(f"{sweep.total} runs of {len(sweep.lanes)} plans{at_once}{known}")
+
+
+def _tell_step(step: Step) -> None:
+    outcome = step.row.outcome
+    error = outcome.error
+    state = "done" if error is None else f"failed at {error.stage}: {error.message}"
+    minutes, seconds = divmod(round(step.left_s), 60)
+    _say(f"[{step.done}/{step.total}] {outcome.plan}: {state}; {minutes}:{seconds:02} left")
+
+
+def _sweep_table(plans: Sequence[Summary], floor: Summary | None) -> None:
+    head = ("weights MiB", "peak MiB", "latency s", "spread s", "x reference", "PSNR dB", "SSIM")
+    print(f"{'plan':34}{'pairs':>6}" + "".join(f"{name:>13}" for name in (*head, "rel L2")))
+    named = [(("* " if plan.pareto else "  ") + plan.plan, plan) for plan in plans]
+    if floor is not None:
+        named.append((f"  {floor.plan} again", floor))
+    for name, plan in named:
+        if plan.latency_s is None:
+            print(f"{name:34}{plan.pairs:6}  failed at {plan.error}")
+            continue
+        figures = (
+            f"{(plan.weights_bytes or 0) / MIB:.1f}",
+            f"{(plan.peak_bytes or 0) / MIB:.0f}",
+            f"{plan.latency_s.median:.3f}",
+            f"{plan.latency_s.q3 - plan.latency_s.q1:.3f}",
+            _middle(plan.latency_ratio, ".2f"),
+            _middle(plan.psnr_db, ".1f"),
+            _middle(plan.ssim, ".4f"),
+            _middle(plan.transformer_rel_l2, ".4f"),
+        )
+        print(f"{name:34}{plan.pairs:6}" + "".join(f"{figure:>13}" for figure in figures))
+    print("* on the Pareto front of weights, latency and PSNR; spread is the interquartile range")
+
+
+def _middle(spread: Spread | None, form: str) -> str:
+    return "-" if spread is None else format(spread.median, form)
+
+
+def _say(text: str) -> None:
+    print(f"quantlab: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,92 @@
+"""A comparison, run: its plans one after the other in this process, or a single one of them."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.lab.bench.reference import Reference
+from quantlab.lab.bench.trial import Report, Trial
+from quantlab.lab.keep.variants import opted
+from quantlab.lab.libraries import resolve
+from quantlab.lab.load.pool import Pool
+from quantlab.lab.outcome import Finished, Outcome
+from quantlab.lab.plan import Comparison
+
+__all__ = ["Bench", "compare", "compare_one"]
+
+
+class Bench:
+    """Runs plans of comparisons on this machine and keeps what it loaded between them."""
+
+    def __init__(self, budget_bytes: int | None = None, catalog: Catalog | None = None) -> None:
+        self.catalog = catalog or load_catalog()
+        budget = _default_budget() if budget_bytes is None else budget_bytes
+        self.pool = Pool(budget, self.catalog, opted())
+
+    def trial(
+        self,
+        comparison: Comparison,
+        *,
+        out: Path,
+        report: Report = lambda _: None,
+        stop: threading.Event | None = None,
+        repeats: int = 1,
+        warmup: int = 1,
+    ) -> Trial:
+        """A comparison to run plan by plan; see ``compare`` for the arguments."""
+        stop = stop or threading.Event()
+        return Trial(self.pool, self.catalog, comparison, out, report, stop, repeats, warmup)
+
+
+def compare(
+    comparison: Comparison,
+    *,
+    bench: Bench,
+    out: Path,
+    report: Report = lambda _: None,
+    stop: threading.Event | None = None,
+    repeats: int = 1,
+    warmup: int = 1,
+) -> list[Outcome]:
+    """Run every plan in order; ``report`` hears of progress and of each outcome at once.
+
+    Images appear under ``out`` as PNG, whole or not at all. ``repeats`` runs are counted after
+    ``warmup`` that are not.
+    """
+    trial = bench.trial(
+        comparison, out=out.resolve(), report=report, stop=stop, repeats=repeats, warmup=warmup
+    )
+    outcomes = []
+    for index, plan in enumerate(comparison.plans):
+        outcome = trial.outcome(index, plan)
+        outcomes.append(outcome)
+        report(Finished(index, outcome))
+    return outcomes
+
+
+def compare_one(
+    comparison: Comparison,
+    index: int,
+    *,
+    bench: Bench,
+    out: Path,
+    report: Report,
+    repeats: int,
+    warmup: int,
+    reference: Path,
+) -> Outcome:
+    """Run plan ``index`` alone; ``reference`` is a file that carries the first plan's results."""
+    trial = bench.trial(comparison, out=out, report=report, repeats=repeats, warmup=warmup)
+    if index:
+        trial.reference = Reference.read(reference)
+    outcome = trial.outcome(index, comparison.plans[index])
+    if index == 0 and trial.reference is not None:
+        trial.reference.save(reference)
+    return outcome
+
+
+def _default_budget() -> int:
+    """A quarter of this machine's memory for loaded components that wait to be used again."""
+    return int(resolve("psutil.virtual_memory")().total) // 4

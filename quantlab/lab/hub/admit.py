@@ -1,0 +1,126 @@
+"""Naming a model of one's own at the start: a local folder, or any repository of the hub.
+
+It is read (configs and headers, no weights), described in a file of the cache folder, and known to
+the catalogue from then on, in this process and in those that it starts. Its id ends in a digest of
+its files, or in the commit, so that results of different weights never meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+from quantlab.catalog.own.describe import Own, defaults_text, describe
+from quantlab.catalog.own.headers import Files, Folder
+from quantlab.catalog.paths import OWN_MODELS, cache_folder, own_descriptions
+from quantlab.catalog.schema import Model
+from quantlab.catalog.table import load_catalog
+from quantlab.errors import InputError, LoadError, StoreError, Unavailable
+from quantlab.lab.hub.headers import Repository, in_cache
+
+__all__ = ["about", "admit", "names_own"]
+
+DIGITS = 12
+_REPO = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w.-]+))?")
+
+
+def names_own(text: str) -> bool:
+    """Whether ``text`` names a folder or a repository rather than a listed model."""
+    if text in load_catalog().models:
+        return False
+    return "/" in text or os.sep in text or (Path(text) / "model_index.json").is_file()
+
+
+def admit(text: str) -> Model:
+    """The model of a folder or of a repository ``owner/name`` or ``owner/name@revision``.
+
+    The catalogue has it afterwards.
+
+    Raises:
+        InputError: there is none, or it is no pipeline that can be run here.
+        LoadError, Unavailable: a file is missing, damaged or cannot be had.
+        StoreError: its description cannot be kept.
+    """
+    if os.environ.get("SPACE_ID"):
+        raise InputError("model", "on a Space only the listed models can be used")
+    folder, repo = Path(text).expanduser(), _REPO.fullmatch(text)
+    if folder.is_dir():
+        own = _from_folder(folder.resolve())
+    elif repo is not None:
+        own = _from_hub(repo[1], repo[2] or "main")
+    else:
+        raise InputError("model", f"there is no folder {text[:200]!r}")
+    _keep(own)
+    return own.model
+
+
+def about(model: Model) -> str:
+    """What a person who named it should know, in two sentences."""
+    return f"{model.id} is a {model.pipeline}. {defaults_text(model)}"
+
+
+def _from_folder(folder: Path) -> Own:
+    files = Folder(folder)
+    revision = files.digest()
+    name = re.sub(r"[^a-z0-9._-]+", "-", folder.name.lower()).strip("-.")[:40] or "model"
+    source = str(folder)
+    return describe(
+        files,
+        _listed(),
+        name=name,
+        model_id=f"{name}@{revision[:DIGITS]}",
+        source=source,
+        local=True,
+        revision=revision,
+    )
+
+
+def _from_hub(repo: str, revision: str) -> Own:
+    """By range requests; a repository that is in the hub's cache does without the hub."""
+    try:
+        files = Repository(repo, revision)
+        return _describe_repository(files, repo, files.commit)
+    except LoadError as error:
+        if Path(repo).parent.is_dir():  # probably meant as a folder
+            raise LoadError(f"{error}; there is no folder {repo} here either") from error
+        raise
+    except Unavailable:
+        folder = in_cache(repo, revision)
+        if folder is None:
+            raise
+        return _describe_repository(Folder(folder), repo, folder.name)
+
+
+def _describe_repository(files: Files, repo: str, commit: str) -> Own:
+    return describe(
+        files,
+        _listed(),
+        name=repo,
+        model_id=f"{repo}@{commit[:DIGITS]}",
+        source=repo,
+        local=False,
+        revision=commit,
+    )
+
+
+def _listed() -> dict[str, Model]:
+    models = load_catalog().models.values()
+    return {model.id: model for model in models if not model.extra.get("own")}
+
+
+def _keep(own: Own) -> None:
+    """Write the description, and have the catalogue of this and of child processes know it."""
+    place = hashlib.sha256(own.model.source.encode()).hexdigest()[:DIGITS]  # it may have moved
+    path = cache_folder() / "models" / place / f"{quote(own.model.id, safe='@')}.json"
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(own.as_json(), encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise StoreError(f"{path.parent} cannot be written: {error.strerror}") from None
+    known = {**own_descriptions(), own.model.id: path.resolve()}
+    os.environ[OWN_MODELS] = os.pathsep.join(str(path) for path in known.values())

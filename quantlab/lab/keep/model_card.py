@@ -1,0 +1,142 @@
+"""The model card of a folder that was taken away: what it is, how to load it, whose it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from quantlab import __version__
+from quantlab.catalog.schema import Component, Model, Scheme
+from quantlab.catalog.table import Catalog
+from quantlab.lab.keep.saving import Difference
+from quantlab.lab.libraries import device, versions
+from quantlab.lab.load.keys import compute_dtype
+from quantlab.lab.load.pool import LoadedPlan
+from quantlab.lab.lora.attach import fused_lora
+from quantlab.lab.lora.file import ADAPTER, USUAL
+from quantlab.lab.lora.name import Lora
+from quantlab.lab.plan import Comparison
+from quantlab.lab.script.pipeline import pipe_call
+from quantlab.lab.ways.config import spec_for
+
+__all__ = ["model_card"]
+
+MIB = 2**20
+HUB_LICENCES = ("apache-2.0", "mit")
+"""Licences that the hub knows by these ids; any other is named as "other"."""
+Parts = Mapping[str, tuple[Component, Scheme]]
+
+
+def model_card(
+    comparison: Comparison,
+    parts: Parts,
+    loaded: LoadedPlan,
+    differences: Mapping[str, Difference],
+    components_only: bool,
+    catalog: Catalog,
+) -> str:
+    """README.md of a folder that holds the first plan of ``comparison``."""
+    model, plan = catalog.models[comparison.model], comparison.plans[0]
+    what = ", ".join(f"{name} in {scheme.id}" for name, (_, scheme) in parts.items())
+    fused = fused_lora(comparison, plan, catalog)
+    beside = None if fused else comparison.carried
+    holds = "the quantized components alone" if components_only else "the whole pipeline"
+    lines = [
+        *_front(model),
+        f"# {model.name}, {what}",
+        "",
+        f"{model.name} quantized by the plan `{plan}`; this folder holds {holds}. Made with",
+        f"quantlab {__version__} on {_kind()}.",
+        *_about_lora(comparison, beside),
+        "",
+        "| component | scheme | weights | read back after saving |",
+        "|---|---|---|---|",
+    ]
+    for name, (_, scheme) in parts.items():
+        size = f"{loaded.weights_bytes[name] / MIB:.2f} MiB"
+        lines.append(f"| {name} | {scheme.name} (`{scheme.id}`) | {size} | {differences[name]} |")
+    lines += ["", "## Load", "", *_where(model, components_only), "", "```python"]
+    lines += [*_code(comparison, parts, model, components_only, beside), "```", ""]
+    lines += ["## Versions", "", "What is stored is read by these; others were not tried.", ""]
+    lines += [f"- {name} {version}" for name, version in versions().items()]
+    return "\n".join([*lines, "", *_licence(model)]) + "\n"
+
+
+def _front(model: Model) -> list[str]:
+    known = model.licence in HUB_LICENCES
+    licence = [f"license: {model.licence if known else 'other'}"]
+    if model.licence and not known:
+        licence.append(f"license_name: {model.licence}")
+    base = [] if model.local else [f"base_model: {model.source}", "base_model_relation: quantized"]
+    more = ["library_name: diffusers", "pipeline_tag: text-to-image"]
+    return ["---", *licence, *base, *more, "---", ""]
+
+
+def _source(model: Model) -> str:
+    """The base model's repository or folder; of a folder elsewhere on this machine the name."""
+    return Path(model.source).name if Path(model.source).is_absolute() else model.source
+
+
+def _about_lora(comparison: Comparison, beside: Lora | None) -> list[str]:
+    if comparison.carried is None:
+        return []
+    how = f"it lies beside them as `{USUAL}`" if beside else "it is in the weights already"
+    return [
+        f"The transformer carries the {comparison.carried}: {how}; its own licence holds for it."
+    ]
+
+
+def _kind() -> str:
+    return "a CPU" if device() == "cpu" else device()
+
+
+def _where(model: Model, components_only: bool) -> list[str]:
+    if components_only and model.local:
+        return ["Run in this folder, with the address of the base model in the place of its name:"]
+    return ["With diffusers alone, run in this folder:"]
+
+
+def _code(
+    comparison: Comparison,
+    parts: Parts,
+    model: Model,
+    components_only: bool,
+    beside: Lora | None,
+) -> list[str]:
+    """The lines that load the folder and make an image; ``beside`` is the LoRA that lies in it."""
+    dtype = compute_dtype(comparison.plans[0], model)
+    modules, loads, arguments = {"torch", "diffusers"}, [], [repr(".")]
+    for name, (component, scheme) in parts.items():
+        if component.library == "transformers":
+            # Libraries that transformers does not know by itself register when imported.
+            modules.add(spec_for(scheme, component.library).path.partition(".")[0])
+        if components_only:
+            modules.add(component.library)
+            cls = f"{component.library}.{component.cls}"
+            loads.append(f'{name} = {cls}.from_pretrained("{name}", dtype={dtype})')
+    if components_only:
+        arguments = [repr(_source(model)), *(f"{name}={name}" for name in parts)]
+    given = ", ".join([*arguments, f"dtype={dtype}"])
+    lines = [*(f"import {name}" for name in sorted(modules)), "", *loads]
+    lines.append(f"pipe = diffusers.DiffusionPipeline.from_pretrained({given})")
+    if device() != "cpu":
+        lines.append(f'pipe.to("{device()}")')
+    if beside is not None:
+        lines.append(
+            f'pipe.load_lora_weights(".", weight_name="{USUAL}", adapter_name="{ADAPTER}")'
+        )
+        lines.append(f'pipe.set_adapters("{ADAPTER}", {beside.weight!r})')
+    return [*lines, *pipe_call(comparison)]
+
+
+def _licence(model: Model) -> list[str]:
+    name = model.licence or "which is not known here"
+    said = [
+        "## Licence",
+        "",
+        f"The weights are those of {model.name} (`{_source(model)}`) in another form: its licence,",
+        f"{name}, holds for them too.",
+    ]
+    if model.gated:
+        said.append("Who downloads the base model accepts it first; so must who gets this folder.")
+    return said

@@ -1,0 +1,173 @@
+"""Take a quantized pipeline away: a folder that plain diffusers loads, with a model card.
+
+What is written is read back before the folder appears under its name, so that there is either the
+whole of it or nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from quantlab.catalog.answer.pick import nearest
+from quantlab.catalog.schema import Component, Model, Scheme
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.errors import InputError, PlanError
+from quantlab.lab.keep.model_card import model_card
+from quantlab.lab.keep.saving import Difference, cannot_save, read_back, save
+from quantlab.lab.libraries import device
+from quantlab.lab.load import place
+from quantlab.lab.load.check import check
+from quantlab.lab.load.keys import compute_dtype
+from quantlab.lab.load.pool import LoadedPlan, Pool
+from quantlab.lab.lora.attach import fitting, fused_lora
+from quantlab.lab.lora.file import USUAL
+from quantlab.lab.lora.name import Lora
+from quantlab.lab.plan import Comparison, why_not
+
+__all__ = ["Saved", "quantized", "refuse_unsaveable", "take_away"]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What was written: the folder, bytes of all its files, and what reading back changed."""
+
+    folder: Path
+    bytes: int
+    differences: Mapping[str, Difference]
+
+
+def take_away(
+    comparison: Comparison,
+    out: Path,
+    *,
+    components_only: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+    catalog: Catalog | None = None,
+) -> Saved:
+    """Save the first plan of ``comparison`` to the folder ``out``, whole or not at all.
+
+    ``components_only`` leaves out what is not quantized: the card then loads the rest from the
+    model's own repository. Everything that can be known is refused before anything is loaded.
+
+    Raises:
+        PlanError: a part of the plan cannot be saved; names the nearest scheme that can.
+        InputError: ``out`` is no new or empty folder, or cannot be written.
+        LoadError, Unavailable, DoesNotFit: as loading does; also where it does not come back as it
+            was.
+    """
+    catalog = catalog or load_catalog()
+    refuse_unsaveable(comparison, catalog)
+    part = _prepare(out)
+    try:
+        pool = Pool(0, catalog)
+        kind = check(comparison, comparison.plans[0], catalog, pool)
+        model = catalog.models[comparison.model]
+        fused = fused_lora(comparison, comparison.plans[0], catalog)
+        loaded = pool.load(model, comparison.plans[0], say, kind, fused)
+        if comparison.carried is not None and fused is None:
+            _add_lora(comparison.carried, model, part, say)
+        parts = quantized(comparison, catalog)
+        differences = _write(comparison, loaded, parts, part, components_only, say, catalog)
+        _forget_paths(part)
+        card = model_card(comparison, parts, loaded, differences, components_only, catalog)
+        (part / "README.md").write_text(card, encoding="utf-8")
+        size = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
+        if out.exists():
+            out.rmdir()
+        part.rename(out)
+    except OSError as error:
+        raise InputError("out", f"cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Saved(out, size, differences)
+
+
+def quantized(comparison: Comparison, catalog: Catalog) -> dict[str, tuple[Component, Scheme]]:
+    """The components that the first plan quantizes, by name, with their schemes."""
+    model, found = catalog.models[comparison.model], {}
+    for name, scheme_id in comparison.plans[0].parts:
+        component = model.component(name)
+        if component is not None and scheme_id in catalog.schemes:
+            found[name] = (component, catalog.schemes[scheme_id])
+    return found
+
+
+def refuse_unsaveable(comparison: Comparison, catalog: Catalog) -> None:
+    """Raises PlanError where the first plan is nothing that a folder can hold."""
+    plan, parts = comparison.plans[0], quantized(comparison, catalog)
+    if not parts or len(parts) < len(plan.parts):
+        raise PlanError(f"{plan}: only what a library quantizes is saved; name such a scheme")
+    if plan.compiled:
+        raise PlanError("compiled code is not saved; leave @compiled away")
+    for name, (component, scheme) in parts.items():
+        reason = _reason(scheme, component, catalog)
+        if reason is not None:
+            fits = partial(_fits, component=component, catalog=catalog)
+            other = nearest(scheme.id, catalog=catalog, fits=fits)
+            hint = f"; the nearest that can is {other}" if other else ""
+            raise PlanError(f"{scheme.id} on {name} cannot be saved: {reason}{hint}")
+
+
+def _reason(scheme: Scheme, component: Component, catalog: Catalog) -> str | None:
+    return cannot_save(scheme, catalog.methods[scheme.method], component.library, device())
+
+
+def _fits(scheme: Scheme, component: Component, catalog: Catalog) -> bool:
+    known = why_not(scheme, component.library, component.cls) is None
+    return known and _reason(scheme, component, catalog) is None
+
+
+def _prepare(out: Path) -> Path:
+    """A folder beside ``out`` to write to."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError("out", "is there already and not empty; name a new folder")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".part", dir=out.parent))
+    except OSError as error:
+        raise InputError("out", f"cannot be written: {error.strerror}") from None
+
+
+def _write(
+    comparison: Comparison,
+    loaded: LoadedPlan,
+    parts: Mapping[str, tuple[Component, Scheme]],
+    folder: Path,
+    components_only: bool,
+    say: Callable[[str], None],
+    catalog: Catalog,
+) -> dict[str, Difference]:
+    dtype = compute_dtype(comparison.plans[0], catalog.models[comparison.model])
+    for module in place.modules_of(loaded.pipe):
+        place.park(module)
+    say("saving")
+    if not components_only:
+        loaded.pipe.save_pretrained(folder)
+    found = {}
+    for name, (component, scheme) in parts.items():
+        module = getattr(loaded.pipe, name)
+        if components_only:
+            save(module, component, scheme, folder / name)
+        say(f"reading {name} back")
+        found[name] = read_back(module, component, scheme, folder / name, dtype)
+    return found
+
+
+def _add_lora(lora: Lora, model: Model, folder: Path, say: Callable[[str], None]) -> None:
+    path, _ = fitting(lora, model, say)
+    shutil.copyfile(path, folder / USUAL)
+
+
+def _forget_paths(folder: Path) -> None:
+    """Take out of the configs where on this machine the base weights lay."""
+    for path in folder.rglob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(content, indent=2) + os.linesep, encoding="utf-8")

@@ -1,0 +1,167 @@
+"""Quantized components kept on disk, to be reloaded the next time instead of quantized again.
+
+Only who names a folder gets them: ``QUANTLAB_VARIANTS``, or ``--variants`` on the command line.
+``QUANTLAB_VARIANTS_LIMIT_GIB`` (50) bounds its size. What is kept is read back at once and held
+against what was saved, so that the difference which reloading makes is known from the start.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from quantlab.catalog.schema import Component, Method, Model, Scheme
+from quantlab.errors import InputError, LoadError, first_line
+from quantlab.lab.keep.bounded_folder import Shelf
+from quantlab.lab.keep.saving import Difference, cannot_save, read_back, reload, save
+from quantlab.lab.libraries import torch, versions
+from quantlab.lab.load import place
+from quantlab.lab.load.weights import stored_bytes, verify
+from quantlab.lab.ways.config import spec_for
+from quantlab.lab.ways.gguf_files import fingerprint
+
+__all__ = ["FOLDER", "LIMIT", "RELOADED", "Taken", "Variant", "Variants", "opted"]
+
+log = logging.getLogger(__name__)
+FOLDER = "QUANTLAB_VARIANTS"
+LIMIT = "QUANTLAB_VARIANTS_LIMIT_GIB"
+DEFAULT_GIB = 50.0
+RELOADED = "reloaded from disk"
+PACKAGES = ("torch", "diffusers", "transformers")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A module reloaded from disk and verified; the notes say what reloading changed."""
+
+    module: Any
+    notes: tuple[str, ...]
+
+
+class Variant:
+    """One component of one model in one scheme, and its place on the shelf.
+
+    ``dtype`` is like "torch.float32", ``key`` all that decides the bytes.
+    """
+
+    def __init__(
+        self, shelf: Shelf, component: Component, scheme: Scheme, dtype: str, key: dict[str, Any]
+    ) -> None:
+        self._shelf, self._key = shelf, key
+        self._component, self._scheme, self._dtype = component, scheme, dtype
+
+    def here(self) -> bool:
+        """Whether there is one; ``take`` finds out whether it is sound."""
+        return self._shelf.has(self._key)
+
+    def take(self) -> Taken | None:
+        """The kept module; None where there is none, or it is damaged, and is then let go."""
+        entry = self._shelf.get(self._key)
+        if entry is None:
+            return None
+        try:
+            known = Difference(**entry.about)
+            module = reload(self._component, entry.folder, self._dtype)
+            _align(module)
+            verify(module, self._scheme, self._component.name)
+        except (LoadError, TypeError):  # it is quantized again
+            log.warning("a kept %s cannot be reloaded", self._scheme.id, exc_info=True)
+            self._shelf.remove(self._key)
+            return None
+        said = f"{self._component.name} was reloaded from disk, not quantized here: {known}."
+        return Taken(module, (said,) if known.changed else ())
+
+    def keep(self, module: Any, home: str, say: Callable[[str], None]) -> tuple[str, ...]:
+        """Keep a module that was just quantized and lies on device ``home``.
+
+        Whatever goes wrong is no more than a note: the module is as good as before.
+        """
+        name = f"{self._component.name} in {self._scheme.id}"
+        say(f"keeping {name} on disk")
+        place.onto(module, "cpu")  # reading it back may need the room on the device
+        try:
+            kept = self._shelf.put(self._key, stored_bytes(module), partial(self._write, module))
+        except (OSError, LoadError) as error:
+            return (f"{name} could not be kept on disk: {first_line(error)}",)
+        finally:
+            place.onto(module, home)
+        if not kept:
+            return (f"{name} is not kept on disk: the limit or the disk has no room for it.",)
+        return (f"{name} was kept on disk when it was quantized; host memory held it twice then.",)
+
+    def _write(self, module: Any, folder: Path) -> dict[str, Any]:
+        save(module, self._component, self._scheme, folder)
+        return asdict(read_back(module, self._component, self._scheme, folder, self._dtype))
+
+
+class Variants:
+    """The folder that somebody has opted for."""
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self._shelf = Shelf(folder, limit_bytes)
+
+    def variant(
+        self,
+        model: Model,
+        component: Component,
+        scheme: Scheme,
+        method: Method,
+        folder: Path,
+        dtype: str,
+        device: str,
+    ) -> Variant | None:
+        """What is kept of a component whose model's files lie in ``folder``; None where the scheme
+        cannot be saved. ``dtype`` is like "torch.float32"."""
+        if cannot_save(scheme, method, component.library, device):
+            return None
+        library, installed = component.library, versions()
+        key = {
+            "model": model.source,
+            # The hub's client names a snapshot's folder by its commit.
+            "weights": fingerprint(folder / component.name) if model.local else folder.name,
+            "component": asdict(component),
+            "scheme": scheme.id,
+            "config": repr(spec_for(scheme, library)),
+            "dtype": dtype,
+            "device": device,
+            "versions": {n: installed.get(n, "") for n in sorted({*PACKAGES, *method.packages})},
+        }
+        return Variant(self._shelf, component, scheme, dtype, key)
+
+
+def _align(module: Any) -> None:
+    """Give plain weights that lie at odd addresses of a mapped file memory of their own.
+
+    Kernels for CPUs choose by address how they sum up, and the last digit of the output would not
+    be that of weights which were quantized here. 64 is what torch's own allocator aligns to.
+    """
+    for tensor in chain(module.parameters(), module.buffers()):
+        plain = type(tensor.data) is torch().Tensor
+        if plain and tensor.device.type == "cpu" and tensor.data_ptr() % 64:
+            tensor.data = tensor.data.clone()
+
+
+def opted() -> Variants | None:
+    """The folder that the environment names, or None.
+
+    Raises:
+        InputError: the limit is not a number of GiB.
+    """
+    folder = os.environ.get(FOLDER)
+    if not folder:
+        return None
+    text = os.environ.get(LIMIT) or str(DEFAULT_GIB)
+    try:
+        gib = float(text)
+    except ValueError:
+        gib = math.nan
+    if not 0 < gib < 2**20:
+        raise InputError(LIMIT, f"{text!r:.42} is not a number of GiB above 0")
+    return Variants(Path(folder).expanduser(), int(gib * 2**30))

@@ -1,0 +1,88 @@
+"""What is refused before loading: schemes that cannot run here, plans that do not fit.
+
+What is not refused comes back with where it is to be placed.
+"""
+
+from __future__ import annotations
+
+from quantlab.catalog.answer.pick import nearest
+from quantlab.catalog.machine import here, this_machine
+from quantlab.catalog.table import Catalog
+from quantlab.errors import DoesNotFit, Unavailable
+from quantlab.lab.libraries import device, load, resolve
+from quantlab.lab.load.fits import instead, needs_at_size, place_on_device
+from quantlab.lab.load.pool import Pool
+from quantlab.lab.lora.attach import fused_lora, refuse_lora
+from quantlab.lab.plan import Comparison, Plan
+
+__all__ = ["check"]
+
+GIB = 2**30
+IMPORT_NAMES = {"optimum-quanto": "optimum.quanto"}
+"""Packages whose import name is not their own with underscores."""
+
+
+def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> str:
+    """Where ``plan`` is to be placed, if it can be tried on this machine now: ``Pool.load``'s kind.
+
+    Raises:
+        Unavailable: a scheme does not run here (the message names the nearest that does), or its
+            library is broken (the message has the import error's first line).
+        PlanError: the plan does not take the comparison's LoRA.
+        DoesNotFit: the predicted peak is more than the memory that is free.
+    """
+    model = catalog.models[comparison.model]
+    for name, scheme_id in plan.parts:
+        scheme = catalog.schemes.get(scheme_id)
+        if scheme is None:
+            continue
+        said = here(scheme, catalog.methods[scheme.method], this_machine(), model)
+        if said != "ok":
+            instead = nearest(scheme.id)
+            hint = f"; the nearest that runs here is {instead}" if instead else ""
+            raise Unavailable(f"{scheme.id} on {name} is {said}{hint}")
+        for package in catalog.methods[scheme.method].packages:
+            load(IMPORT_NAMES.get(package, package.replace("-", "_")))
+    if device() == "cpu":
+        refuse_lora(comparison, plan, catalog, "cpu")
+        _check_fits(comparison, plan, catalog, pool)
+        return "cpu"
+    found = place_on_device(comparison, plan, catalog)
+    refuse_lora(comparison, plan, catalog, found.kind)
+    _check_host(found.host_bytes, comparison, plan, catalog, pool)
+    return found.kind
+
+
+def _check_fits(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> None:
+    what = (catalog.models[comparison.model], plan, fused_lora(comparison, plan, catalog))
+    peak_bytes = needs_at_size(comparison, plan, catalog).resident_bytes
+    needed = peak_bytes - pool.reused_bytes(*what)
+    if needed > _free_bytes():
+        pool.keep_only(*what)  # what waits for a later plan goes first
+    free = _free_bytes()
+    if needed > free:
+        raise DoesNotFit(
+            f"predicted to need {needed / GIB:.1f} GiB more at its peak; "
+            f"{free / GIB:.1f} GiB are free here. {instead(comparison, plan, catalog)}"
+        )
+
+
+def _check_host(
+    needed: int, comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool
+) -> None:
+    """Offloaded weights wait in host memory, which may be the smaller of the two."""
+    what = (catalog.models[comparison.model], plan, fused_lora(comparison, plan, catalog))
+    needed -= pool.reused_bytes(*what)
+    if needed > _free_bytes():
+        pool.keep_only(*what)
+    free = _free_bytes()
+    if needed > free:
+        raise DoesNotFit(
+            f"predicted to need {needed / GIB:.1f} GiB of host memory beside the GPU's; "
+            f"{free / GIB:.1f} GiB are free here"
+        )
+
+
+def _free_bytes() -> int:
+    """Host memory that is free."""
+    return int(resolve("psutil.virtual_memory")().available)

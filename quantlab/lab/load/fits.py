@@ -1,0 +1,133 @@
+"""What fits a device, by prediction: where a plan is placed, and what to try where none fits.
+
+``place_on`` is the one rule: for this machine with what its device tells of its memory now, for
+ZeroGPU's card, which is not here yet, with what data/gpus.toml says of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from quantlab.catalog.gpus import Gpu
+from quantlab.catalog.machine import here, this_machine
+from quantlab.catalog.placement import Device, Placement, placements_for, refusal
+from quantlab.catalog.read.eager import load_slow_schemes
+from quantlab.catalog.schema import Model
+from quantlab.catalog.sizes.needs import Needs, needs_of
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.errors import DoesNotFit
+from quantlab.lab.bench.measure import counters
+from quantlab.lab.libraries import device, torch
+from quantlab.lab.outcome import Failure, Outcome
+from quantlab.lab.plan import Comparison, Plan, why_not
+
+__all__ = ["died", "hardware", "instead", "needs_at_size", "place_on", "place_on_device"]
+
+GIB = 2**30
+
+
+def hardware() -> str:
+    """The catalogue's word for the device here: cuda, rocm, metal, intel or cpu."""
+    name = device()
+    if name == "cuda":
+        return "rocm" if torch().version.hip else "cuda"
+    return {"mps": "metal", "xpu": "intel"}.get(name, "cpu")
+
+
+def needs_at_size(comparison: Comparison, plan: Plan, catalog: Catalog) -> Needs:
+    """What ``plan`` needs at the comparison's size.
+
+    Raises:
+        PlanError: a scheme whose way of storing is not known.
+    """
+    return needs_of(
+        plan,
+        catalog.models[comparison.model],
+        width=comparison.width,
+        height=comparison.height,
+        sequence_length=comparison.sequence_length,
+        catalog=catalog,
+    )
+
+
+def place_on(gpu: Gpu | Device, comparison: Comparison, plan: Plan, catalog: Catalog) -> Placement:
+    """The best placement of ``plan`` on ``gpu``.
+
+    Raises:
+        DoesNotFit: none fits; the message has the numbers of each.
+        PlanError: a scheme whose way of storing is not known.
+    """
+    needs = needs_at_size(comparison, plan, catalog)
+    found = placements_for(needs, plan, gpu, catalog)
+    if not found:
+        raise DoesNotFit(refusal(needs, plan, gpu, catalog))
+    return found[0]
+
+
+def place_on_device(comparison: Comparison, plan: Plan, catalog: Catalog) -> Placement:
+    """The best placement of ``plan`` on this machine's accelerator.
+
+    Raises:
+        DoesNotFit: none fits; the message has the numbers of each, and what would fit.
+    """
+    try:
+        return place_on(_device_here(), comparison, plan, catalog)
+    except DoesNotFit as error:
+        raise DoesNotFit(f"{error}. {instead(comparison, plan, catalog)}") from None
+
+
+def _device_here() -> Device:
+    return Device(counters().usable_bytes(), hardware())
+
+
+def instead(comparison: Comparison, plan: Plan, catalog: Catalog) -> str:
+    """A sentence that names the largest plan below ``plan`` that is predicted to fit here.
+
+    Schemes that do not run on this machine, and those that are hopelessly slow on a GPU unless
+    compiled, are left out.
+    """
+    model = catalog.models[comparison.model]
+    limit = needs_of(plan, model, catalog=catalog).weights_bytes
+    best: tuple[int, Plan, Placement] | None = None
+    for smaller in _candidates(plan, model, catalog):
+        weights = needs_of(smaller, model, catalog=catalog).weights_bytes
+        if weights >= limit or (best is not None and weights <= best[0]):
+            continue
+        with suppress(DoesNotFit):
+            best = (weights, smaller, place_on(_device_here(), comparison, smaller, catalog))
+    if best is None:
+        return "No smaller plan of this model is predicted to fit here; try a smaller size."
+    _, smaller, found = best
+    where = "" if found.kind == "resident" else f" with {found.kind.replace('-', ' ')}"
+    return f"Predicted to fit here{where}: {smaller}, {found.peak_bytes / GIB:.1f} GiB at its peak."
+
+
+def died(comparison: Comparison, plan: Plan, how: str, *, killed: bool) -> Outcome:
+    """The failed outcome of a plan whose process ended without one.
+
+    ``how`` goes on after "The process of this plan"; where it was ``killed`` the message also says
+    what would fit.
+    """
+    said = f"The process of this plan {how}"
+    if killed:
+        said += f". {instead(comparison, plan, load_catalog())}"
+    return Outcome(str(plan), "failed", error=Failure("process", "ChildDied", said))
+
+
+def _candidates(plan: Plan, model: Model, catalog: Catalog) -> Iterator[Plan]:
+    """Plans like ``plan`` with another scheme on the transformer, or on it and the last encoder."""
+    machine, slow = this_machine(), load_slow_schemes()
+    parts = {} if plan.dtype else dict(plan.parts)
+    encoder = next((c for c in reversed(model.components) if c.library == "transformers"), None)
+    for scheme in catalog.schemes.values():
+        runs = here(scheme, catalog.methods[scheme.method], machine, model) == "ok"
+        if not runs or scheme.storage is None or (scheme.id in slow and not plan.compiled):
+            continue
+        for component in (None, encoder):
+            named = [model.components[0]] + ([component] if component else [])
+            if all(why_not(scheme, c.library, c.cls) is None for c in named):
+                chosen = parts | {c.name: scheme.id for c in named}
+                order = [c.name for c in model.components]
+                ordered = sorted(chosen.items(), key=lambda part: order.index(part[0]))
+                yield Plan(tuple(ordered), compiled=plan.compiled)

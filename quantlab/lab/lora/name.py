@@ -1,0 +1,95 @@
+"""Which LoRA a comparison carries: its name and weight, checked without looking at any file.
+
+A name is one of those listed for the model in data/models.toml, that of a folder which was named at
+the start (``lab.lora.file.admit_lora``), or ``owner/name`` on the hub, with ``@revision`` and
+``:FILE.safetensors`` behind it where it needs them. No path comes from a link or a request.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from quantlab.catalog.paths import own_loras
+from quantlab.catalog.schema import Model
+from quantlab.errors import InputError
+from quantlab.lab.limits import finite_number, show
+
+__all__ = ["MAX_WEIGHT", "Lora", "check_lora", "hub_parts", "lora_names"]
+
+MAX_WEIGHT = 4.0
+"""Largest weight, either sign. People use 0.5 to 1.5, and negative ones to turn a look around."""
+
+_HUB = re.compile(
+    r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w.-]+))?(?::([\w-][\w. /-]*\.safetensors))?",
+    re.ASCII,
+)
+_MAX_NAME = 200
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA by its name, and how strongly it acts; a weight of 1 is as it was trained."""
+
+    name: str
+    weight: float = 1.0
+
+    def __str__(self) -> str:
+        return f"LoRA {self.name}, weight {self.weight:g}"
+
+
+def check_lora(name: object, weight: object, model: Model) -> Lora | None:
+    """The LoRA of that name; None where no name is given. A weight of None is 1.
+
+    Raises:
+        InputError: there is no such LoRA here, or the weight is none.
+    """
+    if name is None or name == "":
+        if weight is not None:
+            raise InputError("lora-weight", "goes with a LoRA; none is named")
+        return None
+    if not isinstance(name, str) or len(name) > _MAX_NAME or not _known(name, model):
+        raise InputError("lora", _unknown(name, model))
+    return Lora(name, _weight(1.0 if weight is None else weight))
+
+
+def lora_names(model: Model) -> tuple[str, ...]:
+    """The LoRAs that can be named for ``model`` beside those of the hub."""
+    return (*model.extra.get("loras", {}), *own_loras())
+
+
+def hub_parts(name: str) -> tuple[str, str, str | None] | None:
+    """Repository, revision and file of a LoRA on the hub; None where ``name`` is not one's."""
+    found = _HUB.fullmatch(name)
+    if found is None or ".." in name:
+        return None
+    return found[1], found[2] or "main", found[3]
+
+
+def _known(name: str, model: Model) -> bool:
+    if name in lora_names(model):
+        return True
+    return not os.environ.get("SPACE_ID") and hub_parts(name) is not None
+
+
+def _unknown(name: object, model: Model) -> str:
+    shown = show(name)
+    names = ", ".join(lora_names(model)) or "none"
+    if os.environ.get("SPACE_ID"):
+        return f"{shown} is not listed; a Space takes only those that are: {names}"
+    return (
+        f"unknown LoRA {shown}; known for {model.name}: {names}, or owner/name on the hub. A "
+        f"folder is named at the start with --lora, never by a link or a request"
+    )
+
+
+def _weight(value: object) -> float:
+    number = finite_number(value)
+    if number is None or not 0 < abs(number) <= MAX_WEIGHT:
+        raise InputError(
+            "lora-weight",
+            f"{show(value)}; -{MAX_WEIGHT:g} to {MAX_WEIGHT:g} are allowed, without 0, which would "
+            f"be no LoRA at all",
+        )
+    return float(number)

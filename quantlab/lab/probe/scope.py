@@ -1,0 +1,122 @@
+"""What a probe covers: which schemes can be tried on a component here, and why others cannot.
+
+Reads the catalogue and what is installed; imports none of the libraries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from quantlab.catalog.machine import Machine, here, this_machine
+from quantlab.catalog.schema import Component, Model, Scheme
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.errors import InputError
+from quantlab.lab.plan import why_not
+from quantlab.lab.probe.probe import CAPABILITIES, Probed, documented
+
+__all__ = ["capabilities_of", "chosen", "left_out", "schemes_here"]
+
+MODEL = "flux-mini"
+ON_ENCODERS = ("load", "run")
+"""The others look at the transformer's own output and training."""
+
+
+def schemes_here(component: str = "transformer", catalog: Catalog | None = None) -> list[str]:
+    """Ids of the schemes that can be tried on flux-mini's ``component`` on this machine.
+
+    Raises:
+        InputError: the model has no such component.
+    """
+    catalog = catalog or load_catalog()
+    return [s for s, reason in _reasons(component, catalog, this_machine()).items() if not reason]
+
+
+def left_out(
+    component: str = "transformer",
+    catalog: Catalog | None = None,
+    machine: Machine | None = None,
+) -> list[Probed]:
+    """A skipped cell for each scheme that cannot be tried here, with the reason.
+
+    Raises:
+        InputError: the model has no such component.
+    """
+    catalog = catalog or load_catalog()
+    reasons = _reasons(component, catalog, machine or this_machine())
+    return [
+        Probed(
+            scheme=name,
+            capability="load",
+            documented=documented(catalog.schemes[name], "load", catalog),
+            measured="skipped",
+            detail=reason,
+            seconds=0.0,
+            component=component,
+        )
+        for name, reason in reasons.items()
+        if reason
+    ]
+
+
+def capabilities_of(scheme: str, component: str, catalog: Catalog | None = None) -> tuple[str, ...]:
+    """What is tried of ``scheme`` on ``component``.
+
+    A scheme without a way of loading is asked of its library once: that answers for all the rest.
+    """
+    if (catalog or load_catalog()).schemes[scheme].way == "none":
+        return ("load",)
+    return CAPABILITIES if component == "transformer" else ON_ENCODERS
+
+
+def chosen(
+    names: list[str] | None, component: str = "transformer", catalog: Catalog | None = None
+) -> list[str]:
+    """``names`` without repetitions, or all that can be tried where it is None.
+
+    Raises:
+        InputError: a scheme is unknown or cannot be tried here; the message says why.
+    """
+    catalog = catalog or load_catalog()
+    reasons = _reasons(component, catalog, this_machine())
+    if names is None:
+        return [name for name, reason in reasons.items() if not reason]
+    for name in names:
+        if name not in reasons:
+            raise InputError("schemes", f"unknown scheme {name[:40]!r}")
+        if reason := reasons[name]:
+            raise InputError("schemes", f"{name} cannot be tried on {component}: {reason}")
+    return list(dict.fromkeys(names))
+
+
+def _reasons(component: str, catalog: Catalog, machine: Machine) -> dict[str, str]:
+    """Scheme -> why it cannot be tried, or an empty text."""
+    model = catalog.models[MODEL]
+    part = model.component(component)
+    if part is None:
+        names = ", ".join(c.name for c in model.components)
+        raise InputError("component", f"{component[:40]!r} is not one of {names}")
+    return {s.id: _reason(s, part, catalog, machine, model) for s in catalog.schemes.values()}
+
+
+def _reason(
+    scheme: Scheme, part: Component, catalog: Catalog, machine: Machine, model: Model
+) -> str:
+    asked = scheme
+    if scheme.way == "none" and part.library == "transformers" and scheme.transformers is not None:
+        # Where its library is here, the library itself is asked (probe/subject.py).
+        asked = replace(scheme, way="config", on_cpu="library")
+    if refused := why_not(asked, part.library, part.cls):
+        return refused
+    kind, _, what = here(asked, catalog.methods[scheme.method], machine, model).partition(": ")
+    if kind == "ok":
+        return ""
+    text = _install(what) if kind == "not-installed" else what
+    return text if scheme.note in ("", what) else f"{text}; {scheme.note}"
+
+
+def _install(missing: str) -> str:
+    compiler = "a C++ compiler"
+    names = missing.split(", ")
+    packages = [f'"{name}"' if ">=" in name else name for name in names if name != compiler]
+    parts = [f"pip install {' '.join(packages)}"] if packages else []
+    return "not installed: " + " and ".join([*parts, *([compiler] if compiler in names else [])])

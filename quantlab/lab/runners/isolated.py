@@ -1,0 +1,102 @@
+"""One plan in a process of its own, so that load time and peak memory are its alone.
+
+A child that crashes or is killed is a failed outcome, not the end of the comparison.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from quantlab.lab.load.fits import died
+from quantlab.lab.outcome import Event, Failure, Finished, Outcome, Progress
+from quantlab.lab.plan import Comparison, Plan, make_comparison
+from quantlab.lab.runners.child import Child, Expired, serve
+
+__all__ = ["compare_isolated"]
+
+POLL_S = 0.1
+
+
+def compare_isolated(
+    comparison: Comparison,
+    *,
+    out: Path,
+    report: Any = lambda _: None,
+    stop: threading.Event | None = None,
+    repeats: int = 1,
+    warmup: int = 1,
+) -> list[Outcome]:
+    """Like ``lab.bench.compare.compare``, each plan in a fresh process, one after the other."""
+    stop = stop or threading.Event()
+    outcomes = []
+    with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
+        for index in range(len(comparison.plans)):
+            job = {
+                "comparison": comparison.as_dict(),
+                "index": index,
+                "out": str(out.resolve()),
+                "repeats": repeats,
+                "warmup": warmup,
+                "reference": str(Path(folder) / "reference.pt"),
+            }
+            outcome = _child(job, comparison, report, stop)
+            outcomes.append(outcome)
+            report(Finished(index, outcome))
+    return outcomes
+
+
+def _child(
+    job: dict[str, Any], comparison: Comparison, report: Any, stop: threading.Event
+) -> Outcome:
+    plan = comparison.plans[job["index"]]
+    if stop.is_set():
+        return _stopped(plan, "stopped before it started")
+    with Child("quantlab.lab.runners.isolated", job) as child:
+        while not stop.is_set():
+            try:
+                event = child.next(POLL_S)
+            except Expired:
+                continue
+            if event is None:
+                return died(comparison, plan, child.how_it_ended(), killed=child.was_killed)
+            if "outcome" in event:
+                return Outcome.from_dict(event["outcome"])
+            report(Progress(**event))
+    return _stopped(plan, "stopped")
+
+
+def _stopped(plan: Plan, message: str) -> Outcome:
+    failure = Failure("stopped", "Stopped", message)
+    return Outcome(plan=str(plan), status="failed", error=failure)
+
+
+def main() -> None:
+    """The child: run one plan, tell of its progress and its outcome."""
+    from quantlab.lab.bench.compare import Bench, compare_one
+
+    def work(job: dict[str, Any], tell: Callable[[Mapping[str, Any]], None]) -> None:
+        def report(event: Event) -> None:
+            assert isinstance(event, Progress)
+            tell({"index": event.index, "text": event.text, "fraction": event.fraction})
+
+        outcome = compare_one(
+            make_comparison(**job["comparison"]),
+            job["index"],
+            bench=Bench(),
+            out=Path(job["out"]),
+            report=report,
+            repeats=job["repeats"],
+            warmup=job["warmup"],
+            reference=Path(job["reference"]),
+        )
+        tell({"outcome": outcome.as_dict()})
+
+    serve(work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""What belongs side by side: a group of plans under the same circumstances, as plain values.
+
+A group never mixes evidence, models, machines, versions or settings. A line stands for all runs of
+one plan in its group. results/grouping.py makes them of the field.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from quantlab.lab.outcome_text import modes_text
+from quantlab.record.results.export import Table, Value
+
+__all__ = ["Group", "Line", "table"]
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Line:
+    """One plan in a group. ``role`` as in ``sweep_table.tidy``; ``error`` is the latest failure.
+
+    ``identical`` means that every image equals the reference's: PSNR is then None, as it is where
+    nothing is known. ``across_modes`` means that a score of it is of an eager plan against a
+    compiled one, or the reverse. ``results`` are ids of the store, the newest first.
+    """
+
+    plan: str
+    role: str
+    runs: int
+    failed: int
+    error: str
+    weights_bytes: float | None
+    peak_bytes: float | None
+    peak_kind: str
+    latency_s: float | None
+    psnr_db: float | None
+    ssim: float | None
+    transformer_rel_l2: float | None
+    identical: bool
+    across_modes: bool
+    measured_at: str
+    results: tuple[str, ...]
+    front: bool = False
+
+    @property
+    def fidelity(self) -> float | None:
+        """PSNR in dB, infinite for the reference and for what equals it; None: not known."""
+        if self.latency_s is None:
+            return None
+        if self.role == "reference" or (self.identical and self.psnr_db is None):
+            return math.inf
+        return self.psnr_db
+
+
+@dataclass(frozen=True)
+class Group:
+    """Lines whose numbers belong side by side, and what they have in common."""
+
+    key: str
+    evidence: str
+    model: str
+    machine: str
+    versions: Mapping[str, str]
+    steps: int | None
+    guidance: float | None
+    width: int | None
+    height: int | None
+    reference: str
+    offload: str
+    source: str
+    url: str
+    checked: str
+    runs: int
+    pairs: int
+    same_pairs: bool
+    """Whether all plans were run on the same prompts and seeds; else fidelity compares roughly."""
+    measured_at: str
+    """Of its newest run; empty for what others have published."""
+    lines: tuple[Line, ...]
+    lora: str = ""
+    """The LoRA that all of its plans carry, with its weight."""
+
+    @property
+    def has_fidelity(self) -> bool:
+        """Whether any of its plans was held against the reference."""
+        return any(line.fidelity not in (None, math.inf) or line.identical for line in self.lines)
+
+    @property
+    def by_weights(self) -> bool:
+        """Whether memory means the weights; else it is the peak, where only that is known."""
+        return any(line.weights_bytes is not None for line in self.lines)
+
+    def memory(self, line: Line) -> float | None:
+        """Bytes of ``line``: what this group's memory means."""
+        return line.weights_bytes if self.by_weights else line.peak_bytes
+
+
+def table(group: Group) -> Table:
+    """The group to post: a caption that says everything they have in common, and its lines."""
+    return Table(_caption(group), [_cells(line, group) for line in group.lines])
+
+
+def _caption(group: Group) -> str:
+    parts = [group.model]
+    if group.width and group.height:
+        parts.append(f"{group.width} x {group.height} px")
+    parts += [f"{group.steps} steps"] if group.steps else []
+    parts += [f"guidance {group.guidance:g}"] if group.guidance is not None else []
+    parts += [f"with {group.offload}"] if group.offload else []
+    parts += [group.lora] if group.lora else []
+    parts += [f"reference {group.reference}"] if group.reference else []
+    where = ", ".join((group.machine, *(f"{k} {v}" for k, v in group.versions.items())))
+    text = f"{', '.join(parts)}. {group.evidence.capitalize()} on {where or 'a machine'}."
+    if group.evidence == "measured":
+        return f"{text} {group.runs} runs, the newest of {group.measured_at[:10]}."
+    return f"{text} Source: {group.source}, {group.url}, checked {group.checked}."
+
+
+def _cells(line: Line, group: Group) -> dict[str, Value]:
+    def gib(count: float | None) -> float | None:
+        return None if count is None else count / GIB
+
+    return {
+        "plan": f"{line.plan} (again)" if line.role == "again" else line.plan,
+        "runs": line.runs if group.evidence == "measured" else None,
+        "weights (GiB)": gib(line.weights_bytes),
+        "peak (GiB)": gib(line.peak_bytes),
+        "peak kind": line.peak_kind,
+        "latency (s)": line.latency_s,
+        "PSNR (dB)": "identical" if line.identical else line.psnr_db,
+        "SSIM": line.ssim,
+        "transformer rel. L2": line.transformer_rel_l2,
+        "modes": modes_text(line.plan, across=line.across_modes),
+        "Pareto front": "yes" if line.front else "",
+        "failed": f"{line.failed} of {line.runs}; {line.error}" if line.failed else "",
+    }

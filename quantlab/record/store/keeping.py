@@ -1,0 +1,44 @@
+"""Keeping an outcome: what was measured counts, whether or not the store can take it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantlab.errors import StoreError, Unavailable
+from quantlab.lab.outcome import Finished, Outcome
+from quantlab.lab.plan import Comparison
+from quantlab.lab.runners.local import Machine
+from quantlab.record.store.store import Store
+
+__all__ = ["Kept", "keep"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An outcome and its PNG; ``id`` where the store has it, and ``problem`` why it could not."""
+
+    outcome: Outcome
+    png: bytes | None
+    id: str | None = None
+    problem: str = ""
+
+
+def keep(
+    store: Store | None, comparison: Comparison, event: Finished, machine: Callable[[], Machine]
+) -> Kept:
+    """Read the outcome's image and save both, where there is a store.
+
+    ``machine`` gives device and versions. What the store or it cannot do is told in ``problem``,
+    in one sentence, and raises nothing.
+    """
+    outcome = event.outcome
+    png = Path(outcome.image).read_bytes() if outcome.image else None
+    if store is None:
+        return Kept(outcome, png)
+    try:
+        result = store.save(comparison, event.index, outcome, png, *machine())
+    except (StoreError, Unavailable) as error:
+        return Kept(outcome, png, problem=str(error))
+    return Kept(outcome, png, result)

@@ -1,0 +1,89 @@
+"""What was measured as tidy records: one a run, one column a fact, read by pandas as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from quantlab.lab.outcome import Outcome
+from quantlab.lab.plan import Comparison
+from quantlab.record.results.export import Row, to_csv
+
+__all__ = ["tidy", "to_tidy_csv"]
+
+_COMPARISON = ("steps", "guidance", "width", "height", "sequence_length")
+_OUTCOME = (
+    "way",
+    "peak_bytes",
+    "peak_kind",
+    "load_s",
+    "encode_s",
+    "step_s",
+    "decode_s",
+    "psnr_db",
+    "ssim",
+    "transformer_rel_l2",
+)
+
+
+def to_tidy_csv(rows: Sequence[Row]) -> str:
+    """The records of ``tidy`` as CSV; text that a spreadsheet would take for a formula starts with
+    an apostrophe.
+
+    ``noise_floor_psnr_db`` and ``noise_floor_rel_l2`` are what the reference made of the same
+    prompt and seed when it was run again; the first is empty where both images are identical.
+    """
+    records = [tidy(row) for row in rows]
+    floors = {(r["prompt"], r["seed"]): r for r in records if r["role"] == "again"}
+    for record in records:
+        floor = floors.get((record["prompt"], record["seed"]), {})
+        record["noise_floor_psnr_db"] = floor.get("psnr_db")
+        record["noise_floor_rel_l2"] = floor.get("transformer_rel_l2")
+    return to_csv(records)
+
+
+def tidy(row: Row) -> dict[str, Any]:
+    """Bytes are bytes, ``_s`` are seconds; ``latency_s`` is the median over the repeats.
+
+    ``role`` is "reference", "again" (the reference once more, the noise floor) or "plan". Where
+    ``identical`` is true the image equals the reference's, and PSNR and SSIM are empty; where
+    ``across_modes`` is, an eager plan was held against a compiled one, or the reverse. ``lora`` and
+    ``lora_weight`` are there where all plans carried a LoRA. Every
+    library has a column ``version_NAME``, every fact of the machine one ``device_NAME``.
+    """
+    c, o = row.comparison, row.outcome
+    return {
+        "model": c.model,
+        "plan": o.plan,
+        "role": _role(c, o),
+        "reference": str(c.plans[0]),
+        "prompt": c.prompt,
+        "seed": c.seed,
+        **{name: getattr(c, name) for name in _COMPARISON},
+        **({"lora": c.lora, "lora_weight": c.lora_weight} if c.lora else {}),
+        "status": o.status,
+        "error": f"{o.error.stage}: {o.error.message}" if o.error else None,
+        "repeats": len(o.latency_s),
+        "latency_s": median(o.latency_s) if o.latency_s else None,
+        "weights_bytes": sum(o.weights_bytes.values()) or None,
+        **{f"{name}_bytes": size for name, size in o.weights_bytes.items()},
+        **{name: getattr(o, name) for name in _OUTCOME},
+        "identical": o.transformer_rel_l2 is not None and o.ssim is None,
+        "across_modes": o.across_modes,
+        "notes": "; ".join(o.notes),
+        **_prefixed("device", row.device),
+        **_prefixed("version", row.versions),
+        "measured_at": row.measured_at,
+    }
+
+
+def _role(comparison: Comparison, outcome: Outcome) -> str:
+    """A reference that was held against itself is "again"; the first one has nothing to meet."""
+    if outcome.plan != str(comparison.plans[0]):
+        return "plan"
+    return "reference" if outcome.transformer_rel_l2 is None else "again"
+
+
+def _prefixed(prefix: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}_{name}": value for name, value in facts.items()}

@@ -1,0 +1,200 @@
+"""The columns of the Try tab as Gradio updates: what each part shows for the state it is in.
+
+``PARTS`` updates a column, always in the same order; a part that need not change is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+
+from quantlab.catalog.schema import Model
+from quantlab.catalog.sizes.predict import predict
+from quantlab.catalog.table import Catalog
+from quantlab.errors import InputError
+from quantlab.lab.outcome import Outcome
+from quantlab.lab.plan import MAX_PLANS, Plan, parse_plan
+from quantlab.ui.compare.difference import USUAL, difference
+from quantlab.ui.compare.plans import nearest_plan
+from quantlab.ui.compare.view import difference_note, figures, head, label
+from quantlab.ui.state import Result, Shown
+
+__all__ = [
+    "CLOSER",
+    "PARTS",
+    "ahead",
+    "board",
+    "column",
+    "difference_updates",
+    "ended",
+    "images",
+    "instead_of",
+    "picture",
+    "pictures",
+    "predicted_bytes",
+    "quiet",
+    "slider_updates",
+    "state_of",
+]
+
+PARTS = 4
+"""Updates of one column: head, image, nearest button, figures."""
+
+CLOSER = 7
+"""Updates of what stands under the columns: see ``closer.Closer``."""
+
+Update = Any
+
+
+def picture(png: bytes | None) -> str | None:
+    """The path of a stored PNG in Gradio's cache, from where it is served as it is."""
+    return save_bytes_to_cache(png, "image.png", get_upload_folder()) if png else None
+
+
+def quiet(columns: int) -> list[Update]:
+    """Leave ``columns`` columns as they are."""
+    return [gr.skip() for _ in range(columns * PARTS)]
+
+
+def state_of(outcome: Outcome) -> str:
+    """``done``, ``stopped`` or ``failed``."""
+    if outcome.error is None:
+        return "done"
+    return "stopped" if outcome.error.stage == "stopped" else "failed"
+
+
+def column(
+    index: int,
+    plan: str,
+    shown: Shown,
+    *,
+    state: str = "idle",
+    instead: str | None = None,
+    predicted: int | None = None,
+) -> list[Update]:
+    """The updates of one column; a result that is there wins over ``state``."""
+    result = shown.get(plan)
+    if result is not None:
+        state = state_of(result.outcome)
+    image = picture(result.png) if result else None
+    alt = f"Image of {label(index, plan)}"
+    table = figures(result, shown.reference, first=index == 0) if result else ""
+    return [
+        head(index, plan, state, result=result, predicted=predicted),
+        gr.update(value=image, label=alt),
+        gr.update(value=f"Use {instead} instead" if instead else "", interactive=bool(instead)),
+        table,
+    ]
+
+
+def ahead(index: int, plan: str, state: str, text: str = "") -> list[Update]:
+    """Only the head of a column: for progress, which must not send images again."""
+    return [head(index, plan, state, text), *quiet(1)[1:]]
+
+
+def ended(index: int, plan: str, result: Result) -> list[Update]:
+    """Only the head of a column that has its result."""
+    return [head(index, plan, state_of(result.outcome), result=result), *quiet(1)[1:]]
+
+
+def board(
+    plans: Sequence[str], shown: Shown, model: Model, catalog: Catalog, *, state: str = "idle"
+) -> list[Update]:
+    """The updates of all six columns for these plans; hidden ones are left alone."""
+    updates: list[Update] = []
+    for index, plan in enumerate(plans):
+        updates += column(
+            index,
+            plan,
+            shown,
+            state=state,
+            instead=instead_of(plan, shown, catalog),
+            predicted=predicted_bytes(plan, model, catalog),
+        )
+    return updates + quiet(MAX_PLANS - len(plans))
+
+
+def predicted_bytes(plan: str, model: Model, catalog: Catalog) -> int | None:
+    """Predicted bytes of the weights of ``plan``, or None where that cannot be said."""
+    try:
+        return predict(model.id, parse_plan(plan, model, catalog), catalog=catalog).total_bytes
+    except InputError:
+        return None
+
+
+def instead_of(plan: str, shown: Shown, catalog: Catalog) -> str | None:
+    """The plan to offer where ``plan`` failed, or None."""
+    result = shown.get(plan)
+    if result is None or shown.comparison is None or state_of(result.outcome) != "failed":
+        return None
+    model = catalog.models.get(shown.comparison.model)
+    found = next((p for p in shown.comparison.plans if str(p) == plan), None)
+    if model is None or not isinstance(found, Plan):
+        return None
+    return nearest_plan(found, model, catalog)
+
+
+def images(plans: Sequence[str], shown: Shown) -> list[tuple[str, str]]:
+    """Label and plan of each column that has an image, for the slider's two lists."""
+    found = []
+    for index, plan in enumerate(plans):
+        result = shown.get(plan)
+        if result is not None and result.png is not None:
+            found.append((label(index, plan), plan))
+    return found
+
+
+def slider_updates(plans: Sequence[str], shown: Shown, *, choose: bool = True) -> list[Update]:
+    """Two lists and the slider, then list, factor, difference and note; empty without two images.
+
+    Without ``choose`` the visitor's own choice of images stays.
+    """
+    found = images(plans, shown)
+    if len(found) < 2:
+        return [*_skips(2), gr.update(value=None), *_skips(2), gr.update(value=None), ""]
+    others = found[1:] if shown.reference is shown.get(found[0][1]) else found
+    if not choose:
+        lists = [gr.update(choices=found), gr.update(choices=found)]
+        return [*lists, gr.skip(), gr.update(choices=others), *_skips(3)]
+    left, right = found[0][1], found[-1][1]
+    return [
+        gr.update(choices=found, value=left),
+        gr.update(choices=found, value=right),
+        gr.update(value=pictures((left, right), shown)),
+        gr.update(choices=others, value=right),
+        gr.update(value=USUAL),
+        *difference_updates(right, USUAL, shown),
+    ]
+
+
+def _skips(count: int) -> list[Update]:
+    return [gr.skip() for _ in range(count)]
+
+
+def difference_updates(plan: str | None, times: int, shown: Shown) -> list[Update]:
+    """The picture of ``plan``'s difference from the reference, and what it says."""
+    result, reference = shown.get(plan or ""), shown.reference
+    if result is None or result.png is None:
+        return [gr.update(value=None), difference_note("Choose an image.")]
+    if reference is None or reference.png is None:
+        text = "The reference has no image to subtract."
+        return [gr.update(value=None), difference_note(text)]
+    found = difference(result.png, reference.png, times)
+    if not found.largest:
+        text = "Black all over: not one pixel differs."
+    else:
+        text = (
+            f"Each channel’s difference from the reference, {times} times; black is equal. "
+            f"{found.share:.0%} of the pixels differ, at most by {found.largest} of 255."
+        )
+    return [gr.update(value=found.image), difference_note(text)]
+
+
+def pictures(plans: Iterable[str | None], shown: Shown) -> tuple[str | None, ...]:
+    """The pictures of ``plans``; None for one that has none."""
+    results: list[Result | None] = [shown.get(plan) if plan else None for plan in plans]
+    return tuple(picture(result.png) if result else None for result in results)

@@ -1,0 +1,56 @@
+"""Save as picture: the comparison that is on the page, as one PNG to post."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import gradio as gr
+
+from quantlab.errors import StoreError, Unavailable
+from quantlab.record.link import to_url
+from quantlab.record.picture import Panel, draw
+from quantlab.ui.compare.share import base_url, keep_link, stored
+from quantlab.ui.compare.view import origin
+from quantlab.ui.download import named, offer
+from quantlab.ui.services import Services
+from quantlab.ui.state import Result, Shown
+
+__all__ = ["save_picture"]
+
+
+def save_picture(services: Services, request: gr.Request, shown: Shown) -> str:
+    """A file with the picture; what it shows is kept, since the picture carries its link.
+
+    Raises:
+        gr.Error: there is nothing to show yet.
+    """
+    comparison = shown.comparison
+    if comparison is None or not shown.results:
+        raise gr.Error("There is nothing to save yet; press Run first.", print_exception=False)
+    panels = [_panel(plan, shown, services) for plan in map(str, comparison.plans)]
+    keep_link(services, shown)
+    link = to_url(base_url(request, services), comparison)
+    return offer(named("comparison", "png"), draw(comparison, panels, link))
+
+
+def _panel(plan: str, shown: Shown, services: Services) -> Panel:
+    result = shown.get(plan)
+    if result is None:
+        return Panel(plan, None)
+    if not result.origin:
+        result = replace(result, origin=_origin(plan, result, shown, services))
+    return Panel(plan, result.outcome, result.png, result.origin)
+
+
+def _origin(plan: str, result: Result, shown: Shown, services: Services) -> str:
+    """Where and when what was just measured was: as it was kept, else this machine, now."""
+    assert shown.comparison is not None
+    try:
+        kept = stored(shown.comparison, services).get(plan)
+        if kept is not None and kept.outcome.latency_s == result.outcome.latency_s:
+            return kept.origin
+        device, versions = services.runner.machine()
+    except (StoreError, Unavailable):
+        return ""
+    return origin(device, versions, datetime.now(UTC).isoformat(timespec="seconds"))

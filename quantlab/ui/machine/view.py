@@ -1,0 +1,192 @@
+"""What the tab "This machine" shows, as HTML: the machine, and cells of a probe.
+
+Pure functions of cells and facts; every text is escaped here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from quantlab.lab.probe.probe import Probed, disagrees
+from quantlab.record.probes import Kept
+from quantlab.ui.words import MARKS, size, time
+
+__all__ = ["CAPABILITY_LABELS", "COMPONENT_LABELS", "cells", "kept", "machine", "measured_of"]
+
+CAPABILITY_LABELS = {
+    "load": "load",
+    "run": "make an image",
+    "save-reload": "save and reload",
+    "compile": "torch.compile",
+    "lora": "train a LoRA",
+    "offload": "offload",
+    "simple-form": "simple form",
+    "dtype-move": "move to another dtype",
+}
+COMPONENT_LABELS = {"transformer": "Transformer", "text_encoder_2": "T5 text encoder"}
+FOUND = {
+    "yes": ("✓", "yes"),
+    "no": ("✗", "no"),
+    "error": ("!", "error"),
+    "skipped": ("–", "not tried"),
+}
+"""Sign and word of what was measured."""
+HEADS = ("Scheme", "Capability", "Documented", "Measured", "Detail", "Time")
+
+
+def machine(info: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+    """Device, memory and library versions."""
+    kind = "" if info["kind"] == "cpu" else f" ({info['kind']})"
+    facts = {
+        "Device": f"{info['name']}{kind}",
+        "Memory": size(int(info["memory_bytes"])),
+        "Threads": str(info.get("threads", "-")),
+        "System": str(info.get("system", "-")),
+        "Versions": _versions(versions),
+    }
+    items = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
+    return f'<dl class="ql-facts">{items}</dl>'
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+
+
+def kept(rows: Sequence[Kept]) -> str:
+    """The probes that come with the project, each machine under its own name."""
+    groups: dict[tuple[str, str], list[Kept]] = {}
+    for row in rows:
+        groups.setdefault((row.machine, row.measured_on), []).append(row)
+    return "".join(_group(*key, group) for key, group in groups.items())
+
+
+def _group(name: str, date: str, rows: Sequence[Kept]) -> str:
+    about = f"{escape(name)}, measured on {escape(date)} with {escape(_versions(rows[0].versions))}"
+    return f'<p class="ql-hint">{about}.</p>{cells([row.cell for row in rows])}'
+
+
+def cells(found: Sequence[Probed]) -> str:
+    """Disagreements as a table, then everything by scheme, folded."""
+    if not found:
+        return ""
+    apart = [cell for cell in found if disagrees(cell)]
+    if apart:
+        count = f"{len(apart)} of {len(found)} cells disagree with what is documented"
+        first = f'<h3 class="ql-part">{count}</h3>{_table(apart, "Disagreements")}'
+    else:
+        first = '<p class="ql-hint">No cell disagrees with what is documented.</p>'
+    return f'<div class="ql-probed">{first}{"".join(_components(found))}</div>'
+
+
+def _components(found: Sequence[Probed]) -> Iterable[str]:
+    for component in dict.fromkeys(cell.component for cell in found):
+        mine = [cell for cell in found if cell.component == component]
+        done = [cell for cell in mine if cell.measured != "skipped" or cell.capability != "load"]
+        out = [cell for cell in mine if cell not in done]
+        label = escape(COMPONENT_LABELS.get(component, component))
+        yield f'<h3 class="ql-part">{label}, scheme by scheme</h3>'
+        for scheme in dict.fromkeys(cell.scheme for cell in done):
+            yield _scheme(scheme, [cell for cell in done if cell.scheme == scheme])
+        if out:
+            yield (
+                f'<details class="ql-scheme"><summary>{len(out)} schemes were not tried, '
+                f"each with its reason</summary>{_table(out, 'Not tried')}</details>"
+            )
+
+
+def _scheme(name: str, mine: Sequence[Probed]) -> str:
+    chips = "".join(_chip(cell) for cell in mine)
+    return (
+        f'<details class="ql-scheme"><summary><b>{escape(name)}</b>'
+        f'<span class="ql-chips">{chips}</span></summary>{_table(mine, name)}</details>'
+    )
+
+
+def _chip(cell: Probed) -> str:
+    sign, word = FOUND[cell.measured]
+    apart = disagrees(cell)
+    said = f"{MARKS[_claim(cell)][0]} → {sign}" if apart else sign
+    told = f"documented {cell.documented}, measured {word}" if apart else f"measured {word}"
+    label = escape(CAPABILITY_LABELS[cell.capability])
+    return (
+        f'<span class="ql-chip is-{cell.measured}{" is-apart" if apart else ""}">{label} '
+        f'<span aria-hidden="true">{said}</span><span class="ql-sr">{escape(told)}</span></span>'
+    )
+
+
+def _claim(cell: Probed) -> Any:
+    return cell.documented if cell.documented in MARKS else "unknown"
+
+
+def _table(mine: Sequence[Probed], name: str) -> str:
+    heads = "".join(f'<th scope="col" role="columnheader">{head}</th>' for head in HEADS)
+    rows = "".join(_row(cell) for cell in mine)
+    return (
+        f'<table class="ql-cells" role="table"><caption class="ql-sr">{escape(name)}</caption>'
+        f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead>'
+        f'<tbody role="rowgroup">{rows}</tbody></table>'
+    )
+
+
+def _row(cell: Probed) -> str:
+    sign, word = FOUND[cell.measured]
+    where = "" if cell.component == "transformer" else f" on {COMPONENT_LABELS[cell.component]}"
+    limit = f'<span class="ql-limit">of {cell.limit_s:g} s</span>' if cell.limit_s else ""
+    took = "-" if cell.measured == "skipped" and not cell.seconds else time(cell.seconds)
+    values = (
+        ("", escape(CAPABILITY_LABELS[cell.capability] + where)),
+        ("", _documented(cell)),
+        (
+            f"is-{cell.measured}",
+            f'<span aria-hidden="true">{sign}</span> {word}'
+            + ('<span class="ql-sr">, which disagrees</span>' if disagrees(cell) else ""),
+        ),
+        ("ql-detail", escape(cell.detail)),
+        ("ql-took", f"<span>{took} {limit}</span>"),
+    )
+    tds = "".join(
+        f'<td role="cell" class="{kind}" data-label="{head}">{value}</td>'
+        for head, (kind, value) in zip(HEADS[1:], values, strict=True)
+    )
+    apart = ' class="is-apart"' if disagrees(cell) else ""
+    name = escape(cell.scheme)
+    return f'<tr role="row"{apart}><th scope="row" role="rowheader">{name}</th>{tds}</tr>'
+
+
+def _documented(cell: Probed) -> str:
+    if cell.documented is None:
+        return '<span class="is-unknown">-</span>'
+    sign, word = MARKS[_claim(cell)]
+    return f'<span class="is-{_claim(cell)}"><span aria-hidden="true">{sign}</span> {word}</span>'
+
+
+def measured_of(scheme: str, rows: Sequence[Kept]) -> str:
+    """What the kept probes measured of one scheme, for the sheet of its claims; or nothing."""
+    mine = [row for row in rows if row.cell.scheme == scheme]
+    if not mine:
+        return ""
+    items = "".join(
+        f"<div><dt>{_documented_name(row.cell)}</dt><dd>{_measured(row.cell)}</dd></div>"
+        for row in mine
+    )
+    where = f"{escape(mine[0].machine)}, {escape(mine[0].measured_on)}"
+    return (
+        '<h3 class="ql-claims-title">Measured</h3>'
+        f'<p class="ql-hint">{where}. The tab “This machine” has all of it.</p>'
+        f'<dl class="ql-claims">{items}</dl>'
+    )
+
+
+def _documented_name(cell: Probed) -> str:
+    where = "" if cell.component == "transformer" else f", {COMPONENT_LABELS[cell.component]}"
+    return escape(CAPABILITY_LABELS[cell.capability] + where)
+
+
+def _measured(cell: Probed) -> str:
+    sign, word = FOUND[cell.measured]
+    return (
+        f'<span class="ql-mark is-{cell.measured}" aria-hidden="true">{sign}</span> {word}'
+        f"<p>{escape(cell.detail)}</p>"
+    )

@@ -1,0 +1,36 @@
+"""What the sheet of a scheme's claims shows beside them: what was measured, and a script."""
+
+from __future__ import annotations
+
+from html import escape
+
+from quantlab.errors import CatalogError
+from quantlab.lab.script.language_model import llm_snippet, scheme_of
+from quantlab.record.probes import kept_probes
+from quantlab.ui.machine.view import measured_of
+
+__all__ = ["beside"]
+
+
+def beside(key: str) -> str:
+    """For a scheme or a method: the kept probe's cells, and a language model's script; or nothing.
+
+    An unknown key gives nothing, since it comes from the browser.
+    """
+    try:
+        measured = measured_of(key, kept_probes())
+    except CatalogError:  # the tab "This machine" says so
+        measured = ""
+    return measured + _script(key)
+
+
+def _script(key: str) -> str:
+    scheme = scheme_of(key)
+    if scheme is None:
+        return ""
+    name = escape(scheme.name)
+    return (
+        '<details class="ql-code"><summary>Code: a language model with it, through transformers'
+        f'</summary><pre tabindex="0" role="region" aria-label="Script of {name}">'
+        f"{escape(llm_snippet(scheme.id))}</pre></details>"
+    )

@@ -1,0 +1,161 @@
+"""The table of the Pick tab as HTML, and the claims behind one of its rows.
+
+Pure functions of recommendations and the catalogue; every text is escaped here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+
+from quantlab.catalog.answer.pick import Recommendation
+from quantlab.catalog.schema import Cell, Method, Scheme
+from quantlab.catalog.table import Catalog
+from quantlab.ui.words import (
+    COLUMN_HEADS,
+    COLUMN_LABELS,
+    MARKS,
+    PLACEMENT_LABELS,
+    VERDICT_LABELS,
+    size,
+)
+
+__all__ = ["claims", "table"]
+
+Row = Recommendation
+
+
+def table(rows: Iterable[Row], catalog: Catalog) -> str:
+    """The whole table, rejected rows too."""
+    heads = [
+        _head("Scheme", "text"),
+        _head("Verdict", "number"),
+        _head("Weights", "number", "Predicted weights of the whole pipeline with this scheme"),
+        _head("Bits", "number", "Bits a weight, as the library stores it"),
+        *(_head(head, "number", COLUMN_LABELS[key]) for key, head in COLUMN_HEADS.items()),
+    ]
+    body = "".join(_row(row, catalog) for row in rows)
+    return (
+        '<table class="ql-table" role="table"><caption class="ql-sr">Methods and schemes with '
+        "their verdict; a row's name opens the sources of its claims.</caption>"
+        f'<thead role="rowgroup"><tr role="row">{"".join(heads)}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table>'
+    )
+
+
+def _head(name: str, kind: str, title: str = "") -> str:
+    note = f' title="{escape(title)}"' if title else ""
+    return (
+        f'<th scope="col" role="columnheader" aria-sort="none">'
+        f'<button type="button" data-sort="{kind}"{note}>{name}</button></th>'
+    )
+
+
+def _row(row: Row, catalog: Catalog) -> str:
+    method = catalog.methods[row.method]
+    scheme = catalog.schemes.get(row.scheme or "")
+    key = escape(scheme.id if scheme else method.id)
+    bits = f"{scheme.bits:g}" if scheme else ",<wbr>".join(str(span) for span in method.bits)
+    order = scheme.bits if scheme else method.bits[0].low
+    cells = "".join(_mark(column, method.cell(column, scheme)) for column in COLUMN_HEADS)
+    found = escape(" ".join((key, method.name, row.verdict, *row.reasons)).lower())
+    return (
+        f'<tr role="row" data-key="{key}" data-find="{found}">'
+        f'<th scope="row" role="rowheader" data-v="{key}">'
+        f'<button type="button" class="ql-name" data-claims="{key}">{key}</button>'
+        f'<span class="ql-method">{escape(method.name)}</span></th>'
+        f"{_verdict(row, scheme)}"
+        f'<td role="cell" class="ql-number" data-label="weights" '
+        f'data-v="{row.bytes or ""}">{size(row.bytes)}</td>'
+        f'<td role="cell" class="ql-number" data-label="bits" data-v="{order}">'
+        f"{bits}</td>"
+        f"{cells}</tr>"
+    )
+
+
+def _verdict(row: Row, scheme: Scheme | None) -> str:
+    sign, word = VERDICT_LABELS[row.verdict]
+    if row.verdict == "runs-with-offload" and row.placement is not None:
+        word = PLACEMENT_LABELS[row.placement.kind]
+    # What speaks against it comes first: a yes is to be seen in the marks anyway.
+    reasons = sorted(row.reasons, key=lambda reason: ": yes" in reason)
+    items = [
+        f'<li class="{"is-plain" if ": yes" in reason else "is-telling"}">{escape(reason)}</li>'
+        for reason in reasons
+    ]
+    if row.here != "ok":
+        items.append(f"<li>On this machine: {escape(row.here)}</li>")
+    why = "".join(items)
+    go = ""
+    if scheme is not None and scheme.way != "none":
+        go = (
+            f'<button type="button" class="ql-button" data-try="{escape(scheme.id)}" '
+            f'aria-label="Try {escape(scheme.id)}">Try</button>'
+        )
+    order = list(VERDICT_LABELS).index(row.verdict)
+    return (
+        f'<td role="cell" class="ql-verdict" data-v="{order}"><div class="ql-verdict-line">'
+        f'<span class="ql-pill is-{row.verdict}"><span aria-hidden="true">{sign}</span> {word}'
+        f'</span><span class="ql-evidence">{row.evidence}</span>{go}</div>'
+        f'<ul class="ql-why">{why}</ul></td>'
+    )
+
+
+def _mark(column: str, cell: Cell) -> str:
+    sign, word = MARKS[cell.value]
+    label = escape(f"{COLUMN_LABELS[column]}: {word}")
+    order = ("yes", "partial", "unknown", "no").index(cell.value)
+    return (
+        f'<td role="cell" class="ql-mark-cell" data-v="{order}" '
+        f'data-label="{COLUMN_HEADS[column].replace("&shy;", "")}">'
+        f'<button type="button" tabindex="-1" class="ql-mark is-{cell.value}" '
+        f'data-column="{column}" title="{label}" aria-label="{label}">{sign}</button></td>'
+    )
+
+
+def claims(key: str, column: str, catalog: Catalog) -> str:
+    """Everything the catalogue claims of a scheme or method, each with source and date.
+
+    ``column`` is the claim that was asked about; it is marked. An unknown key gives a sentence
+    that says so, since it comes from the browser.
+    """
+    scheme = catalog.schemes.get(key)
+    method = catalog.methods.get(scheme.method if scheme else key)
+    if method is None:
+        return '<p class="ql-hint">The catalogue has nothing of that name.</p>'
+    about = escape(scheme.note) if scheme and scheme.note else escape(method.summary)
+    bits = f"{scheme.bits:g} bits a weight. " if scheme else ""
+    columns = [c for c in COLUMN_LABELS if c in _known(method, scheme) or c in COLUMN_HEADS]
+    items = "".join(
+        _claim(name, method.cell(name, scheme), asked=name == column) for name in columns
+    )
+    return (
+        f'<h2 class="ql-claims-title">{escape(key)}</h2>'
+        f'<p class="ql-hint">{escape(method.name)}. {bits}{about}</p>'
+        f'<dl class="ql-claims">{items}</dl>'
+        f'<p><a href="{escape(method.library)}" target="_blank" rel="noopener noreferrer">'
+        "The library</a></p>"
+    )
+
+
+def _known(method: Method, scheme: Scheme | None) -> Mapping[str, Cell]:
+    return {**method.cells, **(scheme.capabilities if scheme else {})}
+
+
+def _claim(column: str, cell: Cell, *, asked: bool) -> str:
+    sign, word = MARKS[cell.value]
+    note = f"<p>{escape(cell.note)}</p>" if cell.note else ""
+    source = "no source"
+    if cell.source:
+        source = f"{escape(cell.source)}, checked {escape(cell.checked)}"
+    if cell.url.startswith("https://"):
+        source = (
+            f'<a href="{escape(cell.url)}" target="_blank" rel="noopener noreferrer">'
+            f"{escape(cell.source)}</a>, checked {escape(cell.checked)}"
+        )
+    current = ' class="is-asked" id="ql-asked"' if asked else ""
+    return (
+        f"<div{current}><dt>{COLUMN_LABELS[column]}</dt>"
+        f'<dd><span class="ql-mark is-{cell.value}" aria-hidden="true">{sign}</span> {word}{note}'
+        f'<p class="ql-source">{source}</p></dd></div>'
+    )

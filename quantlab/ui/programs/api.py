@@ -1,0 +1,265 @@
+"""The page for programs: named endpoints of its API, and tools for agents that speak MCP.
+
+The documents are those of the command line's ``--json``. Each function's text is what a caller
+reads; types are read at run time, which is why annotations are not postponed here.
+"""
+
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+import gradio as gr
+
+from quantlab.catalog.answer.pick import recommend as catalog_recommend
+from quantlab.errors import InputError, StoreError
+from quantlab.lab.plan import Comparison, make_comparison
+from quantlab.record.documents import predictions, result_document
+from quantlab.record.link import result_id, result_url, to_url
+from quantlab.ui.compare.run import session_of
+from quantlab.ui.compare.share import base_url, keep_result_link
+from quantlab.ui.programs import run as api_run
+from quantlab.ui.programs.input import number, one_sentence, text, texts
+from quantlab.ui.services import Services
+
+__all__ = ["ENDPOINTS", "compare", "link", "predict", "recommend", "register", "result"]
+
+
+def recommend(
+    services: Services,
+    hardware: str | None = None,
+    bits: float | None = None,
+    needs: list[str] | None = None,
+    library: str | None = None,
+    model: str | None = None,
+    memory_gib: float | None = None,
+    gpu: str | None = None,
+) -> list[dict[str, Any]]:
+    """Say which quantization methods suit a machine, a bit width and needs, best first, the
+    rejected ones included, each with its verdict, evidence, predicted bytes and reasons.
+
+    Args:
+        hardware: cpu, cuda, rocm, metal or intel; any of them if left out.
+        bits: Bit width of the weights, for example 4.
+        needs: Any of compile, peft, qat, serializable, on-the-fly.
+        library: transformers or diffusers.
+        model: flux-mini, flux1-dev, flux1-schnell or flux2-klein-4b; fills in bytes.
+        memory_gib: Memory of the device in GiB, held against the predicted peak of the model.
+        gpu: A GPU's id instead of hardware and memory_gib, one of those that predict names.
+
+    Returns:
+        A list of objects: method, scheme, verdict, evidence, bytes, reasons, here.
+    """
+    with one_sentence():
+        rows = catalog_recommend(
+            hardware=_maybe("hardware", hardware),
+            bits=number("bits", bits),
+            needs=texts("needs", needs),
+            library=_maybe("library", library),
+            model=_maybe("model", model),
+            memory_gib=number("memory_gib", memory_gib),
+            gpu=_maybe("gpu", gpu),
+            catalog=services.catalog,
+        )
+        return [row.as_dict() for row in rows]
+
+
+def predict(
+    services: Services,
+    plans: list[str],
+    model: str = "flux1-dev",
+    width: int | None = None,
+    height: int | None = None,
+    sequence_length: int | None = None,
+) -> list[dict[str, Any]]:
+    """Predict the bytes that plans of a model take (weights, peak, host memory, download) and
+    which GPUs they fit; nothing is downloaded and nothing is run.
+
+    Args:
+        plans: One to six plans, such as bnb-nf4 or transformer=bnb-nf4,text_encoder_2=quanto-int8.
+        model: flux-mini, flux1-dev, flux1-schnell or flux2-klein-4b.
+        width: Width of the image in pixels; the model's default if left out.
+        height: Height of the image in pixels; the model's default if left out.
+        sequence_length: Text tokens that the transformer is given; the model's default if left out.
+
+    Returns:
+        For each plan its component, total, peak, host and download bytes, and fits by GPU.
+    """
+    with one_sentence():
+        comparison = _comparison(
+            services, plans, model, width=width, height=height, sequence_length=sequence_length
+        )
+        return [row.as_dict() for row in predictions(comparison, services.catalog)]
+
+
+def compare(
+    services: Services,
+    request: gr.Request,
+    plans: list[str],
+    prompt: str,
+    model: str = "flux-mini",
+    seed: int = 0,
+    steps: int | None = None,
+    guidance: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    sequence_length: int | None = None,
+    lora: str | None = None,
+    lora_weight: float | None = None,
+) -> dict[str, Any]:
+    """Run plans side by side on this page's machine and measure each: image, memory, latency, and
+    distance from the first plan, the reference. Waits for its turn; takes seconds to minutes.
+
+    Args:
+        plans: One to six plans, such as fp32, bnb-nf4; the first is the reference.
+        prompt: What to draw; flux-mini draws one simple thing on a plain coloured background.
+        model: flux-mini ships with the page; larger models need a GPU.
+        seed: Seed of the noise that the image starts from.
+        steps: Denoising steps; the model's default if left out.
+        guidance: Guidance scale; the model's default if left out.
+        width: Width of the image in pixels; the model's default if left out.
+        height: Height of the image in pixels; the model's default if left out.
+        sequence_length: Text tokens that the transformer is given; the model's default if left out.
+        lora: A LoRA that every plan carries: mono with flux-mini, or owner/name on the hub.
+        lora_weight: How strongly it acts, -4 to 4; 1 if left out.
+
+    Returns:
+        An object: comparison, device, versions, outcomes, results (their ids, stored) and link.
+    """
+    with one_sentence():
+        comparison = _comparison(
+            services,
+            plans,
+            model,
+            prompt=prompt,
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            width=width,
+            height=height,
+            sequence_length=sequence_length,
+            lora=lora,
+            lora_weight=lora_weight,
+        )
+        document = api_run.run(services, comparison, session_of(request))
+        return {**document, "link": to_url(base_url(request, services), comparison)}
+
+
+def link(
+    services: Services,
+    request: gr.Request,
+    plans: list[str],
+    prompt: str,
+    model: str = "flux-mini",
+    seed: int = 0,
+    steps: int | None = None,
+    guidance: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    sequence_length: int | None = None,
+    lora: str | None = None,
+    lora_weight: float | None = None,
+) -> dict[str, Any]:
+    """Give the link that opens this page on a comparison and its stored results, which are kept
+    from then on; nothing is run.
+
+    Args:
+        plans: One to six plans, such as fp32, bnb-nf4; the first is the reference.
+        prompt: What to draw.
+        model: flux-mini, flux1-dev, flux1-schnell or flux2-klein-4b.
+        seed: Seed of the noise that the image starts from.
+        steps: Denoising steps; the model's default if left out.
+        guidance: Guidance scale; the model's default if left out.
+        width: Width of the image in pixels; the model's default if left out.
+        height: Height of the image in pixels; the model's default if left out.
+        sequence_length: Text tokens that the transformer is given; the model's default if left out.
+        lora: A LoRA that every plan carries: mono with flux-mini, or owner/name on the hub.
+        lora_weight: How strongly it acts, -4 to 4; 1 if left out.
+
+    Returns:
+        An object: url.
+    """
+    with one_sentence():
+        comparison = _comparison(
+            services,
+            plans,
+            model,
+            prompt=prompt,
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            width=width,
+            height=height,
+            sequence_length=sequence_length,
+            lora=lora,
+            lora_weight=lora_weight,
+        )
+        if services.store is not None:
+            services.store.keep(comparison)
+        return {"url": to_url(base_url(request, services), comparison)}
+
+
+def result(services: Services, request: gr.Request, id: str) -> dict[str, Any]:
+    """Give a stored outcome as it was measured, with its image, comparison, device, library
+    versions and date, and the link that opens this page on it; it is kept from then on.
+
+    Args:
+        id: The id of a result, from the results of compare or the r of a result link.
+
+    Returns:
+        An object: id, measured_at, comparison, device, versions, outcome, link.
+    """
+    with one_sentence():
+        wanted = _result_id(id)
+        if services.store is None:
+            raise StoreError("This page keeps no results.")
+        stored = services.store.get(wanted)
+        if stored is None:
+            raise InputError("id", f"no result {wanted} is stored here")
+        document = result_document(stored)
+        document["outcome"]["image"] = api_run.served(stored.image_png, stored.plan)
+        keep_result_link(services, wanted)
+        return {**document, "link": result_url(base_url(request, services), wanted)}
+
+
+ENDPOINTS: tuple[Callable[..., Any], ...] = (recommend, predict, compare, link, result)
+
+
+def register(services: Services) -> None:
+    """Offer ``ENDPOINTS`` to programs; to be called while the page is being laid out.
+
+    Only ``compare`` waits for its turn, in the one queue with the runs of the page.
+    """
+    for function in ENDPOINTS:
+        runs = function is compare
+        gr.api(
+            MethodType(function, services),
+            api_name=function.__name__,
+            concurrency_id="lab" if runs else None,
+            concurrency_limit=1 if runs else None,
+        )
+
+
+def _comparison(
+    services: Services, plans: object, model: object, prompt: object = "", **settings: Any
+) -> Comparison:
+    return make_comparison(
+        plans=texts("plans", plans),
+        model=text("model", model),
+        prompt=text("prompt", prompt),
+        catalog=services.catalog,
+        **settings,
+    )
+
+
+def _maybe(part: str, value: object) -> str | None:
+    return None if value is None else text(part, value)
+
+
+def _result_id(value: object) -> str:
+    try:
+        found = result_id([("r", text("id", value))])
+    except InputError:
+        found = None
+    if found is None:
+        raise InputError("id", "is not the id of a result; compare gives them in results")
+    return found

@@ -1,0 +1,77 @@
+"""A comparison for a program: the page's runner and store, one document at the end."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+
+from quantlab.errors import Stopped, Unavailable
+from quantlab.lab.outcome import Finished
+from quantlab.lab.plan import Comparison
+from quantlab.record.documents import comparison_document
+from quantlab.record.store.keeping import Kept, keep
+from quantlab.ui.services import Services
+
+__all__ = ["run", "served"]
+
+log = logging.getLogger(__name__)
+
+
+def run(services: Services, comparison: Comparison, session: str) -> dict[str, Any]:
+    """The document of ``compare``, with ``results``: the stored id of each outcome, or null.
+
+    Raises:
+        Stopped: the caller was gone before its turn came.
+        RunError: a queue or quota refused the whole run.
+    """
+    token, _ = services.sessions.queue(session)
+    stop = services.sessions.start(token)
+    if stop is None:
+        raise Stopped("The caller has left; nothing was run.")
+    try:
+        with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
+            events = services.runner.stream(comparison, out=Path(folder), stop=stop)
+            ended = (event for event in events if isinstance(event, Finished))
+            done = [_keep(services, comparison, event) for event in ended]
+    finally:
+        stop.set()
+        services.sessions.end(token)
+    outcomes = [each.outcome for each in done]
+    document = comparison_document(comparison, *_machine(services), outcomes)
+    for entry, each in zip(document["outcomes"], done, strict=True):
+        entry["image"] = served(each.png, each.outcome.plan)
+    return {**document, "results": [each.id for each in done]}
+
+
+def _keep(services: Services, comparison: Comparison, event: Finished) -> Kept:
+    kept = keep(services.store, comparison, event, services.runner.machine)
+    if kept.problem:
+        log.warning("a result was not kept: %s", kept.problem)
+    return kept
+
+
+def _machine(services: Services) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    try:
+        return services.runner.machine()
+    except Unavailable:
+        return {}, {}
+
+
+def served(png: bytes | None, plan: str) -> dict[str, Any] | None:
+    """An image as Gradio serves it: its clients save it and hand out the path of their copy.
+
+    The file is under Gradio's cache, which is emptied on the page's own schedule.
+    """
+    if png is None:
+        return None
+    name = re.sub(r"[^a-z0-9]+", "-", plan.lower()).strip("-")[:80] + ".png"
+    path = save_bytes_to_cache(png, name, get_upload_folder())
+    return dict(gr.FileData(path=path, orig_name=name, mime_type="image/png").model_dump())

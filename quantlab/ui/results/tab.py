@@ -1,0 +1,197 @@
+"""The Results tab: everything recorded, to filter, sort, look at, open and take away.
+
+Handlers are functions of the services and plain values; ``build_results`` lays out and wires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any, cast
+
+import gradio as gr
+import pandas as pd
+
+from quantlab.errors import StoreError
+from quantlab.record.results.export import to_csv, to_json, to_markdown
+from quantlab.record.results.frame import LIMIT, field, narrow, records
+from quantlab.record.results.grouping import ORDERS, Order, groups
+from quantlab.record.results.groups import table
+from quantlab.ui.compare.view import banner
+from quantlab.ui.download import download, named, offer
+from quantlab.ui.results import runs_view
+from quantlab.ui.results import view as results_view
+from quantlab.ui.services import Services
+from quantlab.ui.theme import script
+
+__all__ = ["ResultsTab", "build_results", "export", "refresh", "show", "sort_by"]
+
+QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+SORTS = (
+    ("Newest first", "newest"),
+    ("Plan", "plan"),
+    ("Least weights", "memory"),
+    ("Least peak memory", "peak"),
+    ("Fastest", "latency"),
+    ("Nearest to the reference", "fidelity"),
+)
+FORMATS = (("CSV", "csv"), ("JSON", "json"), ("Markdown", "md"))
+SHEET = (
+    '<div class="ql-groups">${value}</div>'
+    '<dialog class="ql-sheet" aria-label="Runs">'
+    '<button type="button" class="ql-button ql-close" data-close>Close</button>'
+    '<div class="ql-sheet-body"></div></dialog>'
+)
+
+
+@dataclass(frozen=True)
+class ResultsTab:
+    """What the rest of the page needs of this tab."""
+
+    shown: gr.HTML
+    """Tells ``open_result`` with the id of a stored result."""
+
+
+def _chosen(
+    services: Services, model: str, evidence: str, machine: str, words: str
+) -> pd.DataFrame:
+    found = field(services.store)
+    return narrow(
+        found, model=model or "", evidence=evidence or "", machine=machine or "", words=words or ""
+    )
+
+
+def _order(value: object) -> Order:
+    return cast("Order", value) if value in ORDERS else "newest"
+
+
+def show(
+    services: Services, model: str, evidence: str, machine: str, words: str, order: str
+) -> str:
+    """The groups that fit the controls, or one sentence."""
+    try:
+        found = groups(_chosen(services, model, evidence, machine, words), _order(order))
+        kept = services.store.count() if services.store is not None else 0
+    except StoreError as error:
+        return banner(str(error))
+    names = {each.id: each.name for each in services.catalog.models.values()}
+    count = f'<p class="ql-found" role="status">{results_view.count(found)}</p>'
+    rest = results_view.left_out(LIMIT, kept)
+    return count + rest + results_view.results(found, _order(order), names, any_own=kept > 0)
+
+
+def refresh(services: Services, *controls: Any) -> list[Any]:
+    """What may be chosen now, and ``show``: when somebody turns to the tab.
+
+    Gives the model's and the machine's choices, then the groups.
+    """
+    try:
+        everything = field(services.store)
+    except StoreError as error:
+        return [gr.skip(), gr.skip(), banner(str(error))]
+    models = services.catalog.models
+    known = [
+        (models[m].name if m in models else m, m) for m in sorted(set(everything["model"])) if m
+    ]
+    machines = [(name, name) for name in sorted(set(everything["machine"])) if name]
+    return [
+        gr.update(choices=[("any", ""), *known]),
+        gr.update(choices=[("any", ""), *machines]),
+        show(services, *controls),
+    ]
+
+
+def sort_by(event: gr.EventData) -> Any:
+    """The order that a column's head stands for."""
+    wanted = event._data.get("by") if isinstance(event._data, dict) else None
+    return wanted if wanted in ORDERS else gr.skip()
+
+
+def export(services: Services, kind: str, *controls: Any) -> str:
+    """A file of what the controls let through: every run as CSV or JSON, the tables as Markdown.
+
+    Raises:
+        gr.Error: the results cannot be read.
+    """
+    *choice, order = controls
+    try:
+        found = _chosen(services, *choice)
+    except StoreError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+    if kind == "md":
+        text = to_markdown([table(group) for group in groups(found, _order(order))])
+    else:
+        text = to_csv(records(found)) if kind == "csv" else to_json(records(found))
+    return offer(named("results", kind), text.encode("utf-8", "replace"))
+
+
+def build_results(services: Services, tab: Any) -> ResultsTab:
+    """Lay the tab out and wire what stays within it; ``tab`` is the one it stands in."""
+
+    def runs_of(asked: object) -> str:
+        try:
+            return runs_view.runs(field(services.store), str(asked))
+        except StoreError as error:
+            return banner(str(error))
+
+    controls = _controls()
+    shown = gr.HTML(
+        "",
+        elem_id="ql-results",
+        apply_default_css=False,
+        html_template=SHEET,
+        js_on_load=script("results.js"),
+        server_functions=[runs_of],
+    )
+    _exports(services, controls)
+    choices = [controls[0], controls[2]]
+    tab.select(MethodType(refresh, services), controls, [*choices, shown], **QUIET)
+    gr.on(
+        [control.change for control in controls],
+        MethodType(show, services),
+        inputs=controls,
+        outputs=shown,
+        trigger_mode="always_last",
+        **QUIET,
+    )
+    shown.sort_by(sort_by, None, controls[-1], **QUIET)
+    return ResultsTab(shown)
+
+
+def _controls() -> list[Any]:
+    anything = [("any", "")]
+    evidence = ("measured", "documented")
+    with gr.Row(elem_classes="ql-controls"):
+        model = gr.Dropdown(anything, value="", label="Model", min_width=140)
+        known = gr.Dropdown(
+            [*anything, *_pairs(evidence)], value="", label="Evidence", min_width=130
+        )
+        machine = gr.Dropdown(anything, value="", label="Machine", min_width=200)
+        words = gr.Textbox(
+            "",
+            label="Search",
+            placeholder="a plan, a prompt",
+            max_length=200,
+            max_lines=1,
+            min_width=160,
+        )
+        order = gr.Dropdown(list(SORTS), value="newest", label="Sort by", min_width=160)
+    return [model, known, machine, words, order]
+
+
+def _pairs(names: Iterable[str]) -> list[tuple[str, str]]:
+    return [(name, name) for name in names]
+
+
+def _exports(services: Services, controls: list[Any]) -> None:
+    with gr.Row(elem_classes="ql-exports"):
+        gr.HTML(
+            '<p class="ql-hint">Take away what is shown: every run as CSV or JSON, the tables as '
+            "Markdown.</p>",
+            apply_default_css=False,
+        )
+        for name, kind in FORMATS:
+            button = gr.Button(name, size="sm", min_width=90, elem_id=f"ql-export-{kind}")
+            inputs = [gr.State(kind), *controls]
+            download(button, MethodType(export, services), inputs, f"ql-file-{kind}")
