@@ -221,7 +221,8 @@ def test_the_runner_is_chosen_by_the_environment() -> None:
 def test_outside_a_space_nothing_of_it_is_imported() -> None:
     code = (
         "import sys; from quantlab.lab.runners.local import choose_runner; choose_runner({});"
-        "print([m for m in sys.modules if m.startswith(('spaces', 'torch', 'quantlab.lab.runners.zero'))])"
+        "none = ('spaces', 'torch', 'quantlab.lab.runners.zero');"
+        "print([m for m in sys.modules if m.startswith(none)])"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert run.stdout.strip() == "[]"
