@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, expect, sync_playwright
 
 from benchmarks.serving import serving
 from quantlab.catalog.paths import PROJECT
@@ -18,7 +18,7 @@ from quantlab.record.link import to_url
 PLANS = ("fp32", "torchao-int8wo", "bnb-nf4", "quanto-int2")
 PROMPT = "a fox on a blue background"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-SIZE = {"width": 1280, "height": 900}
+SIZE: ViewportSize = {"width": 1280, "height": 900}
 RUN_MS = 300_000
 
 

@@ -12,6 +12,7 @@ from quantlab.errors import StoreError
 __all__ = [
     "OWN_LORAS",
     "OWN_MODELS",
+    "PACKAGE",
     "PROJECT",
     "cache_folder",
     "data_folder",
@@ -19,8 +20,11 @@ __all__ = [
     "own_loras",
 ]
 
-PROJECT = Path(__file__).resolve().parents[2]
-"""The folder that holds data/."""
+PACKAGE = Path(__file__).resolve().parents[1]
+"""The folder of the package itself."""
+
+PROJECT = PACKAGE if (PACKAGE / "data").is_dir() else PACKAGE.parent
+"""The folder that holds data/: the checkout, or the package where it was installed."""
 
 OWN_MODELS = "QUANTLAB_OWN_MODELS"
 """The environment variable that tells child processes which models of one's own were named: paths

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.paths import PACKAGE
 
 __all__ = ["Child", "Expired", "TooMuchMemory", "serve"]
 
@@ -45,7 +45,7 @@ class Child:
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.process = subprocess.Popen(
             [sys.executable, "-m", module],
-            cwd=PROJECT,
+            cwd=PACKAGE.parent,  # so that -m finds this very copy
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import quantlab
-from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.paths import PACKAGE, PROJECT
 from quantlab.errors import InputError, Unavailable, first_line
 from quantlab.lab.libraries import load
 from quantlab.lab.outcome import Failure, Outcome
@@ -64,7 +64,7 @@ def cluster(address: str) -> Iterator[None]:
         try:
             ray.init(
                 address,
-                runtime_env={"working_dir": str(PROJECT), "excludes": _left_behind()},
+                runtime_env=_environment(),
                 log_to_driver=False,
                 logging_level="ERROR",
                 **more,
@@ -90,9 +90,15 @@ def _reach(address: str) -> None:
         raise InputError("ray", f"nothing answers at {address}: {error.strerror}") from None
 
 
-def _left_behind() -> list[str]:
-    """All of the project's folder but what a worker needs."""
-    return [f"/{path.name}" for path in PROJECT.iterdir() if path.name not in SENT]
+def _environment() -> dict[str, Any]:
+    """What travels with the job: of a checkout what a worker needs of it.
+
+    An installed package stays where it is: the workers have it too.
+    """
+    if PROJECT == PACKAGE:
+        return {}
+    left_behind = [f"/{path.name}" for path in PROJECT.iterdir() if path.name not in SENT]
+    return {"working_dir": str(PROJECT), "excludes": left_behind}
 
 
 @dataclass
