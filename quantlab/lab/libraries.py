@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from quantlab.errors import Unavailable, first_line
+from quantlab.lab.threads import keep_within, wait_passively
 
 __all__ = ["device", "device_info", "load", "resolve", "torch", "versions"]
 
@@ -54,11 +55,14 @@ def load(name: str) -> ModuleType:
         Unavailable: it is missing or broken; the message is the import error's first line.
     """
     _quieten()
+    wait_passively(os.environ)
     try:
         module = importlib.import_module(name)
     except Exception as error:  # a backend's import may fail in any way: it is then not available
         raise Unavailable(f"{name} is not available: {first_line(error)}") from error
-    if name == "diffusers":
+    if name == "torch":
+        keep_within(module, os.environ)
+    elif name == "diffusers":
         load("transformers")
     if name in ("diffusers", "transformers"):
         verbosity = importlib.import_module(f"{name}.utils.logging")
