@@ -47,7 +47,7 @@ def main() -> None:
             taken.setdefault((name, "quiet"), []).append(_seconds(run))
             with _neighbour():
                 taken.setdefault((name, "beside"), []).append(_seconds(run))
-    figures = {}
+    figures: dict[str, float] = {}
     print(f"{'what':12}{'quiet s':>10}{'beside s':>10}{'ratio':>8}")
     for name in work:
         quiet, beside = (median(taken[name, where]) for where in ("quiet", "beside"))
