@@ -76,6 +76,13 @@ def main() -> None:
     parser.add_argument(
         "--lora", nargs="+", action="extend", default=[], help="folders or files of your LoRAs"
     )
+    parser.add_argument(
+        "--host",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="names under which a page on this machine is reached besides localhost",
+    )
     try:
         arguments = parser.parse_args()
         add_models(arguments.model)
@@ -85,7 +92,7 @@ def main() -> None:
         sys.exit(2 if isinstance(error, InputError) else 1)
     runner = choose_runner(os.environ)
     services = Services(catalog=load_catalog(), runner=runner, store=open_store())
-    serve(build(services))
+    serve(build(services), hosts=arguments.host)
 
 
 if __name__ == "__main__":

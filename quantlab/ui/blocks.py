@@ -1,21 +1,66 @@
-"""Gradio's page, in which an output that is skipped costs nothing.
+"""Gradio's page, which holds every value to its limit and hands on what an event changes alone.
 
-Gradio builds a component anew for every update, also for ``gr.skip()``: half a millisecond each.
-Events of this page have up to 90 outputs, most of them skipped.
+Values are checked before any handler sees them, whoever sends them; what is wrong with them, or
+goes wrong in a handler, is one sentence to the sender and one line of the log. And an output that
+is skipped costs nothing: Gradio builds a component anew for every update, also for ``gr.skip()``,
+half a millisecond each, and events of this page have up to 90 outputs, most of them skipped.
 """
 
 from __future__ import annotations
 
 import copy
+import logging
 from typing import Any
 
 import gradio as gr
 
+from quantlab.errors import InputError
+from quantlab.ui.guard.values import check_value
+
 __all__ = ["Page"]
+
+log = logging.getLogger(__name__)
+SAID = 300
+"""Characters of a refused value that are quoted at most."""
 
 
 class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
-    """As ``gr.Blocks``; of an event's values only those that are no skips are handed on."""
+    """As ``gr.Blocks``; checks what comes in, and hands on of what goes out what is no skip."""
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> list[Any]:
+        """The values of an event's inputs as its handler gets them, each within its limits.
+
+        Raises:
+            gr.Error: one of them is too large, or nothing that its control can hold.
+        """
+        for block, value in zip(block_fn.inputs, inputs, strict=False):
+            longest = getattr(block, "max_length", None)
+            name = str(getattr(block, "label", None) or "value").lower()
+            try:
+                check_value(value, longest=longest, name=name)
+            except InputError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+        try:
+            found = await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        except gr.Error as error:
+            raise gr.Error(str(error.message)[:SAID], print_exception=False) from None
+        except Exception as error:  # border: whatever a forged value raises in Gradio
+            log.warning("a value was refused: %s", error)
+            raise gr.Error("This is no value of this page.", print_exception=False) from None
+        return list(found)
+
+    async def call_function(self, *args: Any, **kwargs: Any) -> Any:
+        """Call a handler; what it raises that is not meant for people is logged, not sent."""
+        try:
+            return await super().call_function(*args, **kwargs)
+        except (gr.Error, StopIteration, StopAsyncIteration):
+            raise
+        except Exception as error:  # border: a fault of ours, never the visitor's to read
+            log.exception("a handler failed")
+            text = "Something went wrong on this page; its log says what."
+            raise gr.Error(text, print_exception=False) from error
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
         """The values of an event's outputs as the browser gets them, in the outputs' order."""

@@ -1,18 +1,24 @@
-"""Serving the page: the one set of launch options, and MCP where its package is installed."""
+"""Serving the page: the one set of launch options, its guards, and MCP where that is installed."""
 
 from __future__ import annotations
 
 import base64
 import importlib.util
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MethodType
 from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
+from starlette.middleware import Middleware
 
+from quantlab.ui.guard.bodies import Bodies
+from quantlab.ui.guard.faults import Faults
+from quantlab.ui.guard.hosts import Hosts, allowed_names
+from quantlab.ui.guard.logs import keep_brief
 from quantlab.ui.theme import STYLES, theme
 
 __all__ = ["serve"]
@@ -21,12 +27,18 @@ QUEUE = 64
 """Callers that may wait at once; the next one is told to come back later."""
 
 
-def serve(page: gr.Blocks, *, wait: bool = True) -> str:
+SESSIONS = 500
+"""Visitors whose state is kept; beyond them the one who was idle longest begins anew."""
+
+
+def serve(page: gr.Blocks, *, wait: bool = True, hosts: Iterable[str] = ()) -> str:
     """Launch ``page`` and give its address; with ``wait``, only when it has ended.
 
-    Nothing of the page takes a file, so uploads are held to one byte; Gradio's pages of past runs
-    and of usage are left out.
+    ``hosts`` are more names that a page on loopback answers to. Nothing of the page takes a file,
+    so uploads are closed; Gradio's pages of past runs and of usage are left out.
     """
+    names = allowed_names(os.environ, hosts)
+    guards = [Middleware(Hosts, names=names), Middleware(Bodies), Middleware(Faults)]
     page.queue(max_size=QUEUE, api_open=False)  # nobody passes the queue by
     page.launch(
         theme=theme(),
@@ -38,9 +50,12 @@ def serve(page: gr.Blocks, *, wait: bool = True) -> str:
         run_history=False,
         enable_monitoring=False,
         max_file_size=1,
+        state_session_capacity=SESSIONS,
+        app_kwargs={"middleware": guards},
         mcp_server=importlib.util.find_spec("mcp") is not None,
         prevent_thread_lock=True,
     )
+    keep_brief()
     if page.mcp_server_obj is not None:
         # Gradio answers tools with str(), which of a dict is Python and not JSON.
         page.mcp_server_obj.postprocess_output_data = MethodType(_answer, page.mcp_server_obj)

@@ -1,0 +1,86 @@
+"""Which addresses a page answers to, so that no other site's script can reach a local one.
+
+A page that listens on loopback alone is meant for the person at the machine. A foreign site could
+still reach it through that person's browser: by pointing its own name at 127.0.0.1 (DNS
+rebinding), or by sending requests from its pages. The first is seen in the Host header, the second
+in Origin. A page that listens on other addresses is public, and answers to any name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+from quantlab.ui.guard.asgi import App, Receive, Scope, Send, header, refuse
+
+__all__ = ["Hosts", "allowed_names", "is_loopback"]
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+def is_loopback(server_name: str | None) -> bool:
+    """Whether ``server_name``, as Gradio takes it, is reached from this machine alone."""
+    name = (server_name or "127.0.0.1").strip("[]").lower()
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def allowed_names(
+    environment: Mapping[str, str], more: Iterable[str] = ()
+) -> frozenset[str] | None:
+    """The names that the page answers to; None is any, for pages that are public.
+
+    ``GRADIO_ROOT_PATH`` names the proxy before a page where it is a whole address, ``more`` are
+    names that were given at the start.
+    """
+    public = environment.get("SPACE_ID") or not is_loopback(environment.get("GRADIO_SERVER_NAME"))
+    if public:
+        return None
+    proxy = urlsplit(environment.get("GRADIO_ROOT_PATH", "")).hostname
+    return frozenset(name.lower() for name in (*LOOPBACK, *more, proxy) if name)
+
+
+class Hosts:
+    """Middleware: refuses what was sent to another name, or by another site's page.
+
+    A page in a sandboxed frame has the Origin ``null``. It is answered: no cookie gives anybody
+    more than the next visitor has.
+    """
+
+    def __init__(self, app: App, names: frozenset[str] | None) -> None:
+        self._app, self._names = app, names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and (why := self._refused(scope)):
+            await refuse(scope, receive, send, 421 if why == "host" else 403, _TEXTS[why])
+            return
+        await self._app(scope, receive, send)
+
+    def _refused(self, scope: Scope) -> str | None:
+        if self._names is None:
+            return None
+        host = _name(f"//{header(scope, b'host')}")
+        if host not in self._names:
+            return "host"
+        origin = header(scope, b"origin")
+        if scope.get("method") in SAFE or origin in ("", "null"):
+            return None
+        return None if _name(origin) in self._names else "origin"
+
+
+_TEXTS = {
+    "host": "This page answers to the address that it was started with; see --host in --help.",
+    "origin": "This page takes requests from its own pages only.",
+}
+
+
+def _name(address: str) -> str:
+    """The host's name in an address, lower case; "" where it has none."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:  # such as [::1 without its end
+        return ""
