@@ -30,12 +30,13 @@ from pathlib import Path
 from benchmarks.shaped_model import MODELS, Shaped, shaped
 from benchmarks.shaped_rows import Row, figures, machine, make_row, show, write
 from benchmarks.shaped_visits import BASE, Bench, Visit
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, QuantlabError, first_line
 from quantlab.lab.bench.measure import counters
 from quantlab.lab.libraries import device
-from quantlab.lab.plan import Plan, parse_plan
+from quantlab.words.plan import Plan
 
 __all__ = ["SCHEMES", "main", "measure", "plans", "refuse_small"]
 

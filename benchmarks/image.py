@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from statistics import median
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench
 from quantlab.lab.bench.run import encode, generate
 from quantlab.lab.libraries import resolve, torch
-from quantlab.lab.plan import make_comparison
 
 PROMPT = "a fox on a blue background"
 ROUNDS = 15

@@ -11,11 +11,11 @@ import threading
 import time
 from statistics import median
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench
 from quantlab.lab.bench.run import encode, generate
 from quantlab.lab.libraries import torch
-from quantlab.lab.plan import make_comparison
 
 PLANS = ("fp32", "torchao-int8wo", "bnb-nf4")
 PROMPT = "a red apple on a blue background"

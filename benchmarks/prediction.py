@@ -24,12 +24,12 @@ import statistics
 import time
 from dataclasses import dataclass
 
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.sizes.predict import Prediction, predict, rules_versions
 from quantlab.catalog.sizes.shapes import component_shapes
 from quantlab.catalog.sizes.storage import weight_bytes
 from quantlab.catalog.table import load_catalog
-from quantlab.lab.plan import parse_plan
 
 __all__ = ["Row", "main", "rows"]
 

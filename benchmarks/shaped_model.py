@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.own.describe import describe
 from quantlab.catalog.own.headers import Folder
 from quantlab.catalog.paths import OWN_MODELS, PROJECT
@@ -26,7 +27,7 @@ from quantlab.catalog.sizes.weights import plain_bytes
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.bench.measure import counters
 from quantlab.lab.libraries import device, resolve, torch
-from quantlab.lab.plan import Comparison, make_comparison
+from quantlab.words.comparison import Comparison
 
 __all__ = ["MODELS", "Shaped", "shaped"]
 

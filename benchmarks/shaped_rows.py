@@ -15,7 +15,7 @@ from benchmarks.shaped_model import Shaped
 from benchmarks.shaped_visits import Visit
 from quantlab.catalog.sizes.predict import predict
 from quantlab.lab.libraries import device_info, torch, versions
-from quantlab.lab.plan import Plan
+from quantlab.words.plan import Plan
 
 __all__ = ["AIMS", "MARK", "Row", "figures", "machine", "make_row", "show", "write"]
 

@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.shaped_model import Shaped
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.machine import here, this_machine
 from quantlab.errors import Unavailable
 from quantlab.lab.bench.fidelity import relative_l2
@@ -23,7 +24,7 @@ from quantlab.lab.libraries import device, resolve, torch
 from quantlab.lab.load.keys import compute_dtype, keys_of
 from quantlab.lab.load.oom import forget, ran_out
 from quantlab.lab.load.pool import LoadedPlan, Pool
-from quantlab.lab.plan import Plan, parse_plan
+from quantlab.words.plan import Plan
 
 __all__ = ["REPEATS", "WARMUPS", "Bench", "Visit"]
 

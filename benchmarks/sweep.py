@@ -22,13 +22,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.fidelity import compare_images, image_array
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import make_comparison
 from quantlab.record.store.store import Store
 from quantlab.record.sweeps.run import run
 from quantlab.record.sweeps.sweep import make_sweep
+from quantlab.words.outcome import Outcome
 
 PLANS = (
     "fp32",

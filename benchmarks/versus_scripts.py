@@ -23,8 +23,8 @@ import time
 from pathlib import Path
 from statistics import median
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
-from quantlab.lab.plan import make_comparison
 from quantlab.lab.script.pipeline import snippet
 
 PLANS = ("fp32", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0")
@@ -140,7 +140,7 @@ _OURS = (
 import json, sys, time
 from pathlib import Path
 from quantlab.lab.bench.compare import Bench, compare
-from quantlab.lab.plan import make_comparison
+from quantlab.catalog.comparison import make_comparison
 
 encodings = 0
 

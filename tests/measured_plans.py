@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from quantlab.lab.outcome import Outcome
+from quantlab.words.outcome import Outcome
 
 __all__ = ["DEVICE", "FIGURES", "MIB", "VERSIONS", "outcome"]
 

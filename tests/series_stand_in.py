@@ -12,8 +12,8 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from quantlab.lab.outcome import Outcome
 from quantlab.lab.runners.child import serve
+from quantlab.words.outcome import Outcome
 
 
 def _work(job: dict[str, Any], tell: Callable[[Mapping[str, Any]], None]) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from quantlab.catalog.table import load_catalog
-from quantlab.lab.outcome import Event, Failure, Finished, Outcome, Progress
-from quantlab.lab.plan import Comparison
 from quantlab.lab.runners.local import Machine, Runner
 from quantlab.record.store.store import Store
 from quantlab.ui.page import build
 from quantlab.ui.serve import serve
 from quantlab.ui.services import Services
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Event, Failure, Finished, Outcome, Progress
 from tests.ports import free_port
 
 __all__ = ["Counting", "served"]

@@ -7,9 +7,10 @@ from io import BytesIO
 
 from PIL import Image
 
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison, Plan
 from quantlab.record.store.store import Store
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
+from quantlab.words.plan import Plan
 
 __all__ = ["COMPARISON", "DEVICE", "NF4", "T5", "VERSIONS", "outcome", "png", "save"]
 

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison, make_comparison
+from quantlab.catalog.comparison import make_comparison
 from quantlab.record.store.guesses import GuessTally
 from quantlab.record.store.store import Store
 from quantlab.ui.blind import tab as blind_tab
@@ -22,6 +21,8 @@ from quantlab.ui.blind.rounds import Game, Open, own_pairs, stored_pairs
 from quantlab.ui.blind.tab import Blind
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
 from tests.test_page import CATALOG, EVIL, StandIn, outcome
 
 RED, BLUE, GREEN = (200, 0, 0), (0, 0, 200), (0, 200, 0)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
@@ -21,10 +22,9 @@ from quantlab.lab import libraries
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.load import check as checks
 from quantlab.lab.load import pool as pooling
-from quantlab.lab.outcome import Event, Finished, Outcome, Progress
-from quantlab.lab.plan import make_comparison
 from quantlab.lab.runners.isolated import compare_isolated
 from quantlab.lab.runners.local import LocalRunner
+from quantlab.words.outcome import Event, Finished, Outcome, Progress
 
 PROMPT = "a fox on a white background"
 

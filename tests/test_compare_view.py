@@ -12,10 +12,9 @@ import pytest
 from PIL import Image
 
 from quantlab.catalog.bands import METRICS, load_bands
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.errors import CatalogError
-from quantlab.lab.outcome import Failure, Outcome, Progress
-from quantlab.lab.plan import make_comparison
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.lab.runners.zerogpu import ZeroGpuRunner
 from quantlab.ui.bands_view import SHEET, badge, sheet
@@ -26,6 +25,7 @@ from quantlab.ui.compare.cost import cost_note
 from quantlab.ui.compare.difference import difference
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown
+from quantlab.words.outcome import Failure, Outcome, Progress
 from tests.test_page import CATALOG, StandIn, outcome, request, take_in, values
 
 

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from quantlab.lab.outcome import Failure, Outcome
-from quantlab.lab.plan import Comparison, Plan
 from quantlab.record.results.export import Live, Table, plain, to_csv, to_json, to_markdown
 from quantlab.record.store.store import Store
 from quantlab.record.sweeps.table import tidy
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Failure, Outcome
+from quantlab.words.plan import Plan
 
 PLANS = (Plan(dtype="fp32"), Plan((("transformer", "bnb-nf4"),)))
 COMPARISON = Comparison("flux-mini", PLANS, "a fox", 1, 8, 3.5, 128, 64, 32)

@@ -12,11 +12,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import StoreError
-from quantlab.lab.outcome import Failure, Outcome
-from quantlab.lab.plan import make_comparison
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.record.results.export import to_csv, to_json, to_markdown
 from quantlab.record.results.frame import LIMIT, PUBLISHED, field, frame_of, narrow, records
@@ -27,6 +26,7 @@ from quantlab.ui.results.runs_view import runs
 from quantlab.ui.results.tab import show
 from quantlab.ui.results.view import results
 from quantlab.ui.services import Services
+from quantlab.words.outcome import Failure, Outcome
 from tests.measured_plans import DEVICE, FIGURES, MIB, VERSIONS, outcome
 
 

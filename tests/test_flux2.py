@@ -20,11 +20,11 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.run import encode
-from quantlab.lab.plan import make_comparison
 
 CATALOG = load_catalog()
 KLEIN = CATALOG.models["flux2-klein-4b"]

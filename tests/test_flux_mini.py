@@ -16,8 +16,8 @@ from diffusers import DiffusionPipeline
 from safetensors import safe_open
 from torch import nn
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.lab.bench.compare import Bench, compare
-from quantlab.lab.plan import make_comparison
 from tools.flux_mini.evaluate import Case, autoencoder_psnr_db, cases, draw, score
 from tools.flux_mini.reference import References
 

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from benchmarks.prediction import rows
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.reach import why_not
 from quantlab.catalog.sizes.predict import component_bytes, plan_bytes, predict, rules_versions
 from quantlab.catalog.sizes.shapes import component_shapes, from_rows
 from quantlab.catalog.sizes.storage import RULES, WIDTHS
@@ -22,8 +24,8 @@ from quantlab.errors import InputError, PlanError
 from quantlab.lab.libraries import resolve, torch
 from quantlab.lab.load.pool import Pool
 from quantlab.lab.load.weights import stored_bytes, verify
-from quantlab.lab.plan import Plan, parse_plan, why_not
 from quantlab.lab.ways.config import build, spec_for
+from quantlab.words.plan import Plan
 from tools import shapes as shape_tables
 
 CATALOG = load_catalog()

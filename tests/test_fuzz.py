@@ -22,10 +22,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import make_comparison
+from quantlab.catalog.comparison import make_comparison
 from quantlab.record.link import result_url, to_query
 from quantlab.ui.services import Services
+from quantlab.words.outcome import Outcome
 from tests.served_page import Counting, served
 from tests.test_link import QUERY, mutate
 

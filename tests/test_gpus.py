@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from quantlab.catalog.answer.pick import recommend
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.placement import placements_for, refusal, verdict_of
 from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import CatalogError
-from quantlab.lab.plan import parse_plan
 
 GIB = 2**30
 GOOD = {

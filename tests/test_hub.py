@@ -15,6 +15,7 @@ import pytest
 from huggingface_hub import constants, file_download
 from huggingface_hub.utils import _http
 
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import LoadError, Stopped, Unavailable
@@ -22,7 +23,6 @@ from quantlab.lab.hub import snapshot as fetching
 from quantlab.lab.hub.files import intact
 from quantlab.lab.hub.snapshot import file, snapshot
 from quantlab.lab.load.pool import Pool
-from quantlab.lab.plan import parse_plan
 from tests.hub_server import Faults, Hub, serve
 
 REPO = "quantlab/flux-mini"

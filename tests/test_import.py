@@ -19,11 +19,12 @@ from PIL import Image
 
 from quantlab.cli import main
 from quantlab.errors import InputError
-from quantlab.lab.outcome import Failure, NoiseFloor, Outcome
-from quantlab.lab.plan import Comparison, Plan
 from quantlab.record.results.file import pieces
 from quantlab.record.results.importing import read_results
 from quantlab.record.store.store import Store, Stored
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Failure, NoiseFloor, Outcome
+from quantlab.words.plan import Plan
 
 NF4 = Plan((("transformer", "bnb-nf4"),))
 BOTH = Plan((("transformer", "future-int3"), ("text_encoder_2", "torchao-int8wo")), compiled=True)

@@ -18,12 +18,13 @@ import pytest
 import torch
 from PIL import Image
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.run import encode, generate
 from quantlab.lab.load.weights import stored_bytes
-from quantlab.lab.plan import Comparison, make_comparison
 from quantlab.lab.ways import apply
+from quantlab.words.comparison import Comparison
 
 INPUTS, OUTPUTS = 256, 512
 N = INPUTS * OUTPUTS

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import StoreError, Unavailable
-from quantlab.lab.outcome import Finished, Outcome
-from quantlab.lab.plan import make_comparison
 from quantlab.lab.runners.local import LocalRunner, Machine
 from quantlab.record.store.keeping import keep
 from quantlab.record.store.store import Store
 from quantlab.ui.compare import share
 from quantlab.ui.programs import api
 from quantlab.ui.services import Services
+from quantlab.words.outcome import Finished, Outcome
 
 COMPARISON = make_comparison(plans=["fp32"], prompt="a fox")
 

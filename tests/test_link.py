@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantlab.catalog.schema import DTYPE_SCHEMES, Model
+from quantlab.catalog.comparison import make_comparison, parse_plan
+from quantlab.catalog.schema import Model
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, PlanError
-from quantlab.lab.plan import MAX_PROMPT, MAX_SEED, Comparison, make_comparison, parse_plan
 from quantlab.record import link
 from quantlab.record.link import from_query, from_url, result_id, result_url, to_query, to_url
+from quantlab.words.comparison import MAX_PROMPT, MAX_SEED, Comparison
+from quantlab.words.plan import DTYPE_SCHEMES
 
 CATALOG = load_catalog()
 OLD_LINKS = Path(__file__).parent / "data" / "old_links.json"

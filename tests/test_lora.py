@@ -18,6 +18,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import app
+from quantlab.catalog.comparison import make_comparison
+from quantlab.catalog.loras import lora_names
 from quantlab.catalog.paths import OWN_LORAS, PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
@@ -26,9 +28,6 @@ from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.keep.takeaway import take_away
 from quantlab.lab.lora.attach import refuse_lora
 from quantlab.lab.lora.file import layers
-from quantlab.lab.lora.name import Lora, lora_names
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison, make_comparison
 from quantlab.lab.script.pipeline import snippet
 from quantlab.record.link import KEYS, from_query, to_query
 from quantlab.record.results.export import Live
@@ -38,6 +37,9 @@ from quantlab.record.results.groups import table
 from quantlab.record.store.row import Stored, from_row, input_key, to_row
 from quantlab.record.sweeps.table import tidy
 from quantlab.ui.state import FIELDS, read_comparison
+from quantlab.words.comparison import Comparison
+from quantlab.words.lora import Lora
+from quantlab.words.outcome import Outcome
 from tests.hub_server import Hub, serve
 from tests.test_hub import hub  # noqa: F401
 from tests.test_page import values

@@ -16,6 +16,7 @@ import torch
 from diffusers import FluxTransformer2DModel
 
 from quantlab.catalog.answer.pick import recommend
+from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.sizes.predict import plan_bytes
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
@@ -27,12 +28,12 @@ from quantlab.lab.load import fits
 from quantlab.lab.load.check import check
 from quantlab.lab.load.oom import ran_out
 from quantlab.lab.load.pool import LoadedPlan, Pool
-from quantlab.lab.outcome import NoiseFloor, Outcome
-from quantlab.lab.outcome_text import floor_text
-from quantlab.lab.plan import Plan, make_comparison, parse_plan
 from quantlab.lab.runners.isolated import compare_isolated
 from quantlab.ui.compare.measured_view import how_it_ran, warnings_of
 from quantlab.ui.compare.view import head
+from quantlab.words.outcome import NoiseFloor, Outcome
+from quantlab.words.outcome_text import floor_text
+from quantlab.words.plan import Plan
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]

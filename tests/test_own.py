@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 import app
 from quantlab.catalog.answer.pick import recommend
+from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.own.headers import Folder, Tensor
 from quantlab.catalog.own.rows import module_rows
 from quantlab.catalog.paths import OWN_MODELS, PROJECT
@@ -29,7 +30,6 @@ from quantlab.cli import main
 from quantlab.errors import InputError, LoadError, PlanError, QuantlabError, Unavailable
 from quantlab.lab.hub.admit import about, admit, names_own
 from quantlab.lab.load.pool import Pool
-from quantlab.lab.plan import make_comparison, parse_plan
 from quantlab.lab.probe.subject import Subject
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.lab.script.pipeline import snippet

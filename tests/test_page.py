@@ -17,10 +17,9 @@ import pytest
 from PIL import Image
 
 from quantlab.catalog.answer.pick import recommend
+from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, RunError, StoreError
-from quantlab.lab.outcome import Event, Failure, Finished, Outcome, Progress
-from quantlab.lab.plan import MAX_PLANS, Comparison, make_comparison, parse_plan
 from quantlab.record.store.store import Store
 from quantlab.ui import words
 from quantlab.ui.compare import open as try_open
@@ -42,6 +41,8 @@ from quantlab.ui.pick import view as pick_view
 from quantlab.ui.services import Services
 from quantlab.ui.sessions import Sessions
 from quantlab.ui.state import Job, Result, Shown, read_comparison
+from quantlab.words.comparison import MAX_PLANS, Comparison
+from quantlab.words.outcome import Event, Failure, Finished, Outcome, Progress
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from quantlab.catalog.answer.judge import VERDICTS
 from quantlab.catalog.answer.pick import Recommendation, nearest, recommend
 from quantlab.catalog.answer.proposals import FEWEST_BITS, measured_loss, propose
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.machine import Machine, here
 from quantlab.catalog.placement import KINDS
 from quantlab.catalog.read.eager import load_slow_schemes
@@ -21,7 +22,6 @@ from quantlab.catalog.schema import HARDWARE, LIBRARIES, NEEDS
 from quantlab.catalog.sizes.predict import plan_bytes, predict
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError
-from quantlab.lab.plan import parse_plan
 
 CATALOG = load_catalog()
 EVERYTHING = dict.fromkeys(

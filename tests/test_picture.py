@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from quantlab.lab.outcome import Failure, Outcome
-from quantlab.lab.plan import MAX_PROMPT, Comparison, make_comparison
+from quantlab.catalog.comparison import make_comparison
 from quantlab.record import drawing, picture
 from quantlab.record.picture import WIDTH, Panel, draw
+from quantlab.words.comparison import MAX_PROMPT, Comparison
+from quantlab.words.outcome import Failure, Outcome
 
 COLORS = (
     (200, 30, 30),

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.placement import group_offload_options
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import PlanError
@@ -23,7 +24,6 @@ from quantlab.lab.load import place
 from quantlab.lab.load import reader as loading
 from quantlab.lab.load.pool import Pool
 from quantlab.lab.load.reader import quantizes_on
-from quantlab.lab.plan import make_comparison, parse_plan
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.prediction import rows
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.placement import (
     FRAGMENTATION,
@@ -29,7 +30,7 @@ from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import CatalogError
-from quantlab.lab.plan import Plan, parse_plan
+from quantlab.words.plan import Plan
 
 CATALOG = load_catalog()
 DEV = CATALOG.models["flux1-dev"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, PlanError
-from quantlab.lab.plan import MAX_PROMPT, Plan, make_comparison, parse_plan
+from quantlab.words.comparison import MAX_PROMPT
+from quantlab.words.plan import Plan
 
 MINI = load_catalog().models["flux-mini"]
 

@@ -20,9 +20,9 @@ from sqlalchemy import create_engine, text
 
 from quantlab.cli import main
 from quantlab.errors import StoreError
-from quantlab.lab.outcome import Failure, Outcome
 from quantlab.record.store.guesses import GuessTally
 from quantlab.record.store.store import Store
+from quantlab.words.outcome import Failure, Outcome
 from tests.stored_rows import COMPARISON, DEVICE, NF4, T5, VERSIONS, outcome, png, save
 
 NAMES = count()

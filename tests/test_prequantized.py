@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import PlanError
 from quantlab.lab.bench.run import forward
 from quantlab.lab.hub.ready import unquantized_layers
 from quantlab.lab.load.pool import Pool
-from quantlab.lab.plan import parse_plan
 from quantlab.lab.probe.subject import Subject
 from tests.hub_server import Hub
 from tests.test_hub import MINI, SHARD, hub, server  # noqa: F401

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.machine import here, this_machine
+from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Scheme
 from quantlab.catalog.sizes.predict import plan_bytes
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import VerificationError
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.load.weights import verify
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import make_comparison, why_not
+from quantlab.words.outcome import Outcome
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]

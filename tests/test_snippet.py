@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.errors import PlanError
 from quantlab.lab.bench.compare import Bench, compare
-from quantlab.lab.plan import make_comparison
 from quantlab.lab.script.pipeline import snippet
 from tests.test_schemes import T5, TRANSFORMER
 

@@ -8,15 +8,21 @@ import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quantlab.errors import InputError, StoreError
-from quantlab.lab.outcome import Failure, Outcome
-from quantlab.lab.plan import Comparison, Plan
+from quantlab.record.link import to_query
+from quantlab.record.store.row import from_row, to_row
 from quantlab.record.store.sqlite import FILE
 from quantlab.record.store.store import Store, Stored
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Failure, Outcome
+from quantlab.words.plan import Plan
 from tests.stored_rows import COMPARISON, DEVICE, NF4, T5, VERSIONS, outcome, png, save
+
+OLD_ROWS = json.loads((Path(__file__).parent / "data" / "rows-version-1.json").read_text())
 
 
 @pytest.fixture
@@ -174,3 +180,15 @@ def test_limit_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("QUANTLAB_DATA_LIMIT_MB", "2 GB")
     with pytest.raises(InputError, match="QUANTLAB_DATA_LIMIT_MB: must be a whole number"):
         Store(tmp_path)
+
+
+@pytest.mark.parametrize("old", OLD_ROWS, ids=lambda old: old["id"])
+def test_rows_of_before_keep_their_text_and_id(old: dict[str, Any]) -> None:
+    """Ids stand in links that people have; the rows were written before this test was."""
+    image = b"image" if old["image"] else None
+    stored = from_row(old["id"], old["measured_at"], None, old["record"], image)
+    row = to_row(stored)
+    assert {name: row[name] for name in ("id", "key", "record")} == {
+        name: old[name] for name in ("id", "key", "record")
+    }
+    assert to_query(stored.comparison) == old["link"]

@@ -20,7 +20,6 @@ import pytest
 from quantlab.catalog.paths import PROJECT
 from quantlab.cli import main
 from quantlab.errors import InputError, StoreError
-from quantlab.lab.outcome import Failure, Outcome
 from quantlab.lab.runners import series as series_module
 from quantlab.record.store.store import Store
 from quantlab.record.sweeps import place as sweep_place
@@ -28,6 +27,7 @@ from quantlab.record.sweeps.run import run
 from quantlab.record.sweeps.statistics import Point, interval, on_front, spread, summarize
 from quantlab.record.sweeps.sweep import Sweep, make_sweep, role, summaries
 from quantlab.record.sweeps.table import to_tidy_csv
+from quantlab.words.outcome import Failure, Outcome
 
 PROMPTS = ("a fox", "=1+1, a cat")
 PLANS = ("fp32", "bnb-nf4")

@@ -22,13 +22,13 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.cli import main
 from quantlab.errors import InputError
 from quantlab.lab import libraries
-from quantlab.lab.outcome import Outcome
 from quantlab.record.results.export import Row
 from quantlab.record.store.store import Store
 from quantlab.record.sweeps import on_ray as sweep_ray
 from quantlab.record.sweeps.on_ray import OnRay, cluster
 from quantlab.record.sweeps.run import Step, run
 from quantlab.record.sweeps.sweep import Sweep, make_sweep
+from quantlab.words.outcome import Outcome
 
 PROMPTS = ("a fox", "a cat")
 PLANS = ("fp32", "bnb-nf4", "gguf-q4_0")

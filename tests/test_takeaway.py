@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
@@ -22,7 +23,7 @@ from quantlab.lab.keep.saving import Difference
 from quantlab.lab.keep.takeaway import quantized, take_away
 from quantlab.lab.libraries import torch
 from quantlab.lab.load.pool import LoadedPlan
-from quantlab.lab.plan import Comparison, make_comparison
+from quantlab.words.comparison import Comparison
 
 CATALOG = load_catalog()
 PROMPT = 'a green frog\'s "hat" on a white background'

@@ -17,6 +17,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
@@ -29,9 +30,8 @@ from quantlab.lab.keep.saving import Difference, cannot_save, difference
 from quantlab.lab.keep.variants import RELOADED, Variants
 from quantlab.lab.libraries import versions
 from quantlab.lab.load.pool import LoadedPlan, Pool
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import make_comparison, parse_plan
 from quantlab.lab.probe.subject import Subject
+from quantlab.words.outcome import Outcome
 from tests.hub_server import Hub
 from tests.test_hub import MINI as HUB_MINI
 from tests.test_hub import SHARD, hub, server  # noqa: F401

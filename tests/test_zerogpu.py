@@ -16,15 +16,16 @@ from typing import Any
 
 import pytest
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
-from quantlab.lab.outcome import Finished, Outcome
-from quantlab.lab.plan import Comparison, make_comparison
 from quantlab.lab.runners.local import LocalRunner, choose_runner
 from quantlab.lab.runners.zerogpu import ZeroGpuRunner
 from quantlab.lab.runners.zerogpu_cost import gpu_seconds
 from quantlab.lab.runners.zerogpu_limits import refusal
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Finished, Outcome
 
 PNG = b"\x89PNG".hex()
 

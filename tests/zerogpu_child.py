@@ -68,9 +68,9 @@ class Space:
         self, plans: list[str], steps: int = 2, on_step: Any = lambda _: None
     ) -> dict[str, Any]:
         """Stream a comparison; ``on_step`` is called at each step that is done."""
+        from quantlab.catalog.comparison import make_comparison
         from quantlab.errors import RunError
-        from quantlab.lab.outcome import Finished
-        from quantlab.lab.plan import make_comparison
+        from quantlab.words.outcome import Finished
 
         comparison = make_comparison(plans=plans, prompt="a fox", steps=steps, width=64, height=64)
         calls, stop = len(self.service.log), threading.Event()

@@ -13,13 +13,14 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.libraries import versions
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import MAX_PLANS, make_comparison
+from quantlab.words.comparison import MAX_PLANS
+from quantlab.words.outcome import Outcome
 
 MODEL = "flux-mini"
 PROMPT = "a red apple on a blue background"

@@ -11,8 +11,8 @@ import shutil
 from playwright.sync_api import Browser, ViewportSize, expect, sync_playwright
 
 from benchmarks.serving import serving
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
-from quantlab.lab.plan import make_comparison
 from quantlab.record.link import to_url
 
 PLANS = ("fp32", "torchao-int8wo", "bnb-nf4", "quanto-int2")

@@ -215,9 +215,9 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     with serve(DeviceService(uuid=os.environ.get("CUDA_VISIBLE_DEVICES", "0"))) as service:
         import_spaces(service.url)
-        from quantlab.lab.outcome import Finished
-        from quantlab.lab.plan import make_comparison
+        from quantlab.catalog.comparison import make_comparison
         from quantlab.lab.runners.zerogpu import ZeroGpuRunner
+        from quantlab.words.outcome import Finished
 
         comparison = make_comparison(
             model=asked.model, plans=asked.plans, prompt=asked.prompt, steps=asked.steps

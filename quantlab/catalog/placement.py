@@ -18,8 +18,9 @@ from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.read.offload import offload_rule
 from quantlab.catalog.schema import Verdict
 from quantlab.catalog.sizes.activations import CONTEXT_BYTES
-from quantlab.catalog.sizes.needs import Needs, PlanLike
+from quantlab.catalog.sizes.needs import Needs
 from quantlab.catalog.table import Catalog
+from quantlab.words.plan import Plan
 
 __all__ = [
     "FRAGMENTATION",
@@ -77,7 +78,7 @@ class Device:
 
 
 def placements_for(
-    needs: Needs, plan: PlanLike, gpu: Gpu | Device, catalog: Catalog
+    needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog
 ) -> tuple[Placement, ...]:
     """Every placement that fits ``gpu``, best first; ``needs`` are those of ``plan``."""
     if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
@@ -97,7 +98,7 @@ def verdict_of(found: tuple[Placement, ...]) -> Verdict:
     return "runs" if found[0].kind == "resident" else "runs-with-offload"
 
 
-def refusal(needs: Needs, plan: PlanLike, gpu: Gpu | Device, catalog: Catalog) -> str:
+def refusal(needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str:
     """Why ``plan`` fits ``gpu`` in no placement, with the numbers of each."""
     if said := _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return said
@@ -114,7 +115,7 @@ def refusal(needs: Needs, plan: PlanLike, gpu: Gpu | Device, catalog: Catalog) -
 ONE_MEMORY = "there is no second memory to offload to"
 
 
-def group_offload_options(plan: PlanLike, catalog: Catalog) -> dict[str, object]:
+def group_offload_options(plan: Plan, catalog: Catalog) -> dict[str, object]:
     """Keyword arguments of ``enable_group_offload`` that the prediction stands for.
 
     Leaf level: as fast as block level with a twentieth of its memory
@@ -127,7 +128,7 @@ def group_offload_options(plan: PlanLike, catalog: Catalog) -> dict[str, object]
     return {"offload_type": "leaf_level", **more}
 
 
-def _methods(plan: PlanLike, catalog: Catalog) -> tuple[str, ...]:
+def _methods(plan: Plan, catalog: Catalog) -> tuple[str, ...]:
     """The methods whose tensors a plan holds; "" is what nothing quantizes, always there."""
     schemes = (catalog.schemes.get(scheme_id) for _, scheme_id in plan.parts)
     return ("", *dict.fromkeys(scheme.method for scheme in schemes if scheme is not None))
@@ -141,7 +142,7 @@ def _too_much(needs: Needs, gpu: Gpu | Device) -> str | None:
     return f"its weights take {_gib(needs.weights_bytes)}, and up to {_gib(limit)} are allowed"
 
 
-def _lacking(plan: PlanLike, gpu: Gpu | Device, catalog: Catalog) -> str | None:
+def _lacking(plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str | None:
     """What a scheme of the plan asks of an NVIDIA GPU and this one has not."""
     for _, scheme_id in plan.parts:
         scheme = catalog.schemes.get(scheme_id)
@@ -154,7 +155,7 @@ def _lacking(plan: PlanLike, gpu: Gpu | Device, catalog: Catalog) -> str | None:
     return None
 
 
-def _barred(kind: Kind, plan: PlanLike, gpu: Gpu | Device, catalog: Catalog) -> str | None:
+def _barred(kind: Kind, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str | None:
     """Why a placement is out of the question whatever the memory, or None."""
     if kind == "resident":
         return None
@@ -181,7 +182,7 @@ def _free(gpu: Gpu | Device) -> int:
 
 
 def _placement(
-    kind: Kind, needs: Needs, device_bytes: int, plan: PlanLike, catalog: Catalog
+    kind: Kind, needs: Needs, device_bytes: int, plan: Plan, catalog: Catalog
 ) -> Placement:
     peak = _peak(kind, needs)
     host = needs.host_bytes if kind == "resident" else needs.offload_host_bytes

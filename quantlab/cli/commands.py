@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _comparison(arguments: argparse.Namespace, plans: Sequence[str]) -> Any:
-    from quantlab.lab.plan import make_comparison
+    from quantlab.catalog.comparison import make_comparison
 
     return make_comparison(
         model=arguments.model,

@@ -11,12 +11,12 @@ from typing import Any
 from quantlab.catalog.advice import beforehand
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import StoreError
-from quantlab.lab.outcome import Event, Finished, Outcome, Progress
-from quantlab.lab.outcome_text import floor_text, placement_text
-from quantlab.lab.plan import Comparison
 from quantlab.record.documents import comparison_document
 from quantlab.record.store.keeping import keep
 from quantlab.record.store.store import Store
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Event, Finished, Outcome, Progress
+from quantlab.words.outcome_text import floor_text, placement_text
 
 __all__ = ["run", "tell_beforehand"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from quantlab.errors import InputError
 
 if TYPE_CHECKING:
-    from quantlab.lab.plan import Comparison
+    from quantlab.words.comparison import Comparison
 
 __all__ = ["run_save", "save_arguments", "use_variants", "variants_arguments"]
 

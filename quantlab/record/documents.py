@@ -7,9 +7,9 @@ from typing import Any
 
 from quantlab.catalog.sizes.predict import Prediction, predict
 from quantlab.catalog.table import Catalog
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison
 from quantlab.record.store.row import Stored
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
 
 __all__ = ["comparison_document", "predictions", "result_document"]
 

@@ -21,9 +21,10 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote_to_bytes, urlsplit, urlunsplit
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
-from quantlab.lab.plan import Comparison, make_comparison
+from quantlab.words.comparison import Comparison
 
 __all__ = [
     "IGNORED_KEYS",

@@ -14,10 +14,10 @@ from statistics import median
 
 from PIL import Image, ImageDraw
 
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.outcome_text import modes_text
-from quantlab.lab.plan import Comparison
 from quantlab.record.drawing import PAPER, Color, Page, font, wrapped
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
+from quantlab.words.outcome_text import modes_text
 
 __all__ = ["WIDTH", "Panel", "draw"]
 

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison, make_comparison
 from quantlab.ui.compare.plans import Column, plan_text
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
 
 __all__ = ["FIELDS", "Job", "Result", "Shown", "Values", "columns_of", "read_comparison"]
 

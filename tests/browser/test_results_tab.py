@@ -13,9 +13,9 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from quantlab.lab.outcome import Failure, Outcome
-from quantlab.lab.plan import make_comparison
+from quantlab.catalog.comparison import make_comparison
 from quantlab.record.store.store import Store
+from quantlab.words.outcome import Failure, Outcome
 from tests.measured_plans import DEVICE, MIB, VERSIONS, outcome
 from tests.served_page import Counting, served
 

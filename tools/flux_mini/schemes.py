@@ -16,12 +16,13 @@ from statistics import mean, stdev
 
 from PIL import Image, ImageDraw
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench, compare
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import MAX_PLANS, make_comparison
+from quantlab.words.comparison import MAX_PLANS
+from quantlab.words.outcome import Outcome
 from tools.flux_mini.concepts import BACKGROUNDS, CONCEPTS, caption
 
 __all__ = ["SchemeScore", "scheme_scores", "table"]

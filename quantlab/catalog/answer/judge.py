@@ -22,8 +22,9 @@ from quantlab.catalog.schema import (
     Verdict,
 )
 from quantlab.catalog.sizes.predict import download_bytes
-from quantlab.catalog.sizes.rows import Parts, sizes
+from quantlab.catalog.sizes.rows import sizes
 from quantlab.catalog.table import Catalog
+from quantlab.words.plan import Plan
 
 __all__ = ["LABELS", "VERDICTS", "Claim", "Question", "judge", "worst"]
 
@@ -94,7 +95,7 @@ def judge(
     method: Method,
     scheme: Scheme | None,
     question: Question,
-    plan: Parts | None,
+    plan: Plan | None,
     catalog: Catalog,
     measured: Mapping[str, Support],
 ) -> tuple[Claim, ...]:
@@ -193,12 +194,12 @@ def _eager(scheme: Scheme | None, question: Question) -> list[Claim]:
     return [Claim("runs", f"eager mode: {slow.warning}", warns=True)] if slow else []
 
 
-def _memory(question: Question, plan: Parts | None, catalog: Catalog) -> list[Claim]:
+def _memory(question: Question, plan: Plan | None, catalog: Catalog) -> list[Claim]:
     """The best placement on the device that was asked about, and what is fetched for it."""
     model, device = question.model, question.device
     if device is None or model is None:
         return []
-    needs = sizes(catalog, model.id, plan.parts) if plan is not None else None
+    needs = sizes(catalog, model.id, plan) if plan is not None else None
     if plan is None or needs is None:
         return [Claim("unknown", "memory: how it stores this model's weights is not known")]
     found = placements_for(needs, plan, device, catalog)

@@ -27,9 +27,10 @@ from quantlab.catalog.schema import (
     Support,
     Verdict,
 )
-from quantlab.catalog.sizes.rows import Parts, sizes, target
+from quantlab.catalog.sizes.rows import sizes, target
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError
+from quantlab.words.plan import Plan
 
 __all__ = ["Recommendation", "nearest", "read_question", "recommend"]
 
@@ -127,8 +128,8 @@ def _row(
     plan = size = None
     if question.model is not None and scheme is not None:
         component = target(question.model, question.library)
-        plan = Parts(((component.name, scheme.id),)) if component else None
-        size = sizes(catalog, question.model.id, plan.parts) if plan else None
+        plan = Plan(((component.name, scheme.id),)) if component else None
+        size = sizes(catalog, question.model.id, plan) if plan else None
     tried = measured.get(scheme.id, {}) if scheme is not None else {}
     claims = judge(method, scheme, question, plan, catalog, tried)
     verdict = worst(claims)

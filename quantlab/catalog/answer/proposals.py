@@ -33,11 +33,12 @@ from quantlab.catalog.placement import KINDS, Device, Placement, placements_for
 from quantlab.catalog.read.eager import load_slow_schemes
 from quantlab.catalog.schema import Component, Model
 from quantlab.catalog.sizes.predict import download_bytes
-from quantlab.catalog.sizes.rows import Parts, sizes, target
+from quantlab.catalog.sizes.rows import sizes, target
 from quantlab.catalog.sizes.storage import WIDTHS
 from quantlab.catalog.sizes.weights import component_bytes
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError
+from quantlab.words.plan import Plan
 
 __all__ = ["FEWEST_BITS", "Proposal", "measured_loss", "propose"]
 
@@ -110,9 +111,9 @@ def _first_that_fit(
     found: dict[str, Proposal] = {}
     better: tuple[str, ...] = KINDS
     for first, second in pairs:
-        parts = _parts(first, second, model)
-        needs = sizes(catalog, model.id, parts)
-        places = placements_for(needs, Parts(parts), device, catalog) if needs else ()
+        plan = _plan(first, second, model)
+        needs = sizes(catalog, model.id, plan)
+        places = placements_for(needs, plan, device, catalog) if needs else ()
         if needs is None or not places or places[0].kind not in better:
             continue
         found[places[0].kind] = Proposal(
@@ -121,7 +122,7 @@ def _first_that_fit(
             bits=(first.bits, second.bits),
             placement=places[0],
             weights_bytes=needs.weights_bytes,
-            download_bytes=download_bytes(model, dict(parts), catalog),
+            download_bytes=download_bytes(model, dict(plan.parts), catalog),
             device_bytes=device.bytes,
         )
         better = better[: better.index(places[0].kind)]
@@ -130,12 +131,12 @@ def _first_that_fit(
     return tuple(found[kind] for kind in KINDS if kind in found)
 
 
-def _parts(first: _Candidate, second: _Candidate, model: Model) -> tuple[tuple[str, str], ...]:
-    """The parts of the plan that quantizes the transformer as ``first`` and the last text encoder
+def _plan(first: _Candidate, second: _Candidate, model: Model) -> Plan:
+    """The plan that quantizes the transformer as ``first`` and the last text encoder
     as ``second``."""
     encoder = target(model, "transformers")
     chosen = [("transformer", first.scheme), (encoder.name if encoder else "", second.scheme)]
-    return tuple((name, scheme) for name, scheme in chosen if scheme is not None)
+    return Plan(tuple((name, scheme) for name, scheme in chosen if scheme is not None))
 
 
 @lru_cache(maxsize=256)

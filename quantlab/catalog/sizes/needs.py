@@ -8,34 +8,22 @@ Nothing is loaded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Protocol
 
-from quantlab.catalog.schema import DTYPE_SCHEMES, Model
+from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.activations import activation_bytes
 from quantlab.catalog.sizes.shapes import component_shapes
 from quantlab.catalog.sizes.storage import WIDTHS
 from quantlab.catalog.sizes.weights import plain_bytes, plan_bytes
 from quantlab.catalog.table import Catalog
+from quantlab.words.plan import DTYPE_SCHEMES, Plan
 
-__all__ = ["Needs", "PlanLike", "needs_of"]
+__all__ = ["Needs", "needs_of"]
 
 LEAVES_AT_ONCE = 2
 """Leaves on the device under group offload: the one that runs and the one fetched ahead of it
 (diffusers 0.42.1, hooks/group_offloading.py, LazyPrefetchGroupOffloadingHook)."""
-
-
-class PlanLike(Protocol):
-    """What is needed of a plan: lab.plan.Plan is one."""
-
-    @property
-    def parts(self) -> tuple[tuple[str, str], ...]:
-        """(component, scheme) of the components that it names."""
-
-    @property
-    def dtype(self) -> str | None:
-        """ "fp32" or "bf16" where the whole pipeline is asked for in it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +79,7 @@ class Needs:
 
 
 def needs_of(
-    plan: PlanLike,
+    plan: Plan,
     model: Model,
     *,
     width: int | None = None,
@@ -106,23 +94,22 @@ def needs_of(
     """
     d = model.defaults
     size = (width or d.width, height or d.height, sequence_length or d.sequence_length)
-    return _needs(model.id, plan.parts, plan.dtype, *size, catalog)
+    return _needs(model.id, replace(plan, compiled=False), *size, catalog)
 
 
 @lru_cache(maxsize=4096)
 def _needs(
     model_id: str,
-    parts: tuple[tuple[str, str], ...],
-    dtype: str | None,
+    plan: Plan,
     width: int,
     height: int,
     sequence_length: int,
     catalog: Catalog,
 ) -> Needs:
     """Kept, because pick asks for every scheme of the catalogue each time."""
-    model, named = catalog.models[model_id], dict(parts)
-    weights = plan_bytes(model_id, named, dtype, catalog)
-    widths = {name: WIDTHS[_dtype(model, dtype, named.get(name))] for name in weights}
+    model, named = catalog.models[model_id], dict(plan.parts)
+    weights = plan_bytes(model_id, named, plan.dtype, catalog)
+    widths = {name: WIDTHS[_dtype(plan, model, name)] for name in weights}
     running = {
         name: activation_bytes(
             model,
@@ -134,8 +121,8 @@ def _needs(
         )
         for name in weights
     }
-    scratch = _scratch_bytes(model, parts, dtype, catalog)
-    on_device = [name for name, scheme in parts if _loads_on_device(scheme, catalog)]
+    scratch = _scratch_bytes(plan, model, catalog)
+    on_device = [name for name, scheme in plan.parts if _loads_on_device(scheme, catalog)]
     return Needs(
         weights=weights,
         running=running,
@@ -146,8 +133,10 @@ def _needs(
     )
 
 
-def _dtype(model: Model, dtype: str | None, scheme_id: str | None) -> str:
-    return scheme_id if scheme_id in WIDTHS and scheme_id else dtype or model.base_dtype
+def _dtype(plan: Plan, model: Model, component: str) -> str:
+    """What the component keeps in what nothing quantizes."""
+    named = plan.scheme(component) or ""
+    return named if named in WIDTHS else plan.dtype or model.base_dtype
 
 
 @lru_cache(maxsize=64)
@@ -174,13 +163,11 @@ def _loads_on_device(scheme_id: str, catalog: Catalog) -> bool:
     return scheme is not None and scheme.method == "bitsandbytes"
 
 
-def _scratch_bytes(
-    model: Model, parts: tuple[tuple[str, str], ...], dtype: str | None, catalog: Catalog
-) -> int:
+def _scratch_bytes(plan: Plan, model: Model, catalog: Catalog) -> int:
     """The largest weight that is expanded to the compute dtype while a layer runs."""
-    expanded = [name for name, scheme_id in parts if scheme_id in catalog.schemes]
+    expanded = [name for name, scheme_id in plan.parts if scheme_id in catalog.schemes]
     numbers = max((_largest_linear(model.id, name) for name in expanded), default=0)
-    return numbers * WIDTHS[dtype or model.base_dtype]
+    return numbers * WIDTHS[plan.dtype or model.base_dtype]
 
 
 def _reading_bytes(model: Model, component: str, scheme_id: str | None) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.placement import placements_for, verdict_of
 from quantlab.catalog.schema import Model, Verdict
-from quantlab.catalog.sizes.needs import PlanLike, needs_of
+from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.sizes.storage import WIDTHS
 from quantlab.catalog.sizes.weights import (
     component_bytes,
@@ -23,9 +23,9 @@ from quantlab.catalog.sizes.weights import (
     plan_bytes,
 )
 from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.words.plan import Plan
 
 __all__ = [
-    "PlanLike",
     "Prediction",
     "component_bytes",
     "download_bytes",
@@ -84,7 +84,7 @@ class Prediction:
 
 def predict(
     model_id: str,
-    plan: PlanLike,
+    plan: Plan,
     *,
     width: int | None = None,
     height: int | None = None,

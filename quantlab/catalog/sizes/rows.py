@@ -5,23 +5,15 @@ The counting is sizes/needs.py's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 from quantlab.catalog.schema import Component, Model
 from quantlab.catalog.sizes.needs import Needs, needs_of
 from quantlab.catalog.table import Catalog
 from quantlab.errors import PlanError
+from quantlab.words.plan import Plan
 
-__all__ = ["Parts", "sizes", "target"]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A plan as the catalogue reads it."""
-
-    parts: tuple[tuple[str, str], ...]
-    dtype: str | None = None
+__all__ = ["sizes", "target"]
 
 
 def target(model: Model, library: str | None) -> Component | None:
@@ -35,12 +27,12 @@ def target(model: Model, library: str | None) -> Component | None:
 
 
 @lru_cache(maxsize=4096)
-def sizes(catalog: Catalog, model_id: str, parts: tuple[tuple[str, str], ...]) -> Needs | None:
-    """What ``model_id`` needs with these parts quantized, at its default size.
+def sizes(catalog: Catalog, model_id: str, plan: Plan) -> Needs | None:
+    """What ``model_id`` needs with ``plan``, at its default size.
 
     None where the way of storing is not known; kept, because that takes as long to find out.
     """
     try:
-        return needs_of(Parts(parts), catalog.models[model_id], catalog=catalog)
+        return needs_of(plan, catalog.models[model_id], catalog=catalog)
     except PlanError:
         return None

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping
 from fnmatch import translate
 from functools import lru_cache
 
-from quantlab.catalog.schema import DTYPE_SCHEMES, Model, Scheme
+from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.sizes.shapes import ModuleShape, component_shapes
 from quantlab.catalog.sizes.storage import WIDTHS, weight_bytes
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, PlanError
+from quantlab.words.plan import DTYPE_SCHEMES
 
 __all__ = [
     "component_bytes",

@@ -11,8 +11,8 @@ from quantlab.lab.bench.trial import Report, Trial
 from quantlab.lab.keep.variants import opted
 from quantlab.lab.libraries import resolve
 from quantlab.lab.load.pool import Pool
-from quantlab.lab.outcome import Finished, Outcome
-from quantlab.lab.plan import Comparison
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Finished, Outcome
 
 __all__ = ["Bench", "compare", "compare_one"]
 

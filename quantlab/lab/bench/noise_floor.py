@@ -12,7 +12,7 @@ from typing import Any
 
 from quantlab.lab.bench.fidelity import compare_images, image_array, relative_l2
 from quantlab.lab.bench.run import Run, forward
-from quantlab.lab.outcome import NoiseFloor
+from quantlab.words.outcome import NoiseFloor
 
 __all__ = ["noise_floor"]
 

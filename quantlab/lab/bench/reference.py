@@ -12,7 +12,7 @@ from quantlab.lab.bench.run import FirstStep, forward
 from quantlab.lab.libraries import resolve, torch
 from quantlab.lab.load.keys import Key
 from quantlab.lab.load.pool import LoadedPlan
-from quantlab.lab.outcome import NoiseFloor
+from quantlab.words.outcome import NoiseFloor
 
 __all__ = ["Reference", "encoders_of"]
 

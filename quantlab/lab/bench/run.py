@@ -17,7 +17,7 @@ from typing import Any
 from quantlab.errors import RunError, Stopped
 from quantlab.lab.bench.measure import clock
 from quantlab.lab.libraries import device, torch
-from quantlab.lab.plan import Comparison
+from quantlab.words.comparison import Comparison
 
 __all__ = ["Encoded", "FirstStep", "Run", "encode", "forward", "generate"]
 

@@ -32,8 +32,9 @@ from quantlab.lab.load.keys import compute_dtype
 from quantlab.lab.load.oom import forget, ran_out
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.lora.attach import attached, effect, fitting, fused_lora
-from quantlab.lab.outcome import Event, Failure, Outcome, Progress, Stage
-from quantlab.lab.plan import Comparison, Plan
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Event, Failure, Outcome, Progress, Stage
+from quantlab.words.plan import Plan
 
 __all__ = ["Report", "Trial"]
 

@@ -14,10 +14,10 @@ from quantlab.lab.load.keys import compute_dtype
 from quantlab.lab.load.pool import LoadedPlan
 from quantlab.lab.lora.attach import fused_lora
 from quantlab.lab.lora.file import ADAPTER, USUAL
-from quantlab.lab.lora.name import Lora
-from quantlab.lab.plan import Comparison
 from quantlab.lab.script.pipeline import pipe_call
 from quantlab.lab.ways.config import spec_for
+from quantlab.words.comparison import Comparison
+from quantlab.words.lora import Lora
 
 __all__ = ["model_card"]
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from quantlab.catalog.answer.pick import nearest
+from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Component, Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, PlanError
@@ -28,8 +29,8 @@ from quantlab.lab.load.keys import compute_dtype
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.lora.attach import fitting, fused_lora
 from quantlab.lab.lora.file import USUAL
-from quantlab.lab.lora.name import Lora
-from quantlab.lab.plan import Comparison, why_not
+from quantlab.words.comparison import Comparison
+from quantlab.words.lora import Lora
 
 __all__ = ["Saved", "quantized", "refuse_unsaveable", "take_away"]
 

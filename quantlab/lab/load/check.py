@@ -13,7 +13,8 @@ from quantlab.lab.libraries import device, load, resolve
 from quantlab.lab.load.fits import instead, needs_at_size, place_on_device
 from quantlab.lab.load.pool import Pool
 from quantlab.lab.lora.attach import fused_lora, refuse_lora
-from quantlab.lab.plan import Comparison, Plan
+from quantlab.words.comparison import Comparison
+from quantlab.words.plan import Plan
 
 __all__ = ["check"]
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.placement import Device, Placement, placements_for, refusal
+from quantlab.catalog.reach import why_not
 from quantlab.catalog.read.eager import load_slow_schemes
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import Needs, needs_of
@@ -19,8 +20,9 @@ from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import DoesNotFit
 from quantlab.lab.bench.measure import counters
 from quantlab.lab.libraries import device, torch
-from quantlab.lab.outcome import Failure, Outcome
-from quantlab.lab.plan import Comparison, Plan, why_not
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Failure, Outcome
+from quantlab.words.plan import Plan
 
 __all__ = ["died", "hardware", "instead", "needs_at_size", "place_on", "place_on_device"]
 

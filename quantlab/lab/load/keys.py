@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from quantlab.catalog.schema import Model
-from quantlab.lab.lora.name import Lora
-from quantlab.lab.plan import Plan
+from quantlab.words.lora import Lora
+from quantlab.words.plan import Plan
 
 __all__ = ["DTYPES", "Key", "compute_dtype", "keys_of"]
 

@@ -22,8 +22,8 @@ from quantlab.lab.libraries import device, load, resolve
 from quantlab.lab.load import place
 from quantlab.lab.load.keys import Key, keys_of
 from quantlab.lab.load.reader import Held, Reader
-from quantlab.lab.lora.name import Lora
-from quantlab.lab.plan import Plan
+from quantlab.words.lora import Lora
+from quantlab.words.plan import Plan
 
 __all__ = ["LoadedPlan", "Pool"]
 

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any, Literal
 
 from quantlab.catalog.answer.pick import nearest
-from quantlab.catalog.schema import DTYPE_SCHEMES, Model
+from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog
 from quantlab.errors import PlanError, VerificationError
 from quantlab.lab.bench.fidelity import relative_l2
@@ -23,8 +23,9 @@ from quantlab.lab.bench.run import FirstStep, forward
 from quantlab.lab.load.pool import LoadedPlan
 from quantlab.lab.load.weights import stored_bytes
 from quantlab.lab.lora.file import ADAPTER, attach, layers, locate
-from quantlab.lab.lora.name import Lora
-from quantlab.lab.plan import Comparison, Plan
+from quantlab.words.comparison import Comparison
+from quantlab.words.lora import Lora
+from quantlab.words.plan import DTYPE_SCHEMES, Plan
 
 __all__ = ["attached", "effect", "fitting", "fused_lora", "lora_way", "refuse_lora"]
 

@@ -23,7 +23,7 @@ from quantlab.errors import InputError, LoadError, VerificationError, first_line
 from quantlab.lab.hub import snapshot as hub
 from quantlab.lab.hub.errors import explain
 from quantlab.lab.libraries import load, resolve, torch
-from quantlab.lab.lora.name import Lora, hub_parts
+from quantlab.words.lora import Lora, hub_parts
 
 __all__ = ["ADAPTER", "USUAL", "admit_lora", "attach", "fused", "layers", "locate"]
 

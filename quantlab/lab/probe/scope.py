@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from quantlab.catalog.machine import Machine, here, this_machine
+from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Component, Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError
-from quantlab.lab.plan import why_not
 from quantlab.lab.probe.probe import CAPABILITIES, Probed, documented
 
 __all__ = ["capabilities_of", "chosen", "left_out", "schemes_here"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.schema import Scheme
 from quantlab.catalog.table import load_catalog
@@ -15,8 +16,8 @@ from quantlab.lab.libraries import resolve
 from quantlab.lab.load.keys import DTYPES, compute_dtype
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.load.weights import stored_bytes, verify
-from quantlab.lab.plan import Comparison, make_comparison
 from quantlab.lab.ways.config import build, spec_for
+from quantlab.words.comparison import Comparison
 
 __all__ = ["Finding", "Measured", "Subject"]
 

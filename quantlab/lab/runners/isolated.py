@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.lab.load.fits import died
-from quantlab.lab.outcome import Event, Failure, Finished, Outcome, Progress
-from quantlab.lab.plan import Comparison, Plan, make_comparison
 from quantlab.lab.runners.child import Child, Expired, serve
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Event, Failure, Finished, Outcome, Progress
+from quantlab.words.plan import Plan
 
 __all__ = ["compare_isolated"]
 

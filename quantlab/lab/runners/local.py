@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from quantlab.lab.outcome import Event
-from quantlab.lab.plan import Comparison
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Event
 
 if TYPE_CHECKING:
     from quantlab.lab.bench.compare import Bench

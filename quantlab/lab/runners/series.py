@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.lab.bench.compare import Bench
 from quantlab.lab.bench.reference import Reference
 from quantlab.lab.bench.run import Encoded
 from quantlab.lab.load.fits import died
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison, make_comparison
 from quantlab.lab.runners.child import Child, Expired, serve
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
 
 __all__ = ["Embeddings", "Series", "reference_path", "run_apart", "run_series"]
 

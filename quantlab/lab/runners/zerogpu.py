@@ -20,12 +20,13 @@ from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import QuantlabError, RunError, Stopped, Unavailable
 from quantlab.lab.hub.fetching import fetch
 from quantlab.lab.libraries import load, resolve
-from quantlab.lab.outcome import Event, Failure, Finished, Outcome, Progress, Stage
-from quantlab.lab.plan import Comparison, Plan
 from quantlab.lab.runners.local import events_of
 from quantlab.lab.runners.zerogpu_cost import gpu_seconds, quota_seconds
 from quantlab.lab.runners.zerogpu_limits import death, explain, refusal, worker_died
 from quantlab.lab.runners.zerogpu_worker import Item, unpack, work
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Event, Failure, Finished, Outcome, Progress, Stage
+from quantlab.words.plan import Plan
 
 __all__ = ["Recorded", "ZeroGpuRunner"]
 

@@ -13,14 +13,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.paths import PROJECT
-from quantlab.catalog.schema import DTYPE_SCHEMES, Model
+from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.shapes import component_shapes
 from quantlab.catalog.sizes.storage import WIDTHS
 from quantlab.catalog.sizes.weights import plain_bytes
 from quantlab.catalog.table import Catalog
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison, Plan, parse_plan
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
+from quantlab.words.plan import DTYPE_SCHEMES, Plan
 
 __all__ = ["DURATION_FACTOR", "gpu_seconds", "quota_seconds"]
 

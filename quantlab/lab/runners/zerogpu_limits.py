@@ -12,8 +12,9 @@ from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.table import Catalog
 from quantlab.errors import DoesNotFit, InputError, QuantlabError, RunError, Unavailable
 from quantlab.lab.load.fits import place_on
-from quantlab.lab.plan import Comparison, Plan
 from quantlab.lab.runners.zerogpu_cost import quota_seconds
+from quantlab.words.comparison import Comparison
+from quantlab.words.plan import Plan
 
 __all__ = ["death", "explain", "refusal", "worker_died"]
 

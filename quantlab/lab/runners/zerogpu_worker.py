@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.machine import this_machine
-from quantlab.lab.outcome import Event, Finished, Outcome, Progress
-from quantlab.lab.plan import make_comparison
 from quantlab.lab.runners.local import events_of
+from quantlab.words.outcome import Event, Finished, Outcome, Progress
 
 if TYPE_CHECKING:
     from quantlab.lab.bench.compare import Bench

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from quantlab.catalog.loras import lora_names
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.schema import Model
 from quantlab.lab.lora.file import ADAPTER, locate
-from quantlab.lab.lora.name import Lora, hub_parts, lora_names
+from quantlab.words.lora import Lora, hub_parts
 
 __all__ = ["attach_lines", "base_lines"]
 

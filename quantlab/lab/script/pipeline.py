@@ -20,11 +20,12 @@ from quantlab.lab.hub.fetching import by_library
 from quantlab.lab.libraries import device, torch, versions
 from quantlab.lab.load.keys import DTYPES, compute_dtype
 from quantlab.lab.lora.attach import fused_lora, refuse_lora
-from quantlab.lab.lora.name import Lora
-from quantlab.lab.plan import Comparison, Plan
 from quantlab.lab.script.lora_lines import attach_lines, base_lines
 from quantlab.lab.ways import apply
 from quantlab.lab.ways.config import PIPELINE_CONFIG, render, render_simple, spec_for
+from quantlab.words.comparison import Comparison
+from quantlab.words.lora import Lora
+from quantlab.words.plan import Plan
 
 __all__ = ["pipe_call", "snippet"]
 

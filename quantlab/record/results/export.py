@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison
 from quantlab.record.store.row import finite
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
 
 __all__ = ["Live", "Row", "Table", "plain", "to_csv", "to_json", "to_markdown"]
 

@@ -14,9 +14,9 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from quantlab.lab.lora.name import Lora
 from quantlab.record.results.groups import Group, Line
 from quantlab.record.sweeps.statistics import Point, on_front
+from quantlab.words.lora import Lora
 
 __all__ = ["ORDERS", "Order", "groups"]
 

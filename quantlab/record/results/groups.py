@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quantlab.lab.outcome_text import modes_text
 from quantlab.record.results.export import Table, Value
+from quantlab.words.outcome_text import modes_text
 
 __all__ = ["Group", "Line", "table"]
 

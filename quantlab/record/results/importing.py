@@ -26,19 +26,21 @@ from pydantic import (
     model_validator,
 )
 
-from quantlab.errors import InputError
-from quantlab.lab.lora.name import MAX_WEIGHT
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import COMPILED, MAX_PLANS, MAX_SEED, Comparison, Plan, check_prompt
+from quantlab.catalog.comparison import check_prompt, denoiser
+from quantlab.catalog.table import load_catalog
+from quantlab.errors import InputError, PlanError
 from quantlab.record.results.file import VERSION
 from quantlab.record.store.row import Stored
+from quantlab.words.comparison import MAX_PLANS, MAX_SEED, Comparison
+from quantlab.words.lora import MAX_WEIGHT
+from quantlab.words.outcome import Outcome
+from quantlab.words.plan import DENOISERS, Plan
 
 __all__ = ["MAX_FILE_BYTES", "read_results"]
 
 MAX_FILE_BYTES = 2**30
 MAX_IMAGE_BYTES = 32 * 2**20
 
-_PLAN_PART = re.compile(r"([a-z][a-z0-9_]{0,63})=([a-z0-9][a-z0-9._-]{0,63})")
 _BROKEN = (
     *(OSError, SyntaxError, ValueError, IndexError, TypeError, EOFError, struct.error, zlib.error),
     Image.DecompressionBombError,
@@ -138,7 +140,9 @@ class _Comparison(_Checked):
 
     def value(self) -> Comparison:
         """Raises ValueError where a plan is none."""
-        plans = tuple(_plan(text) for text in self.plans)
+        known = load_catalog().models.get(self.model)
+        named = denoiser(known) if known is not None else DENOISERS[0]
+        plans = tuple(_plan(text, named) for text in self.plans)
         return Comparison(**{**self.model_dump(), "plans": plans})
 
 
@@ -232,16 +236,12 @@ _PARTS = {
 }
 
 
-def _plan(text: str) -> Plan:
-    body = text.removesuffix(COMPILED)
-    compiled = body != text
-    if body in ("fp32", "bf16"):
-        return Plan(dtype=body, compiled=compiled)
-    whole = body if "=" in body else f"transformer={body}"
-    matches = [_PLAN_PART.fullmatch(part) for part in whole.split(",")]
-    parts = tuple((match[1], match[2]) for match in matches if match)
-    plan = Plan(parts, compiled=compiled)
-    if len(parts) < len(matches) or len(dict(parts)) < len(parts) or str(plan) != text:
+def _plan(text: str, denoiser: str) -> Plan:
+    try:
+        plan = Plan.read(text, denoiser)
+    except PlanError:
+        plan = None
+    if plan is None or str(plan) != text:
         raise ValueError("one of the plans is not the text of a plan")
     return plan
 

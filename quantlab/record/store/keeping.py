@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantlab.errors import StoreError, Unavailable
-from quantlab.lab.outcome import Finished, Outcome
-from quantlab.lab.plan import Comparison
 from quantlab.lab.runners.local import Machine
 from quantlab.record.store.store import Store
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Finished, Outcome
 
 __all__ = ["Kept", "keep"]
 

@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from quantlab.catalog.table import load_catalog
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison, Plan
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
+from quantlab.words.plan import Plan
 
 __all__ = ["Stored", "finite", "from_row", "input_key", "now", "short_hash", "to_row"]
 

@@ -35,12 +35,12 @@ from sqlalchemy import (
 )
 
 from quantlab.errors import InputError, StoreError
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison
 from quantlab.record.store.database import open_database
 from quantlab.record.store.guesses import GuessTally, count_guess, tallies
 from quantlab.record.store.row import Stored, from_row, input_key, now, to_row
 from quantlab.record.store.tables import results
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
 
 __all__ = ["DEFAULT_LIMIT_MB", "Store", "Stored"]
 

@@ -21,11 +21,11 @@ import quantlab
 from quantlab.catalog.paths import PACKAGE, PROJECT
 from quantlab.errors import InputError, Unavailable, first_line
 from quantlab.lab.libraries import load
-from quantlab.lab.outcome import Failure, Outcome
 from quantlab.lab.runners.series import Series, reference_path
 from quantlab.record.sweeps.place import Circumstances, Measured, process
 from quantlab.record.sweeps.sweep import Sweep
 from quantlab.record.sweeps.task import Share, about, keep, references, work
+from quantlab.words.outcome import Failure, Outcome
 
 __all__ = ["OnRay", "cluster"]
 

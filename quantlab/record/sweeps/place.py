@@ -21,10 +21,10 @@ from quantlab.catalog.schema import Model
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench
 from quantlab.lab.libraries import device_info, versions
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison
 from quantlab.lab.runners.series import Embeddings, Series, run_apart, run_series
 from quantlab.record.sweeps.sweep import Sweep
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
 
 __all__ = ["Circumstances", "Here", "Measured", "Place", "circumstances", "measure", "process"]
 

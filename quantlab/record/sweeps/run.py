@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from quantlab.catalog.paths import cache_folder
-from quantlab.lab.plan import Comparison
 from quantlab.lab.runners.series import Series, reference_path
 from quantlab.record.results.export import Live, Row
 from quantlab.record.store.store import Store
 from quantlab.record.sweeps.place import Here, Measured, Place
 from quantlab.record.sweeps.sweep import Lane, Sweep, pair
+from quantlab.words.comparison import Comparison
 
 __all__ = ["Step", "run"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantlab.lab.libraries import resolve
-from quantlab.lab.outcome import Outcome
+from quantlab.words.outcome import Outcome
 
 __all__ = [
     "CONFIDENCE",

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.errors import InputError, StoreError
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison, make_comparison
 from quantlab.record.results.export import Row
 from quantlab.record.sweeps.statistics import Point, Summary, on_front, summarize
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
 
 __all__ = ["Lane", "Sweep", "make_sweep", "pair", "role", "summaries"]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison
 from quantlab.record.results.export import Row, to_csv
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
 
 __all__ = ["tidy", "to_tidy_csv"]
 

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from quantlab.catalog.schema import DTYPE_SCHEMES
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import Comparison, Plan
 from quantlab.record.store.row import input_key
 from quantlab.record.store.store import Store, Stored
 from quantlab.ui.state import Shown
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
+from quantlab.words.plan import DTYPE_SCHEMES, Plan
 
 __all__ = ["Game", "Open", "Pair", "Round", "Side", "deal", "own_pairs", "stored_pairs"]
 

@@ -12,16 +12,18 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.plan import MAX_PLANS, Plan, parse_plan
 from quantlab.ui.compare.difference import USUAL, difference
 from quantlab.ui.compare.plans import nearest_plan
 from quantlab.ui.compare.view import difference_note, figures, head, label
 from quantlab.ui.state import Result, Shown
+from quantlab.words.comparison import MAX_PLANS
+from quantlab.words.outcome import Outcome
+from quantlab.words.plan import Plan
 
 __all__ = [
     "CLOSER",

@@ -10,11 +10,11 @@ from typing import Any
 
 import gradio as gr
 
+from quantlab.catalog.comparison import parse_plan
+from quantlab.catalog.loras import lora_names
 from quantlab.catalog.own.describe import defaults_text
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError
-from quantlab.lab.lora.name import lora_names
-from quantlab.lab.plan import MAX_PLANS, parse_plan
 from quantlab.ui.compare.board import board, instead_of, pictures
 from quantlab.ui.compare.plans import Column, choices, column_of, encoder_of, plan_text
 from quantlab.ui.compare.run import script_of
@@ -22,6 +22,7 @@ from quantlab.ui.compare.view import banner, code_box
 from quantlab.ui.pick.tab import best_schemes
 from quantlab.ui.services import Services
 from quantlab.ui.state import Shown, columns_of, read_comparison
+from quantlab.words.comparison import MAX_PLANS
 
 __all__ = [
     "MIN_COLUMNS",

@@ -8,10 +8,10 @@ from typing import Any
 import gradio as gr
 
 from quantlab.catalog.schema import Model
-from quantlab.lab.lora.name import MAX_WEIGHT
-from quantlab.lab.plan import MAX_SEED
 from quantlab.ui.compare import edit as try_edit
 from quantlab.ui.services import Services
+from quantlab.words.comparison import MAX_SEED
+from quantlab.words.lora import MAX_WEIGHT
 
 __all__ = ["build_fields"]
 

@@ -14,7 +14,6 @@ from quantlab.catalog.advice import beforehand
 from quantlab.catalog.own.describe import defaults_text
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError, StoreError
-from quantlab.lab.plan import MAX_PLANS, Comparison
 from quantlab.ui.compare.board import CLOSER, slider_updates
 from quantlab.ui.compare.edit import go_to_try, guidance_note, lay_out, lora_choices
 from quantlab.ui.compare.plans import column_of
@@ -23,6 +22,7 @@ from quantlab.ui.compare.share import link_to, opened, result
 from quantlab.ui.compare.view import banner
 from quantlab.ui.services import Services
 from quantlab.ui.state import FIELDS, Shown, read_comparison
+from quantlab.words.comparison import MAX_PLANS, Comparison
 
 __all__ = ["open_page", "open_result"]
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from quantlab.catalog.answer.pick import nearest
 from quantlab.catalog.machine import here, this_machine
-from quantlab.catalog.schema import DTYPE_SCHEMES, Component, Model
+from quantlab.catalog.reach import why_not
+from quantlab.catalog.schema import Component, Model
 from quantlab.catalog.table import Catalog
-from quantlab.lab.plan import Plan, why_not
+from quantlab.words.plan import DTYPE_SCHEMES, Plan
 
 __all__ = ["Column", "choices", "column_of", "encoder_of", "nearest_plan", "plan_text"]
 

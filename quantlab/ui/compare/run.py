@@ -17,8 +17,6 @@ import gradio as gr
 
 from quantlab.catalog.advice import beforehand
 from quantlab.errors import InputError, QuantlabError
-from quantlab.lab.outcome import Finished, Progress
-from quantlab.lab.plan import MAX_PLANS, Comparison
 from quantlab.record.store.keeping import keep
 from quantlab.ui.compare.board import (
     CLOSER,
@@ -37,6 +35,8 @@ from quantlab.ui.compare.view import banner, progress
 from quantlab.ui.services import Services
 from quantlab.ui.state import Job, Result, Shown, read_comparison
 from quantlab.ui.theme import HIDDEN
+from quantlab.words.comparison import MAX_PLANS, Comparison
+from quantlab.words.outcome import Finished, Progress
 
 __all__ = ["check", "leave", "run", "settle", "stop"]
 

@@ -12,12 +12,12 @@ from typing import Any
 import gradio as gr
 
 from quantlab.errors import InputError, StoreError
-from quantlab.lab.plan import MAX_PLANS, Comparison
 from quantlab.record.link import from_query, result_id, to_url
 from quantlab.record.store.store import Stored
 from quantlab.ui.compare.view import link_box, origin
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown, read_comparison
+from quantlab.words.comparison import MAX_PLANS, Comparison
 
 __all__ = [
     "base_url",

@@ -10,7 +10,6 @@ from typing import Any
 import gradio as gr
 
 from quantlab.catalog.schema import Model
-from quantlab.lab.plan import MAX_PLANS, MAX_PROMPT
 from quantlab.ui.compare import edit as try_edit
 from quantlab.ui.compare import run as try_run
 from quantlab.ui.compare import share
@@ -25,6 +24,7 @@ from quantlab.ui.services import Services
 from quantlab.ui.state import Shown
 from quantlab.ui.theme import HIDDEN, script
 from quantlab.ui.words import LETTERS
+from quantlab.words.comparison import MAX_PLANS, MAX_PROMPT
 
 __all__ = ["START", "TryTab", "build_try"]
 

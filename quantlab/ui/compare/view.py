@@ -10,12 +10,12 @@ from html import escape
 from statistics import median
 from typing import Any
 
-from quantlab.lab.outcome import Outcome
-from quantlab.lab.outcome_text import floor_text, modes_text
 from quantlab.ui.bands_view import badge
 from quantlab.ui.compare.measured_view import how_it_ran, warnings_of
 from quantlab.ui.state import Result
 from quantlab.ui.words import LETTERS, PEAK_KINDS, size, time, when
+from quantlab.words.outcome import Outcome
+from quantlab.words.outcome_text import floor_text, modes_text
 
 __all__ = [
     "banner",

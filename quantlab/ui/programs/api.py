@@ -11,8 +11,8 @@ from typing import Any
 import gradio as gr
 
 from quantlab.catalog.answer.pick import recommend as catalog_recommend
+from quantlab.catalog.comparison import make_comparison
 from quantlab.errors import InputError, StoreError
-from quantlab.lab.plan import Comparison, make_comparison
 from quantlab.record.documents import predictions, result_document
 from quantlab.record.link import result_id, result_url, to_url
 from quantlab.ui.compare.run import session_of
@@ -20,6 +20,7 @@ from quantlab.ui.compare.share import base_url, keep_result_link
 from quantlab.ui.programs import run as api_run
 from quantlab.ui.programs.input import number, one_sentence, text, texts
 from quantlab.ui.services import Services
+from quantlab.words.comparison import Comparison
 
 __all__ = ["ENDPOINTS", "compare", "link", "predict", "recommend", "register", "result"]
 

@@ -14,11 +14,11 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from quantlab.errors import Stopped, Unavailable
-from quantlab.lab.outcome import Finished
-from quantlab.lab.plan import Comparison
 from quantlab.record.documents import comparison_document
 from quantlab.record.store.keeping import Kept, keep
 from quantlab.ui.services import Services
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Finished
 
 __all__ = ["run", "served"]
 

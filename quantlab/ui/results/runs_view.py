@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from quantlab.lab.outcome_text import modes_text
 from quantlab.ui.words import size, time, when
+from quantlab.words.outcome_text import modes_text
 
 __all__ = ["MOST_RUNS", "many", "open_link", "runs"]
 

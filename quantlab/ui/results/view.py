@@ -9,11 +9,11 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from quantlab.lab.outcome_text import modes_text
 from quantlab.record.results.groups import Group, Line
 from quantlab.ui.results.plot import plots
 from quantlab.ui.results.runs_view import many, open_link
 from quantlab.ui.words import PEAK_KINDS, size, time, when
+from quantlab.words.outcome_text import modes_text
 
 __all__ = ["MOST_GROUPS", "count", "left_out", "results"]
 

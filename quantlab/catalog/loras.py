@@ -8,35 +8,16 @@ the start (``lab.lora.file.admit_lora``), or ``owner/name`` on the hub, with ``@
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass
 
 from quantlab.catalog.paths import own_loras
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError
-from quantlab.lab.limits import finite_number, show
+from quantlab.words.lora import MAX_WEIGHT, Lora, hub_parts
+from quantlab.words.numbers import finite_number, show
 
-__all__ = ["MAX_WEIGHT", "Lora", "check_lora", "hub_parts", "lora_names"]
+__all__ = ["check_lora", "lora_names"]
 
-MAX_WEIGHT = 4.0
-"""Largest weight, either sign. People use 0.5 to 1.5, and negative ones to turn a look around."""
-
-_HUB = re.compile(
-    r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w.-]+))?(?::([\w-][\w. /-]*\.safetensors))?",
-    re.ASCII,
-)
 _MAX_NAME = 200
-
-
-@dataclass(frozen=True)
-class Lora:
-    """A LoRA by its name, and how strongly it acts; a weight of 1 is as it was trained."""
-
-    name: str
-    weight: float = 1.0
-
-    def __str__(self) -> str:
-        return f"LoRA {self.name}, weight {self.weight:g}"
 
 
 def check_lora(name: object, weight: object, model: Model) -> Lora | None:
@@ -57,14 +38,6 @@ def check_lora(name: object, weight: object, model: Model) -> Lora | None:
 def lora_names(model: Model) -> tuple[str, ...]:
     """The LoRAs that can be named for ``model`` beside those of the hub."""
     return (*model.extra.get("loras", {}), *own_loras())
-
-
-def hub_parts(name: str) -> tuple[str, str, str | None] | None:
-    """Repository, revision and file of a LoRA on the hub; None where ``name`` is not one's."""
-    found = _HUB.fullmatch(name)
-    if found is None or ".." in name:
-        return None
-    return found[1], found[2] or "main", found[3]
 
 
 def _known(name: str, model: Model) -> bool:

@@ -5,7 +5,7 @@ Plain text, without markup.
 
 from __future__ import annotations
 
-from quantlab.lab.outcome import Outcome
+from quantlab.words.outcome import Outcome
 
 __all__ = ["floor_text", "modes_text", "placement_text"]
 
