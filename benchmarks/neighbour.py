@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.lab.bench.compare import Bench, compare
-from quantlab.lab.plan import make_comparison
 from quantlab.lab.threads import PASSIVE
 
 PROMPT = "a red apple on a blue background"
