@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,7 +71,7 @@ def test_what_cannot_be_kept_comes_back_with_the_reason(tmp_path: Path, event: F
 def test_the_command_goes_on_where_nothing_can_be_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(*_: object) -> str:
+    def full(*_: object, **__: object) -> str:
         raise StoreError("The disk that holds the results is full.")
 
     monkeypatch.setenv("QUANTLAB_DATA", str(tmp_path))
@@ -84,35 +83,15 @@ def test_the_command_goes_on_where_nothing_can_be_kept(
     assert printed.err.count("results are not kept: The disk that holds the results is full.") == 1
 
 
-def asked_for(services: Services, result: str) -> object:
-    return api.result(services, SimpleNamespace(headers={"host": "h:1"}), result)  # type: ignore[arg-type]
-
-
-def opened(services: Services, result: str) -> object:
-    address: Any = SimpleNamespace(
-        request=SimpleNamespace(url=SimpleNamespace(query=f"r={result}"))
-    )
-    return share.opened(address, services)
-
-
-@pytest.mark.parametrize("give_link", [asked_for, opened], ids=["asked for", "opened"])
-def test_a_result_with_a_link_stays_when_room_is_made(
-    tmp_path: Path, event: Finished, give_link: Callable[[Services, str], object]
-) -> None:
+def test_reading_a_result_keeps_nothing_from_retention(tmp_path: Path, event: Finished) -> None:
+    """Else anyone could pin them all, and fresh ones would go at once."""
     store = Store(tmp_path / "store", limit_bytes=0)
-    linked = str(keep(store, COMPARISON, event, machine).id)
-    assert give_link(Services(load_catalog(), LocalRunner(), store), linked)
-    newer = [keep(store, COMPARISON, event, machine).id for _ in range(2)]
-    assert [row.id for row in store.recent()] == [newer[-1], linked]
-
-
-def test_a_store_that_cannot_mark_a_result_still_gives_it(
-    tmp_path: Path, event: Finished, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def read_only(*_: object) -> bool:
-        raise StoreError("The folder cannot be written.")
-
-    store = Store(tmp_path / "store")
-    linked = str(keep(store, COMPARISON, event, machine).id)
-    monkeypatch.setattr(Store, "keep_result", read_only)
-    assert asked_for(Services(load_catalog(), LocalRunner(), store), linked)
+    services = Services(load_catalog(), LocalRunner(), store)
+    read = str(keep(store, COMPARISON, event, machine).id)
+    request: Any = SimpleNamespace(
+        headers={"host": "h:1"}, request=SimpleNamespace(url=SimpleNamespace(query=f"r={read}"))
+    )
+    assert api.result(services, request, read)["id"] == read
+    assert share.opened(request, services) is not None
+    newer = keep(store, COMPARISON, event, machine).id
+    assert [row.id for row in store.recent()] == [newer]

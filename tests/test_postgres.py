@@ -80,7 +80,7 @@ def test_what_goes_in_comes_out() -> None:
     assert [row.image_png for row in store.recent(images=False)] == [None]
     for nothing in ("nothing", "\0", "\ud800", "", "a" * 12, "' OR 1=1 --"):
         assert store.get(nothing) is None
-        assert not store.keep_result(nothing)
+        assert store.shared(nothing) is None
 
 
 @pytest.mark.usefixtures("place")
@@ -116,14 +116,16 @@ def test_oldest_go_first_and_kept_rows_stay() -> None:
     store = Store(limit_bytes=1_000_000)
     kept = replace(COMPARISON, prompt="kept")
     first = save(store, kept, noise=100_000)
-    assert store.keep(kept) == 1
     by_id = save(store, noise=100_000)
-    assert store.keep_result(by_id)
+    share = store.share(kept, [first, by_id])
     rows = [save(store, noise=100_000) for _ in range(20)]
     left = [row.id for row in store.recent()]
     assert left == [*reversed(rows[-(len(left) - 2) :]), by_id, first]
     assert 6 <= len(left) <= 9
-    assert store.keep(replace(COMPARISON, prompt="never run")) == 0
+    assert store.share(kept, [first, "aaaaaaaaaaaa"]) is None
+    shared = store.shared(str(share))
+    assert shared is not None
+    assert [row.id for row in shared.found] == [first, by_id]
 
 
 @pytest.mark.usefixtures("place")
@@ -158,12 +160,15 @@ def write_many(writer: int, count: int, limit_bytes: int) -> None:
 
 
 def keep_many(count: int, limit_bytes: int) -> None:
-    """Makes links while another process pushes out what has none."""
+    """Shares while another process pushes out what nobody has shared."""
     store = Store(limit_bytes=limit_bytes)
     for seed in range(count):
         comparison = replace(COMPARISON, seed=seed, prompt="kept")
-        save(store, comparison)
-        assert len(store.find(comparison)) >= store.keep(comparison)
+        while (share := store.share(comparison, [save(store, comparison)])) is None:
+            pass  # it was pushed out in between
+        shared = store.shared(share)
+        assert shared is not None
+        assert shared.missing == 0
 
 
 @pytest.mark.usefixtures("place")
@@ -190,7 +195,7 @@ def test_processes_and_threads_write_at_once() -> None:
 @pytest.mark.usefixtures("place")
 def test_two_processes_hold_one_limit_and_what_links_were_made_for_stays() -> None:
     first = save(Store(), replace(COMPARISON, prompt="first"))
-    assert Store().keep_result(first)
+    assert Store().share(COMPARISON, [first])
     spawn = multiprocessing.get_context("spawn")
     processes = [
         spawn.Process(target=write_many, args=(0, 20, 300_000)),
@@ -344,7 +349,7 @@ def test_tables_of_somebody_else_and_newer_ones_are_left_alone(
     Store()
     with engine.begin() as connection:
         connection.execute(text("UPDATE quantlab_store SET version = 99"))
-    with pytest.raises(StoreError, match="of version 99, this quantlab knows 2"):
+    with pytest.raises(StoreError, match="of version 99, this quantlab knows 3"):
         Store()
     engine.dispose()
 

@@ -107,7 +107,7 @@ def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:
     save(Store(tmp_path))
     with sqlite3.connect(tmp_path / FILE) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(StoreError, match="of version 99, this quantlab knows 2"):
+    with pytest.raises(StoreError, match="of version 99, this quantlab knows 3"):
         Store(tmp_path)
     assert not list(tmp_path.glob("*.broken-*"))
 
@@ -130,17 +130,22 @@ PRAGMA user_version = 1;
 """The file as the first version of the store made it, with its mark and number."""
 
 
-def first_version(folder: Path, *, rows: int) -> list[str]:
-    """A store of version 1 with some rows, the first of them kept; gives their ids."""
+VERSION_2 = VERSION_1.replace("image BLOB", "image BLOB, imported_at TEXT").replace(
+    "user_version = 1", "user_version = 2"
+)
+
+
+def older_version(folder: Path, *, rows: int, schema: str = VERSION_1) -> list[str]:
+    """A store of an older version with some rows, the first of them kept; gives their ids."""
     folder.mkdir()
     new = Store(folder.with_name("new"))
     ids = [save(new) for _ in range(rows)]
-    new.keep_result(ids[0])
-    columns = "seq, id, key, kept, bytes, measured_at, record, image"
+    columns = f"seq, id, key, id = '{ids[0]}', bytes, measured_at, record, image"
+    columns += ", imported_at" if schema is VERSION_2 else ""
     with closing(sqlite3.connect(folder / FILE, isolation_level=None)) as connection:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(VERSION_1)
+        connection.executescript(schema)
         connection.execute("ATTACH ? AS new", (str(folder.with_name("new") / FILE),))
         connection.execute(f"INSERT INTO results SELECT {columns} FROM new.results")
     return ids
@@ -148,15 +153,16 @@ def first_version(folder: Path, *, rows: int) -> list[str]:
 
 def columns_of(folder: Path) -> dict[str, list[str]]:
     with closing(sqlite3.connect(folder / FILE)) as connection:
-        tables = ("results", "guesses")
+        tables = ("results", "guesses", "shares")
         return {
-            name: sorted(row[1] for row in connection.execute(f"PRAGMA table_info({name})"))
+            name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")}
             for name in tables
         }
 
 
-def test_a_store_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None:
-    ids = first_version(tmp_path / "old", rows=3)
+@pytest.mark.parametrize("schema", [VERSION_1, VERSION_2], ids=["1", "2"])
+def test_an_older_store_keeps_its_rows(tmp_path: Path, schema: str) -> None:
+    ids = older_version(tmp_path / "old", rows=3, schema=schema)
     with ThreadPoolExecutor(4) as threads:  # they all find it old at once
         stores = list(threads.map(lambda _: Store(tmp_path / "old", limit_bytes=0), range(4)))
     store = stores[0]
@@ -166,16 +172,19 @@ def test_a_store_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None:
     assert store.guesses() == [GuessTally("bnb-nf4", "flux-mini", 1, 1)]
     last = save(store)
     assert [row.id for row in store.recent()] == [last, ids[0]]  # the kept one is still kept
-    assert columns_of(tmp_path / "old") == columns_of(tmp_path / "new")
+    old, new = columns_of(tmp_path / "old"), columns_of(tmp_path / "new")
+    assert old == {**new, "results": new["results"] | {"kept"}}
     assert not list((tmp_path / "old").glob("*.broken-*"))
 
 
-def test_a_first_version_that_cannot_be_written_can_be_read(small_disk: Path) -> None:
-    ids = first_version(small_disk / "old", rows=2)
+@pytest.mark.parametrize("schema", [VERSION_1, VERSION_2], ids=["1", "2"])
+def test_an_older_store_that_cannot_be_written_can_be_read(small_disk: Path, schema: str) -> None:
+    ids = older_version(small_disk / "old", rows=2, schema=schema)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     store = Store(small_disk / "old")
     assert [row.id for row in store.find(COMPARISON)] == ids[-1:]
     assert store.guesses() == []
+    assert store.shared("aaaaaaaaaaaa") is None
     with pytest.raises(StoreError, match="cannot be written; set QUANTLAB_DATA"):
         store.save_guess("bnb-nf4", "flux-mini", True)
 
@@ -233,7 +242,7 @@ def test_a_read_only_disk_can_still_be_read(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     store = Store(small_disk)
     assert [row.id for row in store.find(COMPARISON)] == [result]
-    for work in (lambda: save(store), lambda: store.keep(COMPARISON)):
+    for work in (lambda: save(store), lambda: store.share(COMPARISON, [result])):
         with pytest.raises(StoreError, match="cannot be written; set QUANTLAB_DATA"):
             work()
     with pytest.raises(StoreError, match="cannot be written; set QUANTLAB_DATA"):

@@ -227,6 +227,12 @@ def _import(arguments: argparse.Namespace) -> None:
     run_import(arguments.files, as_json=arguments.json)
 
 
+def _delete(arguments: argparse.Namespace) -> None:
+    from quantlab.cli.records import run_delete
+
+    run_delete(arguments.ids, arguments.older_than, arguments.search, as_json=arguments.json)
+
+
 def _link(arguments: argparse.Namespace) -> None:
     from quantlab.record.link import from_url, to_url
 
@@ -259,5 +265,6 @@ COMMANDS: Mapping[str, tuple[str, AddOptions, Command]] = {
     ),
     "export": ("Write the stored results as a file that import reads.", options.export, _export),
     "import": ("Keep results that another machine exported.", options.bring, _import),
+    "delete": ("Remove stored results and their pictures.", options.remove, _delete),
 }
 """What each command does, in the order of the help."""

@@ -17,6 +17,7 @@ __all__ = [
     "lora",
     "pick",
     "probe",
+    "remove",
     "save",
     "snippet",
     "sweep",
@@ -146,3 +147,10 @@ def export(parser: argparse.ArgumentParser) -> None:
 def bring(parser: argparse.ArgumentParser) -> None:
     """Files to import."""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what export wrote")
+
+
+def remove(parser: argparse.ArgumentParser) -> None:
+    """Which results go: those that meet every condition given."""
+    parser.add_argument("--id", nargs="+", dest="ids", metavar="ID", help="results by their ids")
+    parser.add_argument("--older-than", type=float, metavar="DAYS", help="measured longer ago")
+    parser.add_argument("--search", metavar="TEXT", help="with this text in the prompt or plan")

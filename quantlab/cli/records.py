@@ -1,4 +1,4 @@
-"""The commands export and import: stored results as a file, and back on another machine."""
+"""The commands export, import and delete: stored results as a file, back again, and gone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quantlab.record.results.file import pieces
 from quantlab.record.results.importing import MAX_FILE_BYTES, read_results
 from quantlab.record.store.store import Store, Stored
 
-__all__ = ["run_export", "run_import"]
+__all__ = ["run_delete", "run_export", "run_import"]
 
 
 def run_export(out: Path | None, newest: int | None, *, images: bool) -> None:
@@ -60,6 +60,29 @@ def run_import(files: Sequence[Path], *, as_json: bool) -> None:
         sys.stdout.write("\n")
     else:
         print(f"{added} results added; {len(rows) - added} were there already.")
+
+
+def run_delete(
+    ids: Sequence[str] | None, older_than: float | None, search: str | None, *, as_json: bool
+) -> None:
+    """Remove the results that meet every condition given, and say how many.
+
+    Raises:
+        InputError: there is no condition, or one that means nothing.
+        StoreError: the store cannot be written.
+    """
+    if ids is None and older_than is None and search is None:
+        raise InputError("delete", "give --id, --older-than or --search: which results go")
+    if older_than is not None and not 0 <= older_than < 1e5:
+        raise InputError("older-than", f"{older_than:g}; a number of days is allowed")
+    if search is not None and not search.strip():
+        raise InputError("search", "is empty; everything would go")
+    removed = Store().delete(ids, older_than_days=older_than, search=search)
+    if as_json:
+        json.dump({"removed": removed}, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        print(f"{removed} result{'' if removed == 1 else 's'} removed.")
 
 
 def _content(path: Path) -> bytes:

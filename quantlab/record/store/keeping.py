@@ -26,19 +26,27 @@ class Kept:
 
 
 def keep(
-    store: Store | None, comparison: Comparison, event: Finished, machine: Callable[[], Machine]
+    store: Store | None,
+    comparison: Comparison,
+    event: Finished,
+    machine: Callable[[], Machine],
+    *,
+    run: str | None = None,
+    secret: str | None = None,
 ) -> Kept:
     """Read the outcome's image and save both, where there is a store.
 
-    ``machine`` gives device and versions. What the store or it cannot do is told in ``problem``,
-    in one sentence, and raises nothing.
+    ``machine`` gives device and versions, ``run`` and ``secret`` are as in ``Store.save``. What the
+    store or it cannot do is told in ``problem``, in one sentence, and raises nothing.
     """
     outcome = event.outcome
     png = Path(outcome.image).read_bytes() if outcome.image else None
     if store is None:
         return Kept(outcome, png)
     try:
-        result = store.save(comparison, event.index, outcome, png, *machine())
+        result = store.save(
+            comparison, event.index, outcome, png, *machine(), run=run, secret=secret
+        )
     except (StoreError, Unavailable) as error:
         return Kept(outcome, png, problem=str(error))
     return Kept(outcome, png, result)

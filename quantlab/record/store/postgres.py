@@ -26,13 +26,15 @@ from sqlalchemy import (
     inspect,
     select,
     text,
+    update,
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from quantlab.errors import StoreError
-from quantlab.record.store.tables import VERSION, metadata, results
+from quantlab.record.store.retention import moment
+from quantlab.record.store.tables import ADDED, VERSION, metadata, results
 
 __all__ = ["Postgres"]
 
@@ -176,11 +178,23 @@ def _prepare(connection: Connection) -> None:
         _marker.create(connection)
         connection.execute(insert(_marker).values(version=VERSION))
     version = connection.scalar(select(_marker.c.version))
-    if version != VERSION:
+    if version in ADDED:
+        _upgrade(connection, version)
+    elif version != VERSION:
         raise StoreError(
             f"The database of results is of version {version}, this quantlab knows {VERSION};"
             " update it or set QUANTLAB_DATABASE_URL to another database."
         )
+
+
+def _upgrade(connection: Connection, version: int) -> None:
+    """Make what this version has and ``version`` had not."""
+    for name in (name for since, names in ADDED.items() if version <= since for name in names):
+        connection.execute(text(f"ALTER TABLE results ADD COLUMN IF NOT EXISTS {name} TEXT"))
+    pinned = {"now": moment()}  # what a link had been made for stays a while longer
+    connection.execute(text("UPDATE results SET pinned_at = :now WHERE kept = 1"), pinned)
+    metadata.create_all(connection)
+    connection.execute(update(_marker).values(version=VERSION))
 
 
 def _sentence(error: SQLAlchemyError) -> str:

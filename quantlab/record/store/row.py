@@ -20,7 +20,17 @@ from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
 from quantlab.words.plan import Plan
 
-__all__ = ["Stored", "finite", "from_row", "input_key", "now", "short_hash", "to_row"]
+__all__ = [
+    "Stored",
+    "comparison_of",
+    "comparison_text",
+    "finite",
+    "from_row",
+    "input_key",
+    "now",
+    "short_hash",
+    "to_row",
+]
 
 _ROW_BYTES = 512  # what a row takes beside its record and image, about
 
@@ -41,6 +51,11 @@ class Stored:
     """UTC, ISO 8601, such as 2025-11-21T08:21:00.000000Z."""
     imported_at: str | None = None
     """When it came here from another machine, in the same form; None where it was measured here."""
+
+    def mentions(self, text: str) -> bool:
+        """Whether its prompt or plan has ``text`` in it, whatever its case."""
+        places = (self.comparison.prompt, self.plan)
+        return any(text.casefold() in place.casefold() for place in places)
 
 
 def input_key(comparison: Comparison, plan: Plan) -> str:
@@ -99,16 +114,32 @@ def _to_record(stored: Stored) -> str:
     blank = Outcome(stored.plan, "ok").as_dict()
     known = {name: value for name, value in outcome.items() if value != blank[name]}
     record = {
-        "comparison": {
-            **stored.comparison.as_dict(),
-            "plans": [asdict(plan) for plan in stored.comparison.plans],
-        },
+        "comparison": _comparison_record(stored.comparison),
         "plan": stored.plan,
         "outcome": {"plan": stored.plan, "status": stored.outcome.status, **known},
         "device": stored.device,
         "versions": stored.versions,
     }
     return json.dumps(finite(record), separators=(",", ":"), allow_nan=False, default=str)
+
+
+def _comparison_record(comparison: Comparison) -> dict[str, Any]:
+    plans = [asdict(plan) for plan in comparison.plans]
+    return {**comparison.as_dict(), "plans": plans}
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """A comparison as JSON text that says everything by itself."""
+    return json.dumps(_comparison_record(comparison), separators=(",", ":"), allow_nan=False)
+
+
+def comparison_of(text: str) -> Comparison:
+    """The inverse of ``comparison_text``.
+
+    Raises:
+        ValueError, TypeError, KeyError: the text is not one.
+    """
+    return _to_comparison(json.loads(text))
 
 
 def finite(value: Any) -> Any:

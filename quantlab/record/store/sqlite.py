@@ -25,13 +25,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, create_engine, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from quantlab.errors import StoreError, first_line
 from quantlab.record.store.file_lock import hold
-from quantlab.record.store.tables import VERSION, guesses, metadata
+from quantlab.record.store.retention import moment
+from quantlab.record.store.tables import ADDED, VERSION, guesses, metadata, shares
 
 __all__ = ["FILE", "SqliteFile"]
 
@@ -130,7 +131,9 @@ class SqliteFile:
         """Shrink the file by the pages that no row uses any more."""
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
-        driver.execute("PRAGMA incremental_vacuum").fetchall()  # a page for each row that is read
+        # Python's sqlite3 ends a statement at its first row without columns: a page a time.
+        for _ in range(int(driver.execute("PRAGMA freelist_count").fetchone()[0])):
+            driver.execute("PRAGMA incremental_vacuum")
 
     def _is_writable(self) -> bool:
         return os.access(self.path.parent, os.W_OK)
@@ -155,7 +158,7 @@ class SqliteFile:
         if application != APPLICATION_ID and (application or version or tables):
             raise _Foreign("not a store of results")
         if application and not self._is_writable():
-            _show_as_new(connection)
+            _show_as_new(connection, version)
         else:
             self._create(connection)
 
@@ -166,8 +169,11 @@ class SqliteFile:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         _, version, _ = _header(connection)  # another process may have made them meanwhile
         if version < VERSION:
-            if version == 1:
-                connection.exec_driver_sql("ALTER TABLE results ADD COLUMN imported_at TEXT")
+            for name in _columns_after(version):
+                connection.exec_driver_sql(f"ALTER TABLE results ADD COLUMN {name} TEXT")
+            if version in ADDED:  # what a link had been made for stays a while longer
+                pinned = "UPDATE results SET pinned_at = ? WHERE kept = 1"
+                connection.exec_driver_sql(pinned, (moment(),))
             metadata.create_all(connection)
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
@@ -209,14 +215,21 @@ def _header(connection: Connection) -> tuple[int, int, int]:
     return row[0], row[1], row[2]
 
 
-def _show_as_new(connection: Connection) -> None:
-    """Let a file of version 1 that cannot be written be read, for this connection alone."""
+def _columns_after(version: int) -> list[str]:
+    """The columns of results that a file of ``version`` has not; none for a new file."""
+    return [name for since, names in ADDED.items() if 0 < version <= since for name in names]
+
+
+def _show_as_new(connection: Connection, version: int) -> None:
+    """Let an older file that cannot be written be read, for this connection alone."""
     connection.exec_driver_sql("PRAGMA temp_store = MEMORY")
-    connection.exec_driver_sql(
-        "CREATE TEMP VIEW results AS SELECT *, NULL AS imported_at FROM main.results"
-    )
-    columns = ", ".join(f"NULL AS {column.name}" for column in guesses.columns)
-    connection.exec_driver_sql(f"CREATE TEMP VIEW guesses AS SELECT {columns} WHERE 0")
+    missing = "".join(f", NULL AS {name}" for name in _columns_after(version))
+    connection.exec_driver_sql(f"CREATE TEMP VIEW results AS SELECT *{missing} FROM main.results")
+    there = inspect(connection).get_table_names()
+    for table in (guesses, shares):
+        if table.name not in there:
+            columns = ", ".join(f"NULL AS {column.name}" for column in table.columns)
+            connection.exec_driver_sql(f"CREATE TEMP VIEW {table.name} AS SELECT {columns} WHERE 0")
 
 
 def _enter_wal(connection: Connection) -> None:

@@ -12,37 +12,29 @@ Does not know links, the page, how anything was measured, or which database it i
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Row,
-    Select,
-    and_,
-    delete,
-    func,
-    insert,
-    null,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from quantlab.errors import InputError, StoreError
 from quantlab.record.store.database import open_database
 from quantlab.record.store.guesses import GuessTally, count_guess, tallies
-from quantlab.record.store.row import Stored, from_row, input_key, now, to_row
+from quantlab.record.store.queries import fields, is_there, latest, readable
+from quantlab.record.store.retention import make_room, moment, pin
+from quantlab.record.store.row import Stored, input_key, now, to_row
+from quantlab.record.store.shares import Shared, add_share, find_share, forget_shares
 from quantlab.record.store.tables import results
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
 
-__all__ = ["DEFAULT_LIMIT_MB", "Store", "Stored"]
+__all__ = ["DEFAULT_LIMIT_MB", "Shared", "Store", "Stored"]
 
 DEFAULT_LIMIT_MB = 2048
 """Megabytes of 10**6 bytes."""
@@ -57,8 +49,8 @@ class Store:
 
     Without a folder: those in the PostgreSQL that ``QUANTLAB_DATABASE_URL`` names, else those in
     ``data_folder()``. The limit is ``QUANTLAB_DATA_LIMIT_MB`` where none is given. Over it, the
-    oldest rows go first; rows marked by ``keep`` and the one just saved stay, so it can be passed
-    by those.
+    oldest runs go first; what was shared and the run just saved stay, so it can be passed by those
+    (retention.py).
 
     Safe to share between threads, processes and forks. Every method may raise ``StoreError``, with
     one sentence that says what is wrong: the disk is full, the folder read-only, the server down.
@@ -76,9 +68,13 @@ class Store:
         image_png: bytes | None,
         device: Mapping[str, Any],
         versions: Mapping[str, Any],
+        *,
+        run: str | None = None,
+        secret: str | None = None,
     ) -> str | None:
         """Keep the outcome of plan ``index`` and its image; gives the new row's id.
 
+        What has the same ``run`` goes or stays together; who knows ``secret`` may delete it.
         A plan that somebody stopped is no result: nothing is kept and None comes back. Numbers
         that are not finite are kept as null.
 
@@ -94,6 +90,7 @@ class Store:
         if image_png is not None and not _is_whole_png(image_png):
             raise StoreError("The image is not a whole PNG file; the result was not kept.")
         new = to_row(Stored("", comparison, plan, outcome, image_png, device, versions, now()))
+        new |= {"run": run, "owner": None if secret is None else owner_of(secret)}
 
         def work(connection: Connection) -> None:
             known = select(results.c.seq).where(results.c.id == new["id"])
@@ -119,7 +116,7 @@ class Store:
         def work(connection: Connection) -> int:
             added = 0
             for row in new:
-                if not _is_there(connection, row):
+                if not is_there(connection, row):
                     connection.execute(insert(results), row)
                     added += 1
             over = self._database.used_bytes(connection) - self._limit_bytes
@@ -137,48 +134,96 @@ class Store:
         measured here before any that was imported."""
         keys = [input_key(comparison, plan) for plan in comparison.plans]
         rows = self._database.read(
-            lambda connection: [
-                connection.execute(_latest(key, *_fields())).first() for key in keys
-            ]
+            lambda connection: [connection.execute(latest(key, *fields())).first() for key in keys]
         )
-        return _readable(row for row in rows if row is not None)
+        return readable(row for row in rows if row is not None)
 
     def get(self, result: str) -> Stored | None:
         """The result of that id, or None."""
         if not _ID.fullmatch(result):
             return None
-        query = select(*_fields()).where(results.c.id == result)
+        query = select(*fields()).where(results.c.id == result)
         rows = self._database.read(lambda connection: connection.execute(query).all())
-        return next(iter(_readable(rows)), None)
+        return next(iter(readable(rows)), None)
 
     def recent(self, limit: int = 100, *, images: bool = True) -> list[Stored]:
         """The newest results first. Without ``images``, every ``image_png`` is None."""
-        query = select(*_fields(images)).order_by(results.c.seq.desc()).limit(max(0, limit))
-        return _readable(self._database.read(lambda connection: connection.execute(query).all()))
+        query = select(*fields(images)).order_by(results.c.seq.desc()).limit(max(0, limit))
+        return readable(self._database.read(lambda connection: connection.execute(query).all()))
 
     def count(self) -> int:
         """How many results there are."""
         query = select(func.count()).select_from(results)
         return self._database.read(lambda connection: int(connection.scalar(query) or 0))
 
-    def keep(self, comparison: Comparison) -> int:
-        """Mark what ``find`` gives now, because a link was made; gives the number of rows."""
-        keys = [input_key(comparison, plan) for plan in dict.fromkeys(comparison.plans)]
+    def share(self, comparison: Comparison, ids: Sequence[str]) -> str | None:
+        """Freeze the results ``ids``, in the order of the plans, as what ``comparison`` showed.
 
-        def work(connection: Connection) -> int:
-            found = (connection.scalar(_latest(key, results.c.seq)) for key in keys)
-            wanted = [seq for seq in found if seq is not None]
-            connection.execute(update(results).where(results.c.seq.in_(wanted)).values(kept=1))
-            return len(wanted)
+        They stay for a while (retention.py). Gives the id of the share, or None where one of them
+        is not stored here.
+        """
+        wanted = tuple(dict.fromkeys(ids))
+
+        def work(connection: Connection) -> str | None:
+            there = select(func.count()).where(results.c.id.in_(wanted))
+            if not wanted or connection.scalar(there) != len(wanted):
+                return None
+            pin(connection, wanted, self._limit_bytes)
+            return add_share(connection, comparison, wanted)
 
         return self._database.write(work)
 
-    def keep_result(self, result: str) -> bool:
-        """Mark one row, because a link to it was made; False where it is not there."""
-        if not _ID.fullmatch(result):
-            return False
-        mark = update(results).where(results.c.id == result).values(kept=1)
-        return self._database.write(lambda connection: connection.execute(mark).rowcount == 1)
+    def shared(self, share: str) -> Shared | None:
+        """What was frozen under that id, as far as it is still here, or None."""
+        if not _ID.fullmatch(share):
+            return None
+        frozen = self._database.read(lambda connection: find_share(connection, share))
+        if frozen is None:
+            return None
+        found = [stored for result in frozen.results if (stored := self.get(result))]
+        missing = len(frozen.results) - len(found)
+        return Shared(frozen.comparison, frozen.made_at, tuple(found), missing)
+
+    def delete(
+        self,
+        ids: Collection[str] | None = None,
+        *,
+        older_than_days: float | None = None,
+        search: str | None = None,
+        secret: str | None = None,
+    ) -> int:
+        """Remove the results that meet every condition, their pictures, and shares that show them.
+
+        Args:
+            ids: only these.
+            older_than_days: only what was measured longer ago.
+            search: only where this text stands in the prompt or a plan, whatever its case.
+            secret: only what was saved with it.
+
+        Returns:
+            How many results were removed; without any condition none is.
+        """
+        r = results.c
+        conditions: list[ColumnElement[bool]] = []
+        if ids is not None:
+            conditions.append(r.id.in_(list(ids)))
+        if older_than_days is not None:
+            conditions.append(r.measured_at < moment(older_than_days))
+        if secret is not None:
+            conditions.append(r.owner == owner_of(secret))
+
+        def work(connection: Connection) -> int:
+            rows = connection.execute(select(*fields(images=False)).where(*conditions)).all()
+            doomed = [row[0] for row in rows]
+            if search is not None:
+                doomed = [row.id for row in readable(rows) if row.mentions(search)]
+            forget_shares(connection, doomed)
+            for result in doomed:
+                connection.execute(delete(results).where(r.id == result))
+            self._database.give_back(connection)
+            return len(doomed)
+
+        return self._database.write(work) if conditions or search is not None else 0
 
     def save_guess(self, plan: str, model: str, told: bool) -> None:
         """Count one guess: whether somebody ``told`` the image of ``plan`` from the reference's.
@@ -196,20 +241,13 @@ class Store:
 
     def _make_room(self, connection: Connection, spare: str) -> None:
         excess = self._database.used_bytes(connection) - self._limit_bytes
-        if excess <= 0:
-            return
-        doomed = []
-        oldest = select(results.c.seq, results.c.bytes).order_by(results.c.seq)
-        for seq, size in connection.execute(
-            oldest.where(results.c.kept == 0, results.c.id != spare)
-        ):
-            doomed.append(seq)
-            excess -= size
-            if excess <= 0:
-                break
-        for seq in doomed:
-            connection.execute(delete(results).where(results.c.seq == seq))
-        self._database.give_back(connection)
+        if excess > 0 and make_room(connection, excess, spare):
+            self._database.give_back(connection)
+
+
+def owner_of(secret: str) -> str:
+    """What the store keeps of a secret: its digest, from which nobody gets it back."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _limit_from_environment() -> int:
@@ -217,42 +255,6 @@ def _limit_from_environment() -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
         raise InputError("QUANTLAB_DATA_LIMIT_MB", "must be a whole number of megabytes")
     return int(text) * 10**6
-
-
-def _fields(images: bool = True) -> tuple[Any, ...]:
-    """What ``from_row`` takes, in its order."""
-    r = results.c
-    return r.id, r.measured_at, r.imported_at, r.record, r.image if images else null()
-
-
-def _latest(key: str, *fields: Any) -> Select[Any]:
-    """The row to show for an input key: own rows before imported ones, then the newest."""
-    order = (results.c.imported_at.is_not(None), results.c.seq.desc())
-    return select(*fields).where(results.c.key == key).order_by(*order).limit(1)
-
-
-def _is_there(connection: Connection, row: Mapping[str, Any]) -> bool:
-    """The same result, or the same but for its image: an export may have left that out."""
-    r = results.c
-    moment = and_(r.key == row["key"], r.measured_at == row["measured_at"])
-    query = select(*_fields(images=False)).where(or_(r.id == row["id"], moment))
-    like = from_row("", row["measured_at"], None, row["record"], None)
-    found = connection.execute(query).all()
-    return any(
-        one.id == row["id"] or replace(one, id="", imported_at=None) == like
-        for one in _readable(found)
-    )
-
-
-def _readable(rows: Iterable[Row[Any]]) -> list[Stored]:
-    """Rows as values; one that cannot be read is left out with a warning, not all of them."""
-    found = []
-    for row in rows:
-        try:
-            found.append(from_row(*tuple(row)))
-        except (ValueError, TypeError, KeyError):
-            logger.warning("stored result %s cannot be read; it is left out", row[0])
-    return found
 
 
 def _is_whole_png(data: bytes) -> bool:

@@ -11,13 +11,15 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    text,
 )
 
-__all__ = ["VERSION", "guesses", "metadata", "results"]
+__all__ = ["ADDED", "VERSION", "guesses", "metadata", "results", "shares"]
 
-VERSION = 2
-"""1 had no guesses and no imported results."""
+VERSION = 3
+"""1 had no guesses and no imported results, 2 no shares, runs and owners."""
+
+ADDED = {1: ("imported_at",), 2: ("run", "owner", "pinned_at")}
+"""Columns of results, all of them texts, that came after a version."""
 
 metadata = MetaData()
 _Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up in INTEGER only
@@ -28,16 +30,33 @@ results = Table(
     Column("seq", _Number, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False, unique=True),
     Column("key", Text, nullable=False),
-    Column("kept", Integer, nullable=False, server_default=text("0")),
     Column("bytes", _Number, nullable=False),
     Column("measured_at", Text, nullable=False),
     Column("record", Text, nullable=False),
     Column("image", LargeBinary),
     Column("imported_at", Text),
+    Column("run", Text),
+    Column("owner", Text),
+    Column("pinned_at", Text),
     Index("results_by_key", "key", "seq"),
     sqlite_autoincrement=True,
 )
-"""One row is one outcome of one plan. ``seq`` is the order of arrival, never used twice."""
+"""One row is one outcome of one plan. ``seq`` is the order of arrival, never used twice.
+
+``run`` is the same for what was measured together, ``owner`` the digest of a secret that may delete
+it, ``pinned_at`` when it was last shared. Files of version 2 have one more column, which is not
+read any more.
+"""
+
+shares = Table(
+    "shares",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("made_at", Text, nullable=False),
+    Column("comparison", Text, nullable=False),
+    Column("results", Text, nullable=False),
+)
+"""A comparison as somebody saw it: the ids of its results, as JSON, in the order of its plans."""
 
 guesses = Table(
     "guesses",

@@ -91,7 +91,7 @@ def run(services: Services, job: Job | None) -> Iterator[list[Update]]:
             events = services.runner.stream(job.comparison, out=Path(folder), stop=stop_signal)
             for event in events:
                 if isinstance(event, Finished):
-                    shown = _finished(services, shown, event)
+                    shown = _finished(services, shown, event, job.token)
                     yield _after(services, shown, event.index)
                 elif clock.monotonic() - last >= PAUSE_S:
                     last = clock.monotonic()
@@ -103,10 +103,10 @@ def run(services: Services, job: Job | None) -> Iterator[list[Update]]:
         services.sessions.end(job.token)
 
 
-def _finished(services: Services, shown: Shown, event: Finished) -> Shown:
+def _finished(services: Services, shown: Shown, event: Finished, run: str) -> Shown:
     """``shown`` with the outcome, which is kept in the store if that can be done."""
     assert shown.comparison is not None
-    kept = keep(services.store, shown.comparison, event, services.runner.machine)
+    kept = keep(services.store, shown.comparison, event, services.runner.machine, run=run)
     if kept.problem:
         log.warning("a result was not kept: %s", kept.problem)
         gr.Warning(f"This result is not kept for the link. {kept.problem}")

@@ -10,7 +10,7 @@ import gradio as gr
 from quantlab.errors import StoreError, Unavailable
 from quantlab.record.link import to_url
 from quantlab.record.picture import Panel, draw
-from quantlab.ui.compare.share import base_url, keep_link, stored
+from quantlab.ui.compare.share import base_url, stored
 from quantlab.ui.compare.view import origin
 from quantlab.ui.download import named, offer
 from quantlab.ui.services import Services
@@ -29,7 +29,6 @@ def save_picture(services: Services, request: gr.Request, shown: Shown) -> str:
     if comparison is None or not shown.results:
         raise gr.Error("There is nothing to save yet; press Run first.", print_exception=False)
     panels = [_panel(plan, shown, services) for plan in map(str, comparison.plans)]
-    keep_link(services, shown)
     link = to_url(base_url(request, services), comparison)
     return offer(named("comparison", "png"), draw(comparison, panels, link))
 

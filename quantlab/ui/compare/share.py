@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from quantlab.errors import InputError, StoreError
+from quantlab.errors import InputError
 from quantlab.record.link import from_query, result_id, to_url
 from quantlab.record.store.store import Stored
 from quantlab.ui.compare.view import link_box, origin
@@ -21,8 +21,6 @@ from quantlab.words.comparison import MAX_PLANS, Comparison
 
 __all__ = [
     "base_url",
-    "keep_link",
-    "keep_result_link",
     "link_of",
     "link_to",
     "opened",
@@ -65,30 +63,8 @@ def link_of(services: Services, request: gr.Request, *values: Any) -> list[Any]:
     return [link_to(comparison, request, services), *closed]
 
 
-def keep_link(services: Services, shown: Shown) -> None:
-    """Mark the stored results behind a copied link as ones to keep."""
-    if services.store is None or shown.comparison is None:
-        return
-    try:
-        services.store.keep(shown.comparison)
-    except StoreError as error:
-        log.warning("%s", error)
-
-
-def keep_result_link(services: Services, wanted: str) -> None:
-    """Mark the stored result of that id, because somebody has a link to it."""
-    if services.store is None:
-        return
-    try:
-        services.store.keep_result(wanted)
-    except StoreError as error:
-        log.warning("%s", error)
-
-
 def opened(request: gr.Request | None, services: Services) -> Shown | None:
     """What the page's address asks for, with stored results; None where it asks for nothing.
-
-    A result that the address names is kept from then on.
 
     Raises:
         InputError: the link is broken; the message names the part.
@@ -97,9 +73,7 @@ def opened(request: gr.Request | None, services: Services) -> Shown | None:
     query = _query(request)
     wanted = result_id(query)
     if wanted is not None:
-        found = result(wanted, services)
-        keep_result_link(services, wanted)
-        return found
+        return result(wanted, services)
     comparison = from_query(query, services.catalog)
     return None if comparison is None else stored(comparison, services)
 

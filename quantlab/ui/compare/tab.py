@@ -234,7 +234,6 @@ def _wire_edit(services: Services, tab: TryTab) -> None:
         trigger_mode="always_last",
         **QUIET,
     )
-    tab.link.copied(_bound(share.keep_link, services), tab.shown, None, **QUIET)
 
 
 def _wire_cost(services: Services, tab: TryTab) -> None:

@@ -16,7 +16,7 @@ from quantlab.errors import InputError, StoreError
 from quantlab.record.documents import predictions, result_document
 from quantlab.record.link import result_id, result_url, to_url
 from quantlab.ui.compare.run import session_of
-from quantlab.ui.compare.share import base_url, keep_result_link
+from quantlab.ui.compare.share import base_url
 from quantlab.ui.programs import run as api_run
 from quantlab.ui.programs.input import number, one_sentence, text, texts
 from quantlab.ui.services import Services
@@ -194,14 +194,12 @@ def link(
             lora=lora,
             lora_weight=lora_weight,
         )
-        if services.store is not None:
-            services.store.keep(comparison)
         return {"url": to_url(base_url(request, services), comparison)}
 
 
 def result(services: Services, request: gr.Request, id: str) -> dict[str, Any]:
     """Give a stored outcome as it was measured, with its image, comparison, device, library
-    versions and date, and the link that opens this page on it; it is kept from then on.
+    versions and date, and the link that opens this page on it.
 
     Args:
         id: The id of a result, from the results of compare or the r of a result link.
@@ -218,7 +216,6 @@ def result(services: Services, request: gr.Request, id: str) -> dict[str, Any]:
             raise InputError("id", f"no result {wanted} is stored here")
         document = result_document(stored)
         document["outcome"]["image"] = api_run.served(stored.image_png, stored.plan)
-        keep_result_link(services, wanted)
         return {**document, "link": result_url(base_url(request, services), wanted)}
 
 

@@ -40,7 +40,7 @@ def run(services: Services, comparison: Comparison, session: str) -> dict[str, A
         with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
             events = services.runner.stream(comparison, out=Path(folder), stop=stop)
             ended = (event for event in events if isinstance(event, Finished))
-            done = [_keep(services, comparison, event) for event in ended]
+            done = [_keep(services, comparison, event, token) for event in ended]
     finally:
         stop.set()
         services.sessions.end(token)
@@ -51,8 +51,8 @@ def run(services: Services, comparison: Comparison, session: str) -> dict[str, A
     return {**document, "results": [each.id for each in done]}
 
 
-def _keep(services: Services, comparison: Comparison, event: Finished) -> Kept:
-    kept = keep(services.store, comparison, event, services.runner.machine)
+def _keep(services: Services, comparison: Comparison, event: Finished, run: str) -> Kept:
+    kept = keep(services.store, comparison, event, services.runner.machine, run=run)
     if kept.problem:
         log.warning("a result was not kept: %s", kept.problem)
     return kept

@@ -12,5 +12,4 @@ element.addEventListener("click", async (event) => {
     source.select?.();
     told.textContent = document.execCommand("copy") ? "Copied" : "Press Ctrl+C to copy";
   }
-  trigger("copied", {});
 });
