@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -20,6 +20,7 @@ from quantlab.errors import Unavailable
 from quantlab.lab.bench.fidelity import relative_l2
 from quantlab.lab.bench.measure import PeakMemory, clock
 from quantlab.lab.bench.run import FirstStep, encode, forward, generate
+from quantlab.lab.bench.tensors import on
 from quantlab.lab.libraries import device, resolve, torch
 from quantlab.lab.load.keys import compute_dtype, keys_of
 from quantlab.lab.load.oom import forget, ran_out
@@ -99,7 +100,7 @@ class Bench:
 
     def _measured(self, plan: Plan) -> Visit:
         keys = keys_of(self._shaped.model, plan)
-        alone = set(keys.values()) - {keys["transformer"]} <= set(self._pool.held())
+        alone = set(keys.values()) - {keys[self._shaped.model.denoiser]} <= set(self._pool.held())
         with PeakMemory() as peak:
             started = clock()
             loaded = self._load(plan)
@@ -108,10 +109,10 @@ class Bench:
             peak.loaded()
             step = self._on_device(self._reference)
             dtype = resolve(compute_dtype(plan, self._shaped.model))
-            transformer = loaded.pipe.transformer
+            denoiser = loaded.denoiser
 
             def once() -> Any:
-                return forward(transformer, step, dtype)
+                return forward(denoiser, step, dtype)
 
             for _ in range(WARMUPS["compiled" if plan.compiled else "eager"]):
                 output = once()
@@ -146,10 +147,7 @@ class Bench:
 
     @staticmethod
     def _on_device(step: FirstStep) -> FirstStep:
-        def to(value: Any) -> Any:
-            return value.to(device()) if isinstance(value, torch().Tensor) else value
-
-        return FirstStep({name: to(value) for name, value in step.inputs.items()}, None)
+        return replace(step, inputs=on(dict(step.inputs), device()), args=on(step.args, device()))
 
 
 def _seconds(call: Callable[[], Any], repeats: int) -> list[float]:

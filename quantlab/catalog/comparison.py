@@ -13,16 +13,11 @@ from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, PlanError
 from quantlab.words.comparison import MAX_PLANS, MAX_PROMPT, MAX_SEED, Comparison
 from quantlab.words.numbers import finite_number, show, size_of, whole
-from quantlab.words.plan import DENOISERS, DTYPE_SCHEMES, Plan
+from quantlab.words.plan import DTYPE_SCHEMES, Plan
 
-__all__ = ["check_prompt", "denoiser", "make_comparison", "parse_plan"]
+__all__ = ["check_prompt", "make_comparison", "parse_plan"]
 
 MAX_GUIDANCE = 20.0
-
-
-def denoiser(model: Model) -> str:
-    """The component that a bare scheme means in a plan of ``model``."""
-    return next(c.name for c in model.components if c.name in DENOISERS)
 
 
 def parse_plan(text: str, model: Model, catalog: Catalog | None = None) -> Plan:
@@ -35,7 +30,7 @@ def parse_plan(text: str, model: Model, catalog: Catalog | None = None) -> Plan:
         PlanError: the text is not a plan for this model; the message names the part.
     """
     catalog = catalog or load_catalog()
-    plan = Plan.read(text, denoiser(model))
+    plan = Plan.read(text, model.denoiser)
     order = [c.name for c in model.components]
     for name, scheme_id in plan.parts:
         if name not in order:
@@ -46,7 +41,7 @@ def parse_plan(text: str, model: Model, catalog: Catalog | None = None) -> Plan:
 
 def _check_scheme(scheme_id: str, component_name: str, model: Model, catalog: Catalog) -> None:
     if scheme_id in DTYPE_SCHEMES:
-        if component_name != "transformer" and scheme_id != model.base_dtype:
+        if component_name != model.denoiser and scheme_id != model.base_dtype:
             raise PlanError(
                 f"{scheme_id} on {component_name} alone: the pipeline hands tensors between its "
                 f"parts in one dtype; use {scheme_id} for the whole pipeline"

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from quantlab.families import Family, family_of
+
 Support = Literal["yes", "no", "partial", "unknown"]
 Verdict = Literal["runs", "runs-with-offload", "partial", "unknown", "no"]
 Evidence = Literal["documented", "predicted", "measured"]
@@ -242,6 +244,20 @@ class Model:
     """What footprint and loading know beyond this, as it stands in data/models.toml."""
     trained: Trained | None = None
     """None where nothing is known, or all that a comparison may ask for is alike."""
+
+    @property
+    def family(self) -> Family:
+        """The family of its pipeline.
+
+        Raises:
+            InputError: none is known.
+        """
+        return family_of(self.pipeline)
+
+    @property
+    def denoiser(self) -> str:
+        """The component that a bare scheme stands for: the first one."""
+        return self.components[0].name
 
     def component(self, name: str) -> Component | None:
         """The component called ``name``, or None."""

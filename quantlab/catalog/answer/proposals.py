@@ -135,7 +135,7 @@ def _plan(first: _Candidate, second: _Candidate, model: Model) -> Plan:
     """The plan that quantizes the transformer as ``first`` and the last text encoder
     as ``second``."""
     encoder = target(model, "transformers")
-    chosen = [("transformer", first.scheme), (encoder.name if encoder else "", second.scheme)]
+    chosen = [(model.denoiser, first.scheme), (encoder.name if encoder else "", second.scheme)]
     return Plan(tuple((name, scheme) for name, scheme in chosen if scheme is not None))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from quantlab.catalog.own.headers import Files, Header, Tensor
 from quantlab.catalog.own.rows import hidden_size, module_rows
 from quantlab.catalog.schema import Component, Defaults, Limits, Model
-from quantlab.catalog.sizes.activations import hidden_width
+from quantlab.catalog.sizes.activations import stream_width
 from quantlab.catalog.sizes.shapes import component_shapes
 from quantlab.errors import CatalogError, InputError, LoadError
 
@@ -201,7 +201,7 @@ def _nearest(same: Sequence[Model], config: Mapping[str, Any]) -> Model:
     width, guided = hidden_size(config), config.get("guidance_embeds")
 
     def distance(model: Model) -> tuple[int, bool]:
-        theirs = hidden_width(component_shapes(model.id, "transformer"))
+        theirs = stream_width(component_shapes(model.id, model.denoiser), model.family)
         return round(abs(log2(width / theirs))), model.guided != guided
 
     return min(same, key=distance)

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from quantlab.catalog.read.toml import Table, read_toml
 from quantlab.catalog.schema import LIBRARIES, Component, Defaults, Limits, Model, Trained
+from quantlab.families import family_of, pipelines
 
 __all__ = ["EXTRA", "read_models"]
 
@@ -48,8 +49,10 @@ def read_models(root: Path) -> dict[str, Model]:
 
 def _model(table: Table) -> Model:
     components = tuple(_component(item) for item in table.tables("components"))
-    if not components or components[0].name != "transformer":
-        raise table.fail("components", "expected the transformer first")
+    pipeline = table.choice("pipeline", pipelines())
+    denoiser = family_of(pipeline).denoiser
+    if not components or components[0].name != denoiser:
+        raise table.fail("components", f"expected the {denoiser} first")
     model = Model(
         id=table.text("id"),
         name=table.text("name"),
@@ -58,7 +61,7 @@ def _model(table: Table) -> Model:
         revision=table.text("revision", ""),
         licence=table.text("licence"),
         gated=table.get("gated", bool),
-        pipeline=table.text("pipeline"),
+        pipeline=pipeline,
         base_dtype=cast("Any", table.choice("base_dtype", ("fp32", "bf16"))),
         guided=table.get("guided", bool),
         components=components,

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.shapes import ModuleShape, component_shapes
+from quantlab.errors import CatalogError
+from quantlab.families import Family
 
-__all__ = ["CONTEXT_BYTES", "DECODER_TENSORS", "TOKEN_TENSORS", "activation_bytes"]
+__all__ = ["CONTEXT_BYTES", "DECODER_TENSORS", "TOKEN_TENSORS", "activation_bytes", "stream_width"]
 
 TOKEN_TENSORS = 18
 """Tensors of (tokens x hidden width) alive at once, at most, in a transformer block.
@@ -33,9 +35,6 @@ CONTEXT_BYTES = 512 * 2**20
 
 An assumption on the safe side, not a measurement; it differs with driver and GPU."""
 
-LATENT_PIXELS = 16
-"""Pixels of width or height for each image token: 8 in the autoencoder, 2 in the packing."""
-
 
 def activation_bytes(
     model: Model, component: str, *, width: int, height: int, sequence_length: int, item_bytes: int
@@ -45,24 +44,36 @@ def activation_bytes(
     Sizes in pixels, ``sequence_length`` in text tokens, ``item_bytes`` of one activation. Linear
     in tokens and pixels: attention is taken as fused, as torch's scaled_dot_product_attention is.
     """
-    shapes = component_shapes(model.id, component)
-    if component == "vae":
-        return round(DECODER_TENSORS * decoder_channels(shapes) * width * height * item_bytes)
-    tokens = sequence_length
-    if component == "transformer":
-        tokens += (width // LATENT_PIXELS) * (height // LATENT_PIXELS)
-    return TOKEN_TENSORS * hidden_width(shapes) * tokens * item_bytes
+    shapes, family = component_shapes(model.id, component), model.family
+    if component == family.decoder:
+        channels = _decoder_channels(shapes, family)
+        return round(DECODER_TENSORS * channels * width * height * item_bytes)
+    if component in family.denoisers:
+        tokens = sequence_length + family.image_tokens(width, height)
+        return TOKEN_TENSORS * stream_width(shapes, family) * tokens * item_bytes
+    return TOKEN_TENSORS * _embedding_width(shapes) * sequence_length * item_bytes
 
 
-def decoder_channels(shapes: tuple[ModuleShape, ...]) -> int:
-    """Channels that enter the last up block of an autoencoder's decoder, at full resolution."""
-    entering = [m for m in shapes if m.name.endswith(".resnets.0.conv1") and "decoder.up" in m.name]
-    return entering[-1].weight[1]
+def stream_width(shapes: tuple[ModuleShape, ...], family: Family) -> int:
+    """The width of a denoiser's stream of tokens.
 
-
-def hidden_width(shapes: tuple[ModuleShape, ...]) -> int:
-    """The width of a token model's stream: what its image or text embedding gives."""
+    Raises:
+        CatalogError: the family's module is not among ``shapes``.
+    """
     for module in shapes:
-        if module.name == "x_embedder":
+        if module.name == family.stream and module.weight:
             return module.weight[0]
+    raise CatalogError(f"{family.id}: no module {family.stream!r} tells how wide the denoiser is")
+
+
+def _embedding_width(shapes: tuple[ModuleShape, ...]) -> int:
+    """The width of a text encoder's stream: what its embedding gives."""
     return next(m.weight[1] for m in shapes if m.kind == "embedding" and m.weight)
+
+
+def _decoder_channels(shapes: tuple[ModuleShape, ...], family: Family) -> int:
+    """Channels that enter the last up block of an autoencoder's decoder, at full resolution."""
+    entering = [m for m in shapes if family.enters_last_up(m.name)]
+    if not entering:
+        raise CatalogError(f"{family.id}: no module of the decoder is like {family.last_up!r}")
+    return entering[-1].weight[1]

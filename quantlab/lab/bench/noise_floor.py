@@ -2,7 +2,7 @@
 
 The same plan in the same mode with the same seed. A score below this says nothing about a scheme.
 It costs no run of its own: a warm-up is a whole run with the same seed, and so is each repeat. Only
-where the reference ran once and without a warm-up is one step of its transformer done again.
+where the reference ran once and without a warm-up is one step of its denoiser done again.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from quantlab.words.outcome import NoiseFloor
 __all__ = ["noise_floor"]
 
 
-def noise_floor(runs: Sequence[Run], transformer: Any, dtype: Any) -> NoiseFloor:
+def noise_floor(runs: Sequence[Run], denoiser: Any, dtype: Any) -> NoiseFloor:
     """The largest distance of the last of ``runs`` from any before it, warm-up included.
 
-    With a single run: the relative L2 of one step done again on ``transformer``, in ``dtype``.
+    With a single run: the relative L2 of one step done again on ``denoiser``, in ``dtype``.
     """
     last, earlier = runs[-1], runs[:-1]
     if not earlier:
-        again = forward(transformer, last.first, dtype)
+        again = forward(denoiser, last.first, dtype)
         return NoiseFloor(None, relative_l2(again, last.first.output), "step")
     pixels = image_array(last.image)
     found = [compare_images(image_array(run.image), pixels).psnr_db for run in earlier]

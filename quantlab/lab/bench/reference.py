@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,7 @@ class Reference:
         """
         content = {
             "pixels": resolve("torch.from_numpy")(self.pixels.copy()),
-            "inputs": dict(self.first.inputs),
-            "output": self.first.output,
+            "first": {f.name: getattr(self.first, f.name) for f in fields(self.first)},
             "encoders": [asdict(key) for key in self.encoders],
             "compiled": self.compiled,
             "floor": asdict(self.floor) if self.floor else None,
@@ -54,25 +53,25 @@ class Reference:
         floor = content.get("floor")  # files of earlier versions have neither this nor a mode
         return cls(
             pixels=content["pixels"].numpy(),
-            first=FirstStep(content["inputs"], content["output"]),
+            first=FirstStep(**content["first"]),
             encoders=tuple(Key(**values) for values in content["encoders"]),
             compiled=content.get("compiled", False),
             floor=NoiseFloor(**floor) if floor else None,
         )
 
     def distance(self, first: FirstStep, loaded: LoadedPlan, dtype: Any) -> float:
-        """Relative L2 of the transformer's output for one identical step.
+        """Relative L2 of the denoiser's output for one identical step.
 
         With the same text encoders the first step's inputs are identical already; else the
-        transformer is run once more on the reference's inputs.
+        denoiser is run once more on the reference's inputs.
         """
         if encoders_of(loaded) == self.encoders:
             output = first.output
         else:
-            output = forward(loaded.pipe.transformer, self.first, dtype)
+            output = forward(loaded.denoiser, self.first, dtype)
         return relative_l2(output, self.first.output)
 
 
 def encoders_of(loaded: LoadedPlan) -> tuple[Key, ...]:
     """What the text encoders of a plan are: equal where their embeddings are."""
-    return tuple(key for name, key in loaded.keys.items() if name.startswith("text_encoder"))
+    return tuple(loaded.keys[name] for name in loaded.encoders)

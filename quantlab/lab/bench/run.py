@@ -6,16 +6,17 @@ does. Does not know plans or schemes.
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
 from quantlab.errors import RunError, Stopped
+from quantlab.families import Family, family_of
 from quantlab.lab.bench.measure import clock
+from quantlab.lab.bench.tensors import first_of, mapped, on
 from quantlab.lab.libraries import device, torch
 from quantlab.words.comparison import Comparison
 
@@ -35,13 +36,20 @@ class Encoded:
 
 @dataclass(frozen=True)
 class FirstStep:
-    """The transformer's keyword arguments and output, (1, image tokens, channels), at step 1.
+    """What the denoiser was called with at step 1, and its output, (1, image tokens, channels).
 
-    On the host.
+    ``inputs`` by keyword and ``args`` by position; tensors are on the host, also in lists and
+    dicts. ``as_given`` names those inputs whose dtype does not follow the plan's.
     """
 
     inputs: Mapping[str, Any]
     output: Any
+    args: tuple[Any, ...] = ()
+    as_given: tuple[str, ...] = ()
+
+    def again(self, denoiser: Any) -> Any:
+        """The output of ``denoiser`` on these inputs, where and as they are."""
+        return first_of(denoiser(*self.args, **self.inputs))
 
 
 @dataclass(frozen=True)
@@ -58,19 +66,16 @@ class Run:
 
 def encode(pipe: Any, comparison: Comparison) -> Encoded:
     """Encode the prompt with the pipeline's text encoders, as its own ``__call__`` would."""
-    taken = inspect.signature(type(pipe).__call__).parameters
-    length = {"max_sequence_length": comparison.sequence_length}
     started = clock()
     with torch().no_grad():
-        if "pooled_prompt_embeds" in taken:  # FLUX.1: T5's tokens and CLIP's summary
-            found = pipe.encode_prompt(prompt=comparison.prompt, prompt_2=None, **length)
-            inputs = {"prompt_embeds": found[0], "pooled_prompt_embeds": found[1]}
-        else:  # FLUX.2: one language model
-            inputs = {"prompt_embeds": pipe.encode_prompt(prompt=comparison.prompt, **length)[0]}
-            if comparison.guidance > 1 and not pipe.config.is_distilled:
-                inputs["negative_prompt_embeds"] = pipe.encode_prompt(prompt="", **length)[0]
+        inputs = _family(pipe).encode(
+            pipe,
+            comparison.prompt,
+            guidance=comparison.guidance,
+            sequence_length=comparison.sequence_length,
+        )
     seconds = clock() - started
-    return Encoded({name: tensor.to("cpu") for name, tensor in inputs.items()}, seconds)
+    return Encoded(on(inputs, "cpu"), seconds)
 
 
 def generate(
@@ -90,7 +95,13 @@ def generate(
     """
     marks: list[float] = []
     finite = True
-    embeddings = {name: tensor.to(device()) for name, tensor in encoded.inputs.items()}
+    family, embeddings = _family(pipe), on(dict(encoded.inputs), device())
+    settings = family.arguments(
+        steps=comparison.steps,
+        guidance=comparison.guidance,
+        width=comparison.width,
+        height=comparison.height,
+    )
 
     def after_step(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         nonlocal finite
@@ -102,14 +113,11 @@ def generate(
             raise Stopped("stopped")
         return {}
 
-    with _FirstCall(pipe.transformer) as first:
+    with _FirstCall(getattr(pipe, family.denoiser), family.as_given) as first:
         started = clock()
         result = pipe(
             **embeddings,
-            num_inference_steps=comparison.steps,
-            guidance_scale=comparison.guidance,
-            width=comparison.width,
-            height=comparison.height,
+            **settings,
             generator=torch().Generator("cpu").manual_seed(comparison.seed),
             callback_on_step_end=after_step,
         )
@@ -127,41 +135,53 @@ def generate(
     )
 
 
-def forward(transformer: Any, step: FirstStep, dtype: Any) -> Any:
-    """The transformer's output on the inputs of ``step``, cast to ``dtype`` as a plan computes."""
-    # Positions and the guidance scale stay as the pipeline hands them over, in float32.
-    kept = ("txt_ids", "img_ids", "guidance")
+def forward(denoiser: Any, step: FirstStep, dtype: Any) -> Any:
+    """The denoiser's output on the inputs of ``step``, cast to ``dtype`` as a plan computes.
 
-    def to(name: str, value: Any) -> Any:
-        if not isinstance(value, torch().Tensor):
-            return value
-        cast = value.is_floating_point() and name not in kept
-        return value.to(device=device(), dtype=dtype if cast else None)
+    Only what ``step.as_given`` names, such as positions, stays as the pipeline handed it over.
+    """
 
+    def to(value: Any, *, cast: bool = True) -> Any:
+        def move(tensor: Any) -> Any:
+            wanted = dtype if cast and tensor.is_floating_point() else None
+            return tensor.to(device=device(), dtype=wanted)
+
+        return mapped(value, move)
+
+    inputs = {n: to(value, cast=n not in step.as_given) for n, value in step.inputs.items()}
     with torch().no_grad():
-        return transformer(**{name: to(name, value) for name, value in step.inputs.items()})[0]
+        return replace(step, inputs=inputs, args=to(step.args)).again(denoiser)
 
 
-def _on_host(value: Any) -> Any:
-    return value.to("cpu") if isinstance(value, torch().Tensor) else value
+def _family(pipe: Any) -> Family:
+    return family_of(*(cls.__name__ for cls in type(pipe).__mro__))
 
 
 class _FirstCall:
     """Keeps the inputs and output of a module's first call, then steps out of the way."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, as_given: tuple[str, ...]) -> None:
+        self._as_given = as_given
         self._handle = module.register_forward_hook(self._hook, with_kwargs=True)
         self._seen: FirstStep | None = None
 
-    def _hook(self, _module: Any, _args: Any, kwargs: dict[str, Any], output: Any) -> None:
-        self._seen = FirstStep(dict(kwargs), output[0].detach())
+    def _hook(
+        self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        found = first_of(output).detach()
+        self._seen = FirstStep(dict(kwargs), found, args, self._as_given)
         self._handle.remove()
 
     def seen(self) -> FirstStep:
         if self._seen is None:
-            raise RunError("the transformer was never called")
-        inputs = {name: _on_host(value) for name, value in self._seen.inputs.items()}
-        return FirstStep(inputs, _on_host(self._seen.output))
+            raise RunError("the denoiser was never called")
+        seen = self._seen
+        return replace(
+            seen,
+            inputs=on(dict(seen.inputs), "cpu"),
+            args=on(seen.args, "cpu"),
+            output=on(seen.output, "cpu"),
+        )
 
     def __enter__(self) -> _FirstCall:
         return self

@@ -185,7 +185,7 @@ class Trial:
             device_bytes=peak.device_bytes,
         )
         if index == 0:
-            floor = noise_floor(taken.runs, loaded.pipe.transformer, dtype)
+            floor = noise_floor(taken.runs, loaded.denoiser, dtype)
             self.reference = Reference(
                 pixels, runs[-1].first, encoders_of(loaded), plan.compiled, floor
             )

@@ -47,7 +47,7 @@ def model_card(
         "",
         f"{model.name} quantized by the plan `{plan}`; this folder holds {holds}. Made with",
         f"quantlab {__version__} on {_kind()}.",
-        *_about_lora(comparison, beside),
+        *_about_lora(comparison, model, beside),
         "",
         "| component | scheme | weights | read back after saving |",
         "|---|---|---|---|",
@@ -77,13 +77,12 @@ def _source(model: Model) -> str:
     return Path(model.source).name if Path(model.source).is_absolute() else model.source
 
 
-def _about_lora(comparison: Comparison, beside: Lora | None) -> list[str]:
+def _about_lora(comparison: Comparison, model: Model, beside: Lora | None) -> list[str]:
     if comparison.carried is None:
         return []
     how = f"it lies beside them as `{USUAL}`" if beside else "it is in the weights already"
-    return [
-        f"The transformer carries the {comparison.carried}: {how}; its own licence holds for it."
-    ]
+    carried = f"The {model.denoiser} carries the {comparison.carried}: {how}"
+    return [f"{carried}; its own licence holds for it."]
 
 
 def _kind() -> str:
@@ -126,7 +125,7 @@ def _code(
             f'pipe.load_lora_weights(".", weight_name="{USUAL}", adapter_name="{ADAPTER}")'
         )
         lines.append(f'pipe.set_adapters("{ADAPTER}", {beside.weight!r})')
-    return [*lines, *pipe_call(comparison)]
+    return [*lines, *pipe_call(comparison, model.family)]
 
 
 def _licence(model: Model) -> list[str]:

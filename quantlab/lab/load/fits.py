@@ -118,7 +118,7 @@ def died(comparison: Comparison, plan: Plan, how: str, *, killed: bool) -> Outco
 
 
 def _candidates(plan: Plan, model: Model, catalog: Catalog) -> Iterator[Plan]:
-    """Plans like ``plan`` with another scheme on the transformer, or on it and the last encoder."""
+    """Plans like ``plan`` with another scheme on the denoiser, or on it and the last encoder."""
     machine, slow = this_machine(), load_slow_schemes()
     parts = {} if plan.dtype else dict(plan.parts)
     encoder = next((c for c in reversed(model.components) if c.library == "transformers"), None)

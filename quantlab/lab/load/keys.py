@@ -33,7 +33,7 @@ def compute_dtype(plan: Plan, model: Model) -> str:
 
 
 def keys_of(model: Model, plan: Plan, fused: Lora | None = None) -> dict[str, Key]:
-    """What each component of ``plan`` is; ``fused`` is in the transformer's weights."""
+    """What each component of ``plan`` is; ``fused`` is in the denoiser's weights."""
     dtype = compute_dtype(plan, model)
     return {c.name: _key(model, c.name, plan, dtype, fused) for c in model.components}
 
@@ -42,6 +42,6 @@ def _key(model: Model, name: str, plan: Plan, dtype: str, fused: Lora | None) ->
     scheme = dict(plan.parts).get(name)
     if scheme is not None and DTYPES.get(scheme) == dtype:
         scheme = None  # asking for the dtype that the pipeline has anyway
-    if name != "transformer":
+    if name not in model.family.denoisers:
         return Key(model.id, name, scheme, dtype)
     return Key(model.id, name, scheme, dtype, plan.compiled, fused)

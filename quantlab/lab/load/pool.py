@@ -42,6 +42,18 @@ class LoadedPlan:
     way: str
     placement: str
     notes: tuple[str, ...] = ()
+    encoders: tuple[str, ...] = ()
+    """The components that read the prompt."""
+
+    @property
+    def denoiser_name(self) -> str:
+        """The component that runs at every step: the first."""
+        return next(iter(self.keys))
+
+    @property
+    def denoiser(self) -> Any:
+        """The module that runs at every step."""
+        return getattr(self.pipe, self.denoiser_name)
 
 
 class Pool:
@@ -91,7 +103,7 @@ class Pool:
         """A pipeline for ``plan``, placed; ``say`` is told what is being done.
 
         ``placement`` is a kind of catalog/placement.py; None is "resident", on a CPU "cpu".
-        ``fused`` is added to the transformer's weights before they are quantized.
+        ``fused`` is added to the denoiser's weights before they are quantized.
 
         Raises:
             LoadError: a component could not be loaded or quantized, or holds something else.
@@ -125,6 +137,7 @@ class Pool:
             way=", ".join(ways) or "from_pretrained",
             placement=kind,
             notes=tuple(note for h in held.values() for note in h.notes),
+            encoders=model.family.encoders,
         )
 
     def _make_room(self, in_use: set[Key], kind: str) -> None:

@@ -30,9 +30,9 @@ from quantlab.words.plan import DTYPE_SCHEMES, Plan
 __all__ = ["attached", "effect", "fitting", "fused_lora", "lora_way", "refuse_lora"]
 
 
-def lora_way(plan: Plan, catalog: Catalog) -> Literal["after", "before"] | None:
+def lora_way(model: Model, plan: Plan, catalog: Catalog) -> Literal["after", "before"] | None:
     """Whether a LoRA goes on after quantizing or before; None where that is not known."""
-    scheme = catalog.schemes.get(plan.scheme("transformer") or "")
+    scheme = catalog.schemes.get(plan.scheme(model.denoiser) or "")
     if scheme is None:
         return "after"
     return scheme.lora.way if scheme.lora else None
@@ -40,15 +40,17 @@ def lora_way(plan: Plan, catalog: Catalog) -> Literal["after", "before"] | None:
 
 def fused_lora(comparison: Comparison, plan: Plan, catalog: Catalog) -> Lora | None:
     """The LoRA that is in the weights of ``plan`` before they are quantized, if any is."""
-    return comparison.carried if lora_way(plan, catalog) == "before" else None
+    model = catalog.models[comparison.model]
+    return comparison.carried if lora_way(model, plan, catalog) == "before" else None
 
 
 def refuse_lora(comparison: Comparison, plan: Plan, catalog: Catalog, placement: str = "") -> None:
     """Raises PlanError where the LoRA cannot go onto ``plan``, placed as ``placement`` says."""
     if comparison.carried is None:
         return
-    way = lora_way(plan, catalog)
-    scheme = plan.scheme("transformer") or ""
+    model = catalog.models[comparison.model]
+    way = lora_way(model, plan, catalog)
+    scheme = plan.scheme(model.denoiser) or ""
     if way is None:
         other = nearest(scheme, catalog=catalog, fits=lambda found: found.lora is not None)
         hint = f"; the nearest that is known to is {other}" if other else ""
@@ -63,7 +65,7 @@ def refuse_lora(comparison: Comparison, plan: Plan, catalog: Catalog, placement:
 
 
 def fitting(lora: Lora, model: Model, say: Callable[[str], None]) -> tuple[Path, int]:
-    """The LoRA's file, downloaded if need be, and how many layers of the transformer it changes.
+    """The LoRA's file, downloaded if need be, and how many layers of the denoiser it changes.
 
     Raises:
         InputError, LoadError, Unavailable: as ``locate`` and ``layers`` do.
@@ -76,7 +78,7 @@ def fitting(lora: Lora, model: Model, say: Callable[[str], None]) -> tuple[Path,
 def attached(
     loaded: LoadedPlan, lora: Lora, path: Path, count: int, say: Callable[[str], None]
 ) -> Iterator[LoadedPlan]:
-    """``loaded`` with ``lora`` on its transformer until the end; its bytes and seconds count.
+    """``loaded`` with ``lora`` on its denoiser until the end; its bytes and seconds count.
 
     ``path`` and ``count`` are what ``fitting`` gives. Weights that it is fused into stay as they
     are.
@@ -85,7 +87,8 @@ def attached(
         Unavailable: peft is not here.
         VerificationError: fewer layers took it than the file has.
     """
-    if loaded.keys["transformer"].lora is not None:
+    denoiser = loaded.denoiser_name
+    if loaded.keys[denoiser].lora is not None:
         yield _noted(loaded, f"{lora}, fused into {count} layers before quantizing.")
         return
     say(f"loading LoRA {lora.name}")
@@ -93,17 +96,17 @@ def attached(
     try:
         attach(loaded.pipe, path)
         loaded.pipe.set_adapters(ADAPTER, lora.weight)
-        taken = _taken(loaded.pipe.transformer)
+        taken = _taken(loaded.denoiser)
         if taken != count:
             raise VerificationError(f"{lora} is on {taken} of its {count} layers")
-        quantized = loaded.keys["transformer"].scheme not in (None, *DTYPE_SCHEMES)
+        quantized = loaded.keys[denoiser].scheme not in (None, *DTYPE_SCHEMES)
         note = f"{lora}, on {count} layers{', after quantizing' if quantized else ''}."
         yield replace(
             _noted(loaded, note),
             load_s=loaded.load_s + perf_counter() - started,
             weights_bytes={
                 **loaded.weights_bytes,
-                "transformer": stored_bytes(loaded.pipe.transformer),
+                denoiser: stored_bytes(loaded.denoiser),
             },
         )
     finally:
@@ -116,14 +119,14 @@ def effect(loaded: LoadedPlan, first: FirstStep, lora: Lora | None, dtype: Any) 
     Raises:
         VerificationError: it does nothing.
     """
-    if lora is None or loaded.keys["transformer"].lora is not None:
+    if lora is None or loaded.keys[loaded.denoiser_name].lora is not None:
         return ()
-    transformer = loaded.pipe.transformer
-    transformer.disable_adapters()
+    denoiser = loaded.denoiser
+    denoiser.disable_adapters()
     try:
-        plain = forward(transformer, first, dtype)
+        plain = forward(denoiser, first, dtype)
     finally:
-        transformer.enable_adapters()
+        denoiser.enable_adapters()
     distance = relative_l2(first.output, plain.to(first.output.device))
     if not distance:
         raise VerificationError(f"{lora} changes nothing: the first step is the same without it")
@@ -134,5 +137,5 @@ def _noted(loaded: LoadedPlan, note: str) -> LoadedPlan:
     return replace(loaded, notes=(*loaded.notes, note))
 
 
-def _taken(transformer: Any) -> int:
-    return sum(ADAPTER in getattr(part, "lora_A", {}) for part in transformer.modules())
+def _taken(denoiser: Any) -> int:
+    return sum(ADAPTER in getattr(part, "lora_A", {}) for part in denoiser.modules())

@@ -32,7 +32,8 @@ ADAPTER = "lora"
 USUAL = "pytorch_lora_weights.safetensors"
 """The name that diffusers gives to the file."""
 DIGITS = 12
-_PART = re.compile(r"transformer\.(.+)\.lora_([AB])\.weight")
+_PART = re.compile(r"(.+)\.lora_([AB])\.weight")
+"""Names of a LoRA's tensors, behind that of the denoiser."""
 Say = Callable[[str], None]
 
 
@@ -80,13 +81,14 @@ def locate(lora: Lora, model: Model, say: Say = lambda _: None) -> Path:
 
 
 def layers(path: Path, lora: Lora, model: Model) -> int:
-    """How many layers of the model's transformer the file changes.
+    """How many layers of the model's denoiser the file changes.
 
     Raises:
         LoadError: it is no LoRA that diffusers reads, or it does not fit the model.
     """
     try:
-        return _layers(path, path.stat().st_mtime_ns, model.pipeline, model.id)
+        changed = path.stat().st_mtime_ns
+        return _layers(path, changed, model.pipeline, model.id, model.denoiser)
     except LoadError as error:
         raise LoadError(f"LoRA {lora.name} {error}") from None
     except OSError as error:
@@ -107,7 +109,7 @@ def attach(pipe: Any, path: Path) -> None:
 
 @contextmanager
 def fused(pipe: Any, lora: Lora, model: Model) -> Iterator[str]:
-    """A folder with ``pipe``'s transformer, base weights with the LoRA added to them.
+    """A folder with ``pipe``'s denoiser, base weights with the LoRA added to them.
 
     A folder, since configs quantize what ``from_pretrained`` reads; it is gone afterwards.
 
@@ -117,15 +119,16 @@ def fused(pipe: Any, lora: Lora, model: Model) -> Iterator[str]:
     """
     path = locate(lora, model)
     layers(path, lora, model)
-    before = _sums(pipe.transformer)
+    denoiser = getattr(pipe, model.denoiser)
+    before = _sums(denoiser)
     attach(pipe, path)
-    pipe.fuse_lora(components=["transformer"], lora_scale=lora.weight)
+    pipe.fuse_lora(components=[model.denoiser], lora_scale=lora.weight)
     pipe.unload_lora_weights()
-    if before == _sums(pipe.transformer):
+    if before == _sums(denoiser):
         raise VerificationError(f"{lora} changes none of the base weights")
     cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="fused-", dir=cache_folder()) as folder:
-        pipe.transformer.save_pretrained(folder)
+        denoiser.save_pretrained(folder)
         yield folder
 
 
@@ -160,20 +163,21 @@ def _choose(names: list[str], where: str, hint: str = "") -> str:
 
 
 @lru_cache(maxsize=32)
-def _layers(path: Path, _changed: int, pipeline: str, model: str) -> int:
+def _layers(path: Path, _changed: int, pipeline: str, model: str, denoiser: str) -> int:
     try:
         state = resolve(f"diffusers.{pipeline}").lora_state_dict(
             str(path.parent), weight_name=path.name, use_safetensors=True
         )
     except Exception as error:  # whatever a foreign file makes the reader do
         raise LoadError(f"is none that diffusers reads: {first_line(error)}") from error
-    known = {m.name: m.weight for m in component_shapes(model, "transformer") if len(m.weight) == 2}
+    known = {m.name: m.weight for m in component_shapes(model, denoiser) if len(m.weight) == 2}
     names: set[str] = set()
     for key, tensor in state.items():
-        part = _PART.fullmatch(key)
+        where, _, inner = key.partition(".")
+        part = _PART.fullmatch(inner) if where == denoiser else None
         if part is None:
-            where = key.partition(".")[0] if not key.startswith("transformer.") else key
-            raise LoadError(f"changes {where}; only linear layers of the transformer are taken")
+            changed = key if where == denoiser else where
+            raise LoadError(f"changes {changed}; only linear layers of the {denoiser} are taken")
         names.add(part[1])
         shape = known.get(part[1])
         if shape is not None and tensor.shape[part[2] == "A"] != shape[part[2] == "A"]:

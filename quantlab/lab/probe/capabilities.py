@@ -109,7 +109,7 @@ def probe_lora(subject: Subject) -> Finding:
     if not trained or not all("lora_" in name for name in trained):
         return Finding("no", "the adapter is not what would be trained")
     with torch().enable_grad():
-        if not module(**step.inputs)[0].requires_grad:
+        if not step.again(module).requires_grad:
             return Finding("no", "the adapter runs, but gradients do not pass quantized layers")
     losses = _train(module, step, list(trained.values()))
     if _digest(base) != before:
@@ -125,7 +125,7 @@ def _train(module: Any, step: FirstStep, parameters: list[Any]) -> list[float]:
     losses = []
     for _ in range(TRAIN_STEPS + 1):
         with torch().enable_grad():
-            loss = (module(**step.inputs)[0].float() - target).square().mean()
+            loss = (step.again(module).float() - target).square().mean()
             loss.backward()
         losses.append(float(loss.detach()))
         optimizer.step()

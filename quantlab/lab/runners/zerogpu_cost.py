@@ -88,11 +88,12 @@ def _run_s(comparison: Comparison, plan: Plan, model: Model, catalog: Catalog) -
     """Seconds of one run: encoding, all steps, decoding."""
     pixels = comparison.width * comparison.height
     tokens = {c.name: comparison.sequence_length for c in model.components}
-    tokens["transformer"] += pixels // 256  # 8 x 8 in the autoencoder, 2 x 2 in the packing
-    tokens["vae"] = 0
+    for name in model.family.denoisers:
+        tokens[name] += model.family.image_tokens(comparison.width, comparison.height)
+    tokens[model.family.decoder] = 0
     speed = MULTIPLY_ADDS_S * (0.25 if (plan.dtype or model.base_dtype) == "fp32" else 1.0)
     once = {n: _numbers(model.id, n) * count / speed for n, count in tokens.items()}
-    step_s = once.pop("transformer") * _slower(plan.scheme("transformer"), catalog)
+    step_s = once.pop(model.denoiser) * _slower(plan.scheme(model.denoiser), catalog)
     return sum(once.values()) + comparison.steps * step_s + 1 + pixels / DECODE_PIXELS_S
 
 
@@ -116,16 +117,15 @@ def _slower(scheme_id: str | None, catalog: Catalog) -> float:
 
 @lru_cache(maxsize=4)
 def _published(catalog: Catalog) -> Mapping[str, float]:
-    """Transformer scheme -> seconds over those of bf16 in the same series; at least 1."""
+    """Denoiser's scheme -> seconds over those of bf16 in the same series; at least 1."""
     path = PROJECT / "data" / "results" / "published-flux1-dev-h100.csv"
     with path.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     base = {(r["source"], r["steps"]): float(r["seconds"]) for r in rows if r["plan"] == "bf16"}
     found: dict[str, float] = defaultdict(lambda: 1.0)
     for row in rows:
-        scheme = parse_plan(row["plan"], catalog.models[row["model"]], catalog).scheme(
-            "transformer"
-        )
+        model = catalog.models[row["model"]]
+        scheme = parse_plan(row["plan"], model, catalog).scheme(model.denoiser)
         if scheme is not None and scheme in catalog.schemes:
             ratio = float(row["seconds"]) / base[row["source"], row["steps"]]
             found[scheme] = max(found[scheme], ratio)

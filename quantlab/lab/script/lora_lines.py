@@ -20,7 +20,7 @@ def attach_lines(lora: Lora, model: Model) -> list[str]:
 
 
 def base_lines(lora: Lora, model: Model, others: Iterable[str], dtype: str) -> list[str]:
-    """Fuse it into the base weights of the transformer, which then lie in the folder ``fused``."""
+    """Fuse it into the base weights of the denoiser, which then lie in the folder ``fused``."""
     return [
         "base = diffusers.DiffusionPipeline.from_pretrained(",
         "    MODEL,",
@@ -28,9 +28,9 @@ def base_lines(lora: Lora, model: Model, others: Iterable[str], dtype: str) -> l
         f"    dtype={dtype},",
         ")",
         *_load_lines("base", lora, model),
-        f'base.fuse_lora(components=["transformer"], lora_scale={lora.weight!r})',
+        f'base.fuse_lora(components=["{model.denoiser}"], lora_scale={lora.weight!r})',
         "base.unload_lora_weights()",
-        'base.transformer.save_pretrained("fused")',
+        f'base.{model.denoiser}.save_pretrained("fused")',
     ]
 
 

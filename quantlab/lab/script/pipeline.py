@@ -16,6 +16,7 @@ from typing import Any
 from quantlab.catalog.schema import Component, Model, Scheme, Spec
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import PlanError
+from quantlab.families import Family
 from quantlab.lab.hub.fetching import by_library
 from quantlab.lab.libraries import device, torch, versions
 from quantlab.lab.load.keys import DTYPES, compute_dtype
@@ -81,11 +82,11 @@ def snippet(
             _cast(script, name, DTYPES[scheme_id], dtype)
         else:
             methods.add(scheme.method)
-            _quantize(script, model, name, scheme, dtype, fused if name == "transformer" else None)
+            _quantize(script, model, name, scheme, dtype, fused if name == model.denoiser else None)
     if comparison.carried is not None and fused is None:
         script.after += attach_lines(comparison.carried, model)
     if plan.compiled:
-        script.after.append("pipe.transformer.compile_repeated_blocks(fullgraph=True)")
+        script.after.append(f"pipe.{model.denoiser}.compile_repeated_blocks(fullgraph=True)")
     packages = [p for m in sorted(methods) for p in catalog.methods[m].packages]
     packages += ["peft"] if comparison.carried else []
     return _text(script, comparison, plan, model, dtype, packages)
@@ -148,19 +149,19 @@ def _quantize(
 def _fused(
     script: _Script, model: Model, component: Component, spec: Spec | None, dtype: str, lora: Lora
 ) -> None:
-    """The transformer with the LoRA in its base weights, quantized by ``spec`` if there is one."""
+    """The denoiser with the LoRA in its base weights, quantized by ``spec`` if there is one."""
     expression, modules = render(spec, dtype) if spec else ("", set[str]())
     script.modules |= modules
     others = [c.name for c in model.components if c is not component]
     script.before += [*base_lines(lora, model, others, dtype)]
     script.before += [
-        f"transformer = diffusers.{component.cls}.from_pretrained(",
+        f"{component.name} = diffusers.{component.cls}.from_pretrained(",
         '    "fused",',
         *([f"    quantization_config={expression},"] if expression else []),
         f"    dtype={dtype},",
         ")",
     ]
-    script.arguments.append("    transformer=transformer,")
+    script.arguments.append(f"    {component.name}={component.name},")
 
 
 def _gguf(script: _Script, model: Model, name: str, scheme: Scheme, dtype: str) -> None:
@@ -235,20 +236,24 @@ def _text(
     lines += [*script.arguments, f"    dtype={dtype},", ")", *script.after]
     if _target(model) != "cpu":
         lines.append(f'pipe.to("{_target(model)}")')
-    lines += pipe_call(comparison)
+    lines += pipe_call(comparison, model.family)
     return "\n".join(lines) + "\n"
 
 
-def pipe_call(comparison: Comparison) -> list[str]:
-    """The lines that make ``image.png`` with a pipeline that is called ``pipe``."""
+def pipe_call(comparison: Comparison, family: Family) -> list[str]:
+    """The lines that make ``image.png`` with a pipeline of ``family`` that is called ``pipe``."""
+    given = family.arguments(
+        steps=comparison.steps,
+        guidance=comparison.guidance,
+        width=comparison.width,
+        height=comparison.height,
+    )
+    if family.length is not None:
+        given[family.length] = comparison.sequence_length
     return [
         "image = pipe(",
         f"    prompt={comparison.prompt!r},",
-        f"    num_inference_steps={comparison.steps},",
-        f"    guidance_scale={comparison.guidance!r},",
-        f"    width={comparison.width},",
-        f"    height={comparison.height},",
-        f"    max_sequence_length={comparison.sequence_length},",
+        *(f"    {name}={value!r}," for name, value in given.items()),
         f'    generator=torch.Generator("cpu").manual_seed({comparison.seed}),',
         ").images[0]",
         'image.save("image.png")',

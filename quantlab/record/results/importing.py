@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from quantlab.catalog.comparison import check_prompt, denoiser
+from quantlab.catalog.comparison import check_prompt
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, PlanError
 from quantlab.record.results.file import VERSION
@@ -141,7 +141,7 @@ class _Comparison(_Checked):
     def value(self) -> Comparison:
         """Raises ValueError where a plan is none."""
         known = load_catalog().models.get(self.model)
-        named = denoiser(known) if known is not None else DENOISERS[0]
+        named = known.denoiser if known is not None else DENOISERS[0]
         plans = tuple(_plan(text, named) for text in self.plans)
         return Comparison(**{**self.model_dump(), "plans": plans})
 

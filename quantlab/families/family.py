@@ -1,0 +1,137 @@
+"""What a family is: its pipeline's parts and arguments, and what an image takes, as one value.
+
+The methods are the one generic way of encoding, calling and counting. They follow the signatures of
+the pipeline's own ``encode_prompt`` and ``__call__`` and the fields below; a family that needs more
+overrides a method in its file. Not known here: checkpoints (data/models), schemes, torch.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+__all__ = ["Family"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of pipeline. Names are those of diffusers' classes and of their arguments."""
+
+    id: str
+    pipelines: tuple[str, ...]
+    """Classes of diffusers; a folder or repository is known by the one that its index names."""
+
+    encoders: tuple[str, ...]
+    """Components that read the prompt, in the pipeline's order."""
+
+    embeddings: tuple[str, ...]
+    """What ``encode_prompt`` returns, in order, by the names of the call's arguments."""
+
+    denoisers: tuple[str, ...] = ("transformer",)
+    """Components that run at every step; the first is what a bare scheme stands for."""
+
+    decoder: str = "vae"
+    """The component that makes pixels of latents."""
+
+    scale: str = "guidance_scale"
+    """The argument of the call that takes the comparison's guidance."""
+
+    cfg_from: float | None = None
+    """Above this the guidance is true classifier-free guidance, two passes a step; None: it is an
+    input of the denoiser, or nothing, and there is one pass."""
+
+    negative: Literal["none", "same call", "second call"] = "none"
+    """Where the embeddings of the negative prompt come from, under true guidance."""
+
+    distilled: str = ""
+    """The pipeline's setting that says that a checkpoint runs without true guidance."""
+
+    length: str | None = "max_sequence_length"
+    """The argument of both calls that limits the text's tokens, or None."""
+
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments with fixed values, given to whichever of the two calls takes them."""
+
+    pixels: int = 16
+    """Pixels of width or height for each image token: autoencoder times packing."""
+
+    stream: str = "x_embedder"
+    """The denoiser's module whose outputs are as wide as its stream."""
+
+    last_up: str = "decoder.up*.resnets.0.conv1"
+    """Pattern of the decoder's convolutions that enter an up block; the last one counts."""
+
+    as_given: tuple[str, ...] = ()
+    """Inputs of the denoiser that stay in the dtype in which the pipeline hands them over."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What people call a component, where its name does not say it: "T5 encoder"."""
+
+    @property
+    def denoiser(self) -> str:
+        """The component that a bare scheme stands for."""
+        return self.denoisers[0]
+
+    def guided(self, guidance: float, settings: Mapping[str, Any]) -> bool:
+        """Whether ``guidance`` means two passes for a pipeline with these settings."""
+        if self.cfg_from is None or settings.get(self.distilled):
+            return False
+        return guidance > self.cfg_from
+
+    def encode(
+        self, pipe: Any, prompt: str, *, guidance: float, sequence_length: int
+    ) -> dict[str, Any]:
+        """The embeddings of ``prompt`` by the names under which the pipeline's call takes them.
+
+        (1, tokens, width) each, but for pooled ones, (1, width), and masks, (1, tokens). Those of
+        an empty negative prompt come along where ``guidance`` asks for them.
+        """
+        guided = self.guided(guidance, pipe.config)
+        given: dict[str, Any] = {"prompt_2": None, "prompt_3": None, **self.extra}
+        if self.length is not None:
+            given[self.length] = sequence_length
+        if self.negative == "same call":
+            given |= {"negative_prompt": "", "do_classifier_free_guidance": guided}
+        found = self._encoded(pipe, prompt, given)
+        if guided and self.negative == "second call":
+            second = self._encoded(pipe, "", given)
+            found |= {f"negative_{name}": value for name, value in second.items()}
+        taken = inspect.signature(type(pipe).__call__).parameters
+        return {name: value for name, value in found.items() if name in taken}
+
+    def _encoded(self, pipe: Any, prompt: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What one ``encode_prompt`` returns, by name; what it leaves out is not there."""
+        taken = inspect.signature(type(pipe).encode_prompt).parameters
+        arguments = {name: value for name, value in given.items() if name in taken}
+        returned = pipe.encode_prompt(prompt=prompt, **arguments)
+        values = returned if isinstance(returned, tuple) else (returned,)
+        found = dict(zip(self.embeddings, values, strict=False))
+        return {k: v for k, v in found.items() if v is not None and not _is_empty(v)}
+
+    def arguments(self, *, steps: int, guidance: float, width: int, height: int) -> dict[str, Any]:
+        """Arguments of the pipeline's call beside the prompt and its length, sizes in pixels."""
+        return {
+            "num_inference_steps": steps,
+            self.scale: guidance,
+            "width": width,
+            "height": height,
+        }
+
+    def image_tokens(self, width: int, height: int) -> int:
+        """Tokens that the denoiser has for one image of this size in pixels."""
+        return (width // self.pixels) * (height // self.pixels)
+
+    def enters_last_up(self, module: str) -> bool:
+        """Whether ``module`` of the decoder is a convolution that enters an up block."""
+        return fnmatchcase(module, self.last_up)
+
+    def label(self, component: str) -> str:
+        """What people call a component."""
+        return self.labels.get(component, component.replace("_", " "))
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, list) and not value

@@ -1,0 +1,17 @@
+"""FLUX.1: CLIP's summary and T5's tokens; guidance is an input of the transformer.
+
+diffusers 0.42.1, pipelines/flux/pipeline_flux.py and models/transformers/transformer_flux.py.
+"""
+
+from __future__ import annotations
+
+from quantlab.families.family import Family
+
+FAMILY = Family(
+    id="flux1",
+    pipelines=("FluxPipeline",),
+    encoders=("text_encoder", "text_encoder_2"),
+    embeddings=("prompt_embeds", "pooled_prompt_embeds", "text_ids"),
+    as_given=("txt_ids", "img_ids", "guidance"),
+    labels={"text_encoder_2": "T5 encoder", "vae": "image decoder"},
+)
