@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from quantlab.catalog.answer.judge import VERDICTS, Claim, Question, judge, worst
-from quantlab.catalog.gpus import load_gpus
+from quantlab.catalog.gpus import choose
 from quantlab.catalog.machine import Machine, here, this_machine
 from quantlab.catalog.placement import Placement
 from quantlab.catalog.schema import (
@@ -92,7 +92,7 @@ def recommend(
     A model without a library is asked about as a pipeline: the scheme must reach its transformer
     through diffusers, or through quantlab where the library does it on a CPU. ``memory_gib`` (GiB,
     2**30 bytes) is held against the predicted peak at the model's default size, and so is the
-    memory of ``gpu``, an id of data/gpus.toml that stands for hardware and memory. ``measured``
+    memory of ``gpu``, a card of data/gpus that stands for hardware and memory. ``measured``
     has what was tried on this machine, scheme -> column -> answer, and wins over documents.
 
     Raises:
@@ -194,8 +194,7 @@ def read_question(
             raise InputError(part, "needs a model to hold it against; name one with model")
     card = None
     if gpu is not None:
-        _one_of("gpu", gpu, tuple(load_gpus()))
-        card = load_gpus()[gpu]
+        card = choose(gpu)
         if memory_gib is not None:
             raise InputError("memory-gib", f"is what gpu says already, {card.name}; leave one out")
         if hardware not in (None, card.kind):
