@@ -385,7 +385,10 @@ def test_nothing_is_near_on_a_machine_without_libraries() -> None:
         ({"model": "flux-mini", "memory_gib": -1}, "memory-gib: -1"),
         ({"memory_gib": 12}, "memory-gib: needs a model"),
         ({"gpu": "rtx-3060-12gb"}, "gpu: needs a model"),
-        ({"model": "flux-mini", "gpu": "voodoo-2"}, "gpu: 'voodoo-2' is not listed: choose its hardware and memory"),
+        (
+            {"model": "flux-mini", "gpu": "voodoo-2"},
+            "gpu: 'voodoo-2' is not listed: choose its hardware and memory",
+        ),
         (
             {"model": "flux-mini", "gpu": "rtx-3060-12gb", "hardware": "metal"},
             "hardware: NVIDIA GeForce RTX 3060 12 GB is cuda, not metal",

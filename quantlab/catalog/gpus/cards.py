@@ -103,8 +103,9 @@ def load_gpus(folder: Path | None = None) -> Mapping[str, Gpu]:
             continue
         top = read_toml(path, root)
         defaults = top.table("defaults").take_rest()
-        for table in top.tables("cards"):
-            gpu = _gpu(table.child("", defaults | table.take_rest()), totals, sources)
+        for index, card in enumerate(top.tables("cards")):
+            table = top.child(f"cards[{index}]", defaults | card.take_rest())
+            gpu = _gpu(table, totals, sources)
             if gpu.id in gpus:
                 raise table.fail("id", f"{gpu.id!r} is there twice")
             gpus[gpu.id] = gpu

@@ -1,22 +1,22 @@
 """Which card is meant: from what people type, and from what a machine says of its device.
 
 The rule. A text is cut into words between letters and digits (``4060ti`` is ``4060`` and ``ti``);
-a number before GB, or the bare size of a card, is its memory. A card is meant when each of its id
-and aliases, taken alone, has all the words of the text; vendor words (``geforce``, ``rtx``,
-``radeon``) may be there or not. Of several the nearest are meant: those with the fewest words that
-the text leaves out, so ``4070 ti`` is no 4070 Ti SUPER, and ``4080`` no laptop. A word that no card
-has is read as the closest that one has (difflib); numbers are never corrected, since 4080 is no
-misspelt 4090. There are no weights.
+a number before GB is the memory, and the bare size of a card may be. A card is meant when its id,
+or one of its aliases, has all the words; vendor words (``geforce``, ``rtx``, ``radeon``) may be
+there or not. Of several the nearest are meant: those that the text leaves the fewest words out of,
+so ``4070 ti`` is no 4070 Ti SUPER, and ``4080`` no laptop. A word that no card has is read as the
+closest that one has (difflib); numbers are never corrected, since 4080 is no misspelt 4090. There
+are no weights.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
-from itertools import product
 
 from quantlab.catalog.gpus.cards import Gpu, load_gpus
 from quantlab.errors import InputError
@@ -49,8 +49,11 @@ _MEMORY = re.compile(r"(\d+)\s*gi?b(?![a-z])|(?<![a-z0-9])(\d+)\s*g(?![a-z0-9])"
 _MODULE = re.compile(r"hbm\d\w?|sxm\d?")
 """Kinds of memory and of socket that drivers put into a name."""
 _MOST_NAMED = 10
-_TOLERANCE = 0.08
-"""What a total may differ from a card's: drivers, ECC and systems make up to 7 % of it."""
+_LONGEST = 100
+"""Characters; no card has a longer name."""
+_TOLERANCE = 0.1
+"""What a total may differ from a card's, as a share: ECC and Windows make up to 9 % of it (a T4
+there tells 15.8 GiB, https://github.com/lllyasviel/FramePack/issues/608)."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,12 @@ class _Spelling:
 def find(text: str) -> tuple[Gpu, ...]:
     """The cards that ``text`` may mean, smallest first: one where it is clear, none where no card
     of that name is listed. An id always means its card."""
-    cards = load_gpus()
-    if exact := cards.get(text.strip().lower()):
+    if exact := load_gpus().get(text.strip().lower()):
         return (exact,)
     size, words = _read(text)
-    if size is None and not words:
+    if len(text) > _LONGEST or (size is None and not words):
         return ()
-    return _matching(_readings(words), size)
+    return _matching([_meant(word) for word in words], size)
 
 
 def choose(text: str, part: str = "gpu") -> Gpu:
@@ -88,7 +90,7 @@ def choose(text: str, part: str = "gpu") -> Gpu:
         more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
         named = ", ".join(ids[:_MOST_NAMED])
         raise InputError(part, f"{text!r:.60} may be {named}{more}; name one of them")
-    near = get_close_matches(text.strip().lower(), list(load_gpus()), n=3, cutoff=0.5)
+    near = get_close_matches(text.strip().lower()[:_LONGEST], list(load_gpus()), n=3, cutoff=0.5)
     nearest = f" (nearest: {', '.join(near)})" if near else ""
     raise InputError(
         part, f"{text!r:.60} is not listed: choose its hardware and memory instead{nearest}"
@@ -115,7 +117,9 @@ def recognise(name: str, total_bytes: int) -> Gpu | None:
     board with its memory doubled).
     """
     _, words = _read(name)  # the total decides: a GH200 is named by its processor's memory
-    off = {gpu.id: _off(gpu, total_bytes) for gpu in _matching((words,), None)}
+    if not any(words & spelling.needed for _, all_of in _spelled() for spelling in all_of):
+        return None
+    off = {gpu.id: _off(gpu, total_bytes) for gpu in _matching([{word} for word in words], None)}
     best = min(off, key=lambda card: (off[card], card), default=None)
     return load_gpus()[best] if best is not None and off[best] <= _TOLERANCE else None
 
@@ -126,29 +130,24 @@ def _off(gpu: Gpu, total_bytes: int) -> float:
     return abs(total_bytes - own) / own
 
 
-def _matching(readings: Iterable[frozenset[str]], size: int | None) -> tuple[Gpu, ...]:
-    """The cards with all words of a reading and memory of ``size`` GB, smallest first.
+def _matching(words: Sequence[AbstractSet[str]], size: int | None) -> tuple[Gpu, ...]:
+    """The cards with one reading of each word and memory of ``size`` GB, smallest first.
 
-    Where a word tells one card from another, only those that the text leaves least out of.
+    Where a word tells one card from another, only those that the words leave least out of.
     """
-    found = [gpu for words in readings for gpu in _nearest(words, size)]
-    cards = load_gpus()
-    return tuple(sorted(dict.fromkeys(found), key=list(cards.values()).index))
-
-
-def _nearest(words: frozenset[str], size: int | None) -> list[Gpu]:
+    said = frozenset(reading for word in words for reading in word)
     left: dict[str, int] = {}
     telling = False
     for gpu, spellings in _spelled():
         if size is not None and gpu.memory_gb != size:
             continue
-        fits = [s for s in spellings if words <= s.needed | s.allowed]
+        fits = [s for s in spellings if all(word & (s.needed | s.allowed) for word in words)]
         if fits:
-            left[gpu.id] = min(len(s.needed - words) for s in fits)
-            telling = telling or any(words & s.needed for s in fits)
+            left[gpu.id] = min(len(s.needed - said) for s in fits)
+            telling = telling or any(said & s.needed for s in fits)
     least = min(left.values(), default=0)
     cards = load_gpus()
-    return [cards[name] for name, count in left.items() if not telling or count == least]
+    return tuple(cards[name] for name, count in left.items() if not telling or count == least)
 
 
 def _read(text: str) -> tuple[int | None, frozenset[str]]:
@@ -164,19 +163,13 @@ def _words(text: str) -> Iterable[str]:
             yield _SYNONYMS.get(word, word)
 
 
-def _readings(words: frozenset[str]) -> list[frozenset[str]]:
-    """What ``words`` may have been meant as: themselves, or each with its unknown words mended."""
-    each = [_close_to(word) for word in sorted(words)]
-    return [frozenset(word for word in reading if word) for reading in product(*each)]
-
-
-def _close_to(word: str) -> list[str]:
-    """``word``, or what an unknown word of letters may be a misspelling of; "" is no word."""
+def _meant(word: str) -> frozenset[str]:
+    """``word``, or what an unknown word of letters may be a misspelling of."""
     known = _vocabulary()
     if word in known or not word.isalpha() or len(word) < _CORRECTABLE:
-        return [word]
+        return frozenset({word})
     near = get_close_matches(word, sorted(known), n=3, cutoff=_CUTOFF)
-    return ["".join(_words(other)) for other in near] or [word]
+    return frozenset(_SYNONYMS.get(other, other) for other in near) or frozenset({word})
 
 
 @lru_cache(maxsize=1)
@@ -185,7 +178,7 @@ def _spelled() -> tuple[tuple[Gpu, tuple[_Spelling, ...]], ...]:
     found = []
     for gpu in load_gpus().values():
         family = frozenset(_FAMILIES.get(gpu.vendor, ()))
-        allowed = family | {str(gpu.memory_gb)}
+        allowed = family | _NOISE | {str(gpu.memory_gb)}
         texts = (gpu.id, *gpu.aliases)
         needed = (_read(text)[1] - family for text in texts)
         found.append((gpu, tuple(_Spelling(words, allowed) for words in needed)))
@@ -196,4 +189,4 @@ def _spelled() -> tuple[tuple[Gpu, tuple[_Spelling, ...]], ...]:
 def _vocabulary() -> frozenset[str]:
     """Every word that means something, for corrections."""
     words = {word for _, all_of in _spelled() for s in all_of for word in s.needed | s.allowed}
-    return frozenset(words) | _NOISE | frozenset(_SYNONYMS)
+    return frozenset(words) | frozenset(_SYNONYMS)
