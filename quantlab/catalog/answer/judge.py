@@ -68,7 +68,7 @@ class Question:
     model: Model | None
     memory_gib: float | None
     gpu: Gpu | None = None
-    """A card of data/gpus.toml, whose kind is the hardware."""
+    """A card of data/gpus, whose kind is the hardware."""
 
     @property
     def device(self) -> Gpu | Device | None:

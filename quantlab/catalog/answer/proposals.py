@@ -86,7 +86,7 @@ def propose(
 ) -> tuple[Proposal, ...]:
     """Plans of ``model`` for a device, at most one a placement, the best placement first.
 
-    The device is ``gpu``, an id of data/gpus.toml, or ``memory_gib`` on ``hardware``. ``bits`` and
+    The device is ``gpu``, an id of data/gpus, or ``memory_gib`` on ``hardware``. ``bits`` and
     ``needs`` are asked of the transformer's scheme. Empty where nothing fits.
 
     Raises:

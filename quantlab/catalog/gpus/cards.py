@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from quantlab.catalog.paths import PROJECT
-from quantlab.catalog.reader import Table, read_toml
+from quantlab.catalog.read.toml import Table, read_toml
 
 __all__ = ["FIGURES", "KINDS", "Gpu", "Kind", "load_gpus", "usable_bytes"]
 

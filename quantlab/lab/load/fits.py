@@ -1,7 +1,7 @@
 """What fits a device, by prediction: where a plan is placed, and what to try where none fits.
 
 ``place_on`` is the one rule: for this machine with what its device tells of its memory now, for
-ZeroGPU's card, which is not here yet, with what data/gpus.toml says of it.
+ZeroGPU's card, which is not here yet, with what data/gpus says of it.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ REST: dict[Verdict, str] = {"partial": "partly", "unknown": "unknown", "no": "no
 
 @dataclass(frozen=True)
 class Query:
-    """What the visitor asked for. None and "" mean: whatever. ``gpu`` is an id of data/gpus.toml;
+    """What the visitor asked for. None and "" mean: whatever. ``gpu`` is an id of data/gpus;
     then ``hardware`` is its kind and its memory is what counts."""
 
     hardware: str = "cpu"

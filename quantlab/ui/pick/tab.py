@@ -164,7 +164,7 @@ def restore(kept: object) -> list[object]:
 
 
 def _cards() -> list[tuple[str, str]]:
-    """The cards of data/gpus.toml, smallest first, with the memory that counts."""
+    """The cards of data/gpus, smallest first, with the memory that counts."""
     return [(f"{gpu.name}, {gpu.bytes / GIB:.1f} GiB", gpu.id) for gpu in load_gpus().values()]
 
 
