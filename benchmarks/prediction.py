@@ -70,7 +70,7 @@ class Row:
         """GiB predicted with T5's ``wo`` quantized, in bf16 and in fp32."""
         scheme = load_catalog().schemes[self.plan.rpartition("=")[2]]
         assert scheme.storage is not None
-        layers = component_shapes("flux1-dev", "text_encoder_2")
+        layers = component_shapes(load_catalog().models["flux1-dev"], "text_encoder_2")
         wo = [m.weight for m in layers if m.name.endswith(".wo")]
         numbers = sum(out * into for out, into in wo)
         quantized = sum(weight_bytes(scheme.storage, out, into, 2) or 0 for out, into in wo)

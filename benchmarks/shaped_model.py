@@ -8,7 +8,6 @@ class starts with. Bytes and speed are those of the real weights. What it draws 
 from __future__ import annotations
 
 import gc
-import json
 import os
 import shutil
 import tempfile
@@ -21,8 +20,9 @@ from typing import Any
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.own.describe import describe
 from quantlab.catalog.own.headers import Folder
-from quantlab.catalog.paths import OWN_MODELS, PROJECT
+from quantlab.catalog.paths import OWN_MODELS
 from quantlab.catalog.schema import Component, Model
+from quantlab.catalog.sizes.shapes import config_of
 from quantlab.catalog.sizes.weights import plain_bytes
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.bench.measure import counters
@@ -91,7 +91,7 @@ def shaped(model_id: str, scale: str) -> Iterator[Shaped]:
     """Build the pipeline of ``model_id`` ("full" or "mini"), and remove it in the end."""
     known = load_catalog().models[model_id]
     small = MINI[model_id] if scale == "mini" else {}
-    room = ROOM_BYTES if small else sum(plain_bytes(model_id, c.name, 2) for c in known.components)
+    room = ROOM_BYTES if small else sum(plain_bytes(known, c.name, 2) for c in known.components)
     with tempfile.TemporaryDirectory(dir=_roomy(room), prefix="flux-shaped-") as name:
         folder = Path(name) / "pipeline"
         _write(known, small, folder)
@@ -112,8 +112,7 @@ def _roomy(needed: int) -> str:
 
 def _ready(model: Model, size: int, sequence_length: int) -> Shaped:
     """One step of one square image; no ready GGUF file is of these weights."""
-    extra = {name: value for name, value in model.extra.items() if name != "gguf_files"}
-    model = replace(model, base_dtype="bf16", extra=extra)
+    model = replace(model, base_dtype="bf16", gguf=())
     own = load_catalog()
     catalog = replace(own, models={**own.models, model.id: model})
     comparison = make_comparison(
@@ -149,10 +148,9 @@ def _write(model: Model, small: Mapping[str, Mapping[str, Any]], folder: Path) -
     """Build every component on the device and save the pipeline in shards."""
     parts: dict[str, Any] = {"scheduler": resolve("diffusers.FlowMatchEulerDiscreteScheduler")()}
     for index, component in enumerate(model.components):
-        path = PROJECT / model.extra["configs"][component.name]
-        config = json.loads(path.read_text(encoding="utf-8")) | dict(small.get(component.name, {}))
+        config = dict(config_of(component.shapes)) | dict(small.get(component.name, {}))
         parts[component.name] = _module(component, config, SEED + index)
-        if component.name.startswith("text_encoder"):
+        if component.name in model.family.encoders:
             parts[component.name.replace("text_encoder", "tokenizer")] = _tokenizer()
     if "is_distilled" in _settings(model):
         parts["is_distilled"] = True

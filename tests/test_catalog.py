@@ -174,19 +174,21 @@ def test_a_wrong_file_is_refused_with_file_key_and_what_was_expected(
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('id = "flux1-dev"', 'id = "flux-mini"', "there twice"),
-        ("guided = false", "guided = 0", "guided: expected true or false"),
+        ('id = "flux-mini"', 'id = "flux-maxi"', "'flux-maxi' is not the file's name"),
+        ("distilled = false", "distilled = 0", "distilled: expected true or false"),
+        ('family = "flux1"', 'family = "flux2-klein"', "family: 'flux2-klein' is not one of flux1"),
+        ("[components.transformer]", "[components.unet]", "components: expected the transformer"),
         ('library = "diffusers"', 'library = "mlx"', "library: 'mlx' is not one of"),
         ('base_dtype = "fp32"', 'base_dtype = "fp31"', "base_dtype: 'fp31'"),
-        ("[[models]]", "[[modells]]\n\n[[models]]", "modells: unknown key"),
+        ("[trained]", "[[modells]]\n\n[trained]", "modells: unknown key"),
         ("max_steps = 50", "max_step = 50", "max_steps: is missing"),
     ],
 )
 def test_a_wrong_model_is_refused(old: str, new: str, said: str, tmp_path: Path) -> None:
     folder = copy_data(tmp_path)
-    file = folder / "data" / "models.toml"
+    file = folder / "data" / "models" / "flux-mini.toml"
     file.write_text(swap(old, new)(file.read_text("utf-8")), "utf-8")
-    with pytest.raises(CatalogError, match=r"^data/models\.toml: ") as caught:
+    with pytest.raises(CatalogError, match=r"^data/models/flux-mini\.toml: ") as caught:
         load_catalog(folder)
     assert said in str(caught.value)
 
@@ -198,7 +200,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 def copy_data(folder: Path) -> Path:
     shutil.copytree(ROOT / "data" / "methods", folder / "data" / "methods")
-    shutil.copy(ROOT / "data" / "models.toml", folder / "data" / "models.toml")
+    shutil.copytree(ROOT / "data" / "models", folder / "data" / "models")
     return folder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from quantlab.catalog.comparison import make_comparison
-from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.sizes.shapes import config_of
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.run import encode
@@ -35,9 +34,15 @@ LAYERS = 28
 
 def config(name: str, **smaller: Any) -> dict[str, Any]:
     """A component's config as the catalogue has it, with some sizes made smaller."""
-    full = json.loads((PROJECT / KLEIN.extra["configs"][name]).read_text(encoding="utf-8"))
+    known = KLEIN.component(name)
+    assert known is not None
+    full = dict(config_of(known.shapes))
     assert set(smaller) <= set(full)
-    return {key: value for key, value in (full | smaller).items() if key != "_class_name"}
+    return {
+        key: value
+        for key, value in (full | smaller).items()
+        if key not in ("_class_name", "architectures")
+    }
 
 
 def small_pipeline() -> Flux2KleinPipeline:

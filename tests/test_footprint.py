@@ -60,7 +60,7 @@ def test_the_shape_tables_are_what_the_installed_libraries_build() -> None:
 
 @pytest.mark.parametrize(("model", "component"), COUNTS)
 def test_counts_are_the_published_ones_with_tied_weights_once(model: str, component: str) -> None:
-    counted = sum(module.numbers for module in component_shapes(model, component))
+    counted = sum(module.numbers for module in component_shapes(CATALOG.models[model], component))
     assert counted == COUNTS[model, component]
 
 

@@ -236,7 +236,13 @@ def test_files_of_the_server_cannot_be_had(page: Served) -> None:
     private = page.folder / "data" / "private.txt"
     private.write_text("kept from everybody")
     stored = next(each for each in (page.folder / "data").iterdir() if _is_database(each))
-    targets = [Path("/etc/passwd"), stored, private, ROOT / "app.py", ROOT / "data/models.toml"]
+    targets = [
+        Path("/etc/passwd"),
+        stored,
+        private,
+        ROOT / "app.py",
+        ROOT / "data/models/flux-mini.toml",
+    ]
     contents = [target.read_bytes()[:40] for target in targets]
     for target, content in zip(targets, contents, strict=True):
         for path in _spellings(target):

@@ -1,4 +1,4 @@
-"""data/models.toml against the files it speaks of."""
+"""data/models against the files it speaks of."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_the_revision_of_flux_mini_is_a_digest_of_its_weights() -> None:
     for path in sorted((PROJECT / model.source).rglob("*.safetensors")):
         digest.update(path.read_bytes())
     found = digest.hexdigest()[:12]
-    assert model.revision == found, f"set revision = {found!r} in data/models.toml"
+    assert model.revision == found, f"set revision = {found!r} in data/models/flux-mini.toml"
 
 
 def test_shipped_files_fit_a_space() -> None:

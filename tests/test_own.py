@@ -24,7 +24,7 @@ from quantlab.catalog.own.headers import Folder, Tensor
 from quantlab.catalog.own.rows import module_rows
 from quantlab.catalog.paths import OWN_MODELS, PROJECT
 from quantlab.catalog.sizes.predict import predict
-from quantlab.catalog.sizes.shapes import component_rows, component_shapes, from_rows
+from quantlab.catalog.sizes.shapes import component_shapes, from_rows, rows_of, shapes_of
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import InputError, LoadError, PlanError, QuantlabError, Unavailable
@@ -67,9 +67,10 @@ def test_a_copy_of_a_listed_model_is_predicted_like_it(folder: Path, text: str) 
     own, listed = predict(model.id, plan), predict("flux-mini", plan)
     assert own.as_dict() | {"host_bytes": 0} == listed.as_dict() | {"host_bytes": 0}
     assert own.host_bytes <= listed.host_bytes  # its largest file is known
+    mini = load_catalog().models["flux-mini"]
     for component in model.components:
-        known = {m for m in component_shapes("flux-mini", component.name) if m.numbers}
-        assert set(component_shapes(model.id, component.name)) == known
+        known = {m for m in component_shapes(mini, component.name) if m.numbers}
+        assert set(component_shapes(model, component.name)) == known
 
 
 def test_the_command_line_runs_a_folder(
@@ -313,13 +314,13 @@ def test_kinds_hold_for_other_models_of_the_class(component: str) -> None:
     known = load_catalog().models["flux2-klein-4b"].component(component)
     assert known is not None
     tensors = {}
-    for module, _, own in component_rows("flux2-klein-4b", component):
+    for module, _, own in rows_of(known.shapes):
         for key, shape in own.items():
             name, _, dtype = key.partition(":")
             if isinstance(shape, list):
                 tensors[f"{module}.{name}"] = Tensor("I64" if dtype else "BF16", tuple(shape), 0)
     made = from_rows(module_rows(known.cls, tensors, {"tie_word_embeddings": True}))
-    expected = component_shapes("flux2-klein-4b", component)
+    expected = shapes_of(known.shapes)
     assert set(made) == {m for m in expected if m.numbers or m.fixed_bytes}
 
 
@@ -344,7 +345,7 @@ def test_a_component_that_is_stored_quantized_is_taken_as_it_is(folder: Path) ->
     shutil.rmtree(folder / "transformer")
     subject.module(pipe).save_pretrained(folder / "transformer")
     model = admit(str(folder))
-    assert model.extra["quantized"] == {"transformer": "torchao"}
+    assert [c.stored_as for c in model.components] == ["torchao", "", "", ""]
     with pytest.raises(PlanError, match=r"transformer of my-flux.*stored quantized already"):
         parse_plan("bnb-nf4", model)
     plan = parse_plan("text_encoder_2=quanto-int8", model)
@@ -386,7 +387,7 @@ def test_the_page_starts_with_them_or_says_what_is_wrong(
 ) -> None:
     app.add_models([str(folder)])
     assert "is a FluxPipeline" in caplog.text
-    assert any(model.extra.get("own") for model in load_catalog().models.values())
+    assert any(model.own for model in load_catalog().models.values())
     done = subprocess.run(
         [sys.executable, "app.py", "--model", str(folder / "nothing")],
         cwd=PROJECT,
@@ -434,5 +435,5 @@ def test_a_guided_transformer_is_said_to_be(folder: Path) -> None:
     path = folder / "transformer" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"guidance_embeds": True}))
     model = admit(str(folder))
-    assert model.guided
+    assert model.guidance == "embedded"
     assert model == replace(model, defaults=load_catalog().models["flux-mini"].defaults)

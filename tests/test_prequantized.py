@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub import constants
 
 from quantlab.catalog.comparison import parse_plan
+from quantlab.catalog.models.schema import Prequantized
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import PlanError
@@ -28,8 +29,8 @@ COMMIT = "f" * 40
 
 def listed(scheme: str = SCHEME) -> Catalog:
     """The catalogue with flux-mini on the hub, and a repository that has it quantized."""
-    known = {"repo": READY, "schemes": {"transformer": scheme}}
-    model = replace(MINI, extra={**MINI.extra, "prequantized": [known]})
+    known = Prequantized(READY, "https://huggingface.co", "2026-11", {"transformer": scheme}, {})
+    model = replace(MINI, prequantized=(known,))
     return replace(load_catalog(), models={"flux-mini": model})
 
 

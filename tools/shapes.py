@@ -1,11 +1,13 @@
-"""Makes data/shapes/<model>.json: every module with weights, by shape, of the models we know.
+"""Makes data/shapes/*/NAME.json: every module with weights, by shape, of one component.
 
-    python -m tools.shapes            writes the tables
-    python -m tools.shapes --check    writes nothing; exit status 1 where a table is stale
+    python -m tools.shapes                              writes stale files anew
+    python -m tools.shapes --check                      writes nothing; status 1 where one is stale
+    python -m tools.shapes encoders/t5-xxl config.json  adds one, or renews it, from its config
 
-Components are built from the configs that data/models.toml names, on torch's meta device: no
-weights, no network. quantlab/catalog/sizes/shapes.py reads the tables without torch. Only the names
-and shapes of the installed libraries' classes are known here, nothing of any checkpoint.
+A file holds the config that the component is built from, so that it can be made again without
+anything else. Components are built on torch's meta device, of whatever class of diffusers or
+transformers the config names: no weights, no network. Models share files: whoever uses T5-XXL names
+"encoders/t5-xxl". Only names and shapes are known here, nothing of any checkpoint.
 """
 
 from __future__ import annotations
@@ -14,61 +16,89 @@ import argparse
 import importlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.paths import PROJECT
-from quantlab.catalog.schema import Component, Model
-from quantlab.catalog.table import load_catalog
 
-__all__ = ["main", "module_rows", "table"]
+__all__ = ["build", "class_of", "main", "module_rows", "render", "table"]
 
+SHAPES = PROJECT / "data" / "shapes"
 KINDS = (("linear", "Linear"), ("conv", "Conv"), ("embedding", "Embedding"), ("norm", "Norm"))
 """(kind, part of torch's class name); whatever fits none is "other"."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the tables, or say which are stale; returns the exit status."""
+    """Write the files, or say which are stale; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing, fail when stale")
-    check = parser.parse_args(argv).check
-    stale = []
-    for model in load_catalog().models.values():
-        path = PROJECT / "data" / "shapes" / f"{model.id}.json"
-        text = render(table(model))
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            continue
-        stale.append(path.name)
-        if not check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    print(f"{'stale' if check else 'written'}: {', '.join(stale) or 'none'}", file=sys.stderr)
-    return int(check and bool(stale))
+    parser.add_argument("name", nargs="?", help="such as encoders/t5-xxl")
+    parser.add_argument("config", nargs="?", type=Path, help="the component's config.json")
+    given = parser.parse_args(argv)
+    if given.name:
+        if given.config is None:
+            parser.error("say which config NAME is made from")
+        configs = {SHAPES / f"{given.name}.json": given.config.read_text(encoding="utf-8")}
+    else:
+        configs = {path: _config_in(path) for path in sorted(SHAPES.glob("*/*.json"))}
+    stale = [path for path, config in configs.items() if _renew(path, config, given.check)]
+    names = ", ".join(path.relative_to(SHAPES).as_posix() for path in stale) or "none"
+    print(f"{'stale' if given.check else 'written'}: {names}", file=sys.stderr)
+    return int(given.check and bool(stale))
 
 
-def table(model: Model) -> dict[str, Any]:
-    """The shape table of ``model``: component -> class, parameter count and module rows."""
-    components = {}
-    for component in model.components:
-        module = build(component, PROJECT / model.extra["configs"][component.name])
-        components[component.name] = {
-            "cls": component.cls,
-            "parameters": sum(p.numel() for p in module.parameters()),
-            "modules": module_rows(module),
-        }
-    return {"model": model.id, "components": components}
+def _config_in(path: Path) -> str:
+    return json.dumps(json.loads(path.read_text(encoding="utf-8"))["config"])
 
 
-def build(component: Component, config: Path) -> Any:
-    """The component's module on the meta device, from its config file."""
+def _renew(path: Path, config: str, check: bool) -> bool:
+    """Whether the file at ``path`` is not what ``config`` makes; it is then, unless ``check``."""
+    text = render(table(json.loads(config)))
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    if not check:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return True
+
+
+def table(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of a component: class, library, parameter count, config and module rows."""
+    library, name = class_of(config)
+    module = build(config)
+    return {
+        "cls": name,
+        "library": library,
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "config": dict(config),
+        "modules": module_rows(module),
+    }
+
+
+def class_of(config: Mapping[str, Any]) -> tuple[str, str]:
+    """The library and the class that a config is for, as the library itself wrote them.
+
+    Raises:
+        SystemExit: the config names no class.
+    """
+    if "_class_name" in config:
+        return "diffusers", str(config["_class_name"])
+    if config.get("architectures"):
+        return "transformers", str(config["architectures"][0])
+    raise SystemExit("the config names no class: it has neither _class_name nor architectures")
+
+
+def build(config: Mapping[str, Any]) -> Any:
+    """The component's module on the meta device."""
     import torch
 
-    values = json.loads(config.read_text(encoding="utf-8"))
-    cls = getattr(importlib.import_module(component.library), component.cls)
+    library, name = class_of(config)
+    cls = getattr(importlib.import_module(library), name)
     with torch.device("meta"):
-        if component.library == "diffusers":
-            return cls.from_config(values)
-        return cls(cls.config_class(**values))
+        if library == "diffusers":
+            return cls.from_config(dict(config))
+        return cls(cls.config_class(**config))
 
 
 def module_rows(module: Any) -> list[list[Any]]:
@@ -102,15 +132,11 @@ def _kind(part: Any) -> str:
     return next((kind for kind, piece in KINDS if piece in name), "other")
 
 
-def render(values: dict[str, Any]) -> str:
-    """The table as JSON with one module a line, so that a diff shows which module changed."""
-    blocks = []
-    for name, component in values["components"].items():
-        rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in component["modules"])
-        head = f'"cls": "{component["cls"]}", "parameters": {component["parameters"]}'
-        blocks.append(f'"{name}": {{{head}, "modules": [\n{rows}\n]}}')
-    joined = ",\n".join(blocks)
-    return f'{{"model": "{values["model"]}", "components": {{\n{joined}\n}}}}\n'
+def render(values: Mapping[str, Any]) -> str:
+    """The description as JSON with one module a line, so that a diff shows which one changed."""
+    rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in values["modules"])
+    head = ",\n".join(f'"{key}": {json.dumps(values[key])}' for key in values if key != "modules")
+    return f'{{{head},\n"modules": [\n{rows}\n]}}\n'
 
 
 if __name__ == "__main__":

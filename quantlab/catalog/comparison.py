@@ -47,17 +47,16 @@ def _check_scheme(scheme_id: str, component_name: str, model: Model, catalog: Ca
                 f"parts in one dtype; use {scheme_id} for the whole pipeline"
             )
         return
-    stored = model.extra.get("quantized", {}).get(component_name)
-    if stored:
+    component = model.component(component_name)
+    assert component is not None
+    if component.stored_as:
         raise PlanError(
-            f"{component_name} of {model.name} is stored quantized already ({stored}) and is used "
-            f"as it is"
+            f"{component_name} of {model.name} is stored quantized already "
+            f"({component.stored_as}) and is used as it is"
         )
     scheme = catalog.schemes.get(scheme_id)
     if scheme is None:
         raise PlanError(f"unknown scheme {show(scheme_id)}; the Pick tab lists them all")
-    component = model.component(component_name)
-    assert component is not None
     reason = why_not(scheme, component.library, component.cls)
     if reason:
         raise PlanError(f"{scheme_id} cannot be used on {component_name}: {reason}")

@@ -1,6 +1,6 @@
 """Which LoRA a comparison carries: its name and weight, checked without looking at any file.
 
-A name is one of those listed for the model in data/models.toml, that of a folder which was named at
+A name is one of those listed for the model in data/models, that of a folder which was named at
 the start (``lab.lora.file.admit_lora``), or ``owner/name`` on the hub, with ``@revision`` and
 ``:FILE.safetensors`` behind it where it needs them. No path comes from a link or a request.
 """
@@ -37,7 +37,7 @@ def check_lora(name: object, weight: object, model: Model) -> Lora | None:
 
 def lora_names(model: Model) -> tuple[str, ...]:
     """The LoRAs that can be named for ``model`` beside those of the hub."""
-    return (*model.extra.get("loras", {}), *own_loras())
+    return (*model.loras, *own_loras())
 
 
 def _known(name: str, model: Model) -> bool:

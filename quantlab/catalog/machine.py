@@ -125,7 +125,7 @@ def has_file(scheme: Scheme, model: Model | None) -> bool:
     """Whether a GGUF file is known for ``model``, or quantlab writes one from local weights."""
     if model is None or model.local:
         return "file" not in scheme.requires
-    return scheme.id in model.extra.get("gguf_files", {}).get("files", {})
+    return model.gguf_with(scheme.id) is not None
 
 
 def _has_hardware(name: str, least: str, scheme: Scheme, method: Method, machine: Machine) -> bool:

@@ -1,7 +1,7 @@
-"""The vocabulary of the catalogue: cells, methods, schemes and models as frozen values.
+"""The vocabulary of the catalogue: cells, methods and schemes as frozen values.
 
-This file knows the words and the shape of the data. It does not read files (table.py), count
-bytes (sizes/predict.py) or judge (answer/pick.py).
+Models are in models/schema.py. This file knows the words and the shape of the data. It does not
+read files (table.py), count bytes (sizes/predict.py) or judge (answer/pick.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from quantlab.families import Family, family_of
+from quantlab.catalog.models.schema import Component as Component
+from quantlab.catalog.models.schema import Defaults as Defaults
+from quantlab.catalog.models.schema import Limits as Limits
+from quantlab.catalog.models.schema import Model as Model
 
 Support = Literal["yes", "no", "partial", "unknown"]
 Verdict = Literal["runs", "runs-with-offload", "partial", "unknown", "no"]
@@ -179,86 +182,3 @@ class Method:
         if plain != column:
             return self.cell(plain, scheme)
         return Cell("unknown", "", "")
-
-
-@dataclass(frozen=True)
-class Component:
-    """One part of a pipeline that has weights."""
-
-    name: str
-    library: Literal["diffusers", "transformers"]
-    cls: str
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a comparison uses where nothing is said. Sizes in pixels."""
-
-    steps: int
-    guidance: float
-    width: int
-    height: int
-    sequence_length: int
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a comparison may ask of a model. Sizes in pixels, all bounds included."""
-
-    max_steps: int
-    min_size: int
-    max_size: int
-    size_multiple: int
-    max_sequence_length: int
-
-
-@dataclass(frozen=True)
-class Trained:
-    """How a model was trained, where a comparison may ask for less. Both are numbers of tokens."""
-
-    sequence_length: int
-    subject_needs: int
-    """With fewer the picture loses its subject; measured."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A pipeline that quantlab knows by name."""
-
-    id: str
-    name: str
-    source: str
-    """Folder relative to the project's root, or a hub repo id."""
-    local: bool
-    revision: str
-    licence: str
-    gated: bool
-    pipeline: str
-    base_dtype: Literal["fp32", "bf16"]
-    guided: bool
-    """False where the transformer has no guidance embedding, so guidance changes nothing."""
-    components: tuple[Component, ...]
-    defaults: Defaults
-    limits: Limits
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """What footprint and loading know beyond this, as it stands in data/models.toml."""
-    trained: Trained | None = None
-    """None where nothing is known, or all that a comparison may ask for is alike."""
-
-    @property
-    def family(self) -> Family:
-        """The family of its pipeline.
-
-        Raises:
-            InputError: none is known.
-        """
-        return family_of(self.pipeline)
-
-    @property
-    def denoiser(self) -> str:
-        """The component that a bare scheme stands for: the first one."""
-        return self.components[0].name
-
-    def component(self, name: str) -> Component | None:
-        """The component called ``name``, or None."""
-        return next((c for c in self.components if c.name == name), None)

@@ -1,4 +1,4 @@
-"""Reads data/methods/*.toml and data/models.toml into frozen values, and refuses what is wrong.
+"""Reads data/methods/*.toml and data/models/*.toml into frozen values, and refuses what is wrong.
 
 The schema is closed: an unknown or missing key, a bad value, an id used twice or a claim without
 a source stops loading with the file, the key and what was expected. Whether a claim is true is
@@ -14,9 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
+from quantlab.catalog.models.reader import read_models
 from quantlab.catalog.own.describe import read_own
 from quantlab.catalog.paths import PROJECT, own_descriptions
-from quantlab.catalog.read.models import read_models
 from quantlab.catalog.read.schemes import read_cells, read_id, read_scheme
 from quantlab.catalog.read.toml import Table, read_toml
 from quantlab.catalog.schema import BitRange, Method, Model, Scheme, Source

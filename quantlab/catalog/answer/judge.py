@@ -175,10 +175,10 @@ def _loading(scheme: Scheme | None, model: Model | None) -> list[Claim]:
     """What quantlab cannot load, or what has to exist beforehand and may not."""
     if scheme is None or model is None:
         return []
-    if stored := model.extra.get("quantized", {}).get(model.denoiser):
-        return [
-            Claim("no", f"loading: the {model.denoiser} is stored quantized already ({stored})")
-        ]
+    first = model.components[0]
+    if first.stored_as:
+        said = f"loading: the {first.name} is stored quantized already ({first.stored_as})"
+        return [Claim("no", said)]
     if scheme.way == "none":
         return [Claim("unknown", f"loading: {scheme.note}")]
     if scheme.way != "gguf" or has_file(scheme, model):

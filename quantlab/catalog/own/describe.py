@@ -10,16 +10,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import log2
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.models.schema import (
+    Component,
+    Defaults,
+    Guidance,
+    Licence,
+    Limits,
+    Model,
+)
 from quantlab.catalog.own.headers import Files, Header, Tensor
 from quantlab.catalog.own.rows import hidden_size, module_rows
-from quantlab.catalog.schema import Component, Defaults, Limits, Model
 from quantlab.catalog.sizes.activations import stream_width
-from quantlab.catalog.sizes.shapes import component_shapes
+from quantlab.catalog.sizes.shapes import OWN, component_shapes
 from quantlab.errors import CatalogError, InputError, LoadError
 
 __all__ = ["Own", "defaults_text", "describe", "read_own"]
@@ -70,41 +77,37 @@ def describe(
     rows = {
         c.name: module_rows(c.cls, tensors[c.name], configs[c.name]) for c in same[0].components
     }
-    like = _nearest(same, configs["transformer"])
-    quantized = {part: _method(config) for part, config in configs.items()}
+    like = _nearest(same, configs[same[0].denoiser])
     model = Model(
         id=model_id,
         name=f"{name} (your own)",
         source=source,
         local=local,
         revision=revision,
-        licence="",
-        gated=False,
+        licence=Licence("", "", "unknown"),
+        gated="unknown",
+        distilled=like.distilled,
         pipeline=like.pipeline,
         base_dtype=like.base_dtype,
-        guided=bool(configs["transformer"].get("guidance_embeds", like.guided)),
-        components=like.components,
+        guidance=_guidance(configs[like.denoiser], like),
+        components=tuple(
+            _component(c, model_id, found[c.name], configs[c.name]) for c in like.components
+        ),
         defaults=like.defaults,
         limits=like.limits,
-        extra={
-            "own": True,
-            "like": like.id,
-            "quantized": {part: method for part, method in quantized.items() if method},
-            "files": {p: max(h.file_bytes for h in headers) for p, headers in found.items()},
-            "stored": {p: sum(h.file_bytes for h in headers) for p, headers in found.items()},
-        },
+        like=like.id,
     )
     return Own(model, rows, like)
 
 
 def defaults_text(model: Model) -> str:
     """Where the defaults of a model of one's own come from; nothing for a listed model."""
-    like, d = model.extra.get("like"), model.defaults
-    if like is None:
+    d = model.defaults
+    if not model.own:
         return ""
     return (
-        f"Where nothing else is said it runs like {like}, the listed model nearest to it in width: "
-        f"{d.steps} steps, guidance {d.guidance:g}, {d.width} x {d.height}, "
+        f"Where nothing else is said it runs like {model.like}, the listed model nearest to it in "
+        f"width: {d.steps} steps, guidance {d.guidance:g}, {d.width} x {d.height}, "
         f"{d.sequence_length} tokens, {model.base_dtype}."
     )
 
@@ -125,12 +128,36 @@ def read_own(descriptions: Iterable[tuple[str, Path]]) -> dict[str, Model]:
 
 
 def _model(values: Mapping[str, Any]) -> Model:
+    """The model whose ``asdict`` went through JSON; what only listed ones have is empty."""
     parts = {
         "components": tuple(Component(**each) for each in values["components"]),
+        "licence": Licence(**values["licence"]),
         "defaults": Defaults(**values["defaults"]),
         "limits": Limits(**values["limits"]),
     }
-    return Model(**{**values, **parts})
+    empty = {name: () for name, value in values.items() if value == []}
+    return Model(**{**values, **empty, **parts})
+
+
+def _component(
+    like: Component, model_id: str, headers: Sequence[Header], config: Mapping[str, Any]
+) -> Component:
+    """A component like the listed one, with its own table and files."""
+    sizes = [header.file_bytes for header in headers]
+    return replace(
+        like,
+        shapes=f"{OWN}{like.name}:{model_id}",
+        largest_file=max(sizes),
+        file_bytes=sum(sizes),
+        stored_as=_method(config),
+    )
+
+
+def _guidance(config: Mapping[str, Any], like: Model) -> Guidance:
+    """As the denoiser's config says, where it says; else as in the listed model."""
+    if "guidance_embeds" not in config:
+        return like.guidance
+    return "embedded" if config["guidance_embeds"] else "none"
 
 
 def _json(files: Files, name: str) -> dict[str, Any] | None:
@@ -201,7 +228,7 @@ def _nearest(same: Sequence[Model], config: Mapping[str, Any]) -> Model:
     width, guided = hidden_size(config), config.get("guidance_embeds")
 
     def distance(model: Model) -> tuple[int, bool]:
-        theirs = stream_width(component_shapes(model.id, model.denoiser), model.family)
-        return round(abs(log2(width / theirs))), model.guided != guided
+        theirs = stream_width(component_shapes(model, model.denoiser), model.family)
+        return round(abs(log2(width / theirs))), (model.guidance == "embedded") != bool(guided)
 
     return min(same, key=distance)

@@ -44,7 +44,7 @@ def activation_bytes(
     Sizes in pixels, ``sequence_length`` in text tokens, ``item_bytes`` of one activation. Linear
     in tokens and pixels: attention is taken as fused, as torch's scaled_dot_product_attention is.
     """
-    shapes, family = component_shapes(model.id, component), model.family
+    shapes, family = component_shapes(model, component), model.family
     if component == family.decoder:
         channels = _decoder_channels(shapes, family)
         return round(DECODER_TENSORS * channels * width * height * item_bytes)

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.activations import activation_bytes
-from quantlab.catalog.sizes.shapes import component_shapes
+from quantlab.catalog.sizes.shapes import shapes_of
 from quantlab.catalog.sizes.storage import WIDTHS
 from quantlab.catalog.sizes.weights import plain_bytes, plan_bytes
 from quantlab.catalog.table import Catalog
@@ -126,7 +126,7 @@ def _needs(
     return Needs(
         weights=weights,
         running=running,
-        leaves={name: _largest(model_id, name) * widths[name] for name in weights},
+        leaves={name: _largest(_table(model, name)) * widths[name] for name in weights},
         reading={name: _reading_bytes(model, name, named.get(name)) for name in weights},
         scratch_bytes=scratch,
         loading_bytes=sum(weights[name] for name in on_device) + (scratch if on_device else 0),
@@ -140,16 +140,21 @@ def _dtype(plan: Plan, model: Model, component: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _largest(model_id: str, component: str) -> int:
+def _largest(table: str) -> int:
     """Numbers of the largest module of a component."""
-    return max(module.numbers for module in component_shapes(model_id, component))
+    return max(module.numbers for module in shapes_of(table))
 
 
 @lru_cache(maxsize=64)
-def _largest_linear(model_id: str, component: str) -> int:
+def _largest_linear(table: str) -> int:
     """Numbers of the largest weight of a component that is multiplied with."""
-    shapes = component_shapes(model_id, component)
-    return max((m.numbers - m.others for m in shapes if m.kind == "linear"), default=0)
+    linears = (m for m in shapes_of(table) if m.kind == "linear")
+    return max((m.numbers - m.others for m in linears), default=0)
+
+
+def _table(model: Model, component: str) -> str:
+    known = model.component(component)
+    return known.shapes if known else ""
 
 
 def _loads_on_device(scheme_id: str, catalog: Catalog) -> bool:
@@ -166,7 +171,7 @@ def _loads_on_device(scheme_id: str, catalog: Catalog) -> bool:
 def _scratch_bytes(plan: Plan, model: Model, catalog: Catalog) -> int:
     """The largest weight that is expanded to the compute dtype while a layer runs."""
     expanded = [name for name, scheme_id in plan.parts if scheme_id in catalog.schemes]
-    numbers = max((_largest_linear(model.id, name) for name in expanded), default=0)
+    numbers = max((_largest_linear(_table(model, name)) for name in expanded), default=0)
     return numbers * WIDTHS[plan.dtype or model.base_dtype]
 
 
@@ -174,5 +179,6 @@ def _reading_bytes(model: Model, component: str, scheme_id: str | None) -> int:
     """Host bytes of the file that is being read while a component is quantized; else none."""
     if scheme_id is None or scheme_id in DTYPE_SCHEMES:
         return 0
-    whole = plain_bytes(model.id, component, WIDTHS[model.base_dtype])
-    return min(whole, int(model.extra.get("files", {}).get(component, whole)))
+    whole = plain_bytes(model, component, WIDTHS[model.base_dtype])
+    known = model.component(component)
+    return min(whole, (known.largest_file if known else None) or whole)

@@ -145,6 +145,6 @@ def download_bytes(model: Model, parts: Mapping[str, str], catalog: Catalog) -> 
         if scheme is not None and scheme.way == "gguf":
             fetched += component_bytes(model, component.name, scheme.id, "bf16", catalog)
         else:
-            whole = plain_bytes(model.id, component.name, WIDTHS[model.base_dtype])
-            fetched += int(model.extra.get("stored", {}).get(component.name, whole))
+            whole = plain_bytes(model, component.name, WIDTHS[model.base_dtype])
+            fetched += whole if component.file_bytes is None else component.file_bytes
     return fetched

@@ -1,6 +1,7 @@
-"""Reads data/shapes/*.json: the modules of each component, by name, kind and shape.
+"""Reads data/shapes/*/*.json: the modules of each component, by name, kind and shape.
 
-The table of a model of one's own is in its description (hub/admit.py).
+One file a component, which models share. The tables of a model of one's own are in its description
+(hub/admit.py).
 
 The tables are made by tools/shapes.py on torch's meta device; here they are plain JSON. A tensor
 that a module shares with an earlier one (tied weights) is left out, so everything counts once.
@@ -16,9 +17,22 @@ from math import prod
 from typing import Any
 
 from quantlab.catalog.paths import PROJECT, own_descriptions
+from quantlab.catalog.schema import Model
 from quantlab.errors import CatalogError
 
-__all__ = ["ModuleShape", "component_rows", "component_shapes", "from_rows", "listed_rows"]
+__all__ = [
+    "OWN",
+    "ModuleShape",
+    "component_shapes",
+    "config_of",
+    "from_rows",
+    "listed_rows",
+    "rows_of",
+    "shapes_of",
+]
+
+OWN = "own:"
+"""How the name of a table begins that is in a description: "own:COMPONENT:MODEL"."""
 
 ITEM_BYTES = {"int64": 8, "int32": 4, "uint8": 1, "int8": 1, "bool": 1}
 
@@ -44,35 +58,55 @@ class ModuleShape:
         return (prod(self.weight) if self.weight else 0) + self.others
 
 
-@lru_cache(maxsize=64)
-def component_shapes(model_id: str, component: str) -> tuple[ModuleShape, ...]:
+def component_shapes(model: Model, component: str) -> tuple[ModuleShape, ...]:
     """The modules of a component, in the order of ``named_modules()``.
 
     Raises:
-        CatalogError: there is no table for the model, or not this component in it.
+        CatalogError: the model has no such component, or its table cannot be read.
     """
-    return from_rows(component_rows(model_id, component))
+    known = model.component(component)
+    if known is None:
+        raise CatalogError(f"{model.id} has no component {component!r:.60}")
+    return shapes_of(known.shapes)
 
 
-def component_rows(model_id: str, component: str) -> Sequence[Sequence[Any]]:
-    """The rows of a component as its table has them; see ``from_rows``.
+@lru_cache(maxsize=256)
+def shapes_of(table: str) -> tuple[ModuleShape, ...]:
+    """The modules of the table called ``table``, such as "encoders/t5-xxl".
 
     Raises:
-        CatalogError: there is no table for the model, or not this component in it.
+        CatalogError: there is none, or it cannot be read.
     """
-    components = _table(model_id)
-    if component not in components:
-        raise CatalogError(f"data/shapes/{model_id}.json: has no component {component!r}")
-    rows: Sequence[Sequence[Any]] = components[component]["modules"]
+    return from_rows(rows_of(table))
+
+
+def rows_of(table: str) -> Sequence[Sequence[Any]]:
+    """The rows of a table as they stand; see ``from_rows``.
+
+    Raises:
+        CatalogError: there is none, or it cannot be read.
+    """
+    rows: Sequence[Sequence[Any]] = _table(table)["modules"]
     return rows
 
 
+def config_of(table: str) -> Mapping[str, Any]:
+    """The config that a listed component was built from.
+
+    Raises:
+        CatalogError: there is none, or it cannot be read.
+    """
+    config: Mapping[str, Any] = _table(table)["config"]
+    return config
+
+
 def listed_rows(cls: str) -> Iterator[Sequence[Any]]:
-    """The rows of every component of class ``cls`` in the tables under data/."""
-    for path in sorted((PROJECT / "data" / "shapes").glob("*.json")):
-        for component in _table(path.stem).values():
-            if component["cls"] == cls:
-                yield from component["modules"]
+    """The rows of every component of class ``cls`` under data/."""
+    for path in sorted((PROJECT / "data" / "shapes").glob("*/*.json")):
+        with path.open(encoding="utf-8") as file:
+            if json.dumps(cls) not in file.readline():  # a large file need not be read
+                continue
+        yield from rows_of(f"{path.parent.name}/{path.stem}")
 
 
 def from_rows(rows: Iterable[Sequence[Any]]) -> tuple[ModuleShape, ...]:
@@ -80,17 +114,28 @@ def from_rows(rows: Iterable[Sequence[Any]]) -> tuple[ModuleShape, ...]:
     return tuple(_module(*row) for row in rows)
 
 
-@lru_cache(maxsize=16)
-def _table(model_id: str) -> Mapping[str, Any]:
-    own = own_descriptions().get(model_id)
-    path = own or PROJECT / "data" / "shapes" / f"{model_id}.json"
+@lru_cache(maxsize=64)
+def _table(name: str) -> Mapping[str, Any]:
+    if name.startswith(OWN):
+        component, _, model = name.removeprefix(OWN).partition(":")
+        return _described(model, component)
     try:
-        components: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))["components"]
-    except (OSError, ValueError, KeyError) as error:
+        path = PROJECT / "data" / "shapes" / f"{name}.json"
+        table: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return table if table["modules"] else {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CatalogError(
-            f"data/shapes/{model_id}.json: is missing or broken; python -m tools.shapes makes it"
+            f"data/shapes/{name}.json: is missing or broken; python -m tools.shapes makes it"
         ) from error
-    return components
+
+
+def _described(model: str, component: str) -> Mapping[str, Any]:
+    try:
+        text = own_descriptions()[model].read_text(encoding="utf-8")
+        table: Mapping[str, Any] = json.loads(text)["components"][component]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CatalogError(f"what is known of {model} is gone; start again") from error
+    return table
 
 
 def _module(name: str, kind: str, tensors: Mapping[str, Any]) -> ModuleShape:

@@ -13,10 +13,10 @@ from fnmatch import translate
 from functools import lru_cache
 
 from quantlab.catalog.schema import Model, Scheme
-from quantlab.catalog.sizes.shapes import ModuleShape, component_shapes
+from quantlab.catalog.sizes.shapes import ModuleShape, component_shapes, shapes_of
 from quantlab.catalog.sizes.storage import WIDTHS, weight_bytes
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.errors import InputError, PlanError
+from quantlab.errors import CatalogError, InputError, PlanError
 from quantlab.words.plan import DTYPE_SCHEMES
 
 __all__ = [
@@ -47,7 +47,7 @@ def component_bytes(
     """
     name = dtype or model.base_dtype
     if scheme_id in DTYPE_SCHEMES or scheme_id is None:
-        return plain_bytes(model.id, component, WIDTHS[scheme_id or name])
+        return plain_bytes(model, component, WIDTHS[scheme_id or name])
     own = load_catalog()
     if catalog is None or catalog is own:
         return _known_bytes(model.id, component, scheme_id, WIDTHS[name])
@@ -101,11 +101,21 @@ def _scheme(scheme_id: str, catalog: Catalog) -> Scheme:
     return scheme
 
 
+def plain_bytes(model: Model, component: str, width: int) -> int:
+    """Bytes of a component that nothing quantizes, at ``width`` bytes a number.
+
+    Raises:
+        CatalogError: the model has no such component, or its table cannot be read.
+    """
+    known = model.component(component)
+    if known is None:
+        raise CatalogError(f"{model.id} has no component {component!r:.60}")
+    return _plain_bytes(known.shapes, width)
+
+
 @lru_cache(maxsize=256)
-def plain_bytes(model_id: str, component: str, width: int) -> int:
-    """Bytes of a component that nothing quantizes, at ``width`` bytes a number."""
-    shapes = component_shapes(model_id, component)
-    return sum(module.numbers * width + module.fixed_bytes for module in shapes)
+def _plain_bytes(table: str, width: int) -> int:
+    return sum(module.numbers * width + module.fixed_bytes for module in shapes_of(table))
 
 
 def scheme_bytes(model: Model, component: str, scheme: Scheme, width: int) -> int:
@@ -115,9 +125,9 @@ def scheme_bytes(model: Model, component: str, scheme: Scheme, width: int) -> in
         PlanError: how the scheme stores weights is not known.
     """
     known = model.component(component)
-    keeps = model.extra.get("gguf_files", {}).get("keeps", ()) if scheme.way == "gguf" else ()
-    shapes = component_shapes(model.id, component)
-    return shapes_bytes(shapes, known.cls if known else "", scheme, width, tuple(keeps))
+    keeps = model.gguf_keeps(scheme.id) if scheme.way == "gguf" else ()
+    shapes = component_shapes(model, component)
+    return shapes_bytes(shapes, known.cls if known else "", scheme, width, keeps)
 
 
 def shapes_bytes(

@@ -108,7 +108,7 @@ def _describe_repository(files: Files, repo: str, commit: str) -> Own:
 
 def _listed() -> dict[str, Model]:
     models = load_catalog().models.values()
-    return {model.id: model for model in models if not model.extra.get("own")}
+    return {model.id: model for model in models if not model.own}
 
 
 def _keep(own: Own) -> None:

@@ -1,4 +1,4 @@
-"""Repositories whose components are stored quantized already, as data/models.toml lists them.
+"""Repositories whose components are stored quantized already, as data/models lists them.
 
 One is taken where the plan asks for just that scheme and the base weights are not in the cache:
 less is downloaded, and nothing is quantized here. It is used as it is, never quantized again.
@@ -46,9 +46,9 @@ def ready_folder(model: Model, name: str, scheme: Scheme) -> tuple[str, Path] | 
 
 def _listed(model: Model, name: str, scheme: Scheme) -> Model | None:
     """The model with a pre-quantized repository in the place of its own, or None."""
-    for item in () if model.local else model.extra.get("prequantized", ()):
-        if item["schemes"].get(name) == scheme.id:
-            return replace(model, source=item["repo"], revision=item.get("revision", "main"))
+    for ready in () if model.local else model.prequantized:
+        if ready.schemes.get(name) == scheme.id:
+            return replace(model, source=ready.repo, revision="main")
     return None
 
 

@@ -63,10 +63,10 @@ def model_card(
 
 
 def _front(model: Model) -> list[str]:
-    known = model.licence in HUB_LICENCES
-    licence = [f"license: {model.licence if known else 'other'}"]
-    if model.licence and not known:
-        licence.append(f"license_name: {model.licence}")
+    known = model.licence.id in HUB_LICENCES
+    licence = [f"license: {model.licence.id if known else 'other'}"]
+    if model.licence.id and not known:
+        licence.append(f"license_name: {model.licence.id}")
     base = [] if model.local else [f"base_model: {model.source}", "base_model_relation: quantized"]
     more = ["library_name: diffusers", "pipeline_tag: text-to-image"]
     return ["---", *licence, *base, *more, "---", ""]
@@ -129,13 +129,13 @@ def _code(
 
 
 def _licence(model: Model) -> list[str]:
-    name = model.licence or "which is not known here"
+    name = model.licence.id or "which is not known here"
     said = [
         "## Licence",
         "",
         f"The weights are those of {model.name} (`{_source(model)}`) in another form: its licence,",
         f"{name}, holds for them too.",
     ]
-    if model.gated:
+    if model.gated == "yes":
         said.append("Who downloads the base model accepts it first; so must who gets this folder.")
     return said

@@ -25,7 +25,7 @@ from quantlab.lab.load.weights import stored_bytes, verify
 from quantlab.lab.lora import file as lora_file
 from quantlab.lab.ways import apply
 from quantlab.lab.ways.config import build, pipeline_config, spec_for
-from quantlab.lab.ways.gguf_files import gguf_file, kept_layers
+from quantlab.lab.ways.gguf_files import gguf_file
 
 __all__ = ["Held", "Reader", "quantizes_on"]
 
@@ -146,7 +146,11 @@ class Reader:
                 (),
             )
         if scheme.way == "gguf":
-            return self._from_gguf(model, name, key, scheme), WAYS["gguf"], kept_layers(model)
+            return (
+                self._from_gguf(model, name, key, scheme),
+                WAYS["gguf"],
+                model.gguf_keeps(scheme.id),
+            )
         if scheme.way == "layerwise":
             module = self._from_pretrained(model, name, dtype)
             _cast_layerwise(module, scheme, dtype)

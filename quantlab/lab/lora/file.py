@@ -10,15 +10,15 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.paths import OWN_LORAS, PROJECT, cache_folder, own_loras
-from quantlab.catalog.schema import Model
-from quantlab.catalog.sizes.shapes import component_shapes
+from quantlab.catalog.schema import Component, Model
+from quantlab.catalog.sizes.shapes import shapes_of
 from quantlab.errors import InputError, LoadError, VerificationError, first_line
 from quantlab.lab.hub import snapshot as hub
 from quantlab.lab.hub.errors import explain
@@ -67,10 +67,9 @@ def locate(lora: Lora, model: Model, say: Say = lambda _: None) -> Path:
         InputError: there is no such LoRA here, or not just one where it should be.
         LoadError, Unavailable: as ``hub.file`` does.
     """
-    listed: Mapping[str, Any] = model.extra.get("loras", {})
     own = own_loras()
-    if lora.name in listed:
-        return _only(PROJECT / listed[lora.name]["source"], lora.name)
+    if lora.name in model.loras:
+        return _only(PROJECT / model.loras[lora.name].folder, lora.name)
     if lora.name in own:
         return _only(own[lora.name], lora.name)
     found = hub_parts(lora.name)
@@ -88,7 +87,7 @@ def layers(path: Path, lora: Lora, model: Model) -> int:
     """
     try:
         changed = path.stat().st_mtime_ns
-        return _layers(path, changed, model.pipeline, model.id, model.denoiser)
+        return _layers(path, changed, model.pipeline, model.id, model.components[0])
     except LoadError as error:
         raise LoadError(f"LoRA {lora.name} {error}") from None
     except OSError as error:
@@ -163,21 +162,23 @@ def _choose(names: list[str], where: str, hint: str = "") -> str:
 
 
 @lru_cache(maxsize=32)
-def _layers(path: Path, _changed: int, pipeline: str, model: str, denoiser: str) -> int:
+def _layers(path: Path, _changed: int, pipeline: str, model: str, denoiser: Component) -> int:
     try:
         state = resolve(f"diffusers.{pipeline}").lora_state_dict(
             str(path.parent), weight_name=path.name, use_safetensors=True
         )
     except Exception as error:  # whatever a foreign file makes the reader do
         raise LoadError(f"is none that diffusers reads: {first_line(error)}") from error
-    known = {m.name: m.weight for m in component_shapes(model, denoiser) if len(m.weight) == 2}
+    known = {m.name: m.weight for m in shapes_of(denoiser.shapes) if len(m.weight) == 2}
     names: set[str] = set()
     for key, tensor in state.items():
         where, _, inner = key.partition(".")
-        part = _PART.fullmatch(inner) if where == denoiser else None
+        part = _PART.fullmatch(inner) if where == denoiser.name else None
         if part is None:
-            changed = key if where == denoiser else where
-            raise LoadError(f"changes {changed}; only linear layers of the {denoiser} are taken")
+            changed = key if where == denoiser.name else where
+            raise LoadError(
+                f"changes {changed}; only linear layers of the {denoiser.name} are taken"
+            )
         names.add(part[1])
         shape = known.get(part[1])
         if shape is not None and tensor.shape[part[2] == "A"] != shape[part[2] == "A"]:

@@ -81,7 +81,7 @@ def gpu_seconds(
 
 def _load_s(model: Model, components: Iterable[str]) -> float:
     width = WIDTHS[model.base_dtype]
-    return sum(plain_bytes(model.id, name, width) for name in components) / READ_BYTES_S
+    return sum(plain_bytes(model, name, width) for name in components) / READ_BYTES_S
 
 
 def _run_s(comparison: Comparison, plan: Plan, model: Model, catalog: Catalog) -> float:
@@ -92,13 +92,13 @@ def _run_s(comparison: Comparison, plan: Plan, model: Model, catalog: Catalog) -
         tokens[name] += model.family.image_tokens(comparison.width, comparison.height)
     tokens[model.family.decoder] = 0
     speed = MULTIPLY_ADDS_S * (0.25 if (plan.dtype or model.base_dtype) == "fp32" else 1.0)
-    once = {n: _numbers(model.id, n) * count / speed for n, count in tokens.items()}
+    once = {n: _numbers(model, n) * count / speed for n, count in tokens.items()}
     step_s = once.pop(model.denoiser) * _slower(plan.scheme(model.denoiser), catalog)
     return sum(once.values()) + comparison.steps * step_s + 1 + pixels / DECODE_PIXELS_S
 
 
-def _numbers(model_id: str, component: str) -> int:
-    return sum(m.numbers for m in component_shapes(model_id, component) if m.kind == "linear")
+def _numbers(model: Model, component: str) -> int:
+    return sum(m.numbers for m in component_shapes(model, component) if m.kind == "linear")
 
 
 def _slower(scheme_id: str | None, catalog: Catalog) -> float:

@@ -187,10 +187,10 @@ def _gguf(script: _Script, model: Model, name: str, scheme: Scheme, dtype: str) 
 
 
 def _address(model: Model, scheme: Scheme) -> str:
-    files = model.extra.get("gguf_files", {})
-    if scheme.id not in files.get("files", {}):
+    known = model.gguf_with(scheme.id)
+    if known is None:
         raise PlanError(f"no {scheme.id} file of {model.id} is known")
-    return f"https://huggingface.co/{files['repo']}/blob/main/{files['files'][scheme.id]}"
+    return f"https://huggingface.co/{known.repo}/blob/main/{known.files[scheme.id]}"
 
 
 def _text(
@@ -208,7 +208,7 @@ def _text(
     pins = " ".join(
         f"{name}=={installed[name].partition('+')[0]}" for name in wanted if name in installed
     )
-    is_shipped = model.local and not model.extra.get("own")
+    is_shipped = model.local and not model.own
     where = "the folder that holds data/" if is_shipped else "anywhere"
     lines = [
         f"# {model.name}, plan {plan}: writes image.png into the current folder.",
@@ -231,7 +231,7 @@ def _text(
         lines.append(f"quantization_config = {script.config}")
         script.arguments.append("    quantization_config=quantization_config,")
     lines += ["pipe = diffusers.DiffusionPipeline.from_pretrained(", "    MODEL,"]
-    if model.extra.get("own") and not model.local:
+    if model.own and not model.local:
         lines.append(f'    revision="{model.revision}",')
     lines += [*script.arguments, f"    dtype={dtype},", ")", *script.after]
     if _target(model) != "cpu":

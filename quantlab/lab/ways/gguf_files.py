@@ -12,7 +12,7 @@ from quantlab.catalog.schema import Model, Scheme
 from quantlab.lab.hub import snapshot as hub
 from quantlab.lab.ways import apply
 
-__all__ = ["fingerprint", "gguf_file", "kept_layers"]
+__all__ = ["fingerprint", "gguf_file"]
 
 
 def gguf_file(
@@ -25,13 +25,9 @@ def gguf_file(
     """
     if model.local:
         return _made(model, name, scheme)
-    files = model.extra["gguf_files"]
-    return str(hub.file(files["repo"], files["files"][scheme.id], say))
-
-
-def kept_layers(model: Model) -> tuple[str, ...]:
-    """Patterns of layers that the known GGUF files of a model do not quantize."""
-    return tuple(model.extra.get("gguf_files", {}).get("keeps", ()))
+    known = model.gguf_with(scheme.id)
+    assert known is not None, "refused before: there is no file"
+    return str(hub.file(known.repo, known.files[scheme.id], say))
 
 
 def _made(model: Model, name: str, scheme: Scheme) -> str:

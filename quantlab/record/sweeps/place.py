@@ -127,7 +127,7 @@ def circumstances(model: str, process: str, warmup: int) -> Circumstances:
 
 def _weights(model: Model) -> str:
     """A digest of a local model's weight files, or the hub's revision."""
-    if not model.local or model.extra.get("own"):
+    if not model.local or model.own:
         return model.revision
     digest = hashlib.sha256()
     for path in sorted((PROJECT / model.source).glob("*/*.safetensors")):

@@ -175,7 +175,7 @@ def change_model(services: Services, model_id: str, before: str) -> list[Update]
 
 def guidance_note(model: Model) -> str:
     """What guidance does in this model."""
-    if model.guided:
+    if model.guidance != "none":
         return "How strongly the prompt steers; 0 to 20."
     return f"{model.name} has no guidance: this changes nothing."
 

@@ -1,0 +1,263 @@
+"""The shape of one file under data/models/, as frozen values.
+
+This file knows the words; reader.py checks them. Sizes are in pixels, lengths in text tokens, times
+in seconds. A claim of a model is either covered by one of its sources or named in ``unchecked``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from quantlab.families import Family, family_of
+
+Commercial = Literal["yes", "no", "conditions", "unknown"]
+Gate = Literal["yes", "no", "unknown"]
+Guidance = Literal["embedded", "cfg", "none"]
+Library = Literal["diffusers", "transformers"]
+Dtype = Literal["fp32", "bf16"]
+Placement = Literal["resident", "staged", "model-offload", "group-offload"]
+
+COMMERCIAL: tuple[Commercial, ...] = ("yes", "no", "conditions", "unknown")
+GATES: tuple[Gate, ...] = ("yes", "no", "unknown")
+GUIDANCE: tuple[Guidance, ...] = ("embedded", "cfg", "none")
+LIBRARIES: tuple[Library, ...] = ("diffusers", "transformers")
+DTYPES: tuple[Dtype, ...] = ("fp32", "bf16")
+PLACEMENTS: tuple[Placement, ...] = ("resident", "staged", "model-offload", "group-offload")
+
+
+@dataclass(frozen=True)
+class Licence:
+    """Under which terms the weights come.
+
+    ``id`` as the hub writes it: an SPDX name in lower case, or the ``license_name`` of a licence of
+    its own. ``commercial`` is about using the model, not its pictures: "conditions" where it
+    depends on who uses it or on what they earn.
+    """
+
+    id: str
+    name: str
+    commercial: Commercial
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Component:
+    """One component that has weights."""
+
+    name: str
+    library: Library
+    cls: str
+    shapes: str
+    """The file with its config and its modules: data/shapes/``shapes``.json."""
+    optional: bool = False
+    """Whether the pipeline runs without it; a plan then may say ``none``."""
+    idle: tuple[str, ...] = ()
+    """fnmatch patterns of modules that are loaded, and no picture from text depends on."""
+    repo: str = ""
+    """The repository that it lies in, where that is not the model's."""
+    largest_file: int | None = None
+    """Bytes of its largest weight file; loading holds one at a time."""
+    file_bytes: int | None = None
+    """Bytes of all its weight files, where they are known from the files themselves."""
+    stored_as: str = ""
+    """How its files are quantized already, in their config's words; it is then used as it is."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a comparison uses where nothing is said."""
+
+    steps: int
+    width: int
+    height: int
+    sequence_length: int
+    guidance: float = 0.0
+    """For the argument that the family's call takes it by; 0 where it takes none."""
+    true_cfg_scale: float | None = None
+    """None where the pipeline has no such argument."""
+    frames: int | None = None
+    """None where it makes pictures."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a comparison may ask of a model, all bounds included."""
+
+    max_steps: int
+    min_size: int
+    max_size: int
+    size_multiple: int
+    max_sequence_length: int
+    max_references: int = 0
+    max_frames: int | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a model was trained, where a comparison may ask for less. Both are numbers of tokens."""
+
+    sequence_length: int
+    subject_needs: int
+    """With fewer the picture loses its subject; measured."""
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA that anybody may name: its folder in the project and what it does."""
+
+    folder: str
+    about: str
+
+
+@dataclass(frozen=True)
+class Prequantized:
+    """A repository whose components are stored quantized.
+
+    ``schemes`` are those that quantlab has, by component. ``described`` says in the maker's words
+    how a component is stored where that is none of them.
+    """
+
+    repo: str
+    url: str
+    checked: str
+    schemes: Mapping[str, str]
+    described: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class GgufFiles:
+    """A repository with GGUF files of the denoiser.
+
+    ``files`` are file names by scheme; ``sizes`` their published bytes, known for some, and
+    for some whose names are not. ``keeps`` are patterns of modules, in diffusers' names, that
+    the files do not quantize.
+    """
+
+    repo: str
+    url: str
+    checked: str
+    keeps: tuple[str, ...]
+    files: Mapping[str, str]
+    sizes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What somebody else measured of one plan on one card; ``documented``, never measured here.
+
+    ``peak_bytes`` is the peak of the card's memory, converted from ``said``, the figure as it was
+    published with its unit. ``total_s`` is one whole image, ``denoise_s`` its steps alone.
+    """
+
+    plan: str
+    placement: Placement
+    gpu: str
+    width: int
+    height: int
+    steps: int
+    tool: str
+    url: str
+    checked: str
+    said: str = ""
+    peak_bytes: int | None = None
+    total_s: float | None = None
+    denoise_s: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something public, the date on which it was read, and the fields of the file it speaks for.
+
+    ``covers`` are paths such as "licence" or "defaults.steps"; "defaults" speaks for all of them.
+    """
+
+    about: str
+    url: str
+    checked: str
+    covers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """One checkpoint of a family."""
+
+    id: str
+    name: str
+    source: str
+    """A folder of the project where ``local``, else a repository of the hub."""
+    local: bool
+    pipeline: str
+    base_dtype: Dtype
+    licence: Licence
+    gated: Gate
+    distilled: bool
+    """Whether it was distilled to few steps."""
+    guidance: Guidance
+    """Where the scale goes: into the denoiser, into a second pass a step, or nowhere."""
+    components: tuple[Component, ...]
+    """The denoiser first."""
+    defaults: Defaults
+    limits: Limits
+    revision: str = "main"
+    """A commit or digest; "main" where none is pinned."""
+    variant: str = ""
+    """diffusers' variant of the weight files, such as "fp16"."""
+    trained: Trained | None = None
+    """None where nothing is known, or all that a comparison may ask for is alike."""
+    loras: Mapping[str, Lora] = field(default_factory=dict)
+    prequantized: tuple[Prequantized, ...] = ()
+    gguf: tuple[GgufFiles, ...] = ()
+    published: tuple[Published, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What people should know, in whole sentences."""
+    sources: tuple[Source, ...] = ()
+    like: str = ""
+    """Of a model of one's own: the listed model whose defaults it takes."""
+    unchecked: tuple[str, ...] = ()
+    """Paths of fields that nobody has checked; shown as such."""
+
+    @property
+    def family(self) -> Family:
+        """The family of its pipeline.
+
+        Raises:
+            InputError: none is known.
+        """
+        return family_of(self.pipeline)
+
+    @property
+    def denoiser(self) -> str:
+        """The component that a bare scheme stands for: the first one."""
+        return self.components[0].name
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a model of one's own, which no file under data/ lists."""
+        return bool(self.like)
+
+    def component(self, name: str) -> Component | None:
+        """The component called ``name``, or None."""
+        return next((part for part in self.components if part.name == name), None)
+
+    def gguf_with(self, scheme: str) -> GgufFiles | None:
+        """The repository that has the denoiser's file in ``scheme``, or None."""
+        return next((known for known in self.gguf if scheme in known.files), None)
+
+    def gguf_keeps(self, scheme: str) -> tuple[str, ...]:
+        """Patterns of modules that the denoiser's file in ``scheme`` does not quantize; where none
+        is known, those of the files that are."""
+        known = self.gguf_with(scheme) or next(iter(self.gguf), None)
+        return known.keeps if known else ()
+
+    def is_checked(self, path: str) -> bool:
+        """Whether a source speaks for the field at ``path``, and nothing says it is unchecked."""
+        if any(_within(path, unchecked) for unchecked in self.unchecked):
+            return False
+        return any(_within(path, covered) for s in self.sources for covered in s.covers)
+
+
+def _within(path: str, outer: str) -> bool:
+    return path == outer or path.startswith(f"{outer}.")
