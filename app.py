@@ -22,6 +22,7 @@ from quantlab.lab.hub.admit import about, admit
 from quantlab.lab.lora.file import admit_lora
 from quantlab.lab.runners.local import choose_runner
 from quantlab.record.store.store import Store
+from quantlab.ui.guard.hosts import allowed_names
 from quantlab.ui.page import build
 from quantlab.ui.serve import serve
 from quantlab.ui.services import Services
@@ -83,6 +84,9 @@ def main() -> None:
         default=[],
         help="names under which a page on this machine is reached besides localhost",
     )
+    parser.add_argument(
+        "--allow-probe", action="store_true", help="let visitors of a public page probe its machine"
+    )
     try:
         arguments = parser.parse_args()
         add_models(arguments.model)
@@ -91,7 +95,13 @@ def main() -> None:
         print(f"quantlab: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
     runner = choose_runner(os.environ)
-    services = Services(catalog=load_catalog(), runner=runner, store=open_store())
+    services = Services(
+        catalog=load_catalog(),
+        runner=runner,
+        store=open_store(),
+        allow_probe=arguments.allow_probe,
+        public=allowed_names(os.environ) is None,
+    )
     serve(build(services), hosts=arguments.host)
 
 

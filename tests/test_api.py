@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -204,13 +205,6 @@ def test_runs_of_programs_wait_for_each_other(tmp_path: Path) -> None:
             client.close()
 
 
-def test_runs_of_programs_wait_for_those_of_the_page(page: tuple[str, Services]) -> None:
-    config = httpx.get(page[0] + "config").json()
-    named = {dependency["api_name"]: dependency for dependency in config["dependencies"]}
-    assert named["compare"]["queue"]
-    assert named["run"]["queue"]
-
-
 def test_a_caller_that_leaves_stops_its_run(page: tuple[str, Services]) -> None:
     runner = Counting()
     runner.free.clear()
@@ -219,7 +213,7 @@ def test_a_caller_that_leaves_stops_its_run(page: tuple[str, Services]) -> None:
     found: list[Any] = []
 
     def call() -> None:
-        found.append(api.compare(services, request, ["fp32", "bf16"], "a fox"))
+        found.append(asyncio.run(api.compare(services, request, ["fp32", "bf16"], "a fox")))
 
     thread = threading.Thread(target=call)
     thread.start()
@@ -228,7 +222,7 @@ def test_a_caller_that_leaves_stops_its_run(page: tuple[str, Services]) -> None:
     leave(services, request)
     thread.join()
     assert [o["error"]["stage"] for o in found[0]["outcomes"]] == ["stopped"] * 2
-    assert len(services.sessions) == 0
+    assert len(services.jobs) == 0
 
 
 def test_nothing_can_be_uploaded(page: tuple[str, Services]) -> None:

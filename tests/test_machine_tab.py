@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -17,13 +19,14 @@ from quantlab.lab.probe.probe import CAPABILITIES, Probed
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.record.probe_run import ProbeRequest
 from quantlab.record.probes import Kept, kept_probes
-from quantlab.ui.machine import probing
+from quantlab.ui.jobs import Jobs
 from quantlab.ui.machine import tab as machine_tab
 from quantlab.ui.machine import view as machine_view
-from quantlab.ui.machine.probing import Prober
-from quantlab.ui.machine.tab import Desk, may_probe
+from quantlab.ui.machine.probing import Told, probing
+from quantlab.ui.machine.tab import may_probe
 from quantlab.ui.pick.sheet_view import beside
 from quantlab.ui.services import Services
+from tests.drawn import drawn
 
 EVIL = "<script>alert(1)</script>"
 AGREES = Probed("bnb-nf4", "load", "yes", "yes", "5 MiB", 1.5, limit_s=420)
@@ -73,9 +76,11 @@ def test_kept_probes_name_machine_date_and_versions() -> None:
 
 def test_a_public_page_has_no_button_and_shows_the_kept_probe() -> None:
     other = replace(SERVICES, runner=SimpleNamespace())  # type: ignore[arg-type]
-    assert may_probe(SERVICES, {})
-    assert not may_probe(SERVICES, {"SPACE_ID": "someone/quantlab"})
-    assert not may_probe(other, {})
+    public = replace(SERVICES, public=True)
+    assert may_probe(SERVICES)
+    assert not may_probe(public)
+    assert may_probe(replace(public, allow_probe=True))
+    assert not may_probe(other)
     with gr.Blocks() as page, gr.Tab("x") as tab:
         machine_tab.build_machine(other, tab)
     values = [str(getattr(block, "value", "")) for block in page.blocks.values()]
@@ -95,46 +100,52 @@ def _request(*capabilities: str) -> ProbeRequest:
     return ProbeRequest(schemes=("bnb-nf4",), capabilities=capabilities)
 
 
+def _told(request: ProbeRequest) -> Told:
+    return list(probing(request, threading.Event()))[-1]
+
+
+def _run(services: Services, session: str, schemes: list[str]) -> list[list[Any]]:
+    request: Any = SimpleNamespace(session_hash=session)
+    handler = machine_tab.run(services, request, "transformer", schemes, ["load"], False)
+    return drawn(handler)
+
+
 @pytest.mark.usefixtures("child")
 def test_a_crash_is_a_cell_and_a_second_probe_reuses_what_is_known() -> None:
     request = _request("load", "save-reload")
-    last = list(Prober().run(request))[-1]
+    last = _told(request)
     assert last.ended
     assert [(c.capability, c.measured) for c in last.cells] == [
         ("load", "yes"),
         ("save-reload", "error"),
     ]
-    again = list(Prober().run(request))[-1]
+    again = _told(request)
     assert again.cells == last.cells
     assert again.reused.startswith("2 of 2 cells reused: scheme, library versions and machine")
 
 
 @pytest.mark.usefixtures("child")
-def test_one_probe_at_a_time_and_stop_ends_it() -> None:
-    prober = Prober()
-    assert not prober.stop()
-    told = prober.run(_request("load", "run"))
+def test_stop_ends_a_probe() -> None:
+    stop = threading.Event()
+    told = probing(_request("load", "run"), stop)
     _until(told, "run, at most")
-    assert prober.busy
-    assert list(prober.run(_request("load"))) == []
-    assert prober.stop()
+    stop.set()
     rest = list(told)
     assert rest[-1].ended
     assert rest[-1].stopped
     assert [cell.capability for cell in rest[-1].cells] == ["load"]
-    assert not prober.busy
 
 
 @pytest.mark.usefixtures("child")
 def test_a_page_that_was_closed_ends_its_probe() -> None:
-    prober = Prober()
-    told = prober.run(_request("run"))
+    stop = threading.Event()
+    told = probing(_request("run"), stop)
     _until(told, "run, at most")
     told.close()  # type: ignore[attr-defined]
-    assert not prober.busy
+    assert stop.is_set()
 
 
-def _until(told: Iterator[probing.Told], text: str) -> None:
+def _until(told: Iterator[Told], text: str) -> None:
     for each in told:
         if text in each.doing:
             return
@@ -142,19 +153,33 @@ def _until(told: Iterator[probing.Told], text: str) -> None:
 
 
 @pytest.mark.usefixtures("child")
-def test_what_cannot_be_probed_is_an_error_and_frees_the_prober() -> None:
-    prober = Prober()
+def test_another_session_cannot_end_a_probe() -> None:
+    services = replace(SERVICES, jobs=Jobs())
+    token, _ = services.jobs.queue("probe mine")
+    mine = services.jobs.start(token)
+    other: Any = SimpleNamespace(session_hash="another")
+    machine_tab.stop(services, other)
+    assert mine is not None
+    assert not mine.is_set()
+    machine_tab.stop(services, SimpleNamespace(session_hash="mine"))  # type: ignore[arg-type]
+    assert mine.is_set()
+
+
+@pytest.mark.usefixtures("child")
+def test_what_cannot_be_probed_is_one_sentence_and_frees_the_line() -> None:
+    services = replace(SERVICES, jobs=Jobs())
     with pytest.raises(InputError, match="unknown scheme"):
-        list(prober.run(ProbeRequest(schemes=("x",))))
-    assert not prober.busy
-    updates = list(machine_tab.run(Desk(SERVICES, prober), "transformer", ["x"], ["load"], False))
+        _told(ProbeRequest(schemes=("x",)))
+    updates = _run(services, "one", ["x"])
     assert "unknown scheme" in updates[-1][0]
     assert updates[-1][2]["interactive"]
+    assert len(services.jobs) == 0
 
 
 @pytest.mark.usefixtures("child")
 def test_what_is_known_of_this_machine_is_shown_when_the_tab_opens() -> None:
-    desk = Desk(SERVICES, Prober())
-    assert machine_tab.remember(desk) == ""
-    list(machine_tab.run(desk, "transformer", ["bnb-nf4"], ["load"], False))
-    assert "bnb-nf4" in machine_tab.remember(desk)
+    services = replace(SERVICES, jobs=Jobs())
+    visitor: Any = SimpleNamespace(session_hash="one")
+    assert machine_tab.remember(services, visitor) == ""
+    _run(services, "one", ["bnb-nf4"])
+    assert "bnb-nf4" in machine_tab.remember(services, visitor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import math
 import re
@@ -34,15 +35,16 @@ from quantlab.ui.compare.plans import (
     nearest_plan,
     plan_text,
 )
+from quantlab.ui.jobs import Jobs
 from quantlab.ui.page import build
 from quantlab.ui.pick import answer_view
 from quantlab.ui.pick import tab as pick_tab
 from quantlab.ui.pick import view as pick_view
 from quantlab.ui.services import Services
-from quantlab.ui.sessions import Sessions
 from quantlab.ui.state import Job, Result, Shown, read_comparison
 from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.outcome import Event, Failure, Finished, Outcome, Progress
+from tests.drawn import drawn
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
@@ -234,7 +236,7 @@ def take_in(services: Services, session: str, *plans: str) -> Job:
 
 def test_a_run_streams_and_keeps_what_it_measured(services: Services) -> None:
     job = take_in(services, "one", "fp32", "bf16", "bnb-nf4")
-    updates = list(try_run.run(services, job))
+    updates = drawn(try_run.run(services, job))
     shown = updates[-1][1]
     assert [name for name, _ in shown.results] == ["fp32", "bf16", "bnb-nf4"]
     firsts = [u[1] for u in updates if isinstance(u[1], Shown)]
@@ -242,7 +244,7 @@ def test_a_run_streams_and_keeps_what_it_measured(services: Services) -> None:
     assert shown.results[0][1].png == PNG
     assert services.store is not None
     assert len(services.store.find(job.comparison)) == 3
-    assert len(services.sessions) == 0
+    assert len(services.jobs) == 0
     settled = try_run.settle(services, request(), job, shown)
     assert "2 of 3 done, 1 failed." in settled[2]
     heads = [str(head) for head in settled[3 : 3 + 4 * 3 : 4]]  # whatever Stop answered last
@@ -256,7 +258,7 @@ def test_a_store_that_fails_loses_nothing_on_the_page(services: Services) -> Non
     assert services.store is not None
     services.store.save = refuse  # type: ignore[method-assign,assignment]
     job = take_in(services, "one", "fp32")
-    shown = list(try_run.run(services, job))[-1][1]
+    shown = drawn(try_run.run(services, job))[-1][1]
     assert shown.results[0][1].png == PNG
 
 
@@ -267,9 +269,9 @@ def test_a_run_that_is_refused_whole_says_why(
     monkeypatch.setattr(gr, "Warning", lambda text, **_: said.append(text))
     refusing = replace(services, runner=Refusing())
     job = take_in(refusing, "one", "fp32", "bnb-nf4")
-    list(try_run.run(refusing, job))
+    drawn(try_run.run(refusing, job))
     assert said == ["the daily quota is spent"]
-    assert len(services.sessions) == 0
+    assert len(services.jobs) == 0
 
 
 def test_words_that_the_model_does_not_know_are_named(services: Services) -> None:
@@ -299,34 +301,40 @@ def test_stop_while_waiting_leaves_the_queue(services: Services) -> None:
     waiting = take_in(services, "two", "fp32")
     updates = try_run.stop(services, request("two"), waiting, Shown(waiting.comparison))
     assert updates[0]["value"] == "Run"
-    assert list(try_run.run(services, waiting)) == []
-    assert len(list(try_run.run(services, first))) > 1
+    assert drawn(try_run.run(services, waiting)) == []
+    assert len(drawn(try_run.run(services, first))) > 1
 
 
 def test_a_visitor_who_leaves_stops_the_run(services: Services) -> None:
     job = take_in(services, "one", "fp32", "bnb-nf4")
-    events = try_run.run(services, job)
-    next(events)
-    try_run.leave(services, request("one"))
-    *_, last = events
+
+    async def left() -> list[Any]:
+        events = try_run.run(services, job)
+        updates = [await anext(events)]
+        try_run.leave(services, request("one"))
+        return updates + [update async for update in events]
+
+    *_, last = asyncio.run(left())
     states = [result.outcome.status for _, result in last[1].results]
     assert states == ["failed", "failed"]
-    assert len(services.sessions) == 0
+    assert len(services.jobs) == 0
 
 
 def test_sessions_do_not_stop_each_other() -> None:
-    sessions = Sessions()
-    (mine, before), (yours, after) = sessions.queue("me"), sessions.queue("you")
+    jobs = Jobs()
+    (mine, before), (yours, after) = jobs.queue("me"), jobs.queue("you")
     assert (before, after) == (0, 1)
-    my_stop, your_stop = sessions.start(mine), sessions.start(yours)
-    assert sessions.stop("me")
+    my_stop = jobs.start(mine)
+    assert jobs.start(yours) is None  # one at a time
+    assert jobs.stop("me")
     assert my_stop is not None
     assert my_stop.is_set()
+    jobs.end(mine)
+    your_stop = jobs.start(yours)
     assert your_stop is not None
     assert not your_stop.is_set()
-    sessions.end(mine)
-    assert not sessions.busy("me")
-    assert sessions.busy("you")
+    assert not jobs.busy("me")
+    assert jobs.busy("you")
 
 
 def test_opening_a_link_shows_the_store_and_runs_nothing(services: Services) -> None:

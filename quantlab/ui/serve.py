@@ -23,10 +23,9 @@ from quantlab.ui.theme import STYLES, theme
 
 __all__ = ["serve"]
 
-QUEUE = 64
-"""Callers that may wait at once; the next one is told to come back later."""
 
-
+SLOTS = 80
+"""Callers that are answered at once; those who wait for a run take ``jobs.MOST`` of them."""
 SESSIONS = 500
 """Visitors whose state is kept; beyond them the one who was idle longest begins anew."""
 
@@ -39,7 +38,7 @@ def serve(page: gr.Blocks, *, wait: bool = True, hosts: Iterable[str] = ()) -> s
     """
     names = allowed_names(os.environ, hosts)
     guards = [Middleware(Hosts, names=names), Middleware(Bodies), Middleware(Faults)]
-    page.queue(max_size=QUEUE, api_open=False)  # nobody passes the queue by
+    page.queue(api_open=False, default_concurrency_limit=None)  # who waits: jobs.py
     page.launch(
         theme=theme(),
         css_paths=STYLES,
@@ -50,6 +49,7 @@ def serve(page: gr.Blocks, *, wait: bool = True, hosts: Iterable[str] = ()) -> s
         run_history=False,
         enable_monitoring=False,
         max_file_size=1,
+        max_threads=SLOTS,
         state_session_capacity=SESSIONS,
         app_kwargs={"middleware": guards},
         mcp_server=importlib.util.find_spec("mcp") is not None,

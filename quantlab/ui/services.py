@@ -11,7 +11,7 @@ from functools import cache
 from quantlab.catalog.table import Catalog
 from quantlab.lab.runners.local import Runner
 from quantlab.record.store.store import Store
-from quantlab.ui.sessions import Sessions
+from quantlab.ui.jobs import Jobs
 
 __all__ = ["Services", "warm_up"]
 
@@ -32,7 +32,7 @@ def warm_up() -> None:
 
 @dataclass(frozen=True)
 class Services:
-    """Catalogue, runner, store and sessions of one page. ``store`` is None where it cannot open."""
+    """Catalogue, runner, store and jobs of one page. ``store`` is None where it cannot open."""
 
     catalog: Catalog
     runner: Runner
@@ -41,4 +41,8 @@ class Services:
     """Called when somebody turns to the Try tab; must return at once."""
     base_url: str | None = None
     """Where links lead; None takes the address that the visitor used."""
-    sessions: Sessions = field(default_factory=Sessions)
+    jobs: Jobs = field(default_factory=Jobs)
+    allow_probe: bool = False
+    """Whether visitors of a public page may probe its machine."""
+    public: bool = False
+    """Whether the page is reached from other machines: visitors are then told by address."""

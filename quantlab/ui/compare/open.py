@@ -55,7 +55,7 @@ def open_result(
         gr.Error: it is not there any more, or this visitor's own comparison is still running.
     """
     wanted = str(event._data.get("result", "")) if isinstance(event._data, dict) else ""
-    if services.sessions.busy(session_of(request)):
+    if services.jobs.busy(session_of(request)):
         raise gr.Error("Your comparison is still running; stop it first.", print_exception=False)
     try:
         shown = result(wanted, services)

@@ -6,10 +6,11 @@ and streams. ``settle`` follows, however the run ended.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import tempfile
 import time as clock
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,16 @@ from quantlab.ui.compare.board import (
 )
 from quantlab.ui.compare.share import link_to
 from quantlab.ui.compare.view import banner, progress
+from quantlab.ui.guard.hosts import address
+from quantlab.ui.jobs import Wait
+from quantlab.ui.listening import heard, while_heard
 from quantlab.ui.services import Services
 from quantlab.ui.state import Job, Result, Shown, read_comparison
 from quantlab.ui.theme import HIDDEN
 from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.outcome import Finished, Progress
 
-__all__ = ["check", "leave", "run", "settle", "stop"]
+__all__ = ["check", "leave", "run", "session_of", "settle", "stop", "visitor_of"]
 
 log = logging.getLogger(__name__)
 PAUSE_S = 0.5
@@ -54,11 +58,11 @@ def check(services: Services, request: gr.Request, *values: Any) -> list[Update]
     """
     try:
         comparison = read_comparison(values, services.catalog)
+        token, before = services.jobs.queue(session_of(request), visitor_of(request, services))
     except InputError as error:
         skipped = [gr.skip() for _ in range(6)]
         return [banner(str(error)), *skipped, *quiet(MAX_PLANS)]
-    token, before = services.sessions.queue(session_of(request))
-    text = "Queued; another comparison is running" if before else "Starting"
+    text = _waiting(Wait(before, None)) if before else "Starting"
     shown = Shown(comparison)
     plans = [str(plan) for plan in comparison.plans]
     model = services.catalog.models[comparison.model]
@@ -76,22 +80,32 @@ def check(services: Services, request: gr.Request, *values: Any) -> list[Update]
     ]
 
 
-def run(services: Services, job: Job | None) -> Iterator[list[Update]]:
-    """Run the job and stream: progress, shown, what stands under the columns, then the columns."""
+async def run(services: Services, job: Job | None) -> AsyncIterator[list[Update]]:
+    """Wait for the job's turn, run it and stream: progress, shown, what stands under the columns,
+    then the columns."""
     if job is None:
         return
-    stop_signal = services.sessions.start(job.token)
+    async for wait in services.jobs.turn(job.token):
+        if not heard():
+            break
+        yield [
+            progress(_waiting(wait), 0),
+            *[gr.skip() for _ in range(1 + CLOSER)],
+            *quiet(MAX_PLANS),
+        ]
+    stop_signal = services.jobs.start(job.token)
     if stop_signal is None:
+        services.jobs.end(job.token)
         return
     shown = Shown(job.comparison)
     last = 0.0
-    yield _begun(services, shown)
     try:
+        yield _begun(services, shown)
         with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
             events = services.runner.stream(job.comparison, out=Path(folder), stop=stop_signal)
-            for event in events:
+            async for event in while_heard(events, stop_signal):
                 if isinstance(event, Finished):
-                    shown = _finished(services, shown, event, job.token)
+                    shown = await asyncio.to_thread(_finished, services, shown, event, job.token)
                     yield _after(services, shown, event.index)
                 elif clock.monotonic() - last >= PAUSE_S:
                     last = clock.monotonic()
@@ -100,7 +114,13 @@ def run(services: Services, job: Job | None) -> Iterator[list[Update]]:
         gr.Warning(str(error), duration=30)
     finally:
         stop_signal.set()  # where the visitor left in the middle, the runner must not go on
-        services.sessions.end(job.token)
+        services.jobs.end(job.token)
+
+
+def _waiting(wait: Wait) -> str:
+    """``Queued; 2 before you, about 40 s``."""
+    text = "another one is running" if wait.ahead == 1 else f"{wait.ahead} are before you"
+    return f"Queued; {text}" + ("" if wait.seconds is None else f", about {wait.seconds:.0f} s")
 
 
 def _finished(services: Services, shown: Shown, event: Finished, run: str) -> Shown:
@@ -164,7 +184,7 @@ def settle(services: Services, request: gr.Request, job: Job | None, shown: Show
 
     Nothing where the visitor already has another job: that one will settle.
     """
-    if services.sessions.busy(session_of(request)):
+    if services.jobs.busy(session_of(request)):
         return [gr.skip() for _ in range(3)] + quiet(MAX_PLANS)
     return _idle(job, shown)
 
@@ -201,7 +221,7 @@ def stop(services: Services, request: gr.Request, job: Job | None, shown: Shown)
 
     Gives run button, stop button, progress, then the columns.
     """
-    if not services.sessions.stop(session_of(request)):
+    if not services.jobs.stop(session_of(request)):
         return _idle(job, shown)
     plans = [str(plan) for plan in job.comparison.plans] if job else []
     return [
@@ -226,12 +246,19 @@ def _unfinished(plans: list[str], shown: Shown, state: str) -> list[Update]:
 
 def leave(services: Services, request: gr.Request) -> None:
     """The visitor closed the page: nobody waits for this comparison any more."""
-    services.sessions.stop(session_of(request))
+    services.jobs.stop(session_of(request))
 
 
 def session_of(request: gr.Request | None) -> str:
     """The visitor's session, or one name for all callers without any."""
     return str(getattr(request, "session_hash", None) or "none")
+
+
+def visitor_of(request: gr.Request | None, services: Services) -> str | None:
+    """Whom a limit is held against: on a public page the address, else nobody but the session."""
+    if not services.public or request is None:
+        return None
+    return address(request.headers, getattr(request.client, "host", None))
 
 
 def script_of(comparison: Comparison, plan: str) -> str:

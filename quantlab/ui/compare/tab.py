@@ -195,8 +195,7 @@ def _wire_run(services: Services, tab: TryTab) -> None:
         _bound(try_run.run, services),
         inputs=tab.job,
         outputs=[tab.progress, tab.shown, *tab.slider, *tab.board],
-        concurrency_id="lab",
-        concurrency_limit=1,
+        concurrency_limit=None,  # it waits for its turn by itself
         show_progress="hidden",
         api_visibility="private",
     )

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from quantlab.ui.guard.asgi import App, Receive, Scope, Send, header, refuse
 
-__all__ = ["Hosts", "allowed_names", "is_loopback"]
+__all__ = ["Hosts", "address", "allowed_names", "is_loopback"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -42,6 +42,20 @@ def allowed_names(
         return None
     proxy = urlsplit(environment.get("GRADIO_ROOT_PATH", "")).hostname
     return frozenset(name.lower() for name in (*LOOPBACK, *more, proxy) if name)
+
+
+def address(headers: Mapping[str, str], client: str | None) -> str | None:
+    """Where a visitor is: the last public address that a proxy passed on, else the connection's.
+
+    A visitor may write what they like into the header; proxies add to its end.
+    """
+    for text in reversed(headers.get("x-forwarded-for", "").split(",")):
+        try:
+            if ipaddress.ip_address(text.strip()).is_global:
+                return text.strip()
+        except ValueError:
+            continue
+    return client
 
 
 class Hosts:

@@ -1,4 +1,4 @@
-"""A probe behind the page: one at a time, in a thread, told of as it goes.
+"""A probe behind the page: in a thread, told of as it goes.
 
 Knows nothing of Gradio or HTML; machine/tab.py shows what comes out here.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from quantlab.lab.probe.probe import Probed
 from quantlab.record.probe_run import ProbeRequest, ProbeRun
 
-__all__ = ["Prober", "Told"]
+__all__ = ["Told", "probing"]
 
 TICK_S = 1.0
 """Something is told at least this often, so that a page that was closed is noticed."""
@@ -35,41 +35,20 @@ class Told:
     stopped: bool = False
 
 
-class Prober:
-    """The probe of this machine that may be under way."""
+def probing(request: ProbeRequest, stop: threading.Event) -> Iterator[Told]:
+    """Probe, and tell of it until it has ended, or was stopped by ``stop``.
 
-    def __init__(self) -> None:
-        self._busy = threading.Lock()
-        self._stop = threading.Event()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a probe is under way."""
-        return self._busy.locked()
-
-    def stop(self) -> bool:
-        """End the probe under way; False where there is none."""
-        self._stop.set()
-        return self.busy
-
-    def run(self, request: ProbeRequest) -> Iterator[Told]:
-        """Probe, and tell of it; nothing where a probe is under way already.
-
-        Raises:
-            QuantlabError: what was asked for cannot be probed.
-        """
-        if not self._busy.acquire(blocking=False):
-            return
-        stop = self._stop = threading.Event()
-        events: queue.SimpleQueue[object] = queue.SimpleQueue()
-        thread = threading.Thread(target=_work, args=(request, stop, events), daemon=True)
-        thread.start()
-        try:
-            yield from _tell(events, stop)
-        finally:
-            stop.set()  # where the page was closed in the middle
-            thread.join(END_S)
-            self._busy.release()
+    Raises:
+        QuantlabError: what was asked for cannot be probed.
+    """
+    events: queue.SimpleQueue[object] = queue.SimpleQueue()
+    thread = threading.Thread(target=_work, args=(request, stop, events), daemon=True)
+    thread.start()
+    try:
+        yield from _tell(events, stop)
+    finally:
+        stop.set()  # where the page was closed in the middle
+        thread.join(END_S)
 
 
 def _work(request: ProbeRequest, stop: threading.Event, events: queue.SimpleQueue[object]) -> None:

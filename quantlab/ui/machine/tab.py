@@ -5,8 +5,8 @@ A machine of one's own can be probed from here; where the page is public, its bu
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from html import escape
 from types import MethodType
@@ -20,10 +20,12 @@ from quantlab.lab.probe.scope import ON_ENCODERS, schemes_here
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.record.probe_run import ProbeRequest, ProbeRun
 from quantlab.record.probes import kept_probes
+from quantlab.ui.compare.run import session_of
 from quantlab.ui.compare.tab import QUIET
 from quantlab.ui.compare.view import banner, progress
+from quantlab.ui.listening import heard, while_heard
 from quantlab.ui.machine import view as machine_view
-from quantlab.ui.machine.probing import Prober, Told
+from quantlab.ui.machine.probing import Told, probing
 from quantlab.ui.services import Services
 from quantlab.ui.theme import HIDDEN
 
@@ -48,14 +50,6 @@ KEPT = (
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What the handlers work with."""
-
-    services: Services
-    prober: Prober
-
-
-@dataclass(frozen=True)
 class _Parts:
     """What the handlers fill."""
 
@@ -65,9 +59,10 @@ class _Parts:
     stop: gr.Button
 
 
-def may_probe(services: Services, environ: Mapping[str, str] = os.environ) -> bool:
-    """True where the page runs on the visitor's own machine, as far as that can be told."""
-    return isinstance(services.runner, LocalRunner) and not environ.get("SPACE_ID")
+def may_probe(services: Services) -> bool:
+    """True where the page runs on the visitor's own machine, or the operator allowed it."""
+    local = isinstance(services.runner, LocalRunner)
+    return local and (services.allow_probe or not services.public)
 
 
 def build_machine(services: Services, tab: gr.Tab) -> None:
@@ -75,7 +70,7 @@ def build_machine(services: Services, tab: gr.Tab) -> None:
     facts = gr.HTML(READING, elem_id="ql-machine", apply_default_css=False)
     tab.select(MethodType(look, services), None, facts, **QUIET)
     if may_probe(services):
-        _build_probe(Desk(services, Prober()), tab)
+        _build_probe(services, tab)
     else:
         gr.HTML(PUBLIC, elem_id="ql-probe-public", apply_default_css=False)
     gr.HTML(KEPT + kept_html(), elem_id="ql-kept", apply_default_css=False)
@@ -89,7 +84,7 @@ def kept_html() -> str:
         return banner(str(error))
 
 
-def _build_probe(desk: Desk, tab: gr.Tab) -> None:
+def _build_probe(services: Services, tab: gr.Tab) -> None:
     gr.HTML(PROBE, apply_default_css=False)
     labels = machine_view.CAPABILITY_LABELS
     with gr.Row(elem_classes="ql-probe-controls"):
@@ -118,25 +113,23 @@ def _build_probe(desk: Desk, tab: gr.Tab) -> None:
     bar = gr.HTML("", elem_id="ql-probe-progress", apply_default_css=False)
     results = gr.HTML("", elem_id="ql-probe-results", apply_default_css=False)
     parts = _Parts(bar, results, start, stop)
-    _wire(desk, tab, parts, (component, schemes, capabilities, fresh))
+    _wire(services, tab, parts, (component, schemes, capabilities, fresh))
 
 
-def _wire(desk: Desk, tab: gr.Tab, parts: _Parts, controls: tuple[Any, ...]) -> None:
+def _wire(services: Services, tab: gr.Tab, parts: _Parts, controls: tuple[Any, ...]) -> None:
     outputs = [parts.progress, parts.results, parts.start, parts.stop]
-    tab.select(MethodType(remember, desk), None, parts.results, **QUIET)
+    tab.select(MethodType(remember, services), None, parts.results, **QUIET)
     component, schemes, capabilities, _ = controls
     component.input(of_component, component, [schemes, capabilities], **QUIET)
-    parts.start.click(MethodType(wait, desk), None, outputs, **QUIET).then(
-        MethodType(run, desk),
+    parts.start.click(MethodType(wait, services), None, outputs, **QUIET).then(
+        MethodType(run, services),
         list(controls),
         outputs,
-        # A comparison and a probe would spoil each other's figures: they share the one place.
-        concurrency_id="lab",
-        concurrency_limit=1,
+        concurrency_limit=None,  # it waits for its turn by itself
         show_progress="hidden",
         api_visibility="private",
     )
-    parts.stop.click(MethodType(stop, desk), None, parts.progress, **QUIET)
+    parts.stop.click(MethodType(stop, services), None, parts.progress, **QUIET)
 
 
 def look(services: Services) -> str:
@@ -147,9 +140,9 @@ def look(services: Services) -> str:
         return f'<p class="ql-hint">{escape(str(error))}</p>'
 
 
-def remember(desk: Desk) -> Update:
+def remember(services: Services, request: gr.Request) -> Update:
     """What was measured here before and still holds; nothing changes while a probe is shown."""
-    if desk.prober.busy:
+    if services.jobs.busy(_session(request)):
         return gr.skip()
     try:
         parts = machine_view.COMPONENT_LABELS
@@ -157,6 +150,11 @@ def remember(desk: Desk) -> Update:
     except QuantlabError as error:
         return banner(str(error))
     return machine_view.cells(known)
+
+
+def _session(request: gr.Request) -> str:
+    """A visitor's probe is a job beside their comparison, with a Stop of its own."""
+    return f"probe {session_of(request)}"
 
 
 def of_component(component: str) -> list[Update]:
@@ -172,37 +170,59 @@ def of_component(component: str) -> list[Update]:
     ]
 
 
-def wait(desk: Desk) -> list[Update]:
+def wait(services: Services) -> list[Update]:
     """The page until the probe's turn comes."""
-    text = "Starting"
-    if desk.prober.busy:
-        text = "Another probe is running; this one waits for it"
-    elif len(desk.services.sessions):
-        text = "Waiting for the comparison under way"
+    text = "Waiting for what is under way" if len(services.jobs) else "Starting"
     button = gr.update(interactive=False, value="Probing")
     return [progress(text, 0), gr.skip(), button, gr.skip()]
 
 
-def run(
-    desk: Desk, component: str, schemes: list[str], capabilities: list[str], fresh: bool
-) -> Iterator[list[Update]]:
-    """Probe and stream: progress, results, start button, stop button."""
+async def run(
+    services: Services,
+    request: gr.Request,
+    component: str,
+    schemes: list[str],
+    capabilities: list[str],
+    fresh: bool,
+) -> AsyncIterator[list[Update]]:
+    """Wait for a turn, probe and stream: progress, results, start button, stop button.
+
+    A comparison and a probe would spoil each other's figures: they wait in one line.
+    """
     idle = [gr.update(interactive=True, value="Probe"), gr.update(visible=HIDDEN)]
     wanted = tuple(name for name in CAPABILITIES if name in (capabilities or ()))
     if not wanted:
         yield [banner("Choose at least one capability."), gr.skip(), *idle]
         return
-    request = ProbeRequest(component, tuple(schemes or ()), wanted, bool(fresh))
-    busy = [gr.update(interactive=False, value="Probing"), gr.update(visible=True)]
-    shown = -1
+    asked = ProbeRequest(component, tuple(schemes or ()), wanted, bool(fresh))
     try:
-        for told in desk.prober.run(request):
-            new = len(told.cells) != shown
-            shown = len(told.cells)
-            table = machine_view.cells(told.cells) if new else gr.skip()
-            yield [_progress(told), table, *(idle if told.ended else busy)]
+        token, _ = services.jobs.queue(_session(request))
+        async for _ in services.jobs.turn(token):
+            if not heard():
+                services.jobs.end(token)
+        stop_signal = services.jobs.start(token)
+        if stop_signal is None:
+            return
+        try:
+            async for each in _streamed(asked, stop_signal, idle):
+                yield each
+        finally:
+            stop_signal.set()
+            services.jobs.end(token)
     except QuantlabError as error:
         yield [banner(str(error)), gr.skip(), *idle]
+
+
+async def _streamed(
+    asked: ProbeRequest, stop_signal: threading.Event, idle: list[Update]
+) -> AsyncIterator[list[Update]]:
+    busy = [gr.update(interactive=False, value="Probing"), gr.update(visible=True)]
+    shown = -1
+    async for told in while_heard(probing(asked, stop_signal), stop_signal):
+        new = len(told.cells) != shown
+        shown = len(told.cells)
+        table = machine_view.cells(told.cells) if new else gr.skip()
+        yield [_progress(told), table, *(idle if told.ended else busy)]
 
 
 def _progress(told: Told) -> str:
@@ -218,6 +238,6 @@ def _progress(told: Told) -> str:
     return progress(text, count / max(told.total, 1))
 
 
-def stop(desk: Desk) -> Update:
-    """End the probe under way."""
-    return progress("Stopping", 0) if desk.prober.stop() else gr.skip()
+def stop(services: Services, request: gr.Request) -> Update:
+    """End this visitor's probe, and nobody else's."""
+    return progress("Stopping", 0) if services.jobs.stop(_session(request)) else gr.skip()

@@ -15,7 +15,7 @@ from quantlab.catalog.comparison import make_comparison
 from quantlab.errors import InputError, StoreError
 from quantlab.record.documents import predictions, result_document
 from quantlab.record.link import result_id, result_url, to_url
-from quantlab.ui.compare.run import session_of
+from quantlab.ui.compare.run import session_of, visitor_of
 from quantlab.ui.compare.share import base_url
 from quantlab.ui.programs import run as api_run
 from quantlab.ui.programs.input import number, one_sentence, text, texts
@@ -92,7 +92,7 @@ def predict(
         return [row.as_dict() for row in predictions(comparison, services.catalog)]
 
 
-def compare(
+async def compare(
     services: Services,
     request: gr.Request,
     plans: list[str],
@@ -141,7 +141,8 @@ def compare(
             lora=lora,
             lora_weight=lora_weight,
         )
-        document = api_run.run(services, comparison, session_of(request))
+        who = visitor_of(request, services)
+        document = await api_run.run(services, comparison, session_of(request), who)
         return {**document, "link": to_url(base_url(request, services), comparison)}
 
 
@@ -225,16 +226,11 @@ ENDPOINTS: tuple[Callable[..., Any], ...] = (recommend, predict, compare, link, 
 def register(services: Services) -> None:
     """Offer ``ENDPOINTS`` to programs; to be called while the page is being laid out.
 
-    Only ``compare`` waits for its turn, in the one queue with the runs of the page.
+    None of them waits in Gradio's queue: ``compare`` waits for its turn by itself.
     """
     for function in ENDPOINTS:
-        runs = function is compare
-        gr.api(
-            MethodType(function, services),
-            api_name=function.__name__,
-            concurrency_id="lab" if runs else None,
-            concurrency_limit=1 if runs else None,
-        )
+        bound = MethodType(function, services)
+        gr.api(bound, api_name=function.__name__, concurrency_limit=None)
 
 
 def _comparison(

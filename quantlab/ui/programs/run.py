@@ -16,6 +16,7 @@ from gradio.utils import get_upload_folder
 from quantlab.errors import Stopped, Unavailable
 from quantlab.record.documents import comparison_document
 from quantlab.record.store.keeping import Kept, keep
+from quantlab.ui.listening import heard, while_heard
 from quantlab.ui.services import Services
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Finished
@@ -25,25 +26,33 @@ __all__ = ["run", "served"]
 log = logging.getLogger(__name__)
 
 
-def run(services: Services, comparison: Comparison, session: str) -> dict[str, Any]:
+async def run(
+    services: Services, comparison: Comparison, session: str, visitor: str | None = None
+) -> dict[str, Any]:
     """The document of ``compare``, with ``results``: the stored id of each outcome, or null.
 
     Raises:
+        InputError: the visitor has a job that runs and one that waits already.
         Stopped: the caller was gone before its turn came.
         RunError: a queue or quota refused the whole run.
     """
-    token, _ = services.sessions.queue(session)
-    stop = services.sessions.start(token)
+    token, _ = services.jobs.queue(session, visitor)
+    async for _ in services.jobs.turn(token):
+        if not heard():
+            services.jobs.end(token)
+    stop = services.jobs.start(token)
     if stop is None:
         raise Stopped("The caller has left; nothing was run.")
+    done: list[Kept] = []
     try:
         with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
             events = services.runner.stream(comparison, out=Path(folder), stop=stop)
-            ended = (event for event in events if isinstance(event, Finished))
-            done = [_keep(services, comparison, event, token) for event in ended]
+            async for event in while_heard(events, stop):
+                if isinstance(event, Finished):
+                    done.append(_keep(services, comparison, event, token))
     finally:
         stop.set()
-        services.sessions.end(token)
+        services.jobs.end(token)
     outcomes = [each.outcome for each in done]
     document = comparison_document(comparison, *_machine(services), outcomes)
     for entry, each in zip(document["outcomes"], done, strict=True):
