@@ -252,7 +252,7 @@ def test_a_run_streams_and_keeps_what_it_measured(services: Services) -> None:
 
 
 def test_a_store_that_fails_loses_nothing_on_the_page(services: Services) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise StoreError("The disk is full.")
 
     assert services.store is not None
