@@ -11,12 +11,24 @@ from quantlab.record.store.store import Store
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
 from quantlab.words.plan import Plan
+from quantlab.words.settings import Value
 
-__all__ = ["COMPARISON", "DEVICE", "NF4", "T5", "VERSIONS", "outcome", "png", "save"]
+__all__ = ["COMPARISON", "DEVICE", "NF4", "T5", "VERSIONS", "asked", "outcome", "png", "save"]
 
 NF4 = Plan((("transformer", "bnb-nf4"),))
 T5 = Plan((("transformer", "bnb-nf4"), ("text_encoder_2", "torchao-int8wo")), compiled=True)
-COMPARISON = Comparison("flux-mini", (Plan(dtype="fp32"), NF4), "fox", 1, 8, 3.5, 128, 64, 32)
+
+
+def asked(
+    plans: tuple[Plan, ...], prompt: str, size: tuple[int, int] = (128, 64), **more: Value
+) -> Comparison:
+    """A comparison of flux-mini, ``size`` in pixels, whose plans and settings nobody checks."""
+    fixed = {"seed": 1, "steps": 8, "guidance": 3.5, "sequence_length": 32}
+    values = {"prompt": prompt, "width": size[0], "height": size[1], **fixed, **more}
+    return Comparison.of("flux-mini", plans, values)
+
+
+COMPARISON = asked((Plan(dtype="fp32"), NF4), "fox")
 DEVICE = {"kind": "cpu", "name": "a laptop", "threads": 2}
 VERSIONS = {"torch": "2.13.0", "diffusers": "0.42.1"}
 

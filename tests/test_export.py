@@ -18,9 +18,10 @@ from quantlab.record.sweeps.table import tidy
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Failure, Outcome
 from quantlab.words.plan import Plan
+from tests.stored_rows import asked
 
 PLANS = (Plan(dtype="fp32"), Plan((("transformer", "bnb-nf4"),)))
-COMPARISON = Comparison("flux-mini", PLANS, "a fox", 1, 8, 3.5, 128, 64, 32)
+COMPARISON = asked(PLANS, "a fox")
 GOOD = Outcome(
     "bnb-nf4",
     "ok",
@@ -70,7 +71,7 @@ def test_csv_has_units_and_full_precision() -> None:
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r", "  =", "\uff1d", " @"])
 def test_a_spreadsheet_never_sees_a_formula(start: str) -> None:
     prompt = start + 'cmd|"/C calc"!A1'
-    text = to_csv([tidy(row) for row in table(replace(COMPARISON, prompt=prompt))])
+    text = to_csv([tidy(row) for row in table(COMPARISON.changed(prompt=prompt))])
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert rows[0]["prompt"] == "'" + prompt
     assert plain(rows[0]["prompt"]) == prompt

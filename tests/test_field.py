@@ -113,7 +113,7 @@ def test_the_front_is_drawn_within_a_group_and_weighs_all_three(store: Store) ->
 
 
 def test_what_has_no_fidelity_is_weighed_by_memory_and_time_alone() -> None:
-    (one,) = (g for g in groups(field(None, sweep=Path("none.csv"))) if g.steps == 28)
+    (one,) = (g for g in groups(field(None, sweep=Path("none.csv"))) if g.settings["steps"] == 28)
     assert not one.has_fidelity
     assert not one.by_weights
     # 33.9 GiB and 6.6 s, 31.6 and 8.4, 31.6 and 8.6: the last one is beaten.
@@ -249,7 +249,7 @@ def test_results_beyond_the_limit_are_counted_and_said(store: Store) -> None:
     def shown() -> str:
         return show(services, "flux-mini", "measured", "", "dragonfly", "newest")
 
-    many = [replace(row, comparison=replace(comparison, seed=seed)) for seed in range(LIMIT)]
+    many = [replace(row, comparison=comparison.changed(seed=seed)) for seed in range(LIMIT)]
     assert store.add(many) == LIMIT
     assert f"{LIMIT} rows" in shown()
     assert "stored results are shown" not in shown()

@@ -22,14 +22,15 @@ from quantlab.errors import InputError
 from quantlab.record.results.file import pieces
 from quantlab.record.results.importing import read_results
 from quantlab.record.store.store import Store, Stored
-from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Failure, NoiseFloor, Outcome
 from quantlab.words.plan import Plan
+from quantlab.words.settings import SETTINGS
+from tests.stored_rows import asked
 
 NF4 = Plan((("transformer", "bnb-nf4"),))
 BOTH = Plan((("transformer", "future-int3"), ("text_encoder_2", "torchao-int8wo")), compiled=True)
 PLANS = (Plan(dtype="fp32"), NF4, BOTH, Plan((("transformer", "fp32"),)))
-COMPARISON = Comparison("flux-mini", PLANS, "狐 🦊 <b>'--", 1, 8, 3.5, 32, 16, 32, "mono", 0.5)
+COMPARISON = asked(PLANS, "狐 🦊 <b>'--", (32, 16), lora="mono", lora_weight=0.5)
 DEVICE = {"kind": "cuda", "name": "a big machine", "memory_bytes": 8 * 2**30, "threads": 2}
 VERSIONS = {"torch": "2.13.0", "diffusers": "0.42.1"}
 GOOD = Outcome(
@@ -169,7 +170,7 @@ def test_export_to_standard_output(there: Path, capsys: pytest.CaptureFixture[st
 def test_every_part_of_an_outcome_and_a_comparison_is_carried(document: dict[str, Any]) -> None:
     item = document["results"][0]
     assert list(item["outcome"]) == [field.name for field in fields(Outcome)]
-    assert list(item["comparison"]) == [field.name for field in fields(Comparison)]
+    assert list(item["comparison"]) == ["model", "plans", *(row.key for row in SETTINGS)]
 
 
 def test_an_empty_store_makes_an_empty_file(tmp_path: Path) -> None:

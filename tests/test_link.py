@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -19,8 +18,9 @@ from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, PlanError
 from quantlab.record import link
 from quantlab.record.link import from_query, from_url, result_id, result_url, to_query, to_url
-from quantlab.words.comparison import MAX_PROMPT, MAX_SEED, Comparison
+from quantlab.words.comparison import Comparison
 from quantlab.words.plan import DTYPE_SCHEMES
+from quantlab.words.settings import setting
 
 CATALOG = load_catalog()
 OLD_LINKS = Path(__file__).parent / "data" / "old_links.json"
@@ -28,9 +28,15 @@ PLAIN = make_comparison(prompt="a red fox, at dawn", plans=["fp32", "bnb-nf4"], 
 QUERY = to_query(PLAIN)
 
 prompts = st.text(
-    st.characters(exclude_categories=("Cc", "Cs", "Co", "Cn")), max_size=MAX_PROMPT
+    st.characters(exclude_categories=("Cc", "Cs", "Co", "Cn")), max_size=setting("prompt").longest
 ) | st.sampled_from(
-    ["", "1+1 & 2=2 #~;%41%zz", "A" * MAX_PROMPT, "\U0001f98a" * MAX_PROMPT, "\ufffd"]
+    [
+        "",
+        "1+1 & 2=2 #~;%41%zz",
+        "A" * setting("prompt").longest,
+        "\U0001f98a" * setting("prompt").longest,
+        "\ufffd",
+    ]
 )
 
 
@@ -71,7 +77,7 @@ def comparisons(draw: st.DrawFn) -> Comparison:
         model=model.id,
         plans=draw(st.lists(PLANS[model.id], min_size=1, max_size=6)),
         prompt=draw(prompts),
-        seed=draw(st.integers(0, MAX_SEED)),
+        seed=draw(st.integers(0, 2**32 - 1)),
         steps=draw(st.integers(1, limits.max_steps)),
         guidance=draw(st.floats(0, 20)),
         width=draw(size),
@@ -319,5 +325,5 @@ def test_result_id_given_twice() -> None:
 
 def test_minus_zero_and_small_guidance() -> None:
     for guidance in (-0.0, 5e-324, 1e-05, 0.1 + 0.2, 20.0):
-        comparison = replace(PLAIN, guidance=guidance)
+        comparison = PLAIN.changed(guidance=guidance)
         assert from_query(to_query(comparison)) == comparison

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +11,9 @@ from PIL import Image, ImageFont
 from quantlab.catalog.comparison import make_comparison
 from quantlab.record import drawing, picture
 from quantlab.record.picture import WIDTH, Panel, draw
-from quantlab.words.comparison import MAX_PROMPT, Comparison
+from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Failure, Outcome
+from quantlab.words.settings import setting
 
 COLORS = (
     (200, 30, 30),
@@ -35,7 +35,7 @@ def png(color: tuple[int, int, int], width: int = 64, height: int = 64) -> bytes
 
 
 def comparison(count: int, prompt: str = "a fox") -> Comparison:
-    return replace(make_comparison(plans=PLANS[:count], prompt="a fox"), prompt=prompt)
+    return make_comparison(plans=PLANS[:count], prompt="a fox").changed(prompt=prompt)
 
 
 def panel(index: int, origin: str = ORIGIN, **more: object) -> Panel:
@@ -115,7 +115,9 @@ def test_a_score_across_modes_has_a_line_of_its_own() -> None:
     assert ink(across, below) > ink(plain, below) + 100
 
 
-@pytest.mark.parametrize("prompt", [EVIL, "x" * MAX_PROMPT, "🦊" * 300, "a " * 500, ""])
+@pytest.mark.parametrize(
+    "prompt", [EVIL, "x" * setting("prompt").longest, "🦊" * 300, "a " * 500, ""]
+)
 def test_no_text_breaks_it(prompt: str) -> None:
     error = Failure("run", "E", prompt or "no")
     failed = Panel(prompt or "bnb-nf4", Outcome("bnb-nf4", "failed", error=error), None, prompt)

@@ -7,8 +7,8 @@ import pytest
 from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, PlanError
-from quantlab.words.comparison import MAX_PROMPT
 from quantlab.words.plan import Plan
+from quantlab.words.settings import setting
 
 MINI = load_catalog().models["flux-mini"]
 
@@ -57,7 +57,7 @@ def test_a_plan_that_cannot_be_is_refused_with_the_reason(text: str, said: str) 
         ("model", "flux-9"),
         ("plans", []),
         ("plans", ["fp32"] * 7),
-        ("prompt", "x" * (MAX_PROMPT + 1)),
+        ("prompt", "x" * (setting("prompt").longest + 1)),
         ("prompt", "a\x00b"),
         ("prompt", "a\nb"),
         ("seed", -1),

@@ -68,7 +68,7 @@ def place(
 @pytest.mark.usefixtures("place")
 def test_what_goes_in_comes_out() -> None:
     store = Store()
-    comparison = replace(COMPARISON, plans=(*COMPARISON.plans, T5), prompt="狐 🦊 \0 <b>'--")
+    comparison = COMPARISON.changed(plans=(*COMPARISON.plans, T5), prompt="狐 🦊 \0 <b>'--")
     result = store.save(comparison, 2, outcome(T5), png(), DEVICE, VERSIONS)
     stored = Store().get(str(result))
     assert stored is not None
@@ -95,7 +95,7 @@ def test_find_gives_the_latest_of_each_plan_in_order() -> None:
     assert found[1].id == last
     turned = replace(comparison, plans=(comparison.plans[0], T5, NF4))
     assert [row.plan for row in store.find(turned)] == ["fp32", str(T5), "bnb-nf4"]
-    assert store.find(replace(comparison, seed=2)) == []
+    assert store.find(comparison.changed(seed=2)) == []
     assert [row.id for row in store.recent(2)] == [last, found[0].id]
     assert store.count() == 4
 
@@ -114,7 +114,7 @@ def test_failures_and_odd_numbers() -> None:
 @pytest.mark.usefixtures("place")
 def test_oldest_go_first_and_kept_rows_stay() -> None:
     store = Store(limit_bytes=1_000_000)
-    kept = replace(COMPARISON, prompt="kept")
+    kept = COMPARISON.changed(prompt="kept")
     first = save(store, kept, noise=100_000)
     by_id = save(store, noise=100_000)
     share = store.share(kept, [first, by_id])
@@ -155,7 +155,7 @@ def test_guesses_are_counted_and_nothing_else_is_kept() -> None:
 def write_many(writer: int, count: int, limit_bytes: int) -> None:
     store = Store(limit_bytes=limit_bytes)
     for seed in range(count):
-        save(store, replace(COMPARISON, seed=seed, prompt=str(writer)), noise=20_000)
+        save(store, COMPARISON.changed(seed=seed, prompt=str(writer)), noise=20_000)
         store.save_guess("bnb-nf4", "flux-mini", bool(seed % 2))
 
 
@@ -163,7 +163,7 @@ def keep_many(count: int, limit_bytes: int) -> None:
     """Shares while another process pushes out what nobody has shared."""
     store = Store(limit_bytes=limit_bytes)
     for seed in range(count):
-        comparison = replace(COMPARISON, seed=seed, prompt="kept")
+        comparison = COMPARISON.changed(seed=seed, prompt="kept")
         while (share := store.share(comparison, [save(store, comparison)])) is None:
             pass  # it was pushed out in between
         shared = store.shared(share)
@@ -194,7 +194,7 @@ def test_processes_and_threads_write_at_once() -> None:
 
 @pytest.mark.usefixtures("place")
 def test_two_processes_hold_one_limit_and_what_links_were_made_for_stays() -> None:
-    first = save(Store(), replace(COMPARISON, prompt="first"))
+    first = save(Store(), COMPARISON.changed(prompt="first"))
     assert Store().share(COMPARISON, [first])
     spawn = multiprocessing.get_context("spawn")
     processes = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,7 +98,7 @@ def test_results_are_removed_by_any_condition(
     store: Store, remove: Callable[[Store, list[str]], int], gone: int
 ) -> None:
     ids = save_run(store, "a", secret="mine")
-    other = save(store, replace(COMPARISON, prompt="a cat", plans=COMPARISON.plans[:1]), 0)
+    other = save(store, COMPARISON.changed(prompt="a cat", plans=COMPARISON.plans[:1]), 0)
     share = str(store.share(COMPARISON, ids))
     expected = gone + (remove is CONDITIONS[4][0])  # everything is older than now
     assert remove(store, ids) == expected

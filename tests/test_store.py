@@ -17,7 +17,6 @@ from quantlab.record.link import to_query
 from quantlab.record.store.row import from_row, to_row
 from quantlab.record.store.sqlite import FILE
 from quantlab.record.store.store import Store, Stored
-from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Failure, Outcome
 from quantlab.words.plan import Plan
 from tests.stored_rows import COMPARISON, DEVICE, NF4, T5, VERSIONS, outcome, png, save
@@ -32,7 +31,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_what_goes_in_comes_out(store: Store) -> None:
     before = time.time()
-    comparison = replace(COMPARISON, plans=(*COMPARISON.plans, T5), prompt="狐 🦊 <b>'--")
+    comparison = COMPARISON.changed(plans=(*COMPARISON.plans, T5), prompt="狐 🦊 <b>'--")
     result = store.save(comparison, 2, outcome(T5), png(), DEVICE, VERSIONS)
     stored = store.get(str(result))
     assert stored is not None
@@ -77,12 +76,13 @@ def test_ids_are_short_and_safe_in_a_url(store: Store) -> None:
 def test_other_inputs_are_other_results(store: Store, changes: dict[str, object]) -> None:
     save(store)
     assert len(store.find(COMPARISON)) == 1
-    assert store.find(replace(COMPARISON, **changes)) == []  # type: ignore[arg-type]
+    model = {"model": changes.pop("model")} if "model" in changes else {}
+    assert store.find(replace(COMPARISON.changed(**changes), **model)) == []
 
 
 def test_zero_guidance_has_one_key(store: Store) -> None:
-    save(store, replace(COMPARISON, guidance=-0.0))
-    assert len(store.find(replace(COMPARISON, guidance=0.0))) == 1
+    save(store, COMPARISON.changed(guidance=-0.0))
+    assert len(store.find(COMPARISON.changed(guidance=0.0))) == 1
 
 
 def test_failures_are_kept_and_stopped_plans_are_not(store: Store) -> None:
@@ -110,7 +110,7 @@ def test_a_torn_image_or_a_wrong_plan_is_not_kept(store: Store) -> None:
 
 
 def test_a_result_outlives_its_scheme_and_model(store: Store) -> None:
-    gone = Comparison("old-model", (Plan((("unet", "gone-int3"),)),), "fox", 1, 8, 3.5, 128, 64, 32)
+    gone = replace(COMPARISON, model="old-model", plans=(Plan((("unet", "gone-int3"),)),))
     save(store, gone, 0)
     assert store.find(gone)[0].comparison == gone
 
@@ -158,7 +158,7 @@ def test_imported_results_never_push_out_own_ones(tmp_path: Path) -> None:
     store = Store(tmp_path, limit_bytes=500_000)
     own = [save(store, noise=100_000) for _ in range(3)]
     many = [
-        Stored("", replace(COMPARISON, seed=seed), "bnb-nf4", outcome(), png(noise=100_000), {}, {},
+        Stored("", COMPARISON.changed(seed=seed), "bnb-nf4", outcome(), png(noise=100_000), {}, {},
                "2025-01-01T00:00:00Z")
         for seed in range(4)
     ]  # fmt: skip

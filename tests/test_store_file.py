@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -281,7 +280,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
 def write_many(folder: Path, writer: int, count: int) -> None:
     store = Store(folder)
     for seed in range(count):
-        save(store, replace(COMPARISON, seed=seed, prompt=str(writer)), noise=20_000)
+        save(store, COMPARISON.changed(seed=seed, prompt=str(writer)), noise=20_000)
 
 
 def test_processes_and_threads_write_at_once(tmp_path: Path) -> None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from quantlab.catalog.loras import check_lora
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, PlanError
-from quantlab.words.comparison import MAX_PLANS, MAX_PROMPT, MAX_SEED, Comparison
-from quantlab.words.numbers import finite_number, show, size_of, whole
+from quantlab.words.comparison import MAX_PLANS, Comparison
+from quantlab.words.numbers import show
 from quantlab.words.plan import DTYPE_SCHEMES, Plan
+from quantlab.words.settings import SETTINGS, Value
 
-__all__ = ["check_prompt", "make_comparison", "parse_plan"]
-
-MAX_GUIDANCE = 20.0
+__all__ = ["make_comparison", "parse_plan"]
 
 
 def parse_plan(text: str, model: Model, catalog: Catalog | None = None) -> Plan:
@@ -66,18 +65,13 @@ def make_comparison(
     *,
     model: str = "flux-mini",
     plans: Sequence[str] = ("fp32", "bnb-nf4"),
-    prompt: str,
-    seed: int = 0,
-    steps: int | None = None,
-    guidance: float | None = None,
-    width: int | None = None,
-    height: int | None = None,
-    sequence_length: int | None = None,
-    lora: str | None = None,
-    lora_weight: float | None = None,
     catalog: Catalog | None = None,
+    **given: Any,
 ) -> Comparison:
-    """Check every part against the catalogue and its limits; None takes the model's default.
+    """Check every part against the catalogue and its limits.
+
+    ``given`` are values of settings by key (words/settings.py); None, and what is left out, takes
+    the model's default.
 
     Raises:
         InputError: names the part that is wrong and what is allowed.
@@ -88,29 +82,36 @@ def make_comparison(
         raise InputError("model", _unknown(model, catalog))
     if not 1 <= len(plans) <= MAX_PLANS:
         raise InputError("plans", f"{len(plans)} given; 1 to {MAX_PLANS} are allowed")
-    d, limits = known.defaults, known.limits
-    carried = check_lora(lora, lora_weight, known)
-    size = (limits.min_size, limits.max_size)
-    return Comparison(
-        model=model,
-        plans=tuple(parse_plan(text, known, catalog) for text in plans),
-        prompt=check_prompt(prompt),
-        seed=whole("seed", seed, 0, MAX_SEED),
-        steps=whole("steps", d.steps if steps is None else steps, 1, limits.max_steps),
-        guidance=_guidance(d.guidance if guidance is None else guidance),
-        width=size_of("width", d.width if width is None else width, *size, limits.size_multiple),
-        height=size_of(
-            "height", d.height if height is None else height, *size, limits.size_multiple
-        ),
-        sequence_length=whole(
-            "sequence-length",
-            d.sequence_length if sequence_length is None else sequence_length,
-            1,
-            limits.max_sequence_length,
-        ),
-        lora=carried.name if carried else None,
-        lora_weight=carried.weight if carried else 1.0,
-    )
+    parsed = tuple(parse_plan(text, known, catalog) for text in plans)
+    return Comparison.of(model, parsed, _values(known, given))
+
+
+def _values(model: Model, given: Mapping[str, Any]) -> dict[str, Value]:
+    """The value of every setting that is given or has a default."""
+    for key in given.keys() - {row.key for row in SETTINGS}:
+        raise InputError(key.replace("_", "-"), "is no setting of a comparison")
+    limits, defaults = vars(model.limits), vars(model.defaults)
+    values: dict[str, Value] = {}
+    for row in SETTINGS:
+        value = given.get(row.key)
+        if row.optional and value == "":
+            value = None
+        if row.goes_with and row.goes_with not in values:
+            if value is not None:
+                raise InputError(row.part, row.alone or f"goes with {row.goes_with}")
+            continue
+        if value is None:
+            value = defaults[row.key] if row.from_model else row.default
+        if row.required and value is None:
+            raise InputError(row.part, "is missing")
+        if value is not None:
+            listed = _LISTED.get(row.listed)
+            values[row.key] = listed(value, model) if listed else row.read(value, limits)
+    return values
+
+
+_LISTED = {"loras": check_lora}
+"""Checks of what the catalogue lists, by the name of the list."""
 
 
 def _unknown(model: str, catalog: Catalog) -> str:
@@ -118,25 +119,3 @@ def _unknown(model: str, catalog: Catalog) -> str:
         f"unknown model {show(model)}; known: {', '.join(catalog.models)}. A model of one's own "
         f"is named at the start with --model, never by a link or a request"
     )
-
-
-def check_prompt(prompt: str) -> str:
-    """The prompt as it is.
-
-    Raises:
-        InputError: it is too long, or holds characters that are not text.
-    """
-    if not isinstance(prompt, str):
-        raise InputError("prompt", "must be text")
-    if len(prompt) > MAX_PROMPT:
-        raise InputError("prompt", f"{len(prompt)} characters; at most {MAX_PROMPT} are allowed")
-    if any(unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn") for char in prompt):
-        raise InputError("prompt", "contains characters that are not text")
-    return prompt
-
-
-def _guidance(value: object) -> float:
-    number = finite_number(value)
-    if number is None or not 0 <= number <= MAX_GUIDANCE:
-        raise InputError("guidance", f"{show(value)}; 0 to {MAX_GUIDANCE:g} are allowed")
-    return float(number)

@@ -1,4 +1,4 @@
-"""Which LoRA a comparison carries: its name and weight, checked without looking at any file.
+"""Which LoRA a comparison carries: its name, checked without looking at any file.
 
 A name is one of those listed for the model in data/models, that of a folder which was named at
 the start (``lab.lora.file.admit_lora``), or ``owner/name`` on the hub, with ``@revision`` and
@@ -12,27 +12,24 @@ import os
 from quantlab.catalog.paths import own_loras
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError
-from quantlab.words.lora import MAX_WEIGHT, Lora, hub_parts
-from quantlab.words.numbers import finite_number, show
+from quantlab.words.lora import hub_parts
+from quantlab.words.numbers import show
+from quantlab.words.settings import setting
 
 __all__ = ["check_lora", "lora_names"]
 
-_MAX_NAME = 200
+_MAX_NAME = setting("lora").longest
 
 
-def check_lora(name: object, weight: object, model: Model) -> Lora | None:
-    """The LoRA of that name; None where no name is given. A weight of None is 1.
+def check_lora(name: object, model: Model) -> str:
+    """``name`` where it is that of a LoRA that ``model`` can carry.
 
     Raises:
-        InputError: there is no such LoRA here, or the weight is none.
+        InputError: there is no such LoRA here.
     """
-    if name is None or name == "":
-        if weight is not None:
-            raise InputError("lora-weight", "goes with a LoRA; none is named")
-        return None
     if not isinstance(name, str) or len(name) > _MAX_NAME or not _known(name, model):
         raise InputError("lora", _unknown(name, model))
-    return Lora(name, _weight(1.0 if weight is None else weight))
+    return name
 
 
 def lora_names(model: Model) -> tuple[str, ...]:
@@ -55,14 +52,3 @@ def _unknown(name: object, model: Model) -> str:
         f"unknown LoRA {shown}; known for {model.name}: {names}, or owner/name on the hub. A "
         f"folder is named at the start with --lora, never by a link or a request"
     )
-
-
-def _weight(value: object) -> float:
-    number = finite_number(value)
-    if number is None or not 0 < abs(number) <= MAX_WEIGHT:
-        raise InputError(
-            "lora-weight",
-            f"{show(value)}; -{MAX_WEIGHT:g} to {MAX_WEIGHT:g} are allowed, without 0, which would "
-            f"be no LoRA at all",
-        )
-    return float(number)

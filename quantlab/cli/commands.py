@@ -99,19 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 def _comparison(arguments: argparse.Namespace, plans: Sequence[str]) -> Any:
     from quantlab.catalog.comparison import make_comparison
 
-    return make_comparison(
-        model=arguments.model,
-        plans=plans,
-        prompt=arguments.prompt,
-        seed=arguments.seed,
-        steps=arguments.steps,
-        guidance=arguments.guidance,
-        width=arguments.width,
-        height=arguments.height,
-        sequence_length=arguments.sequence_length,
-        lora=getattr(arguments, "lora", None),  # predict has none
-        lora_weight=getattr(arguments, "lora_weight", None),
-    )
+    return make_comparison(model=arguments.model, plans=plans, **options.settings_of(arguments))
 
 
 def _print_json(value: object) -> None:
@@ -249,7 +237,7 @@ def _link(arguments: argparse.Namespace) -> None:
 COMMANDS: Mapping[str, tuple[str, AddOptions, Command]] = {
     "pick": ("Say which methods suit hardware, bits and needs.", options.pick, _pick),
     "compare": ("Run plans side by side and measure them.", options.compare, _compare),
-    "predict": ("Predict bytes of plans without loading anything.", options.comparison, _predict),
+    "predict": ("Predict bytes of plans without loading anything.", options.predict, _predict),
     "snippet": (
         "Print a script without quantlab that makes a plan's image.",
         options.snippet,

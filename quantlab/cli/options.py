@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from quantlab.cli.save import save_arguments, variants_arguments
+from quantlab.words.settings import SETTINGS
 
 __all__ = [
     "DEFAULT_PROMPT",
@@ -14,43 +16,48 @@ __all__ = [
     "comparison",
     "export",
     "link",
-    "lora",
     "pick",
+    "predict",
     "probe",
     "remove",
     "save",
+    "settings_of",
     "snippet",
     "sweep",
 ]
 
 DEFAULT_PROMPT = "a red apple on a blue background"
 DEFAULT_PLANS = ("fp32", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0")
+TYPES = {"text": str, "whole": int, "number": float}
 
 
-def comparison(parser: argparse.ArgumentParser, plans: bool = True, many: bool = False) -> None:
-    """What a comparison is made of."""
+def comparison(
+    parser: argparse.ArgumentParser, *, plans: bool = True, many: bool = False, every: bool = True
+) -> None:
+    """What a comparison is made of; ``many`` prompts and seeds, ``every`` setting or those that
+    each comparison has."""
     parser.add_argument(
         "--model", default="flux-mini", help="a model's id, a folder, or owner/name on the hub"
     )
     if plans:
         parser.add_argument("--plans", nargs="+", default=list(DEFAULT_PLANS), help="plan texts")
-    if many:
-        parser.add_argument("--prompt", nargs="+", action="extend", help="prompt texts")
-        parser.add_argument("--seed", "--seeds", nargs="+", action="extend", type=int)
-    else:
-        parser.add_argument("--prompt", default=DEFAULT_PROMPT)
-        parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--guidance", type=float)
-    parser.add_argument("--width", type=int, help="pixels")
-    parser.add_argument("--height", type=int, help="pixels")
-    parser.add_argument("--sequence-length", type=int, help="tokens of the second text encoder")
+    for row in SETTINGS:
+        if row.optional and not every:
+            continue
+        named: dict[str, Any] = {"type": TYPES[row.kind], "help": row.about}
+        if many and row.swept:
+            names = [row.option] if row.kind == "text" else [row.option, f"{row.option}s"]
+            parser.add_argument(*names, nargs="+", action="extend", **named)
+        else:
+            parser.add_argument(row.option, **named)
+    if not many:
+        parser.set_defaults(prompt=DEFAULT_PROMPT)
 
 
-def lora(parser: argparse.ArgumentParser) -> None:
-    """What all plans carry."""
-    parser.add_argument("--lora", help="a LoRA: a listed one, a folder, or owner/name on the hub")
-    parser.add_argument("--lora-weight", type=float, help="how strongly it acts (1)")
+def settings_of(arguments: argparse.Namespace, *, swept: bool = True) -> dict[str, Any]:
+    """The settings that were given, by key; without ``swept`` those that a sweep takes one of."""
+    rows = (row for row in SETTINGS if swept or not row.swept)
+    return {row.key: getattr(arguments, row.key, None) for row in rows}
 
 
 def pick(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +76,6 @@ def pick(parser: argparse.ArgumentParser) -> None:
 def compare(parser: argparse.ArgumentParser) -> None:
     """A comparison, and how it is run."""
     comparison(parser)
-    lora(parser)
     parser.add_argument("--repeats", type=int, default=1, help="counted runs of each plan")
     parser.add_argument("--warmup", type=int, default=1, help="runs before them, not counted")
     parser.add_argument("--out", type=Path, default=Path("quantlab-out"), help="image folder")
@@ -80,7 +86,6 @@ def compare(parser: argparse.ArgumentParser) -> None:
 def snippet(parser: argparse.ArgumentParser) -> None:
     """What the script is to do."""
     comparison(parser, plans=False)
-    lora(parser)
     about = parser.add_mutually_exclusive_group(required=True)
     about.add_argument("--plan", help="the plan, for example bnb-nf4")
     about.add_argument("--method", help="aqlm, awq, eetq or hqq: a language model instead")
@@ -91,16 +96,19 @@ def snippet(parser: argparse.ArgumentParser) -> None:
 def save(parser: argparse.ArgumentParser) -> None:
     """What is saved, and where to."""
     comparison(parser, plans=False)
-    lora(parser)
     save_arguments(parser)
 
 
 def link(parser: argparse.ArgumentParser) -> None:
     """A comparison, or a link to read."""
     comparison(parser)
-    lora(parser)
     parser.add_argument("--base", default="http://127.0.0.1:7860/", help="address of the page")
     parser.add_argument("--open", metavar="URL", help="print the comparison that URL stands for")
+
+
+def predict(parser: argparse.ArgumentParser) -> None:
+    """A comparison without what is not predicted."""
+    comparison(parser, every=False)
 
 
 def probe(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +126,6 @@ def probe(parser: argparse.ArgumentParser) -> None:
 def sweep(parser: argparse.ArgumentParser) -> None:
     """A comparison of many prompts and seeds, and where it is run."""
     comparison(parser, many=True)
-    lora(parser)
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt a line")
     parser.add_argument("--repeats", type=int, default=1, help="counted runs of each pair")
     parser.add_argument("--warmup", type=int, default=1, help="runs of each plan, not counted")

@@ -13,6 +13,7 @@ from typing import Any
 
 from quantlab.catalog.paths import own_descriptions, own_loras
 from quantlab.cli.compare import tell_beforehand
+from quantlab.cli.options import settings_of
 from quantlab.errors import InputError
 from quantlab.record.probes import write_text
 from quantlab.record.results.export import Row
@@ -46,13 +47,7 @@ def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequ
         isolate=arguments.isolate,
         noise_floor=not arguments.no_noise_floor,
         model=arguments.model,
-        steps=arguments.steps,
-        guidance=arguments.guidance,
-        width=arguments.width,
-        height=arguments.height,
-        sequence_length=arguments.sequence_length,
-        lora=arguments.lora,
-        lora_weight=arguments.lora_weight,
+        **settings_of(arguments, swept=False),
     )
     tell_beforehand([each for lane in sweep.lanes for each in lane.comparisons])
     with _place(arguments, sweep) as place:

@@ -9,8 +9,8 @@ Plans are parted by ``~``: RFC 3986 (2.3) calls it unreserved, so no mail progra
 gives it a meaning or has to escape it, and ids are kebab-case, so no plan contains it. The first
 plan is the reference. ``v``, ``model``, ``plans`` and ``prompt`` must be there; a missing number
 takes the model's default. What ``to_query`` writes is always complete, so that a later change of
-defaults does not change what an old link stands for. ``lora`` and ``lora_weight`` stand at the end
-of the links of comparisons that carry a LoRA, and in no other.
+defaults does not change what an old link stands for. Optional settings stand at the end of the
+links of comparisons that have them, ``lora`` and ``lora_weight`` for instance, and in no other.
 
 A link never names a folder, a revision or a file, and reading one starts nothing.
 """
@@ -18,19 +18,20 @@ A link never names a folder, a revision or a file, and reading one starts nothin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote, unquote_to_bytes, urlsplit, urlunsplit
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.words.comparison import Comparison
+from quantlab.words.settings import SETTINGS, Value
 
 __all__ = [
     "IGNORED_KEYS",
     "KEYS",
-    "LORA_KEYS",
     "MAX_QUERY_BYTES",
+    "OPTIONAL_KEYS",
     "PLAN_SEPARATOR",
     "VERSION",
     "Query",
@@ -43,20 +44,10 @@ __all__ = [
 ]
 
 VERSION = "1"
-KEYS = (
-    "v",
-    "model",
-    "plans",
-    "prompt",
-    "seed",
-    "steps",
-    "guidance",
-    "width",
-    "height",
-    "sequence_length",
-)
-LORA_KEYS = ("lora", "lora_weight")
-REQUIRED = ("model", "plans", "prompt")
+KEYS = ("v", "model", "plans", *(row.key for row in SETTINGS if not row.optional))
+"""Of every link, in its order."""
+OPTIONAL_KEYS = tuple(row.key for row in SETTINGS if row.optional)
+REQUIRED = ("model", "plans", *(row.key for row in SETTINGS if row.required))
 PLAN_SEPARATOR = "~"
 MAX_QUERY_BYTES = 16 * 1024
 """Enough for the longest valid comparison: 1000 characters of prompt at 12 bytes each."""
@@ -83,23 +74,14 @@ Query = str | Mapping[str, str] | Iterable[tuple[str, str]]
 
 def to_query(comparison: Comparison) -> str:
     """The complete query of a comparison, without ``?``; ``from_query`` gives it back exactly."""
-    values = (
-        VERSION,
-        comparison.model,
-        PLAN_SEPARATOR.join(str(plan) for plan in comparison.plans),
-        comparison.prompt,
-        str(comparison.seed),
-        str(comparison.steps),
-        repr(comparison.guidance),
-        str(comparison.width),
-        str(comparison.height),
-        str(comparison.sequence_length),
-    )
-    pairs = [*zip(KEYS, values, strict=True)]
-    if comparison.lora is not None:
-        lora = (comparison.lora, repr(comparison.lora_weight))
-        pairs += zip(LORA_KEYS, lora, strict=True)
+    plans = PLAN_SEPARATOR.join(str(plan) for plan in comparison.plans)
+    values = (("v", VERSION), ("model", comparison.model), ("plans", plans))
+    pairs = [*values, *((key, _written(value)) for key, value in comparison.settings)]
     return "&".join(f"{key}={quote(value, safe=_READABLE)}" for key, value in pairs)
+
+
+def _written(value: Value) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
 
 
 def to_url(base_url: str, comparison: Comparison) -> str:
@@ -136,22 +118,17 @@ def from_query(query: Query, catalog: Catalog | None = None) -> Comparison | Non
             UTF-8, a query over ``MAX_QUERY_BYTES``.
     """
     pairs = [(key, value) for key, value in _pairs(query) if key not in IGNORED_KEYS]
-    if not any(key in (*KEYS, *LORA_KEYS) for key, _ in pairs):
+    if not any(key in (*KEYS, *OPTIONAL_KEYS) for key, _ in pairs):
         return None
     values = _checked(pairs, decoded=not isinstance(query, str))
+    given = {
+        row.key: _READ[row.kind](row.key, values[row.key]) for row in SETTINGS if row.key in values
+    }
     return make_comparison(
         model=values["model"],
         plans=values["plans"].split(PLAN_SEPARATOR),
-        prompt=values["prompt"],
-        seed=_whole("seed", values.get("seed", "0")),
-        steps=_whole_or_none("steps", values),
-        guidance=_decimal_or_none("guidance", values),
-        width=_whole_or_none("width", values),
-        height=_whole_or_none("height", values),
-        sequence_length=_whole_or_none("sequence_length", values),
-        lora=values.get("lora"),
-        lora_weight=_decimal_or_none("lora_weight", values),
         catalog=catalog,
+        **given,
     )
 
 
@@ -221,7 +198,7 @@ def _checked(pairs: list[tuple[str, str]], *, decoded: bool) -> dict[str, str]:
     if version != VERSION:
         raise InputError("v", f"unknown version {_show(version)}; this page reads {VERSION}")
     values: dict[str, str] = {}
-    known = (*KEYS, *LORA_KEYS)
+    known = (*KEYS, *OPTIONAL_KEYS)
     for key, value in pairs:
         if key not in known:
             raise InputError("link", f"unknown key {_show(key)}; known: {', '.join(known)}")
@@ -252,14 +229,6 @@ def _decode(part: str, text: str) -> str:
         raise InputError(part, "is not UTF-8 text") from error
 
 
-def _decimal_or_none(part: str, values: Mapping[str, str]) -> float | None:
-    return _decimal(part, values[part]) if part in values else None
-
-
-def _whole_or_none(part: str, values: Mapping[str, str]) -> int | None:
-    return _whole(part, values[part]) if part in values else None
-
-
 def _whole(part: str, text: str) -> int:
     """ASCII digits only: int() also takes spaces, underscores and the digits of other scripts."""
     if not _WHOLE.fullmatch(text):
@@ -273,6 +242,13 @@ def _decimal(part: str, text: str) -> float:
     if not _DECIMAL.fullmatch(text):
         raise InputError(part, f"{_show(text)} is not a number")
     return float(text)
+
+
+_READ: Mapping[str, Callable[[str, str], Value]] = {
+    "text": lambda _, text: text,
+    "whole": _whole,
+    "number": _decimal,
+}
 
 
 def _show(text: str) -> str:

@@ -18,6 +18,7 @@ from quantlab.record.drawing import PAPER, Color, Page, font, wrapped
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
 from quantlab.words.outcome_text import modes_text
+from quantlab.words.settings import described
 
 __all__ = ["WIDTH", "Panel", "draw"]
 
@@ -62,11 +63,8 @@ def _columns(count: int) -> int:
 
 def _head(comparison: Comparison) -> Image.Image:
     c = comparison
-    settings = (
-        f"{c.model}, seed {c.seed}, {c.steps} steps, guidance {c.guidance:g}, "
-        f"{c.width} x {c.height} px, {c.sequence_length} tokens"
-        f"{f', {c.carried}' if c.carried else ''}; reference {c.plans[0]}"
-    )
+    said = ", ".join([c.model, *described(dict(c.settings))])
+    settings = f"{said}; reference {c.plans[0]}"
     page = Page(WIDTH - 2 * MARGIN)
     page.write(f"“{c.prompt}”", font(34, bold=True), INK, MAX_PROMPT_LINES)
     page.space(8)

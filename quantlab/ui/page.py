@@ -68,10 +68,10 @@ def _wire(
     )
     page.load(restore, pick.kept, list(pick.controls), **QUIET)
     whole = [
-        *(tabs, tried.banner, tried.shown, *tried.fields, tried.link, *tried.slider),
+        *(tabs, tried.banner, tried.shown, *tried.fields.values(), tried.link, *tried.slider),
         *tried.layout,
     ]
     page.load(MethodType(try_open.open_page, services), tried.values, whole, **QUIET)
     chosen = MethodType(try_open.open_result, services)
-    results.shown.open_result(chosen, tried.fields[0], whole, **QUIET)
+    results.shown.open_result(chosen, tried.fields["model"], whole, **QUIET)
     page.unload(MethodType(try_run.leave, services))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from quantlab.catalog.comparison import make_comparison
@@ -11,12 +10,18 @@ from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.ui.compare.plans import Column, plan_text
 from quantlab.words.comparison import Comparison
+from quantlab.words.numbers import finite_number
 from quantlab.words.outcome import Outcome
+from quantlab.words.settings import SETTINGS, Setting
 
-__all__ = ["FIELDS", "Job", "Result", "Shown", "Values", "columns_of", "read_comparison"]
+__all__ = ["FIELDS", "ROWS", "Job", "Result", "Shown", "Values", "columns_of", "read_comparison"]
 
-NUMBERS = ("seed", "steps", "width", "height", "guidance", "sequence_length")
-FIELDS = ("model", "prompt", *NUMBERS, "lora", "lora_weight")
+ROWS = (
+    *(row for row in SETTINGS if not row.advanced),
+    *(row for row in SETTINGS if row.advanced),
+)
+"""The settings in the order of their controls: those that are folded away stand last."""
+FIELDS = ("model", *(row.key for row in ROWS))
 """The controls of the Try tab beside its columns, in the order in which handlers get them."""
 
 Values = Sequence[object]
@@ -80,21 +85,29 @@ def read_comparison(values: Values, catalog: Catalog) -> Comparison:
         InputError: names the control that is wrong and what is allowed.
     """
     found = dict(zip(FIELDS, values[: len(FIELDS)], strict=True))
-    if not found["lora"]:
-        found["lora"] = found["lora_weight"] = None  # its control always holds a number
-    for part in NUMBERS if found["lora"] is None else (*NUMBERS, "lora_weight"):
-        _check_number(part.replace("_", "-"), found[part])
-    model = catalog.models.get(str(found["model"]))
+    model = catalog.models.get(str(found.pop("model")))
     if model is None:
         raise InputError("model", "choose one of the list")
+    given = {row.key: _given(row, found) for row in ROWS}
     plans = [plan_text(column, model) for column in columns_of(values)]
-    found["prompt"] = " ".join(str(found["prompt"] or "").splitlines())
-    return make_comparison(plans=plans, catalog=catalog, **found)  # type: ignore[arg-type]
+    return make_comparison(model=model.id, plans=plans, catalog=catalog, **given)
+
+
+def _given(row: Setting, found: Mapping[str, object]) -> object:
+    """What the control of ``row`` says; None where it says nothing."""
+    value = found[row.key]
+    if row.goes_with and not found[row.goes_with]:
+        return None  # its control always holds a number
+    if row.kind == "text":
+        return " ".join(str(value or "").splitlines())
+    if value is None and row.optional and row.default is None:
+        return None
+    _check_number(row.part, value)
+    return value
 
 
 def _check_number(part: str, value: object) -> None:
     if value is None:
         raise InputError(part, "is empty; give a number")
-    whole = isinstance(value, int) and not isinstance(value, bool)  # of any length: no isfinite
-    if not whole and not (isinstance(value, float) and math.isfinite(value)):
+    if finite_number(value) is None:
         raise InputError(part, f"{value!r:.40} is not a number")

@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["MAX_WEIGHT", "Lora", "hub_parts"]
-
-MAX_WEIGHT = 4.0
-"""Largest weight, either sign. People use 0.5 to 1.5, and negative ones to turn a look around."""
+__all__ = ["Lora", "hub_parts"]
 
 _HUB = re.compile(
     r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w.-]+))?(?::([\w-][\w. /-]*\.safetensors))?",

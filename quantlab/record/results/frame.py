@@ -25,6 +25,7 @@ from quantlab.record.results.export import plain
 from quantlab.record.store.row import Stored, short_hash
 from quantlab.record.store.store import Store
 from quantlab.record.sweeps.table import tidy
+from quantlab.words.settings import SETTINGS
 
 __all__ = ["LIMIT", "PUBLISHED", "SWEEP", "field", "frame_of", "narrow", "newest", "records"]
 
@@ -37,24 +38,34 @@ PUBLISHED = FOLDER / "published-flux1-dev-h100.csv"
 GIB = 2**30
 
 _FLOATS = {
-    *("guidance", "latency_s", "load_s", "encode_s", "step_s", "decode_s"),
-    *("psnr_db", "ssim", "transformer_rel_l2", "lora_weight"),
+    *(row.key for row in SETTINGS if row.kind == "number"),
+    *("latency_s", "load_s", "encode_s", "step_s", "decode_s"),
+    *("psnr_db", "ssim", "transformer_rel_l2"),
 }
-_COUNTS = {"seed", "steps", "width", "height", "sequence_length", "repeats"}
+_COUNTS = {"repeats", *(row.key for row in SETTINGS if row.kind == "whole")}
 _FIRST = (
     *("evidence", "source", "url", "checked", "result", "model", "plan", "role", "reference"),
-    *("prompt", "seed", "steps", "guidance", "width", "height", "sequence_length", "offload"),
-    *("status", "error", "repeats", "latency_s", "weights_bytes", "loaded_bytes", "peak_bytes"),
+    *(row.key for row in SETTINGS if not row.optional),
+    *(
+        "offload",
+        "status",
+        "error",
+        "repeats",
+        "latency_s",
+        "weights_bytes",
+        "loaded_bytes",
+        "peak_bytes",
+    ),
     *("peak_kind", "load_s", "encode_s", "step_s", "decode_s", "psnr_db", "ssim"),
     *("transformer_rel_l2", "identical", "across_modes", "way", "notes", "machine"),
     "measured_at",
 )
 """Columns that are always there, in their order; weights of components and provenance follow."""
 
-_LORA = ("lora", "lora_weight")
+_OPTIONAL = tuple(row.key for row in SETTINGS if row.optional)
 _CIRCUMSTANCES = (
-    *("evidence", "model", "machine", "steps", "guidance", "width", "height"),
-    *("sequence_length", "offload", "reference", *_LORA),
+    *("evidence", "model", "machine", "offload", "reference"),
+    *(row.key for row in SETTINGS if not row.swept),
 )
 
 Record = Mapping[str, Any]
@@ -157,7 +168,7 @@ def _run(record: Record) -> tuple[object, ...]:
 def frame_of(found: Iterable[Record]) -> pd.DataFrame:
     """Records as a frame with typed columns; where a record says nothing, nothing is known."""
     given = list(found)
-    names = dict.fromkeys((*_FIRST, *_LORA, *(name for record in given for name in record)))
+    names = dict.fromkeys((*_FIRST, *_OPTIONAL, *(name for record in given for name in record)))
     frame = pd.DataFrame({name: _column(name, [r.get(name) for r in given]) for name in names})
     frame["machine"] = frame.get("device_name", pd.Series("", frame.index))
     frame["group"] = _groups(frame)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from quantlab.record.results.groups import Group, Line
 from quantlab.record.sweeps.statistics import Point, on_front
-from quantlab.words.lora import Lora
+from quantlab.words.settings import SETTINGS, Value
 
 __all__ = ["ORDERS", "Order", "groups"]
 
@@ -139,10 +139,7 @@ def _group(first: pd.Series[Any], plans: Sequence[Sequence[Run]]) -> Group:
         model=str(first["model"]),
         machine=str(first["machine"]),
         versions=versions,
-        steps=_whole(first["steps"]),
-        guidance=None if pd.isna(first["guidance"]) else float(first["guidance"]),
-        width=_whole(first["width"]),
-        height=_whole(first["height"]),
+        settings=_settings(first),
         reference=str(first["reference"]),
         offload=str(first["offload"]),
         source=", ".join(dict.fromkeys(run.source for run in runs)),
@@ -153,12 +150,19 @@ def _group(first: pd.Series[Any], plans: Sequence[Sequence[Run]]) -> Group:
         same_pairs=len(set(map(frozenset, pairs.values()))) == 1,
         measured_at=max(run.measured_at for run in runs),
         lines=tuple(_line(each) for each in plans),
-        lora=str(Lora(first["lora"], first["lora_weight"])) if first["lora"] else "",
     )
 
 
-def _whole(value: Any) -> int | None:
-    return None if pd.isna(value) else int(value)
+def _settings(first: pd.Series[Any]) -> dict[str, Value]:
+    """Those of a line that are known, as plain values."""
+    kinds: dict[str, Callable[[Any], Value]] = {"text": str, "whole": int, "number": float}
+    rows = (row for row in SETTINGS if not row.swept)
+    known = {row: first[row.key] for row in rows if row.key in first}
+    return {
+        row.key: kinds[row.kind](value)
+        for row, value in known.items()
+        if not pd.isna(value) and value != ""
+    }
 
 
 def _with_front(group: Group) -> list[Line]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from quantlab.record.results.export import Table, Value
 from quantlab.words.outcome_text import modes_text
+from quantlab.words.settings import Value as Setting
+from quantlab.words.settings import described
 
 __all__ = ["Group", "Line", "table"]
 
@@ -64,10 +66,8 @@ class Group:
     model: str
     machine: str
     versions: Mapping[str, str]
-    steps: int | None
-    guidance: float | None
-    width: int | None
-    height: int | None
+    settings: Mapping[str, Setting]
+    """Those that all of its runs share and that are known."""
     reference: str
     offload: str
     source: str
@@ -80,8 +80,6 @@ class Group:
     measured_at: str
     """Of its newest run; empty for what others have published."""
     lines: tuple[Line, ...]
-    lora: str = ""
-    """The LoRA that all of its plans carry, with its weight."""
 
     @property
     def has_fidelity(self) -> bool:
@@ -105,12 +103,8 @@ def table(group: Group) -> Table:
 
 def _caption(group: Group) -> str:
     parts = [group.model]
-    if group.width and group.height:
-        parts.append(f"{group.width} x {group.height} px")
-    parts += [f"{group.steps} steps"] if group.steps else []
-    parts += [f"guidance {group.guidance:g}"] if group.guidance is not None else []
+    parts += described(group.settings)
     parts += [f"with {group.offload}"] if group.offload else []
-    parts += [group.lora] if group.lora else []
     parts += [f"reference {group.reference}"] if group.reference else []
     where = ", ".join((group.machine, *(f"{k} {v}" for k, v in group.versions.items())))
     text = f"{', '.join(parts)}. {group.evidence.capitalize()} on {where or 'a machine'}."

@@ -13,28 +13,29 @@ import re
 import struct
 import zlib
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from PIL import Image
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
 
-from quantlab.catalog.comparison import check_prompt
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, PlanError
 from quantlab.record.results.file import VERSION
 from quantlab.record.store.row import Stored
-from quantlab.words.comparison import MAX_PLANS, MAX_SEED, Comparison
-from quantlab.words.lora import MAX_WEIGHT
+from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.outcome import Outcome
 from quantlab.words.plan import DENOISERS, Plan
+from quantlab.words.settings import SETTINGS, Setting
 
 __all__ = ["MAX_FILE_BYTES", "read_results"]
 
@@ -55,7 +56,6 @@ NotNegative = Annotated[float, Field(ge=0)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[str, Field(max_length=4000)]
 Fact = Annotated[int, Field(ge=-(2**63), le=2**63)] | float | bool | Words | None
-Pixels = Annotated[int, Field(ge=1, le=4096)]
 
 
 class _Checked(BaseModel):
@@ -111,39 +111,45 @@ class _Outcome(_Checked):
         return self
 
 
-class _Comparison(_Checked):
-    model: Name
-    plans: Annotated[list[Name], Field(min_length=1, max_length=MAX_PLANS)]
-    prompt: str
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
-    steps: Annotated[int, Field(ge=1, le=1000)]
-    guidance: Annotated[float, Field(ge=0, le=1000)]
-    width: Pixels
-    height: Pixels
-    sequence_length: Annotated[int, Field(ge=1, le=100_000)]
-    lora: Name | None = None
-    lora_weight: Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT)] = 1.0
+class _Settings(_Checked):
+    """A part for every setting; those that are optional came later."""
 
     @model_validator(mode="after")
-    def _is_one_lora(self) -> _Comparison:
-        if self.lora_weight == 0 or (self.lora is None and self.lora_weight != 1):
-            raise ValueError("lora_weight is not 0, and goes with a lora")
+    def _go_together(self) -> _Settings:
+        for row in SETTINGS:
+            value = getattr(self, row.key)
+            if value is not None and row.goes_with and getattr(self, row.goes_with) is None:
+                raise ValueError(f"{row.key} goes with a {row.goes_with}")
+            if value == 0 and row.zero:
+                raise ValueError(f"{row.key} is not 0")
         return self
 
-    @field_validator("prompt")
-    @classmethod
-    def _is_prompt(cls, text: str) -> str:
-        try:
-            return check_prompt(text)
-        except InputError as error:
-            raise ValueError(str(error).removeprefix("prompt: ")) from None
+
+def _field(row: Setting) -> Any:
+    """Type and default of the part for ``row``."""
+    kind: Any
+    if row.kind == "text":
+        kind = Annotated[str, AfterValidator(row.is_text)]
+    else:
+        low, high = row.foreign or (row.low, row.high)
+        number = int if row.kind == "whole" else float
+        kind = Annotated[number, Field(ge=low, le=high)]
+    return (kind | None, None) if row.optional else (kind, ...)
+
+
+_Values = create_model("_Values", __base__=_Settings, **{r.key: _field(r) for r in SETTINGS})
+
+
+class _Comparison(_Values):  # type: ignore[valid-type,misc]  # its parts are rows
+    model: Name
+    plans: Annotated[list[Name], Field(min_length=1, max_length=MAX_PLANS)]
 
     def value(self) -> Comparison:
         """Raises ValueError where a plan is none."""
         known = load_catalog().models.get(self.model)
         named = known.denoiser if known is not None else DENOISERS[0]
-        plans = tuple(_plan(text, named) for text in self.plans)
-        return Comparison(**{**self.model_dump(), "plans": plans})
+        values = self.model_dump(exclude={"model", "plans"}, exclude_none=True)
+        return Comparison.of(self.model, tuple(_plan(text, named) for text in self.plans), values)
 
 
 class _Item(_Checked):

@@ -19,6 +19,7 @@ from quantlab.catalog.table import load_catalog
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
 from quantlab.words.plan import Plan
+from quantlab.words.settings import Value
 
 __all__ = [
     "Stored",
@@ -63,12 +64,17 @@ def input_key(comparison: Comparison, plan: Plan) -> str:
     known = load_catalog().models.get(comparison.model)
     inputs = {
         **comparison.as_dict(),
+        **{key: _unsigned(value) for key, value in comparison.settings},
         "revision": known.revision if known else "",  # other weights, other results
-        "guidance": comparison.guidance + 0.0,  # -0.0 is 0.0
         "plans": [str(comparison.plans[0]), str(plan)],
     }
     text = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _unsigned(value: Value) -> Value:
+    """-0.0 is 0.0."""
+    return value + 0.0 if isinstance(value, float) else value
 
 
 def short_hash(*pieces: str | bytes) -> str:
@@ -176,8 +182,9 @@ def from_row(
 
 
 def _to_comparison(data: Mapping[str, Any]) -> Comparison:
-    plans = (
+    plans = tuple(
         Plan(tuple((part[0], part[1]) for part in plan["parts"]), plan["dtype"], plan["compiled"])
         for plan in data["plans"]
     )
-    return Comparison(**{**data, "plans": tuple(plans)})
+    values = {key: value for key, value in data.items() if key not in ("model", "plans")}
+    return Comparison.of(data["model"], plans, values)

@@ -8,6 +8,7 @@ from typing import Any
 
 from quantlab.record.results.export import Row, Table, Value, to_csv, to_markdown
 from quantlab.record.sweeps.statistics import Spread, Summary
+from quantlab.words.settings import SETTINGS, described
 
 __all__ = ["summary_text"]
 
@@ -40,10 +41,9 @@ def _caption(rows: Sequence[Row]) -> str:
     pairs = len({(row.comparison.prompt, row.comparison.seed) for row in rows})
     where = dict.fromkeys(str(row.device.get("name", "an unknown machine")) for row in rows)
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
-    carried = f"{c.carried}, " if c.carried else ""
+    said = ", ".join(described(dict(c.settings), [r.key for r in SETTINGS if r.swept]))
     return (
-        f"{c.model}, {pairs} pairs of prompt and seed, {c.steps} steps, guidance {c.guidance:g}, "
-        f"{c.width} x {c.height} px, {carried}reference {c.plans[0]}. "
+        f"{c.model}, {pairs} pairs of prompt and seed, {said}, reference {c.plans[0]}. "
         f"Medians over the pairs with 95 % bootstrap intervals. Measured on "
         f"{', '.join(where)} until {max(row.measured_at for row in rows)[:10]}; {versions}."
     )

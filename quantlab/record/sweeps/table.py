@@ -12,7 +12,6 @@ from quantlab.words.outcome import Outcome
 
 __all__ = ["tidy", "to_tidy_csv"]
 
-_COMPARISON = ("steps", "guidance", "width", "height", "sequence_length")
 _OUTCOME = (
     "way",
     "peak_bytes",
@@ -48,9 +47,9 @@ def tidy(row: Row) -> dict[str, Any]:
 
     ``role`` is "reference", "again" (the reference once more, the noise floor) or "plan". Where
     ``identical`` is true the image equals the reference's, and PSNR and SSIM are empty; where
-    ``across_modes`` is, an eager plan was held against a compiled one, or the reverse. ``lora`` and
-    ``lora_weight`` are there where all plans carried a LoRA. Every
-    library has a column ``version_NAME``, every fact of the machine one ``device_NAME``.
+    ``across_modes`` is, an eager plan was held against a compiled one, or the reverse. Optional
+    settings are there where they were given, such as ``lora``. Every library has a column
+    ``version_NAME``, every fact of the machine one ``device_NAME``.
     """
     c, o = row.comparison, row.outcome
     return {
@@ -58,10 +57,7 @@ def tidy(row: Row) -> dict[str, Any]:
         "plan": o.plan,
         "role": _role(c, o),
         "reference": str(c.plans[0]),
-        "prompt": c.prompt,
-        "seed": c.seed,
-        **{name: getattr(c, name) for name in _COMPARISON},
-        **({"lora": c.lora, "lora_weight": c.lora_weight} if c.lora else {}),
+        **dict(c.settings),
         "status": o.status,
         "error": f"{o.error.stage}: {o.error.message}" if o.error else None,
         "repeats": len(o.latency_s),

@@ -11,17 +11,17 @@ from typing import Any
 import gradio as gr
 
 from quantlab.catalog.comparison import parse_plan
-from quantlab.catalog.loras import lora_names
 from quantlab.catalog.own.describe import defaults_text
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError
 from quantlab.ui.compare.board import board, instead_of, pictures
+from quantlab.ui.compare.fields import anew
 from quantlab.ui.compare.plans import Column, choices, column_of, encoder_of, plan_text
 from quantlab.ui.compare.run import script_of
 from quantlab.ui.compare.view import banner, code_box
 from quantlab.ui.pick.tab import best_schemes
 from quantlab.ui.services import Services
-from quantlab.ui.state import Shown, columns_of, read_comparison
+from quantlab.ui.state import ROWS, Shown, columns_of, read_comparison
 from quantlab.words.comparison import MAX_PLANS
 
 __all__ = [
@@ -30,9 +30,7 @@ __all__ = [
     "change_model",
     "code",
     "go_to_try",
-    "guidance_note",
     "lay_out",
-    "lora_choices",
     "redraw",
     "remove",
     "same_model",
@@ -157,32 +155,18 @@ def change_model(services: Services, model_id: str, before: str) -> list[Update]
     """The defaults of another model and what its columns may choose.
 
     Nothing where it is the one of ``before``: leaving the list counts as input to Gradio.
-    Gives what is told of the model, steps, width, height, guidance, sequence length, no LoRA and
-    its weight, the model, then the choosers' choices.
+    Gives the model, the settings that come anew with one, the model, then the choosers' choices.
     """
+    rows = [row for row in ROWS if row.anew]
     if model_id == before:
-        return [gr.skip() for _ in range(9 + 2 * MAX_PLANS)]
+        return [gr.skip() for _ in range(2 + len(rows) + 2 * MAX_PLANS)]
     model = _model(services, [model_id])
-    d = model.defaults
-    guidance = gr.update(value=d.guidance, info=guidance_note(model))
     return [
         gr.update(info=defaults_text(model)),
-        *(d.steps, d.width, d.height, guidance, d.sequence_length),
-        *(gr.update(value="", choices=lora_choices(model)), 1.0, model_id),
+        *(anew(row, model) for row in rows),
+        model_id,
         *chooser_updates(model, services),
     ]
-
-
-def guidance_note(model: Model) -> str:
-    """What guidance does in this model."""
-    if model.guidance != "none":
-        return "How strongly the prompt steers; 0 to 20."
-    return f"{model.name} has no guidance: this changes nothing."
-
-
-def lora_choices(model: Model) -> list[tuple[str, str]]:
-    """None, and the LoRAs that can be named for ``model`` beside those of the hub."""
-    return [("none", ""), *((name, name) for name in lora_names(model))]
 
 
 def chooser_updates(model: Model, services: Services) -> list[Update]:

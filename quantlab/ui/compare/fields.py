@@ -1,64 +1,113 @@
-"""The controls of the Try tab beside its prompt and columns."""
+"""The controls of the Try tab beside its columns: the model, and one for each setting."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
 
+from quantlab.catalog.loras import lora_names
 from quantlab.catalog.schema import Model
-from quantlab.ui.compare import edit as try_edit
 from quantlab.ui.services import Services
-from quantlab.words.comparison import MAX_SEED
-from quantlab.words.lora import MAX_WEIGHT
+from quantlab.ui.state import FIELDS, ROWS
+from quantlab.words.settings import SETTINGS, Setting, Value
 
-__all__ = ["build_fields"]
+__all__ = ["anew", "build_fields", "of_model"]
+
+START = {"prompt": "a dog face on a blue background"}
+LEAST_WIDTH = {False: 90, True: 200}
+"""Pixels of a control, by whether it is folded away."""
 
 
-def build_fields(services: Services, model: Model, prompt: Any) -> tuple[Any, ...]:
-    """Lay the controls out; they come back in the order of ``state.FIELDS``."""
-    d, limits = model.defaults, model.limits
-    elsewhere = "" if os.environ.get("SPACE_ID") else ", or owner/name on the hub"
-    sizes = f"{limits.min_size} to {limits.max_size}, in steps of {limits.size_multiple}"
+def build_fields(services: Services, model: Model, prompt: Any) -> Mapping[str, Any]:
+    """Lay the controls out; they come back by key, in the order of ``state.FIELDS``."""
+    fields = {"prompt": prompt}
     with gr.Row(elem_classes="ql-controls"):
         names = [(m.name, m.id) for m in services.catalog.models.values()]
-        which = gr.Dropdown(names, value=model.id, label="Model", min_width=150)
-        seed = gr.Number(0, label="Seed", min_width=90, elem_id="ql-seed")
-        steps = gr.Number(d.steps, label="Steps", min_width=80, elem_id="ql-steps")
-        width = gr.Number(d.width, label="Width, px", min_width=90)
-        height = gr.Number(d.height, label="Height, px", min_width=90)
+        fields["model"] = gr.Dropdown(names, value=model.id, label="Model", min_width=150)
+        for row in ROWS:
+            if not row.advanced and row.key not in fields:
+                fields[row.key] = _control(row, model)
     with gr.Accordion("More settings", open=False), gr.Row(elem_classes="ql-controls"):
-        guidance = gr.Number(
-            d.guidance,
-            label="Guidance",
-            info=try_edit.guidance_note(model),
-            min_width=200,
-        )
-        length = gr.Number(
-            d.sequence_length,
-            label="Sequence length, tokens",
-            info="Tokens that T5 gives to the transformer; more takes longer.",
-            min_width=200,
-        )
-        lora = gr.Dropdown(
-            try_edit.lora_choices(model),
-            value="",
-            label="LoRA on every plan",
-            info=f"A listed one{elsewhere}; mono draws in black and white.",
+        for row in ROWS:
+            if row.advanced:
+                fields[row.key] = _control(row, model)
+        gr.HTML(f'<p class="ql-limits">{_limits(model)}</p>', apply_default_css=False)
+    return {key: fields[key] for key in FIELDS}
+
+
+def _control(row: Setting, model: Model) -> Any:
+    about = {"label": row.label, "info": _info(row, model) or None, "elem_id": f"ql-{row.part}"}
+    value, width = of_model(row, model), LEAST_WIDTH[row.advanced]
+    if row.listed:
+        return gr.Dropdown(
+            _choices(row, model),
+            value=value,
             allow_custom_value=True,  # a link may hold one that is not known here any more
-            min_width=200,
-            elem_id="ql-lora",
+            min_width=width,
+            **about,
         )
-        weight = gr.Number(
-            1.0,
-            label="Weight of the LoRA",
-            info=f"-{MAX_WEIGHT:g} to {MAX_WEIGHT:g}; 1 is as it was trained.",
-            min_width=200,
-        )
-        gr.HTML(
-            f'<p class="ql-limits">Seeds go to {MAX_SEED}, steps to {limits.max_steps}, '
-            f"sizes from {sizes}, for flux-mini.</p>",
-            apply_default_css=False,
-        )
-    return which, prompt, seed, steps, width, height, guidance, length, lora, weight
+    if row.kind == "text":
+        return gr.Textbox(value, max_length=row.longest, max_lines=1, min_width=width, **about)
+    return gr.Number(value, min_width=width, **about)
+
+
+def of_model(row: Setting, model: Model) -> Value | None:
+    """What the control of ``row`` holds where nothing is said about ``model``."""
+    value = getattr(model.defaults, row.key) if row.from_model else row.default
+    return "" if value is None and row.kind == "text" else value
+
+
+def anew(row: Setting, model: Model, value: Value | None = None) -> Any:
+    """The control of ``row`` when ``model`` is chosen, with ``value`` or the model's own."""
+    told: dict[str, Any] = {"value": of_model(row, model) if value is None else value}
+    if row.listed:
+        told["choices"] = _choices(row, model)
+    if row.key in _INFO:
+        told["info"] = _info(row, model)
+    return gr.update(**told) if len(told) > 1 else told["value"]
+
+
+def _choices(row: Setting, model: Model) -> list[tuple[str, str]]:
+    """None, and those values of ``row`` that are listed for ``model``."""
+    return [("none", ""), *((name, name) for name in _LISTED[row.listed](model))]
+
+
+_LISTED: Mapping[str, Callable[[Model], tuple[str, ...]]] = {"loras": lora_names}
+"""The values that the catalogue lists, by the name of the list."""
+
+
+def _info(row: Setting, model: Model) -> str:
+    return _INFO[row.key](model) if row.key in _INFO else row.info
+
+
+def _about_guidance(model: Model) -> str:
+    if model.guidance != "none":
+        return "How strongly the prompt steers; 0 to 20."
+    return f"{model.name} has no guidance: this changes nothing."
+
+
+def _about_lora(_: Model) -> str:
+    elsewhere = "" if os.environ.get("SPACE_ID") else ", or owner/name on the hub"
+    return f"A listed one{elsewhere}; mono draws in black and white."
+
+
+_INFO: Mapping[str, Callable[[Model], str]] = {
+    "guidance": _about_guidance,
+    "lora": _about_lora,
+}
+"""What stands under a control and depends on the model or the place."""
+
+
+def _limits(model: Model) -> str:
+    """What the numbers that stand in front may be, for ``model``."""
+    limits, said = vars(model.limits), []
+    for row in SETTINGS:
+        if row.kind == "whole" and not row.advanced:
+            low, high = row.bounds(limits)
+            step = limits[row.multiple] if isinstance(row.multiple, str) else row.multiple
+            steps = f", in steps of {step}" if step != 1 else ""
+            said.append(f"{row.label}: {low:.0f} to {high:.0f}{steps}")
+    return f"{'; '.join(said)}; for {model.name}."

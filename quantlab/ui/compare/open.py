@@ -15,13 +15,15 @@ from quantlab.catalog.own.describe import defaults_text
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError, StoreError
 from quantlab.ui.compare.board import CLOSER, slider_updates
-from quantlab.ui.compare.edit import go_to_try, guidance_note, lay_out, lora_choices
+from quantlab.ui.compare.edit import go_to_try, lay_out
+from quantlab.ui.compare.fields import anew as refilled
+from quantlab.ui.compare.fields import of_model
 from quantlab.ui.compare.plans import column_of
 from quantlab.ui.compare.run import session_of
 from quantlab.ui.compare.share import link_to, opened, result
 from quantlab.ui.compare.view import banner
 from quantlab.ui.services import Services
-from quantlab.ui.state import FIELDS, Shown, read_comparison
+from quantlab.ui.state import FIELDS, ROWS, Shown, read_comparison
 from quantlab.words.comparison import MAX_PLANS, Comparison
 
 __all__ = ["open_page", "open_result"]
@@ -91,16 +93,13 @@ def _fill(
 
 
 def _fields(comparison: Comparison, model: Model, *, anew: bool) -> list[Update]:
-    values = {name: getattr(comparison, name) for name in FIELDS}
-    values["lora"] = comparison.lora or ""
+    """The model's and settings' controls; with ``anew`` also what the model changes about them."""
+    values = {row.key: comparison.get(row.key) for row in ROWS}
     if not anew:
-        return list(values.values())
-    told = {
-        "lora": gr.update(value=values["lora"], choices=lora_choices(model)),
-        "model": gr.update(value=model.id, info=defaults_text(model)),
-        "guidance": gr.update(value=comparison.guidance, info=guidance_note(model)),
-    }
-    return list({**values, **told}.values())
+        blank = {row.key: of_model(row, model) for row in ROWS}
+        return [model.id, *(blank[k] if value is None else value for k, value in values.items())]
+    rows = [refilled(row, model, values[row.key]) for row in ROWS]
+    return [gr.update(value=model.id, info=defaults_text(model)), *rows]
 
 
 def _told(comparison: Comparison, shown: Shown) -> str:

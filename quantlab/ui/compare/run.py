@@ -41,6 +41,7 @@ from quantlab.ui.state import Job, Result, Shown, read_comparison
 from quantlab.ui.theme import HIDDEN
 from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.outcome import Finished, Progress
+from quantlab.words.settings import described
 
 __all__ = ["check", "leave", "run", "session_of", "settle", "stop", "visitor_of"]
 
@@ -211,9 +212,8 @@ def _counted(plans: list[str], shown: Shown) -> str:
 
 def _settings(comparison: Comparison) -> str:
     """What the results on the page are of, whatever the controls say by now."""
-    c = comparison
-    steps = "1 step" if c.steps == 1 else f"{c.steps} steps"
-    return f"“{c.prompt}”, seed {c.seed}, {steps}, {c.width} × {c.height} px."
+    said = ", ".join(described(dict(comparison.settings)))
+    return f"“{comparison.prompt}”, {said}."
 
 
 def stop(services: Services, request: gr.Request, job: Job | None, shown: Shown) -> list[Update]:

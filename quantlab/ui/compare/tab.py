@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
@@ -21,10 +21,11 @@ from quantlab.ui.compare.save_picture import save_picture
 from quantlab.ui.compare.view import head, link_box, zoom_bar
 from quantlab.ui.download import download
 from quantlab.ui.services import Services
-from quantlab.ui.state import Shown
+from quantlab.ui.state import ROWS, Shown
 from quantlab.ui.theme import HIDDEN, script
 from quantlab.ui.words import LETTERS
-from quantlab.words.comparison import MAX_PLANS, MAX_PROMPT
+from quantlab.words.comparison import MAX_PLANS
+from quantlab.words.settings import setting
 
 __all__ = ["START", "TryTab", "build_try"]
 
@@ -52,7 +53,8 @@ class ColumnParts:
 class TryTab:
     """The components of the tab that handlers read or update."""
 
-    fields: tuple[Any, ...]
+    fields: Mapping[str, Any]
+    """By ``state.FIELDS``, in that order."""
     columns: tuple[ColumnParts, ...]
     count: Any
     shown: Any
@@ -72,7 +74,7 @@ class TryTab:
     def values(self) -> list[Any]:
         """What handlers get: see ``state.Values``."""
         choosers = [c for part in self.columns for c in (part.transformer, part.encoder)]
-        return [*self.fields, *choosers, self.count]
+        return [*self.fields.values(), *choosers, self.count]
 
     @property
     def board(self) -> list[Any]:
@@ -96,7 +98,7 @@ def build_try(services: Services, banner: Any) -> TryTab:
             PROMPT,
             label="Prompt",
             info="flux-mini draws one simple thing on a plain coloured background.",
-            max_length=MAX_PROMPT,
+            max_length=setting("prompt").longest,
             max_lines=1,
             scale=6,
             min_width=260,
@@ -181,7 +183,7 @@ def _bound(handler: Callable[..., Any], services: Services) -> MethodType:
 
 def _wire_run(services: Services, tab: TryTab) -> None:
     gr.on(
-        [tab.run.click, tab.fields[1].submit],
+        [tab.run.click, tab.fields["prompt"].submit],
         _bound(try_run.check, services),
         inputs=tab.values,
         outputs=[
@@ -213,12 +215,13 @@ def _wire_edit(services: Services, tab: TryTab) -> None:
     gr.on(
         [c.input for c in choosers], _bound(try_edit.redraw, services), inputs, tab.board, **QUIET
     )
-    before = gr.State(tab.fields[0].value)
-    tab.fields[0].focus(try_edit.same_model, tab.fields[0], before, **QUIET)
-    tab.fields[0].input(
+    model = tab.fields["model"]
+    before = gr.State(model.value)
+    model.focus(try_edit.same_model, model, before, **QUIET)
+    model.input(
         _bound(try_edit.change_model, services),
-        [tab.fields[0], before],
-        [tab.fields[0], *tab.fields[3:], before, *choosers],
+        [model, before],
+        [model, *(tab.fields[row.key] for row in ROWS if row.anew), before, *choosers],
         **QUIET,
     )
     for index, column in enumerate(tab.columns):

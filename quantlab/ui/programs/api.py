@@ -19,6 +19,7 @@ from quantlab.ui.compare.run import session_of, visitor_of
 from quantlab.ui.compare.share import base_url
 from quantlab.ui.programs import run as api_run
 from quantlab.ui.programs.input import number, one_sentence, text, texts
+from quantlab.ui.programs.settings import checked, takes_settings
 from quantlab.ui.services import Services
 from quantlab.words.comparison import Comparison
 
@@ -64,13 +65,9 @@ def recommend(
         return [row.as_dict() for row in rows]
 
 
+@takes_settings(lambda row: row.sized)
 def predict(
-    services: Services,
-    plans: list[str],
-    model: str = "flux1-dev",
-    width: int | None = None,
-    height: int | None = None,
-    sequence_length: int | None = None,
+    services: Services, plans: list[str], model: str = "flux1-dev", **given: Any
 ) -> list[dict[str, Any]]:
     """Predict the bytes that plans of a model take (weights, peak, host memory, download) and
     which GPUs they fit; nothing is downloaded and nothing is run.
@@ -78,123 +75,61 @@ def predict(
     Args:
         plans: One to six plans, such as bnb-nf4 or transformer=bnb-nf4,text_encoder_2=quanto-int8.
         model: flux-mini, flux1-dev, flux1-schnell or flux2-klein-4b.
-        width: Width of the image in pixels; the model's default if left out.
-        height: Height of the image in pixels; the model's default if left out.
-        sequence_length: Text tokens that the transformer is given; the model's default if left out.
 
     Returns:
         For each plan its component, total, peak, host and download bytes, and fits by GPU.
     """
     with one_sentence():
-        comparison = _comparison(
-            services, plans, model, width=width, height=height, sequence_length=sequence_length
-        )
+        comparison = _comparison(services, plans, model, {"prompt": "", **given})
         return [row.as_dict() for row in predictions(comparison, services.catalog)]
 
 
+@takes_settings()
 async def compare(
     services: Services,
     request: gr.Request,
     plans: list[str],
-    prompt: str,
     model: str = "flux-mini",
-    seed: int = 0,
-    steps: int | None = None,
-    guidance: float | None = None,
-    width: int | None = None,
-    height: int | None = None,
-    sequence_length: int | None = None,
-    lora: str | None = None,
-    lora_weight: float | None = None,
+    **given: Any,
 ) -> dict[str, Any]:
     """Run plans side by side on this page's machine and measure each: image, memory, latency, and
     distance from the first plan, the reference. Waits for its turn; takes seconds to minutes.
 
     Args:
         plans: One to six plans, such as fp32, bnb-nf4; the first is the reference.
-        prompt: What to draw; flux-mini draws one simple thing on a plain coloured background.
-        model: flux-mini ships with the page; larger models need a GPU.
-        seed: Seed of the noise that the image starts from.
-        steps: Denoising steps; the model's default if left out.
-        guidance: Guidance scale; the model's default if left out.
-        width: Width of the image in pixels; the model's default if left out.
-        height: Height of the image in pixels; the model's default if left out.
-        sequence_length: Text tokens that the transformer is given; the model's default if left out.
-        lora: A LoRA that every plan carries: mono with flux-mini, or owner/name on the hub.
-        lora_weight: How strongly it acts, -4 to 4; 1 if left out.
+        model: flux-mini ships with the page and draws one simple thing on a plain coloured
+            background; larger models need a GPU.
 
     Returns:
         An object: comparison, device, versions, outcomes, results (their ids, stored) and link.
     """
     with one_sentence():
-        comparison = _comparison(
-            services,
-            plans,
-            model,
-            prompt=prompt,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            width=width,
-            height=height,
-            sequence_length=sequence_length,
-            lora=lora,
-            lora_weight=lora_weight,
-        )
+        comparison = _comparison(services, plans, model, given)
         who = visitor_of(request, services)
         document = await api_run.run(services, comparison, session_of(request), who)
         return {**document, "link": to_url(base_url(request, services), comparison)}
 
 
+@takes_settings()
 def link(
     services: Services,
     request: gr.Request,
     plans: list[str],
-    prompt: str,
     model: str = "flux-mini",
-    seed: int = 0,
-    steps: int | None = None,
-    guidance: float | None = None,
-    width: int | None = None,
-    height: int | None = None,
-    sequence_length: int | None = None,
-    lora: str | None = None,
-    lora_weight: float | None = None,
+    **given: Any,
 ) -> dict[str, Any]:
     """Give the link that opens this page on a comparison and its stored results, which are kept
     from then on; nothing is run.
 
     Args:
         plans: One to six plans, such as fp32, bnb-nf4; the first is the reference.
-        prompt: What to draw.
         model: flux-mini, flux1-dev, flux1-schnell or flux2-klein-4b.
-        seed: Seed of the noise that the image starts from.
-        steps: Denoising steps; the model's default if left out.
-        guidance: Guidance scale; the model's default if left out.
-        width: Width of the image in pixels; the model's default if left out.
-        height: Height of the image in pixels; the model's default if left out.
-        sequence_length: Text tokens that the transformer is given; the model's default if left out.
-        lora: A LoRA that every plan carries: mono with flux-mini, or owner/name on the hub.
-        lora_weight: How strongly it acts, -4 to 4; 1 if left out.
 
     Returns:
         An object: url.
     """
     with one_sentence():
-        comparison = _comparison(
-            services,
-            plans,
-            model,
-            prompt=prompt,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            width=width,
-            height=height,
-            sequence_length=sequence_length,
-            lora=lora,
-            lora_weight=lora_weight,
-        )
+        comparison = _comparison(services, plans, model, given)
         return {"url": to_url(base_url(request, services), comparison)}
 
 
@@ -234,14 +169,13 @@ def register(services: Services) -> None:
 
 
 def _comparison(
-    services: Services, plans: object, model: object, prompt: object = "", **settings: Any
+    services: Services, plans: object, model: object, given: dict[str, Any]
 ) -> Comparison:
     return make_comparison(
         plans=texts("plans", plans),
         model=text("model", model),
-        prompt=text("prompt", prompt),
         catalog=services.catalog,
-        **settings,
+        **checked(given),
     )
 
 

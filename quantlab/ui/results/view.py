@@ -14,6 +14,7 @@ from quantlab.ui.results.plot import plots
 from quantlab.ui.results.runs_view import many, open_link
 from quantlab.ui.words import PEAK_KINDS, size, time, when
 from quantlab.words.outcome_text import modes_text
+from quantlab.words.settings import described
 
 __all__ = ["MOST_GROUPS", "count", "left_out", "results"]
 
@@ -96,10 +97,8 @@ def _section(group: Group, order: str, models: dict[str, str], *, opened: bool) 
 
 
 def _summary(group: Group, models: dict[str, str]) -> str:
-    facts = [f"{group.width} × {group.height} px"] if group.width else []
-    facts += ["1 step" if group.steps == 1 else f"{group.steps} steps"] if group.steps else []
+    facts = described(group.settings)
     facts += [f"with {group.offload}"] if group.offload else []
-    facts += [group.lora] if group.lora else []
     sign = EVIDENCE.get(group.evidence, "")
     where = [group.machine or "a machine"]
     if group.evidence == "measured":
