@@ -118,8 +118,7 @@ def link(
     model: str = "flux-mini",
     **given: Any,
 ) -> dict[str, Any]:
-    """Give the link that opens this page on a comparison, with what it holds of its results; nothing
-    is run.
+    """Give the link that opens this page on a comparison and what it holds of it; nothing is run.
 
     Args:
         plans: One to six plans, such as fp32, bnb-nf4; the first is the reference.
