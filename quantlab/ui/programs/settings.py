@@ -43,14 +43,14 @@ def takes_settings(
         async def awaited(*args: Any, **more: Any) -> Any:
             return await function(**named(args, more))
 
-        endpoint = awaited if inspect.iscoroutinefunction(function) else at_once
-        endpoint.__signature__ = signature  # type: ignore[attr-defined]
+        endpoint: Any = awaited if inspect.iscoroutinefunction(function) else at_once
+        endpoint.__signature__ = signature
         endpoint.__annotations__ = {
             **{name: each.annotation for name, each in signature.parameters.items()},
             "return": signature.return_annotation,
         }
         endpoint.__doc__ = _text(function, rows)
-        return endpoint
+        return endpoint  # type: ignore[no-any-return]
 
     return decorate
 
