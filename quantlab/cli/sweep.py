@@ -130,14 +130,17 @@ def read_prompts(path: Path) -> list[str]:
     """The lines of a file, without empty ones and those that start with #.
 
     Raises:
-        InputError: the file cannot be read as text.
+        InputError: the file cannot be read as text, or holds no prompt.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise InputError("prompts", f"{path} cannot be read: {reason}") from None
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    prompts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not prompts:
+        raise InputError("prompts", f"{path} holds no prompt; one a line is wanted")
+    return prompts
 
 
 def _tell_start(there: int, sweep: Sweep, place: Place) -> None:

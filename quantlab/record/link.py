@@ -170,7 +170,9 @@ def _with_query(base_url: str, query: str) -> str:
     try:
         scheme, netloc, path, _, _ = urlsplit(base_url)
     except ValueError as error:
-        raise InputError("link", f"{_show(base_url)} is not a URL") from error
+        raise InputError("base", f"{_show(base_url)} is not a URL") from error
+    if scheme not in ("http", "https") or not netloc:
+        raise InputError("base", f"{_show(base_url)} is not the address of a page")
     return urlunsplit((scheme, netloc, path or "/", query, ""))
 
 

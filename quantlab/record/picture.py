@@ -19,6 +19,7 @@ from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
 from quantlab.words.outcome_text import modes_text
 from quantlab.words.settings import described
+from quantlab.words.text import shown as visible
 
 __all__ = ["WIDTH", "Panel", "draw"]
 
@@ -66,7 +67,7 @@ def _head(comparison: Comparison) -> Image.Image:
     said = ", ".join([c.model, *described(dict(c.settings))])
     settings = f"{said}; reference {c.plans[0]}"
     page = Page(WIDTH - 2 * MARGIN)
-    page.write(f"“{c.prompt}”", font(34, bold=True), INK, MAX_PROMPT_LINES)
+    page.write(f"“{visible(c.prompt)}”", font(34, bold=True), INK, MAX_PROMPT_LINES)
     page.space(8)
     page.write(settings, font(22), DIM)
     return page.image()

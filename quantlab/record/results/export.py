@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from quantlab.record.store.row import finite
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
+from quantlab.words.text import shown as visible
 
 __all__ = ["Live", "Row", "Table", "plain", "to_csv", "to_json", "to_markdown"]
 
@@ -97,8 +98,12 @@ def _markdown_table(lines: Sequence[Mapping[str, Value]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_STARTS = "=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 """What a spreadsheet may take for the start of a formula; the last four are the wide forms."""
+_FORMULA = re.compile(rf"(^|;)('* *[{_STARTS}])")
+"""Also behind a semicolon: where commas are decimal marks, it parts the cells of a CSV file, and
+quotes that do not begin a cell mean nothing."""
+_NEUTRAL = re.compile(rf"(^|;)'('* *[{_STARTS}])")
 
 
 def _csv_cell(value: Any) -> str:
@@ -107,16 +112,12 @@ def _csv_cell(value: Any) -> str:
         return ""
     if not isinstance(value, str):
         return str(value)
-    return f"'{value}" if _is_formula(value) else value
+    return _FORMULA.sub(r"\1'\2", value)
 
 
 def plain(cell: str) -> str:
-    """The text behind a cell that ``to_csv`` wrote: without the apostrophe that it put there."""
-    return cell[1:] if cell.startswith("'") and _is_formula(cell[1:]) else cell
-
-
-def _is_formula(text: str) -> bool:
-    return text.lstrip(" ").startswith(_FORMULA)
+    """The text behind a cell that ``to_csv`` wrote: without the apostrophes that it put there."""
+    return _NEUTRAL.sub(r"\1\2", cell)
 
 
 def _markdown_cell(value: Value) -> str:
@@ -134,5 +135,5 @@ def _markdown_text(text: str) -> str:
 
     A colon is one of those, or ``https://`` would become a link.
     """
-    line = " ".join(text.split())
+    line = " ".join(visible(text).split())
     return _MARKUP.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), line)

@@ -14,6 +14,7 @@ from quantlab.record.store.guesses import GuessTally
 from quantlab.ui.bands_view import badge
 from quantlab.ui.blind.rounds import Round
 from quantlab.ui.words import size
+from quantlab.words.text import shown as visible
 
 __all__ = ["answer", "images", "share_told", "tallies"]
 
@@ -31,9 +32,10 @@ def images(shown: Round | None) -> str:
         f"<figcaption>{name}</figcaption></figure>"
         for name, png in (("Left", shown.left), ("Right", shown.right))
     )
+    prompt = escape(visible(shown.pair.comparison.prompt))
     return (
         f'<div class="ql-pair">{sides}</div>'
-        f'<p class="ql-hint">Both are “{escape(shown.pair.comparison.prompt)}” with the same seed. '
+        f'<p class="ql-hint">Both are “{prompt}” with the same seed. '
         "One comes from quantized weights.</p>"
     )
 

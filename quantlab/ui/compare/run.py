@@ -42,6 +42,7 @@ from quantlab.ui.theme import HIDDEN
 from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.outcome import Finished, Progress
 from quantlab.words.settings import described
+from quantlab.words.text import shown as visible
 
 __all__ = ["check", "leave", "run", "session_of", "settle", "stop", "visitor_of"]
 
@@ -213,7 +214,7 @@ def _counted(plans: list[str], shown: Shown) -> str:
 def _settings(comparison: Comparison) -> str:
     """What the results on the page are of, whatever the controls say by now."""
     said = ", ".join(described(dict(comparison.settings)))
-    return f"“{comparison.prompt}”, {said}."
+    return f"“{visible(comparison.prompt)}”, {said}."
 
 
 def stop(services: Services, request: gr.Request, job: Job | None, shown: Shown) -> list[Update]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from quantlab.ui.words import size, time, when
 from quantlab.words.outcome_text import modes_text
+from quantlab.words.text import shown as visible
 
 __all__ = ["MOST_RUNS", "many", "open_link", "runs"]
 
@@ -67,7 +68,7 @@ def _run(row: Any) -> str:
     link = open_link(row["result"], row["plan"]) if row["result"] else ""
     source = "" if row["result"] else f"; {row['source']}"
     return (
-        f"<li><div><b>{escape(prompt)}</b><span>{escape(str(said))}</span>"
+        f"<li><div><b>{escape(visible(prompt))}</b><span>{escape(str(said))}</span>"
         f'<span class="ql-source">{escape(moment + source)}</span></div>{link}</li>'
     )
 

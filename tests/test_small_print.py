@@ -1,0 +1,107 @@
+"""Odd input and odd endings on the command line: one honest sentence each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantlab.catalog.paths import PROJECT
+from quantlab.cli import main
+from quantlab.record.results.export import Table, plain, to_csv, to_markdown
+from quantlab.words.text import shown
+
+FORMULAS = ("=1+1", "a;=cmd|' /C calc'!A0", "a; =1", "x;@SUM(1)", "a;-1;+2", "\u202e;\uff1d1")
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_cell_is_a_formula_in_any_locale(text: str) -> None:
+    """With commas or with semicolons between the cells, quotes read or not."""
+    line = to_csv([{"prompt": text}]).splitlines()[1]
+    for cell in (line, line.strip('"'), *line.split(";"), *line.strip('"').split(";")):
+        assert not cell.lstrip(' "').startswith(("=", "+", "-", "@", "\uff1d")), cell
+
+
+@given(st.text(alphabet="'=;+- a@\t", max_size=12))
+def test_a_cell_can_be_read_back(text: str) -> None:
+    import csv
+
+    written = to_csv([{"x": text, "y": "z"}])
+    assert plain(next(csv.DictReader(written.splitlines(keepends=True)))["x"]) == text
+
+
+def test_text_that_turns_lines_around_is_shown_as_such() -> None:
+    assert shown("a \u202egnp.exe fox\u2069") == "a ⟨U+202E⟩gnp.exe fox⟨U+2069⟩"
+    assert shown("שלום fox") == "שלום fox"
+    assert "\u202e" not in to_markdown([Table("\u202ecaption", [{"a": "\u202ex"}])])
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    return line
+
+
+def test_a_file_without_prompts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "prompts.txt").write_text("# none\n\n")
+    assert main(["sweep", "--prompts", str(tmp_path / "prompts.txt")]) == 2
+    assert "holds no prompt" in one_line(capsys)
+
+
+BASES = ("javascript:alert(1)", "data:text/html,x", "//x", "ftp://x/", "", "http://[")
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_base_that_no_browser_should_open(base: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["link", "--plans", "fp32", "bnb-nf4", "--base", base]) == 2
+    assert "base" in one_line(capsys)
+
+
+COMMAND = (sys.executable, "-m", "quantlab", "pick", "--hardware", "cpu", "--json")
+
+
+def test_closed_output_is_told() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{' '.join(COMMAND)} >&-"], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "quantlab: standard output is closed; there is nowhere to print to\n"
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{' '.join(COMMAND)} | head -c 1"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("[", "")
+
+
+@pytest.mark.parametrize("after_s", [0.01, 0.05, 0.2])
+def test_an_interrupt_at_any_moment_is_one_line(after_s: float) -> None:
+    """Also while Python still imports: then nothing of ours is there to say anything."""
+    code = "import quantlab.__main__ as m; print('up', flush=True); raise SystemExit(m.run())"
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *COMMAND[3:]],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        time.sleep(after_s)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=120)
+    assert error in ("", "quantlab: interrupted\n")
