@@ -147,7 +147,7 @@ class Bench:
 
     @staticmethod
     def _on_device(step: FirstStep) -> FirstStep:
-        return replace(step, inputs=on(dict(step.inputs), device()), args=on(step.args, device()))
+        return replace(step, inputs=on(dict(step.inputs), device()))
 
 
 def _seconds(call: Callable[[], Any], repeats: int) -> list[float]:

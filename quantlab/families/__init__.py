@@ -4,7 +4,7 @@
 one value called ``FAMILY``. Nothing here imports torch or reads a file.
 """
 
-from quantlab.families.family import Family
+from quantlab.families.family import Family, Guidance
 from quantlab.families.find import families, family_called, family_of, pipelines
 
-__all__ = ["Family", "families", "family_called", "family_of", "pipelines"]
+__all__ = ["Family", "Guidance", "families", "family_called", "family_of", "pipelines"]

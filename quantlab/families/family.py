@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-__all__ = ["Family"]
+__all__ = ["Family", "Guidance"]
+
+Guidance = Literal["embedded", "cfg", "none"]
+"""What a checkpoint does with its guidance: an input of the denoiser, a second pass, nothing."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,21 @@ class Family:
     scale: str = "guidance_scale"
     """The argument of the call that takes the comparison's guidance."""
 
+    embedded: str = ""
+    """The key of the denoiser's config that says whether guidance is an input of it."""
+
     cfg_from: float | None = None
     """Above this the guidance is true classifier-free guidance, two passes a step; None: it is an
     input of the denoiser, or nothing, and there is one pass."""
 
+    cfg_batched: bool = False
+    """Whether both passes are one batch of two, which takes twice the memory."""
+
     negative: Literal["none", "same call", "second call"] = "none"
     """Where the embeddings of the negative prompt come from, under true guidance."""
+
+    needs_negative: bool = False
+    """Whether there is no second pass unless the call is given a negative prompt."""
 
     distilled: str = ""
     """The pipeline's setting that says that a checkpoint runs without true guidance."""
@@ -53,10 +65,19 @@ class Family:
     """The argument of both calls that limits the text's tokens, or None."""
 
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments with fixed values, given to whichever of the two calls takes them."""
+    """Further arguments of the call, with fixed values."""
+
+    reference: str | None = None
+    """The argument of the call that takes pictures to go by."""
+
+    needs_reference: bool = False
+    """Whether it does nothing without one."""
 
     pixels: int = 16
     """Pixels of width or height for each image token: autoencoder times packing."""
+
+    frames: int | None = None
+    """Frames of a video for each token in time, or None where it makes pictures."""
 
     stream: str = "x_embedder"
     """The denoiser's module whose outputs are as wide as its stream."""
@@ -75,6 +96,16 @@ class Family:
         """The component that a bare scheme stands for."""
         return self.denoisers[0]
 
+    def label(self, component: str) -> str:
+        """What people call a component."""
+        return self.labels.get(component, component.replace("_", " "))
+
+    def guidance_of(self, config: Mapping[str, Any], settings: Mapping[str, Any]) -> Guidance:
+        """What a checkpoint does with its guidance, from its denoiser's config and its settings."""
+        if self.cfg_from is not None:
+            return "none" if settings.get(self.distilled) else "cfg"
+        return "embedded" if config.get(self.embedded) else "none"
+
     def guided(self, guidance: float, settings: Mapping[str, Any]) -> bool:
         """Whether ``guidance`` means two passes for a pipeline with these settings."""
         if self.cfg_from is None or settings.get(self.distilled):
@@ -90,11 +121,11 @@ class Family:
         an empty negative prompt come along where ``guidance`` asks for them.
         """
         guided = self.guided(guidance, pipe.config)
-        given: dict[str, Any] = {"prompt_2": None, "prompt_3": None, **self.extra}
+        given: dict[str, Any] = {"prompt_2": None, "prompt_3": None}
         if self.length is not None:
             given[self.length] = sequence_length
         if self.negative == "same call":
-            given |= {"negative_prompt": "", "do_classifier_free_guidance": guided}
+            given["do_classifier_free_guidance"] = guided
         found = self._encoded(pipe, prompt, given)
         if guided and self.negative == "second call":
             second = self._encoded(pipe, "", given)
@@ -106,6 +137,8 @@ class Family:
         """What one ``encode_prompt`` returns, by name; what it leaves out is not there."""
         taken = inspect.signature(type(pipe).encode_prompt).parameters
         arguments = {name: value for name, value in given.items() if name in taken}
+        if "device" in taken and taken["device"].default is inspect.Parameter.empty:
+            arguments["device"] = pipe._execution_device
         returned = pipe.encode_prompt(prompt=prompt, **arguments)
         values = returned if isinstance(returned, tuple) else (returned,)
         found = dict(zip(self.embeddings, values, strict=False))
@@ -118,19 +151,26 @@ class Family:
             self.scale: guidance,
             "width": width,
             "height": height,
+            **self.extra,
         }
 
-    def image_tokens(self, width: int, height: int) -> int:
-        """Tokens that the denoiser has for one image of this size in pixels."""
-        return (width // self.pixels) * (height // self.pixels)
+    @property
+    def picture(self) -> str:
+        """Where the picture is in what the call returns; of a video the first frame."""
+        return "images[0]" if self.frames is None else "frames[0][0]"
+
+    def image_of(self, result: Any) -> Any:
+        """The picture (PIL) of what the call returned: ``result.`` and ``picture``."""
+        return result.images[0] if self.frames is None else result.frames[0][0]
+
+    def image_tokens(self, width: int, height: int, frames: int = 1) -> int:
+        """Tokens that the denoiser has for one image, or video, of this size in pixels."""
+        times = 1 if self.frames is None else 1 + (frames - 1) // self.frames
+        return (width // self.pixels) * (height // self.pixels) * times
 
     def enters_last_up(self, module: str) -> bool:
         """Whether ``module`` of the decoder is a convolution that enters an up block."""
         return fnmatchcase(module, self.last_up)
-
-    def label(self, component: str) -> str:
-        """What people call a component."""
-        return self.labels.get(component, component.replace("_", " "))
 
 
 def _is_empty(value: Any) -> bool:

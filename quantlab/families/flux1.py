@@ -12,6 +12,7 @@ FAMILY = Family(
     pipelines=("FluxPipeline",),
     encoders=("text_encoder", "text_encoder_2"),
     embeddings=("prompt_embeds", "pooled_prompt_embeds", "text_ids"),
+    embedded="guidance_embeds",
     as_given=("txt_ids", "img_ids", "guidance"),
     labels={"text_encoder_2": "T5 encoder", "vae": "image decoder"},
 )

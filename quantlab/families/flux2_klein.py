@@ -16,6 +16,7 @@ FAMILY = Family(
     cfg_from=1.0,
     negative="second call",
     distilled="is_distilled",
+    reference="image",
     as_given=("txt_ids", "img_ids", "guidance"),
     labels={"vae": "image decoder"},
 )

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from quantlab.families import Family, family_of
+from quantlab.families import Family, Guidance, family_of
 
 Commercial = Literal["yes", "no", "conditions", "unknown"]
 Gate = Literal["yes", "no", "unknown"]
-Guidance = Literal["embedded", "cfg", "none"]
 Library = Literal["diffusers", "transformers"]
 Dtype = Literal["fp32", "bf16"]
 Placement = Literal["resident", "staged", "model-offload", "group-offload"]
@@ -237,6 +236,10 @@ class Model:
     def own(self) -> bool:
         """Whether it is a model of one's own, which no file under data/ lists."""
         return bool(self.like)
+
+    def guided(self, guidance: float) -> bool:
+        """Whether it runs two passes a step at this guidance."""
+        return self.guidance == "cfg" and self.family.guided(guidance, {})
 
     def component(self, name: str) -> Component | None:
         """The component called ``name``, or None."""

@@ -18,7 +18,6 @@ from typing import Any
 from quantlab.catalog.models.schema import (
     Component,
     Defaults,
-    Guidance,
     Licence,
     Limits,
     Model,
@@ -89,7 +88,7 @@ def describe(
         distilled=like.distilled,
         pipeline=like.pipeline,
         base_dtype=like.base_dtype,
-        guidance=_guidance(configs[like.denoiser], like),
+        guidance=like.family.guidance_of(configs[like.denoiser], index),
         components=tuple(
             _component(c, model_id, found[c.name], configs[c.name]) for c in like.components
         ),
@@ -151,13 +150,6 @@ def _component(
         file_bytes=sum(sizes),
         stored_as=_method(config),
     )
-
-
-def _guidance(config: Mapping[str, Any], like: Model) -> Guidance:
-    """As the denoiser's config says, where it says; else as in the listed model."""
-    if "guidance_embeds" not in config:
-        return like.guidance
-    return "embedded" if config["guidance_embeds"] else "none"
 
 
 def _json(files: Files, name: str) -> dict[str, Any] | None:

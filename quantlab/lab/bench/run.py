@@ -16,7 +16,7 @@ from typing import Any
 from quantlab.errors import RunError, Stopped
 from quantlab.families import Family, family_of
 from quantlab.lab.bench.measure import clock
-from quantlab.lab.bench.tensors import first_of, mapped, on
+from quantlab.lab.bench.tensors import first_of, mapped, named, on
 from quantlab.lab.libraries import device, torch
 from quantlab.words.comparison import Comparison
 
@@ -38,18 +38,18 @@ class Encoded:
 class FirstStep:
     """What the denoiser was called with at step 1, and its output, (1, image tokens, channels).
 
-    ``inputs`` by keyword and ``args`` by position; tensors are on the host, also in lists and
-    dicts. ``as_given`` names those inputs whose dtype does not follow the plan's.
+    ``inputs`` have the names of its ``forward``'s parameters, however it was called; tensors are on
+    the host, also in lists and dicts. ``as_given`` names those whose dtype does not follow the
+    plan's.
     """
 
     inputs: Mapping[str, Any]
     output: Any
-    args: tuple[Any, ...] = ()
     as_given: tuple[str, ...] = ()
 
     def again(self, denoiser: Any) -> Any:
         """The output of ``denoiser`` on these inputs, where and as they are."""
-        return first_of(denoiser(*self.args, **self.inputs))
+        return first_of(denoiser(**self.inputs))
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def generate(
     # The first interval also holds the pipeline's preparation; with more steps it is left out.
     steps = [b - a for a, b in pairwise(marks)]
     return Run(
-        image=result.images[0],
+        image=family.image_of(result),
         total_s=ended - started,
         step_s=median(steps[1:] or steps),
         decode_s=ended - marks[-1],
@@ -150,7 +150,7 @@ def forward(denoiser: Any, step: FirstStep, dtype: Any) -> Any:
 
     inputs = {n: to(value, cast=n not in step.as_given) for n, value in step.inputs.items()}
     with torch().no_grad():
-        return replace(step, inputs=inputs, args=to(step.args)).again(denoiser)
+        return replace(step, inputs=inputs).again(denoiser)
 
 
 def _family(pipe: Any) -> Family:
@@ -166,10 +166,10 @@ class _FirstCall:
         self._seen: FirstStep | None = None
 
     def _hook(
-        self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+        self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
-        found = first_of(output).detach()
-        self._seen = FirstStep(dict(kwargs), found, args, self._as_given)
+        inputs, found = named(module, args, kwargs), first_of(output).detach()
+        self._seen = FirstStep(inputs, found, self._as_given)
         self._handle.remove()
 
     def seen(self) -> FirstStep:
@@ -179,7 +179,6 @@ class _FirstCall:
         return replace(
             seen,
             inputs=on(dict(seen.inputs), "cpu"),
-            args=on(seen.args, "cpu"),
             output=on(seen.output, "cpu"),
         )
 

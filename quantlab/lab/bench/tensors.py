@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from quantlab.lab.libraries import torch
 
-__all__ = ["first_of", "mapped", "on"]
+__all__ = ["first_of", "mapped", "named", "on"]
 
 
 def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -24,6 +25,17 @@ def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
 def on(value: Any, device: str) -> Any:
     """``value`` with every tensor in it on ``device``."""
     return mapped(value, lambda tensor: tensor.to(device))
+
+
+def named(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``module`` is called with, all by the names of its ``forward``'s parameters."""
+    bound = inspect.signature(type(module).forward).bind(module, *args, **kwargs)
+    arguments = dict(bound.arguments)
+    arguments.pop(next(iter(arguments)))  # the module itself
+    for parameter in bound.signature.parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            arguments |= arguments.pop(parameter.name, {})
+    return arguments
 
 
 def first_of(output: Any) -> Any:

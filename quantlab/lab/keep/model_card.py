@@ -125,7 +125,7 @@ def _code(
             f'pipe.load_lora_weights(".", weight_name="{USUAL}", adapter_name="{ADAPTER}")'
         )
         lines.append(f'pipe.set_adapters("{ADAPTER}", {beside.weight!r})')
-    return [*lines, *pipe_call(comparison, model.family)]
+    return [*lines, *pipe_call(comparison, model)]
 
 
 def _licence(model: Model) -> list[str]:

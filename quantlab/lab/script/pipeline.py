@@ -16,7 +16,6 @@ from typing import Any
 from quantlab.catalog.schema import Component, Model, Scheme, Spec
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import PlanError
-from quantlab.families import Family
 from quantlab.lab.hub.fetching import by_library
 from quantlab.lab.libraries import device, torch, versions
 from quantlab.lab.load.keys import DTYPES, compute_dtype
@@ -236,18 +235,21 @@ def _text(
     lines += [*script.arguments, f"    dtype={dtype},", ")", *script.after]
     if _target(model) != "cpu":
         lines.append(f'pipe.to("{_target(model)}")')
-    lines += pipe_call(comparison, model.family)
+    lines += pipe_call(comparison, model)
     return "\n".join(lines) + "\n"
 
 
-def pipe_call(comparison: Comparison, family: Family) -> list[str]:
-    """The lines that make ``image.png`` with a pipeline of ``family`` that is called ``pipe``."""
+def pipe_call(comparison: Comparison, model: Model) -> list[str]:
+    """The lines that make ``image.png`` with a pipeline of ``model`` that is called ``pipe``."""
+    family = model.family
     given = family.arguments(
         steps=comparison.steps,
         guidance=comparison.guidance,
         width=comparison.width,
         height=comparison.height,
     )
+    if family.needs_negative and model.guided(comparison.guidance):
+        given["negative_prompt"] = ""
     if family.length is not None:
         given[family.length] = comparison.sequence_length
     return [
@@ -255,6 +257,6 @@ def pipe_call(comparison: Comparison, family: Family) -> list[str]:
         f"    prompt={comparison.prompt!r},",
         *(f"    {name}={value!r}," for name, value in given.items()),
         f'    generator=torch.Generator("cpu").manual_seed({comparison.seed}),',
-        ").images[0]",
+        f").{family.picture}",
         'image.save("image.png")',
     ]

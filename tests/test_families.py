@@ -1,0 +1,115 @@
+"""Families: what each says of its pipelines is what the installed diffusers has."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import diffusers
+import pytest
+
+import quantlab.families as package
+from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.table import load_catalog
+from quantlab.errors import CatalogError, InputError
+from quantlab.families import Family, families, family_called, family_of
+
+PIPELINES = [(family, cls) for family in families().values() for cls in family.pipelines]
+NEW = '''"""A family that a test adds."""
+from quantlab.families.family import Family
+
+FAMILY = Family(
+    id={id!r}, pipelines=({cls!r},), encoders=("text_encoder",), embeddings=("prompt_embeds",)
+)
+'''
+
+
+@pytest.mark.parametrize(("family", "name"), PIPELINES, ids=[cls for _, cls in PIPELINES])
+def test_the_fields_are_parts_and_arguments_of_the_class(family: Family, name: str) -> None:
+    cls = getattr(diffusers, name)
+    parts, _ = cls._get_signature_keys(cls)
+    assert {*family.encoders, *family.denoisers, family.decoder} <= set(parts)
+    called = inspect.signature(cls.__call__).parameters
+    encoded = inspect.signature(cls.encode_prompt).parameters
+    assert {family.scale, "num_inference_steps", "width", "height", *family.extra} <= set(called)
+    assert "callback_on_step_end" in called
+    taken = [argument for argument in family.embeddings if argument in called]
+    assert taken[0] == "prompt_embeds"
+    assert (family.length or "num_inference_steps") in called
+    assert ("max_sequence_length" in called) == (family.length is not None)
+    assert ("do_classifier_free_guidance" in encoded) == (family.negative == "same call")
+    if family.reference is not None:
+        assert family.reference in called
+    if family.needs_negative:
+        assert "negative_prompt" in called
+    if family.distilled:
+        assert family.distilled in inspect.signature(cls.__init__).parameters
+
+
+@pytest.mark.parametrize("family", families().values(), ids=list(families()))
+def test_inputs_that_stay_as_given_are_those_of_the_denoiser(family: Family) -> None:
+    models = [m for m in load_catalog().models.values() if m.family is family]
+    for model in models:
+        cls = getattr(diffusers, model.components[0].cls)
+        assert set(family.as_given) <= set(inspect.signature(cls.forward).parameters)
+    assert family.image_tokens(16 * family.pixels, 8 * family.pixels) == 128
+
+
+def test_guidance_means_two_passes_above_a_number_or_never() -> None:
+    klein, flux = family_called("flux2-klein"), family_called("flux1")
+    assert klein.guided(4.0, {"is_distilled": False})
+    assert not klein.guided(4.0, {"is_distilled": True})
+    assert not klein.guided(1.0, {})
+    assert not flux.guided(9.0, {})
+    assert family_called("z-image").guided(0.5, {})
+    assert klein.guidance_of({"guidance_embeds": False}, {"is_distilled": False}) == "cfg"
+    assert klein.guidance_of({"guidance_embeds": False}, {"is_distilled": True}) == "none"
+    assert flux.guidance_of({"guidance_embeds": True}, {}) == "embedded"
+    assert flux.guidance_of({}, {}) == "none"
+
+
+def test_frames_are_tokens() -> None:
+    wan = family_called("wan")
+    assert wan.image_tokens(1280, 704, frames=121) == 40 * 22 * 31
+
+
+def test_who_is_of_no_family_is_told_which_there_are() -> None:
+    with pytest.raises(InputError, match=r"LTXPipeline is of no family .* FluxPipeline and .* are"):
+        family_of("LTXPipeline")
+    with pytest.raises(InputError, match=r"unknown family 'flux9'; known: .*flux1"):
+        family_called("flux9")
+    assert family_of("MyFlux", "FluxPipeline") is family_called("flux1")
+
+
+def test_a_new_family_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    (tmp_path / "sana.py").write_text(NEW.format(id="sana", cls="SanaPipeline"))
+    assert family_of("SanaPipeline").id == "sana"
+    assert "sana" in families()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (NEW.format(id="flux1", cls="SanaPipeline"), "the id 'flux1' is taken"),
+        (NEW.format(id="sana", cls="FluxPipeline"), "FluxPipeline is flux1's already"),
+        ("", "expected a Family that is called FAMILY"),
+    ],
+)
+def test_a_file_that_is_no_new_family_is_refused(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    name = f"zz_{abs(hash(text))}"
+    (tmp_path / f"{name}.py").write_text(text)
+    with pytest.raises(CatalogError, match=said):
+        families()
+
+
+def test_families_are_listed_without_torch() -> None:
+    code = "import sys; from quantlab.families import families; families(); "
+    code += "print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert run.stdout == "False\n", run.stderr
