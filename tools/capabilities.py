@@ -14,21 +14,34 @@ from pathlib import Path
 
 import pandas as pd
 
-from quantlab.catalog.schema import COLUMNS, Cell
+from quantlab.catalog.schema import COLUMNS, Cell, Source
 from quantlab.catalog.table import ROOT, load_catalog
 
 PATH = ROOT / "data" / "capabilities.csv"
-FIELDS = ("method", "scheme", "column", "value", "note", "source", "url", "checked")
+FIELDS = (
+    "method",
+    "scheme",
+    "column",
+    "value",
+    "note",
+    "source",
+    "url",
+    "checked",
+    "in_2024",
+    "changed",
+)
 
 
 def rows() -> pd.DataFrame:
-    """Every claim of the catalogue, bit widths included, in the catalogue's order."""
+    """Every claim of the catalogue, bit widths and licences included, in the catalogue's order."""
     found: list[tuple[str, ...]] = []
     for method in load_catalog().methods.values():
         found += [_row(method.id, "", c, method.cells[c]) for c in COLUMNS if c in method.cells]
         bits = method.sources[method.bits_source]
         spans = "; ".join(map(str, method.bits))
-        found.append((method.id, "", "bits", spans, "", bits.title, bits.url, bits.checked))
+        found.append(_about(method.id, "bits", spans, bits))
+        paper = method.sources[method.licence_source]
+        found.append(_about(method.id, "licence", method.licence, paper))
         for scheme in method.schemes:
             own = scheme.capabilities
             found += [_row(method.id, scheme.id, c, own[c]) for c in COLUMNS if c in own]
@@ -36,7 +49,12 @@ def rows() -> pd.DataFrame:
 
 
 def _row(method: str, scheme: str, column: str, cell: Cell) -> tuple[str, ...]:
-    return (method, scheme, column, cell.value, cell.note, cell.source, cell.url, cell.checked)
+    claim = (cell.value, cell.note, cell.source, cell.url, cell.checked)
+    return (method, scheme, column, *claim, cell.in_2024 or "", cell.changed)
+
+
+def _about(method: str, what: str, value: str, source: Source) -> tuple[str, ...]:
+    return (method, "", what, value, "", source.title, source.url, source.checked, "", "")
 
 
 def text() -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from quantlab.catalog.schema import HARDWARE, Method, Model, Scheme
 
-__all__ = ["Machine", "has_file", "here", "this_machine"]
+__all__ = ["Machine", "has_file", "here", "missing_packages", "this_machine"]
 
 _COMPILERS = ("c++", "g++", "clang++", "cl")
 _LABELS = {"cuda": "a CUDA device", "metal": "Apple silicon", "rocm": "a ROCm device"}
@@ -138,11 +138,14 @@ def _has_hardware(name: str, least: str, scheme: Scheme, method: Method, machine
     return not least or machine.capability is None or machine.capability >= float(least)
 
 
+def missing_packages(method: Method, machine: Machine) -> list[str]:
+    """The packages of ``method`` that are not installed."""
+    return [name for name in method.packages if machine.version(name) is None]
+
+
 def _missing(scheme: Scheme, method: Method, machine: Machine) -> list[str]:
-    wanted = [(name, "") for name in method.packages]
-    wanted += [_split(text) for text in scheme.requires]
-    missing = []
-    for name, least in wanted:
+    missing = missing_packages(method, machine)
+    for name, least in map(_split, scheme.requires):
         if name == "compiler":
             if not machine.compiler:
                 missing.append("a C++ compiler")

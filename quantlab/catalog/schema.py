@@ -22,7 +22,8 @@ Way = Literal["config", "gguf", "layerwise", "cast", "none"]
 
 SUPPORT: tuple[Support, ...] = ("yes", "no", "partial", "unknown")
 HARDWARE = ("cpu", "cuda", "rocm", "metal", "intel")
-NEEDS = ("compile", "peft", "qat", "serializable", "on-the-fly")
+NEEDS = ("compile", "peft", "lora", "qat", "serializable", "on-the-fly")
+"""``peft`` is fine-tuning through transformers, ``lora`` a LoRA on a model of diffusers."""
 LIBRARIES = ("transformers", "diffusers")
 DIFFUSERS_HARDWARE = tuple(f"diffusers-{name}" for name in HARDWARE)
 COLUMNS = (*HARDWARE, *NEEDS, *LIBRARIES, *DIFFUSERS_HARDWARE)
@@ -45,6 +46,29 @@ class Cell:
     checked: str
     note: str = ""
     url: str = ""
+    capability: tuple[str, ...] = ()
+    """What a card must have for it: compute capabilities such as "8.9", "8.9+" for that and newer,
+    or AMD's architectures such as "CDNA3". Empty: any card of that kind."""
+    in_2024: Support | None = None
+    """What the table of the transformers docs of May 2024 said, where it said something else."""
+    changed: str = ""
+    """Why that is no longer so."""
+
+    def on_card(self, capability: str) -> Support:
+        """The value for a card of that capability, or of AMD's that architecture; "": not known."""
+        if not self.capability or not capability:
+            return self.value
+        return "yes" if any(_meets(capability, each) for each in self.capability) else "no"
+
+
+def _meets(capability: str, asked: str) -> bool:
+    """Whether a card's ``capability`` is the one asked for, or newer where that ends in "+"."""
+    if not asked.endswith("+"):
+        return capability == asked
+    try:
+        return float(capability) >= float(asked[:-1])
+    except ValueError:  # architectures have no order
+        return False
 
 
 @dataclass(frozen=True)
@@ -168,9 +192,18 @@ class Method:
     bits: tuple[BitRange, ...]
     bits_source: str
     """The id of the source of ``bits``, in ``sources``."""
+    licence: str
+    """The library's licence as an SPDX expression."""
+    licence_source: str
+    """The id of the source of ``licence``, in ``sources``."""
     cells: Mapping[str, Cell]
     schemes: tuple[Scheme, ...]
     sources: Mapping[str, Source] = field(default_factory=dict)
+
+    @property
+    def copyleft(self) -> bool:
+        """Whether what is built on the library may have to be published under its licence."""
+        return self.licence.startswith(("GPL", "LGPL", "AGPL"))
 
     def cell(self, column: str, scheme: Scheme | None = None) -> Cell:
         """The claim for ``column``; a scheme's own cell wins over its method's."""

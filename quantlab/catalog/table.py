@@ -28,6 +28,7 @@ ROOT = PROJECT
 """The folder that holds data/ of this project."""
 
 _DATE = re.compile(r"20\d\d-(0[1-9]|1[0-2])(-[0-3]\d)?")
+_SPDX = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
 _BITS = re.compile(r"(\d+(?:\.\d+)?)(?:-(\d+(?:\.\d+)?))?")
 
 
@@ -88,6 +89,8 @@ def _method(table: Table) -> Method:
         packages=table.texts("packages"),
         bits=tuple(_bits(text, table) for text in table.texts("bits")),
         bits_source=table.choice("bits_source", tuple(sources)),
+        licence=_licence(table),
+        licence_source=table.choice("licence_source", tuple(sources)),
         cells=read_cells(table.table("capabilities"), sources, complete=True),
         schemes=tuple(read_scheme(item, method_id, sources) for item in table.tables("schemes")),
         sources=sources,
@@ -112,6 +115,13 @@ def _sources(table: Table) -> dict[str, Source]:
             raise item.fail("checked", f"{found[key].checked!r} is not a date such as 2026-11-21")
         item.done()
     return found
+
+
+def _licence(table: Table) -> str:
+    text = table.text("licence")
+    if not _SPDX.fullmatch(text):
+        raise table.fail("licence", f'{text!r} is not an SPDX expression such as "Apache-2.0"')
+    return text
 
 
 def _url(table: Table, key: str) -> str:

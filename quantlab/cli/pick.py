@@ -69,6 +69,7 @@ def _proposed(proposals: Iterable[Proposal], model: Model) -> Iterable[str]:
             takes += f", {proposal.download_bytes / GIB:.1f} GiB to download"
         yield f"{placement.kind.replace('-', ' ')}: {_plan(proposal, model)}"
         yield f"    {takes}; predicted"
+        yield from (f"    licence of {said}" for said in proposal.licences)
     yield ""
 
 

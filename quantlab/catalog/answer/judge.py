@@ -12,7 +12,9 @@ from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import has_file
 from quantlab.catalog.placement import Device, Placement, placements_for, refusal, verdict_of
 from quantlab.catalog.read.eager import load_slow_schemes
+from quantlab.catalog.read.measured import Finding
 from quantlab.catalog.schema import (
+    HARDWARE,
     Cell,
     Evidence,
     Method,
@@ -39,6 +41,7 @@ LABELS = {
     "intel": "Intel GPU",
     "compile": "torch.compile",
     "peft": "PEFT",
+    "lora": "LoRA",
     "qat": "QAT",
     "serializable": "serializable",
     "on-the-fly": "on the fly",
@@ -46,7 +49,7 @@ LABELS = {
     "diffusers": "diffusers",
 }
 """Column -> how people call it. The columns that say what diffusers allows are in LABELS too."""
-LABELS |= {f"diffusers-{name}": f"diffusers on {LABELS[name]}" for name in tuple(LABELS)[:5]}
+LABELS |= {f"diffusers-{name}": f"diffusers on {LABELS[name]}" for name in HARDWARE}
 
 _VERDICT_OF: dict[Support, Verdict] = {
     "yes": "runs",
@@ -97,39 +100,57 @@ def judge(
     question: Question,
     plan: Plan | None,
     catalog: Catalog,
-    measured: Mapping[str, Support],
+    measured: Mapping[str, Finding],
 ) -> tuple[Claim, ...]:
     """The claims of one row, in the question's order. ``plan`` is the whole pipeline's, None where
-    there is no model or no scheme; ``measured`` is by column."""
+    there is no model or no scheme; ``measured`` is by column and leads, with the claim beside."""
     claims = [
         *_hardware(method, scheme, question, measured),
         *_bits(method, scheme, question),
     ]
     claims += _loading(scheme, question.model)
+    claims += _licence(method)
     claims += _eager(scheme, question)
-    columns = [*question.needs, question.library or ("diffusers" if question.model else None)]
+    columns = [_asked(need, question) for need in question.needs]
+    columns += [question.library or ("diffusers" if question.model else "")]
     claims += [_claim(method, scheme, column, measured) for column in columns if column]
     return (*claims, *_memory(question, plan, catalog))
 
 
+def _asked(need: str, question: Question) -> str:
+    """The column that a need is about: PEFT on a model of diffusers is a LoRA there, and what
+    transformers does with language models says nothing of it."""
+    if need != "peft" or question.library == "transformers":
+        return need
+    return "lora" if question.library == "diffusers" or question.model is not None else need
+
+
 def _claim(
-    method: Method, scheme: Scheme | None, column: str, measured: Mapping[str, Support]
+    method: Method,
+    scheme: Scheme | None,
+    column: str,
+    measured: Mapping[str, Finding],
+    card: str = "",
 ) -> Claim:
-    if column in measured:
-        value = measured[column]
-        reason = f"{LABELS[column]}: {value} (measured on this machine)"
-        return Claim(_VERDICT_OF[value], reason, "measured")
+    """``card`` is the compute capability or architecture of a card that is asked about, where it matters."""
     cell = method.cell(column, scheme)
-    return Claim(_VERDICT_OF[cell.value], _cite(column, cell))
+    if found := measured.get(column):
+        how = f": {found.detail}" if found.detail else ""
+        reason = f"{LABELS[column]}: {found.value} (measured on {found.where}{how})"
+        beside = f"; documented: {_said(cell, cell.value)}" if cell.source else ""
+        return Claim(_VERDICT_OF[found.value], reason + beside, "measured")
+    value = cell.on_card(card)
+    mine = f"; this GPU has {card}" if card and cell.capability else ""
+    return Claim(_VERDICT_OF[value], f"{LABELS[column]}: {_said(cell, value)}{mine}")
 
 
-def _cite(column: str, cell: Cell) -> str:
+def _said(cell: Cell, value: Support) -> str:
     source = f" ({cell.source}, {cell.checked})" if cell.source else ""
-    return f"{LABELS[column]}: {cell.value}{source}" + (f"; {cell.note}" if cell.note else "")
+    return f"{value}{source}" + (f"; {cell.note}" if cell.note else "")
 
 
 def _hardware(
-    method: Method, scheme: Scheme | None, question: Question, measured: Mapping[str, Support]
+    method: Method, scheme: Scheme | None, question: Question, measured: Mapping[str, Finding]
 ) -> list[Claim]:
     """The plain column, or diffusers' own where diffusers is what will do it.
 
@@ -139,15 +160,17 @@ def _hardware(
     if question.hardware is None:
         return []
     plain, strict = question.hardware, f"diffusers-{question.hardware}"
-    told = _claim(method, scheme, strict, measured)
+    gpu = question.gpu
+    card = (gpu.capability or gpu.arch) if gpu is not None else ""
+    told = _claim(method, scheme, strict, measured, card)
     by_library = scheme is not None and scheme.on_cpu == "library" and plain == "cpu"
     through = question.library == "diffusers" or (
         question.library is None and question.model is not None and not by_library
     )
     differs = method.cell(strict, scheme).value != method.cell(plain, scheme).value
     if through:
-        return [told if differs else _claim(method, scheme, plain, measured)]
-    claims = [_claim(method, scheme, plain, measured)]
+        return [told if differs else _claim(method, scheme, plain, measured, card)]
+    claims = [_claim(method, scheme, plain, measured, card)]
     if differs and question.library is None:
         way = "; quantlab lets the library do it" if by_library else ""
         claims.append(Claim("runs", told.reason + way))
@@ -186,6 +209,15 @@ def _loading(scheme: Scheme | None, model: Model | None) -> list[Claim]:
     if model.local:
         return [Claim("no", f"loading: {scheme.note}")]
     return [Claim("unknown", f"loading: no {scheme.name} file of {model.name} is known")]
+
+
+def _licence(method: Method) -> list[Claim]:
+    """A warning, not a verdict: what is built on such a library may have to carry its licence."""
+    if not method.copyleft:
+        return []
+    source = method.sources[method.licence_source]
+    text = f"licence: {method.licence} ({source.title}, {source.checked}); installed apart"
+    return [Claim("runs", text, warns=True)]
 
 
 def _eager(scheme: Scheme | None, question: Question) -> list[Claim]:

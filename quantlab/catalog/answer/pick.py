@@ -1,8 +1,8 @@
 """Pick: hardware, bits and needs in, every method with a verdict and its reasons out.
 
-Verdicts come from the catalogue's cells and predicted sizes only (answer/judge.py); what this
-machine makes of a scheme is said apart (machine.py). Order: verdict, measured before documented
-before predicted, predicted bytes, name. There are no weights.
+Verdicts come from the catalogue's cells, what probes measured of them and predicted sizes only
+(answer/judge.py); what this machine makes of a scheme is said apart (machine.py). Order: verdict,
+measured before documented before predicted, predicted bytes, name. There are no weights.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from quantlab.catalog.answer.judge import VERDICTS, Claim, Question, judge, wors
 from quantlab.catalog.gpus import choose
 from quantlab.catalog.machine import Machine, here, this_machine
 from quantlab.catalog.placement import Placement
+from quantlab.catalog.read.measured import Finding, findings_for, this_machines
 from quantlab.catalog.schema import (
     HARDWARE,
     LIBRARIES,
@@ -93,7 +94,8 @@ def recommend(
     through diffusers, or through quantlab where the library does it on a CPU. ``memory_gib`` (GiB,
     2**30 bytes) is held against the predicted peak at the model's default size, and so is the
     memory of ``gpu``, a card of data/gpus that stands for hardware and memory. ``measured``
-    has what was tried on this machine, scheme -> column -> answer, and wins over documents.
+    has what was tried on this machine, scheme -> column -> answer; it wins over the probes that
+    come with the project, and these over documents.
 
     Raises:
         InputError: names the argument that is wrong and what is allowed.
@@ -130,7 +132,10 @@ def _row(
         component = target(question.model, question.library)
         plan = Plan(((component.name, scheme.id),)) if component else None
         size = sizes(catalog, question.model.id, plan) if plan else None
-    tried = measured.get(scheme.id, {}) if scheme is not None else {}
+    tried: dict[str, Finding] = {}
+    if scheme is not None:
+        tried = findings_for(scheme, question.library, question.hardware)
+        tried |= this_machines(measured.get(scheme.id, {}))
     claims = judge(method, scheme, question, plan, catalog, tried)
     verdict = worst(claims)
     return Recommendation(

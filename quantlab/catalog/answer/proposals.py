@@ -3,9 +3,10 @@
 The rule, whole; there are no weights:
 
 1. Candidates are the model's own dtype and every scheme that the catalogue says runs on the
-   hardware, has what is needed and reaches the component: the transformer through diffusers, the
-   last text encoder through transformers, from the model's own files. The two are chosen apart.
-   A scheme that is several times slower than bf16 unless compiled (data/eager.toml) is left out.
+   hardware, whose packages are installed here, and that reaches the component: the transformer
+   through diffusers, the last text encoder through transformers, from the model's own files. The
+   two are chosen apart. A scheme that is several times slower than bf16 unless compiled
+   (data/eager.toml) is left out.
 2. More bits lose less. The part with fewer bits counts first, then the transformer, then the text
    encoder. Of equal bits, the scheme that changes flux-mini's transformer less in one step comes
    first (data/results/loss-flux-mini.csv, measured), those not measured there after it, the
@@ -28,6 +29,7 @@ from itertools import product
 
 from quantlab.catalog.answer.pick import Recommendation, read_question, recommend
 from quantlab.catalog.gpus import Gpu
+from quantlab.catalog.machine import Machine, missing_packages, this_machine
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.placement import KINDS, Device, Placement, placements_for
 from quantlab.catalog.read.eager import load_slow_schemes
@@ -59,6 +61,8 @@ class Proposal:
     weights_bytes: int
     download_bytes: int
     device_bytes: int
+    licences: tuple[str, ...] = ()
+    """The schemes of libraries whose licence has to be told, each with it."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ def propose(
     memory_gib: float | None = None,
     gpu: str | None = None,
     catalog: Catalog | None = None,
+    machine: Machine | None = None,
 ) -> tuple[Proposal, ...]:
     """Plans of ``model`` for a device, at most one a placement, the best placement first.
 
@@ -97,11 +102,17 @@ def propose(
     device, known = question.device, question.model
     if device is None or known is None:
         raise InputError("memory-gib", "needs a number of GiB, or gpu a card")
-    pairs = _pairs(catalog, known.id, question.hardware, bits, question.needs)
+    absent = _absent(catalog, machine or this_machine())
+    pairs = _pairs(catalog, known.id, question.hardware, bits, question.needs, absent)
     floor = min(FEWEST_BITS, bits or FEWEST_BITS)
     enough = [pair for pair in pairs if min(pair[0].bits, pair[1].bits) >= floor]
     found = _first_that_fit(enough, known, device, catalog)
     return found or _first_that_fit(pairs, known, device, catalog)
+
+
+def _absent(catalog: Catalog, machine: Machine) -> frozenset[str]:
+    """The methods that lack a package here."""
+    return frozenset(m.id for m in catalog.methods.values() if missing_packages(m, machine))
 
 
 def _first_that_fit(
@@ -124,11 +135,18 @@ def _first_that_fit(
             weights_bytes=needs.weights_bytes,
             download_bytes=download_bytes(model, dict(plan.parts), catalog),
             device_bytes=device.bytes,
+            licences=_licences(plan, catalog),
         )
         better = better[: better.index(places[0].kind)]
         if not better:
             break
     return tuple(found[kind] for kind in KINDS if kind in found)
+
+
+def _licences(plan: Plan, catalog: Catalog) -> tuple[str, ...]:
+    schemes = dict.fromkeys(scheme for _, scheme in plan.parts)
+    methods = ((name, catalog.methods[catalog.schemes[name].method]) for name in schemes)
+    return tuple(f"{name}: {method.licence}" for name, method in methods if method.copyleft)
 
 
 def _plan(first: _Candidate, second: _Candidate, model: Model) -> Plan:
@@ -146,18 +164,19 @@ def _pairs(
     hardware: str | None,
     bits: float | None,
     needs: tuple[str, ...],
+    absent: frozenset[str],
 ) -> tuple[_Pair, ...]:
     """Every pair of candidates, the smallest loss first; the same for a device of any size."""
     model = catalog.models[model_id]
     encoder = target(model, "transformers")
     rows = recommend(hardware=hardware, model=model_id, bits=bits, needs=needs, catalog=catalog)
-    transformers = list(_candidates(rows, model, model.components[0], catalog))
+    transformers = list(_candidates(rows, model, model.components[0], catalog, absent))
     if bits is None:
         transformers.append(_plain(model, model.components[0]))
     encoders = [_plain(model, encoder)]
     if encoder is not None:
         rows = recommend(hardware=hardware, model=model_id, library="transformers", catalog=catalog)
-        encoders += _candidates(rows, model, encoder, catalog)
+        encoders += _candidates(rows, model, encoder, catalog, absent)
     return tuple(sorted(product(transformers, encoders), key=_order))
 
 
@@ -174,12 +193,18 @@ def _plain(model: Model, component: Component | None) -> _Candidate:
 
 
 def _candidates(
-    rows: Iterable[Recommendation], model: Model, component: Component, catalog: Catalog
+    rows: Iterable[Recommendation],
+    model: Model,
+    component: Component,
+    catalog: Catalog,
+    absent: frozenset[str],
 ) -> Iterator[_Candidate]:
     loss, slow = measured_loss(), load_slow_schemes()
     for row in rows:
         scheme = catalog.schemes.get(row.scheme or "")
         if row.verdict != "runs" or scheme is None or scheme.storage is None:
+            continue
+        if row.method in absent:
             continue
         own = scheme.way == "config" and scheme.transformers is not None
         if scheme.id in slow or (component.library == "transformers" and not own):

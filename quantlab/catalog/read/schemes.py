@@ -27,6 +27,7 @@ from quantlab.catalog.schema import (
 __all__ = ["read_cells", "read_id", "read_scheme"]
 
 _KEBAB = re.compile(r"[a-z0-9]+(?:-[a-z0-9_]+)*")
+_CAPABILITY = re.compile(r"\d+\.\d\+?|[A-Z]+\d+")
 _REQUIRES = re.compile(r"[a-z0-9_-]+(>=\d+(\.\d+)*)?")
 _WAYS = ("config", "gguf", "layerwise", "none")
 
@@ -55,11 +56,17 @@ def read_cells(table: Table, sources: Mapping[str, Source], *, complete: bool) -
 def _cell(table: Table, sources: Mapping[str, Source]) -> Cell:
     value = cast("Support", table.choice("value", SUPPORT))
     source = sources[table.choice("source", tuple(sources))]
-    note = table.text("note", "")
+    note, capability = table.text("note", ""), table.texts("capability", [])
+    then = cast("Support", table.choice("in_2024", SUPPORT)) if table.has("in_2024") else None
+    changed = table.text("changed") if then is not None else ""
     table.done()
     if value == "partial" and not note:
         raise table.fail("note", "is missing; a partial cell says what works and what does not")
-    return Cell(value, source.title, source.checked, note, source.url)
+    if then == value:
+        raise table.fail("in_2024", f"{then!r} is what it is today; leave it away")
+    if wrong := [text for text in capability if not _CAPABILITY.fullmatch(text)]:
+        raise table.fail("capability", f'{wrong[0]!r} is not like "8.9", "8.9+" or "CDNA3"')
+    return Cell(value, source.title, source.checked, note, source.url, capability, then, changed)
 
 
 def read_scheme(table: Table, method: str, sources: Mapping[str, Source]) -> Scheme:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from quantlab.catalog.machine import this_machine
+from quantlab.catalog.read.measured import COLUMN_OF
 from quantlab.catalog.schema import Scheme
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import Stopped
@@ -47,12 +48,6 @@ START_S = 180.0
 STOP_S = 0.5
 """How often a probe looks whether it is to stop."""
 CHILD = "quantlab.lab.probe.worker"
-_COLUMNS = {
-    "load": "on-the-fly",
-    "save-reload": "serializable",
-    "compile": "compile",
-    "lora": "peft",
-}
 
 
 @dataclass(frozen=True)
@@ -79,12 +74,12 @@ class Probed:
 def documented(scheme: Scheme, capability: str, catalog: Catalog | None = None) -> str | None:
     """What the catalogue claims: a cell's value, or None where no column matches.
 
-    ``run`` is the column of this machine's hardware, ``load`` is "on-the-fly", ``lora`` is "peft",
+    ``run`` is the column of this machine's hardware, ``load`` is "on-the-fly", ``lora`` is "lora",
     ``save-reload`` is "serializable"; the simple form is part of the scheme's own facts.
     """
     if capability == "simple-form":
         return "no" if scheme.simple is None else "yes"
-    column = this_machine().hardware[-1] if capability == "run" else _COLUMNS.get(capability)
+    column = this_machine().hardware[-1] if capability == "run" else COLUMN_OF.get(capability)
     if column is None:
         return None
     return (catalog or load_catalog()).methods[scheme.method].cell(column, scheme).value

@@ -71,6 +71,7 @@ def _item(proposal: Proposal, model: Model) -> str:
         f"{_of(proposal)} at the peak, predicted",
         ", ".join(held),
         "nothing is lost" if as_is else SPEED[placement.kind],
+        *(f"licence of {said}" for said in proposal.licences),
     ]
     return (
         f'<li><span class="ql-class">{HEADS[placement.kind]}</span>'

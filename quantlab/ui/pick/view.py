@@ -33,6 +33,7 @@ def table(rows: Iterable[Row], catalog: Catalog) -> str:
         _head("Weights", "number", "Predicted weights of the whole pipeline with this scheme"),
         _head("Bits", "number", "Bits a weight, as the library stores it"),
         *(_head(head, "number", COLUMN_LABELS[key]) for key, head in COLUMN_HEADS.items()),
+        _head("Licence", "text", "The library's licence"),
     ]
     body = "".join(_row(row, catalog) for row in rows)
     return (
@@ -69,7 +70,9 @@ def _row(row: Row, catalog: Catalog) -> str:
         f'data-v="{row.bytes or ""}">{size(row.bytes)}</td>'
         f'<td role="cell" class="ql-number" data-label="bits" data-v="{order}">'
         f"{bits}</td>"
-        f"{cells}</tr>"
+        f"{cells}"
+        f'<td role="cell" class="ql-licence" data-label="licence" '
+        f'data-v="{escape(method.licence)}">{escape(method.licence)}</td></tr>'
     )
 
 
@@ -132,9 +135,21 @@ def claims(key: str, column: str, catalog: Catalog) -> str:
     return (
         f'<h2 class="ql-claims-title">{escape(key)}</h2>'
         f'<p class="ql-hint">{escape(method.name)}. {bits}{about}</p>'
-        f'<dl class="ql-claims">{items}</dl>'
+        f'<dl class="ql-claims">{items}{_licence(method)}</dl>'
         f'<p><a href="{escape(method.library)}" target="_blank" rel="noopener noreferrer">'
         "The library</a></p>"
+    )
+
+
+def _licence(method: Method) -> str:
+    """The library's licence, with its source, and what a strict one means here."""
+    source = method.sources[method.licence_source]
+    note = "<p>not part of quantlab; installed apart</p>" if method.copyleft else ""
+    return (
+        f"<div><dt>Licence</dt><dd>{escape(method.licence)}{note}"
+        f'<p class="ql-source"><a href="{escape(source.url)}" target="_blank" '
+        f'rel="noopener noreferrer">{escape(source.title)}</a>, checked {escape(source.checked)}'
+        "</p></dd></div>"
     )
 
 
@@ -145,6 +160,8 @@ def _known(method: Method, scheme: Scheme | None) -> Mapping[str, Cell]:
 def _claim(column: str, cell: Cell, *, asked: bool) -> str:
     sign, word = MARKS[cell.value]
     note = f"<p>{escape(cell.note)}</p>" if cell.note else ""
+    if cell.in_2024 is not None:
+        note += f"<p>In 2024: {MARKS[cell.in_2024][1]}. Since: {escape(cell.changed)}.</p>"
     source = "no source"
     if cell.source:
         source = f"{escape(cell.source)}, checked {escape(cell.checked)}"
