@@ -6,6 +6,7 @@ import csv
 import io
 import shutil
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from quantlab.catalog.schema import COLUMNS, DIFFUSERS_HARDWARE
 from quantlab.catalog.table import ROOT, load_catalog
 from quantlab.errors import CatalogError
+from quantlab.ui.pick.view import claims
+from quantlab.ui.words import MARKS
 from tools import capabilities
 
 CATALOG = load_catalog()
@@ -27,7 +30,7 @@ METHODS = words(
     """
     aqlm auto-round awq bitsandbytes compressed-tensors eetq four-over-six fp-quant gguf gptqmodel
     higgs hqq metal nvfp4 quanto sinq fbgemm-fp8 torchao vptq finegrained-fp8 spqr quark bitnet
-    mxfp4 sdnq nunchaku-lite bfl modelopt layerwise
+    mxfp4 sdnq nunchaku-lite bfl modelopt layerwise gemma
     """
 )
 SCHEMES = words(
@@ -77,7 +80,8 @@ def test_every_method_has_every_column_with_a_source() -> None:
         for cell in cells:
             assert cell.source, method.id
             assert cell.url.startswith("https://"), method.id
-        used = {cell.source for cell in cells} | {method.sources[method.bits_source].title}
+        used = {cell.source for cell in cells}
+        used |= {method.sources[key].title for key in (method.bits_source, method.licence_source)}
         rules = (scheme.lora for scheme in method.schemes if scheme.lora)
         used |= {rule.source.title for rule in rules if rule.source}
         assert {source.title for source in method.sources.values()} <= used, method.id
@@ -104,12 +108,38 @@ def test_where_diffusers_is_stricter_it_has_its_own_cells() -> None:
 
 
 def test_the_seven_methods_of_2024_are_here_and_changes_are_known() -> None:
-    changed = set()
+    changed, told = set(), set()
     for row in csv.DictReader(io.StringIO(TABLE_2024.strip())):
         method = CATALOG.methods[row.pop("method")]
         assert " ".join(map(str, method.bits)) == row.pop("bits")
         changed |= {(method.id, c) for c, value in row.items() if method.cells[c].value != value}
-    assert changed == CHANGED_SINCE_2024
+        told |= {(method.id, c) for c, value in row.items() if method.cells[c].in_2024 == value}
+    assert changed == told == CHANGED_SINCE_2024
+
+
+def test_the_drawer_says_what_it_was_in_2024_and_why_it_changed() -> None:
+    for method, column in CHANGED_SINCE_2024:
+        cell = CATALOG.methods[method].cells[column]
+        assert cell.in_2024 is not None
+        was = MARKS[cell.in_2024][1]
+        assert f"In 2024: {was}. Since: {escape(cell.changed)}." in claims(method, column, CATALOG)
+    assert "In 2024" not in claims("eetq", "cpu", CATALOG)
+
+
+def test_a_claim_for_some_cards_is_decided_by_the_card() -> None:
+    fp8dq = CATALOG.schemes["torchao-fp8dq"].capabilities
+    assert [fp8dq["cuda"].on_card(c) for c in ("8.6", "8.9", "9.0", "12.0")] == [
+        "no",
+        "yes",
+        "yes",
+        "yes",
+    ]
+    assert fp8dq["cuda"].on_card("") == fp8dq["cuda"].value == "partial"
+    assert [fp8dq["rocm"].on_card(c) for c in ("gfx1100", "gfx942")] == ["no", "yes"]
+    lite = CATALOG.methods["nunchaku-lite"].cells["cuda"]
+    cards = ("7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
+    assert [lite.on_card(c) for c in cards] == ["yes"] * 4 + ["no"] * 2 + ["yes"]
+    assert "DIFFUSERS_TRUST_REMOTE_KERNELS" in lite.note
 
 
 Edit = Callable[[str], str]
@@ -137,6 +167,11 @@ WRONG: list[tuple[Edit, tuple[str, ...]]] = [
         swap(CPU, CPU + "\nnpu = { value = 'no', source = 'overview' }"),
         ("npu", "unknown key", "cuda"),
     ),
+    (swap(CPU, CPU.replace(" }", ", in_2024 = 'no', changed = 'x' }")), ("in_2024", "today")),
+    (swap(CPU, CPU.replace(" }", ", in_2024 = 'yes' }")), ("capabilities.cpu.changed", "missing")),
+    (swap(CPU, CPU.replace(" }", ", capability = ['9'] }")), ("capability", "'9'", "8.9+")),
+    (swap('licence = "Apache-2.0"', 'licence = "free!"'), ("licence", "free!", "SPDX")),
+    (swap('licence_source = "licence"', ""), ("licence_source", "missing")),
     (swap('bits = ["8"]', 'bits = ["8-4"]'), ("bits", "8-4")),
     (swap('bits = ["8"]', 'bits = ["eight"]'), ("bits", "eight")),
     (swap('bits = ["8"]', 'bits = ["4"]'), ("schemes[0].bits", "8", "4")),

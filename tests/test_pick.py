@@ -133,15 +133,24 @@ def test_methods_of_language_models_only_are_not_for_diffusers(scheme: str) -> N
     assert pick(hardware="cuda", model="flux1-dev")[scheme].verdict == "no"
 
 
-def test_gguf_and_layerwise_are_not_for_text_encoders() -> None:
+def test_gguf_is_unpacked_for_a_text_encoder_and_layerwise_is_not_for_one() -> None:
     rows = pick(library="transformers")
-    assert rows["gguf-q4_0"].verdict == rows["layerwise-fp8"].verdict == "no"
+    assert rows["gguf-q4_0"].verdict == "partial"
+    assert "unpacked, which saves no memory" in "; ".join(rows["gguf-q4_0"].reasons)
+    assert rows["layerwise-fp8"].verdict == "no"
 
 
 def test_needs_are_judged_one_by_one() -> None:
-    row = pick(hardware="cuda", needs=["serializable", "qat"])["quanto-int8"]
+    row = pick(hardware="cuda", needs=["serializable", "qat"], library="transformers")[
+        "quanto-int8"
+    ]
     assert row.verdict == "partial"
-    assert [reason.split(":")[0] for reason in row.reasons] == ["CUDA", "serializable", "QAT"]
+    assert [reason.split(":")[0] for reason in row.reasons] == [
+        "CUDA",
+        "serializable",
+        "QAT",
+        "transformers",
+    ]
 
 
 def test_bits_reject_with_what_the_method_has() -> None:
@@ -254,8 +263,9 @@ def test_of_equal_bits_what_was_measured_to_lose_less_comes_first() -> None:
 def test_bits_and_needs_are_asked_of_the_transformer() -> None:
     for _, transformer, _ in proposed(hardware="cuda", memory_gib=16, bits=4):
         assert CATALOG.schemes[str(transformer)].bits == 4
+    asked = {"hardware": "cuda", "needs": ["peft"], "model": "flux1-dev"}
     for _, transformer, _ in proposed(hardware="cuda", memory_gib=16, needs=["peft"]):
-        assert transformer is None or not transformer.startswith("gguf")
+        assert transformer is None or pick(**asked)[transformer].verdict == "runs"
     assert proposed(hardware="cuda", memory_gib=12, bits=2)
 
 
@@ -310,7 +320,11 @@ def test_what_was_measured_wins_and_comes_first() -> None:
     rows = recommend(hardware="cpu", needs=["compile"], measured=measured, machine=CPU)  # type: ignore[arg-type]
     found = {row.scheme: row for row in rows}
     assert found["layerwise-fp8"].verdict == "runs"
-    assert "torch.compile: yes (measured on this machine)" in found["layerwise-fp8"].reasons
+    assert (
+        found["layerwise-fp8"]
+        .reasons[1]
+        .startswith("torch.compile: yes (measured on this machine); documented: unknown (")
+    )
     assert found["sdnq-int8"].verdict == "no"
     assert found["sdnq-int8"].evidence == "measured"
     assert next(r for r in rows if r.verdict == "no").scheme == "sdnq-int8"

@@ -37,7 +37,7 @@ COLUMNS = {
     "run": "cpu",
     "save-reload": "serializable",
     "compile": "compile",
-    "lora": "peft",
+    "lora": "lora",
 }
 
 

@@ -1,0 +1,168 @@
+"""Questions whose answers were wrong once, each with its whole kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quantlab.catalog.answer.pick import Recommendation, recommend
+from quantlab.catalog.machine import Machine
+from quantlab.catalog.read.measured import COLUMN_OF, findings_for, load_findings
+from quantlab.catalog.schema import HARDWARE
+from quantlab.catalog.table import load_catalog
+from quantlab.errors import CatalogError
+from quantlab.record.probes import kept_probes
+
+CATALOG = load_catalog()
+CPU = Machine(packages={})
+
+
+def pick(**asked: Any) -> dict[str, Recommendation]:
+    """Rows by scheme, or by method where there is no scheme."""
+    return {row.scheme or row.method: row for row in recommend(**({"machine": CPU} | asked))}
+
+
+FLOAT8 = [s for s in CATALOG.schemes if "fp8" in s or s in ("bfl-nvfp4", "modelopt-nvfp4")]
+"""Schemes that keep weights or scales in float8."""
+
+
+@pytest.mark.parametrize("asked", [{"hardware": "metal", "bits": 8}, {"gpu": "apple-32gb"}])
+def test_no_float8_runs_on_metal(asked: dict[str, Any]) -> None:
+    rows = pick(model="flux1-dev", **asked)
+    assert {"quanto-fp8", "torchao-fp8wo", "torchao-fp8dq", "layerwise-fp8"} <= set(FLOAT8)
+    for scheme in FLOAT8:
+        assert rows[scheme].verdict == "no", scheme
+    ruled_out = "; ".join(rows["torchao-fp8wo"].reasons)
+    assert "Metal: no (PyTorch pull request 194074" in ruled_out
+    assert rows["quanto-int8"].verdict != "no" or "memory" in "; ".join(rows["quanto-int8"].reasons)
+
+
+def test_int4_of_torchao_is_not_for_metal_and_for_intel_with_another_packing_only() -> None:
+    assert pick(hardware="metal", model="flux1-dev")["torchao-int4wo"].verdict == "no"
+    intel = pick(hardware="intel", model="flux1-dev")["torchao-int4wo"]
+    assert intel.verdict == "partial"
+    assert "plain_int32" in "; ".join(intel.reasons)
+
+
+@pytest.mark.parametrize("scheme", ["gguf-q4_0", "gguf-q4_k", "gguf-q4_1"])
+def test_gguf_runs_on_rocm_through_diffusers_and_is_partial_elsewhere(scheme: str) -> None:
+    row = pick(gpu="rx-7900-xtx-24gb", bits=4, model="flux1-dev")[scheme]
+    assert row.verdict == "runs"
+    assert "diffusers on ROCm: yes" in row.reasons[0]
+    assert pick(hardware="rocm", bits=4)[scheme].verdict == "partial"
+
+
+@pytest.mark.parametrize("method", ["bitsandbytes", "gguf", "torchao", "quanto", "layerwise"])
+def test_what_is_plain_pytorch_or_has_kernels_for_it_is_not_no_on_rocm(method: str) -> None:
+    cell = CATALOG.methods[method].cell("rocm")
+    assert cell.value in ("yes", "partial")
+    assert cell.checked == "2026-11-26"
+    for scheme in CATALOG.methods[method].schemes:
+        assert CATALOG.methods[method].cell("rocm", scheme).value in ("yes", "partial")
+
+
+def test_a_card_without_what_float8_needs_has_no_where_one_with_it_runs() -> None:
+    asked = {"bits": 8, "model": "flux1-dev"}
+    amd = pick(gpu="rx-7900-xtx-24gb", **asked)
+    assert amd["torchao-fp8dq"].verdict == "no"
+    assert "this GPU has gfx1100" in "; ".join(amd["torchao-fp8dq"].reasons)
+    assert pick(gpu="mi300x-192gb", **asked)["torchao-fp8dq"].verdict == "runs"
+    assert pick(gpu="mi300x-192gb", **asked)["torchao-int8wo"].verdict == "partial"
+
+
+@pytest.mark.parametrize("gpu", ["h100-80gb", "rtx-4090-24gb", "h200-141gb"])
+def test_a_card_newer_than_asked_fulfils_it(gpu: str) -> None:
+    row = pick(gpu=gpu, bits=8, model="flux1-dev")["torchao-fp8dq"]
+    assert row.verdict.startswith("runs")
+    assert pick(hardware="cuda", bits=8, model="flux1-dev")["torchao-fp8dq"].verdict == "partial"
+
+
+def test_hopper_is_not_for_nunchaku_and_older_cards_not_for_its_nvfp4() -> None:
+    def said(gpu: str, scheme: str) -> str:
+        return pick(gpu=gpu, model="flux1-dev")[scheme].reasons[0].split(" (")[0]
+
+    assert said("h100-80gb", "nunchaku-svdq-int4") == "CUDA: no"
+    assert said("rtx-4090-24gb", "nunchaku-svdq-int4") == "CUDA: yes"
+    assert said("rtx-4090-24gb", "nunchaku-svdq-nvfp4") == "CUDA: no"
+
+
+# A LoRA through diffusers, and PEFT through transformers
+
+
+@pytest.mark.parametrize("scheme", ["gguf-q4_0", "gguf-q4_1", "gguf-q4_k"])
+def test_gguf_takes_a_lora_through_diffusers_and_no_peft_through_transformers(scheme: str) -> None:
+    asked = {"hardware": "cuda", "bits": 4}
+    for needs in (["peft"], ["lora"]):
+        assert pick(needs=needs, model="flux1-dev", **asked)[scheme].verdict == "runs"
+    assert pick(needs=["peft"], library="transformers", **asked)[scheme].verdict == "no"
+    assert pick(needs=["peft"], **asked)[scheme].verdict == "no"
+
+
+def test_measured_leads_and_the_claim_stands_beside_it() -> None:
+    row = pick(hardware="cuda", needs=["peft"], model="flux1-dev", bits=8)["torchao-int8wo"]
+    [lora] = [reason for reason in row.reasons if reason.startswith("LoRA: ")]
+    assert lora.startswith("LoRA: yes (measured on AMD EPYC")
+    assert "2026-11-21" in lora
+    assert "; documented: yes (diffusers 0.42.1 source" in lora
+
+
+@pytest.mark.parametrize(
+    ("scheme", "value", "said"),
+    [
+        ("gguf-q4_0", "yes", "base unchanged"),
+        ("quanto-int8", "partial", "fused into the weights before"),
+        ("sdnq-int8", "partial", "a stored one is carried"),
+        ("layerwise-fp8", "partial", "fused into the weights before"),
+    ],
+)
+def test_a_lora_is_trained_by_the_probe_and_carried_by_the_schemes_rule(
+    scheme: str, value: str, said: str
+) -> None:
+    found = findings_for(CATALOG.schemes[scheme], None, "cuda")["lora"]
+    assert found.value == value
+    assert said in found.detail
+
+
+def test_a_probe_speaks_for_other_hardware_only_where_it_is_the_same_code() -> None:
+    quanto, bnb = CATALOG.schemes["quanto-int8"], CATALOG.schemes["bnb-nf4"]
+    assert {"cpu", "compile", "serializable", "lora"} <= set(findings_for(quanto, None, "cpu"))
+    assert set(findings_for(quanto, None, "cuda")) == {"serializable", "lora", "on-the-fly"}
+    assert findings_for(bnb, None, "cpu")["serializable"].value == "no"
+    assert findings_for(bnb, None, "cuda") == {}  # on a CPU its library did it, not diffusers
+    assert pick(needs=["serializable"], hardware="cuda")["bnb-nf4"].verdict == "runs"
+    assert pick(needs=["serializable"], hardware="cpu")["bnb-nf4"].verdict == "no"
+
+
+def test_a_probe_of_the_text_encoder_speaks_for_transformers_alone() -> None:
+    scheme = CATALOG.schemes["hqq-int4"]
+    assert findings_for(scheme, "transformers", "cpu")["on-the-fly"].value == "no"
+    assert findings_for(scheme, "diffusers", "cpu") == {}
+
+
+def test_every_answer_that_was_kept_is_found() -> None:
+    answers = [k for k in kept_probes() if k.cell.measured in ("yes", "no")]
+    mapped = [k for k in answers if k.cell.capability in (*COLUMN_OF, "run")]
+    assert len(mapped) == sum(len(found) for found in load_findings().values())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [("probe-tpu.csv", "a\n", "expected probe-HARDWARE"), ("probe-cpu.csv", "a\n1\n", "not the")],
+)
+def test_a_file_that_is_no_probe_is_refused(
+    name: str, text: str, said: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data" / "results"
+    folder.mkdir(parents=True)
+    (folder / name).write_text(text, "utf-8")
+    with pytest.raises(CatalogError, match=said):
+        load_findings(tmp_path)
+
+
+@pytest.mark.parametrize("hardware", HARDWARE)
+def test_every_kind_of_hardware_has_its_label_through_diffusers(hardware: str) -> None:
+    from quantlab.catalog.answer.judge import LABELS
+
+    assert LABELS[f"diffusers-{hardware}"] == f"diffusers on {LABELS[hardware]}"
