@@ -249,7 +249,7 @@ def test_a_node_that_lacks_a_library_says_so_in_a_row_and_the_rest_goes_on(
     assert (first, second) == (None, None)
     assert error is not None
     assert error.stage == "check"
-    assert "not-installed: gguf" in error.message
+    assert "not installed: pip install gguf" in error.message
     assert "gguf" not in rows[2].versions
     assert rows[2].versions["torch"] == rows[0].versions["torch"]
 

@@ -18,9 +18,10 @@ from pathlib import Path
 
 from quantlab.catalog.schema import HARDWARE, Method, Model, Scheme
 
-__all__ = ["Machine", "has_file", "here", "missing_packages", "this_machine"]
+__all__ = ["Machine", "has_file", "here", "in_words", "missing_packages", "this_machine"]
 
 _COMPILERS = ("c++", "g++", "clang++", "cl")
+_COMPILER = "a C++ compiler"
 _LABELS = {"cuda": "a CUDA device", "metal": "Apple silicon", "rocm": "a ROCm device"}
 
 
@@ -109,6 +110,17 @@ def here(
     return "ok"
 
 
+def in_words(found: str) -> str:
+    """What ``here`` answered, with the command where something is to be installed."""
+    kind, _, missing = found.partition(": ")
+    if kind != "not-installed":
+        return found
+    names = missing.split(", ")
+    packages = [f'"{name}"' if ">=" in name else name for name in names if name != _COMPILER]
+    parts = [f"pip install {' '.join(packages)}"] if packages else []
+    return "not installed: " + " and ".join([*parts, *(n for n in names if n == _COMPILER)])
+
+
 def _lacking_hardware(
     scheme: Scheme, method: Method, machine: Machine, model: Model | None
 ) -> str | None:
@@ -148,7 +160,7 @@ def _missing(scheme: Scheme, method: Method, machine: Machine) -> list[str]:
     for name, least in map(_split, scheme.requires):
         if name == "compiler":
             if not machine.compiler:
-                missing.append("a C++ compiler")
+                missing.append(_COMPILER)
         elif name != "file" and name not in HARDWARE:
             found = machine.version(name)
             if found is None or _numbers(found) < _numbers(least):

@@ -12,6 +12,7 @@ from typing import Any
 
 from quantlab.catalog.answer.pick import Recommendation, recommend
 from quantlab.catalog.answer.proposals import Proposal, propose
+from quantlab.catalog.machine import in_words
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.rows import target
 from quantlab.catalog.table import load_catalog
@@ -90,4 +91,4 @@ def _lines(row: Recommendation) -> Iterable[str]:
     for reason in row.against:
         yield f"    {reason}"
     if why and row.verdict.startswith("runs"):
-        yield f"    on this machine: {why}"
+        yield f"    on this machine: {in_words(row.here).removeprefix('refused: ')}"

@@ -6,7 +6,7 @@ What is not refused comes back with where it is to be placed.
 from __future__ import annotations
 
 from quantlab.catalog.answer.pick import nearest
-from quantlab.catalog.machine import here, this_machine
+from quantlab.catalog.machine import here, in_words, this_machine
 from quantlab.catalog.table import Catalog
 from quantlab.errors import DoesNotFit, Unavailable
 from quantlab.lab.libraries import device, load, resolve
@@ -41,7 +41,7 @@ def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> s
         if said != "ok":
             instead = nearest(scheme.id)
             hint = f"; the nearest that runs here is {instead}" if instead else ""
-            raise Unavailable(f"{scheme.id} on {name} is {said}{hint}")
+            raise Unavailable(f"{scheme.id} on {name} is {in_words(said)}{hint}")
         for package in catalog.methods[scheme.method].packages:
             load(IMPORT_NAMES.get(package, package.replace("-", "_")))
     if device() == "cpu":

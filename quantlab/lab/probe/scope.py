@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from quantlab.catalog.machine import Machine, here, this_machine
+from quantlab.catalog.machine import Machine, here, in_words, this_machine
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Component, Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
@@ -107,16 +107,8 @@ def _reason(
         asked = replace(scheme, way="config", on_cpu="library")
     if refused := why_not(asked, part.library, part.cls):
         return refused
-    kind, _, what = here(asked, catalog.methods[scheme.method], machine, model).partition(": ")
-    if kind == "ok":
+    found = here(asked, catalog.methods[scheme.method], machine, model)
+    if found == "ok":
         return ""
-    text = _install(what) if kind == "not-installed" else what
-    return text if scheme.note in ("", what) else f"{text}; {scheme.note}"
-
-
-def _install(missing: str) -> str:
-    compiler = "a C++ compiler"
-    names = missing.split(", ")
-    packages = [f'"{name}"' if ">=" in name else name for name in names if name != compiler]
-    parts = [f"pip install {' '.join(packages)}"] if packages else []
-    return "not installed: " + " and ".join([*parts, *([compiler] if compiler in names else [])])
+    text = in_words(found).removeprefix("refused: ")
+    return text if scheme.note in ("", text) else f"{text}; {scheme.note}"

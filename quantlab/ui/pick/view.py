@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 from quantlab.catalog.answer.pick import Recommendation
+from quantlab.catalog.machine import in_words
 from quantlab.catalog.schema import Cell, Method, Scheme
 from quantlab.catalog.table import Catalog
 from quantlab.ui.words import (
@@ -87,7 +88,7 @@ def _verdict(row: Row, scheme: Scheme | None) -> str:
         for reason in reasons
     ]
     if row.here != "ok":
-        items.append(f"<li>On this machine: {escape(row.here)}</li>")
+        items.append(f"<li>On this machine: {escape(in_words(row.here))}</li>")
     why = "".join(items)
     go = ""
     if scheme is not None and scheme.way != "none":
