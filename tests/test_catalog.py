@@ -135,7 +135,7 @@ def test_a_claim_for_some_cards_is_decided_by_the_card() -> None:
         "yes",
     ]
     assert fp8dq["cuda"].on_card("") == fp8dq["cuda"].value == "partial"
-    assert [fp8dq["rocm"].on_card(c) for c in ("gfx1100", "gfx942")] == ["no", "yes"]
+    assert [fp8dq["rocm"].on_card(c) for c in ("RDNA3", "CDNA3")] == ["no", "yes"]
     lite = CATALOG.methods["nunchaku-lite"].cells["cuda"]
     cards = ("7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
     assert [lite.on_card(c) for c in cards] == ["yes"] * 4 + ["no"] * 2 + ["yes"]

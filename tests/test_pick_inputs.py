@@ -67,7 +67,7 @@ def test_a_card_without_what_float8_needs_has_no_where_one_with_it_runs() -> Non
     asked = {"bits": 8, "model": "flux1-dev"}
     amd = pick(gpu="rx-7900-xtx-24gb", **asked)
     assert amd["torchao-fp8dq"].verdict == "no"
-    assert "this GPU has gfx1100" in "; ".join(amd["torchao-fp8dq"].reasons)
+    assert "this GPU has RDNA3" in "; ".join(amd["torchao-fp8dq"].reasons)
     assert pick(gpu="mi300x-192gb", **asked)["torchao-fp8dq"].verdict == "runs"
     assert pick(gpu="mi300x-192gb", **asked)["torchao-int8wo"].verdict == "partial"
 
