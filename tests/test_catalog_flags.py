@@ -161,6 +161,17 @@ def test_int4_of_torchao_is_for_what_the_catalogue_says() -> None:
 
 
 def test_layerwise_casting_is_not_saved_and_takes_no_adapter_afterwards() -> None:
+    import torch
+    from diffusers.hooks import apply_layerwise_casting
+
+    layer = torch.nn.Sequential(torch.nn.Linear(4, 4))
+    apply_layerwise_casting(layer, torch.float8_e4m3fn, torch.float32)
+    assert torch.isfinite(layer(torch.ones(1, 4))).all()
+    saved = layer.state_dict()
+    assert saved["0.weight"].dtype is torch.float8_e4m3fn  # and nothing of the hook that casts it
+    assert set(saved) == {"0.weight", "0.bias"}
+    with pytest.raises(NotImplementedError, match="Float8"):
+        saved["0.weight"] * 2
     cells = CATALOG.methods["layerwise"].cells
     assert (cells["serializable"].value, cells["peft"].value, cells["metal"].value) == ("no",) * 3
     assert cells["lora"].value == "partial"

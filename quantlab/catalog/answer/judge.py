@@ -132,7 +132,7 @@ def _claim(
     measured: Mapping[str, Finding],
     card: str = "",
 ) -> Claim:
-    """``card`` is the capability or architecture of a card that is asked about, where it matters."""
+    """``card`` is the capability or the architecture of a card that is asked about."""
     cell = method.cell(column, scheme)
     if found := measured.get(column):
         how = f": {found.detail}" if found.detail else ""
