@@ -11,12 +11,15 @@ import diffusers
 import pytest
 
 import quantlab.families as package
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import CatalogError, InputError
 from quantlab.families import Family, families, family_called, family_of
+from quantlab.lab.load.modular import BlockPipeline, blocks_of
 
-PIPELINES = [(family, cls) for family in families().values() for cls in family.pipelines]
+PIPELINES = [(f, cls) for f in families().values() for cls in f.pipelines if not f.modular]
+MODULAR = [(f, cls) for f in families().values() for cls in f.pipelines if f.modular]
 NEW = '''"""A family that a test adds."""
 from quantlab.families.family import Family
 
@@ -33,7 +36,8 @@ def test_the_fields_are_parts_and_arguments_of_the_class(family: Family, name: s
     assert {*family.encoders, *family.denoisers, family.decoder} <= set(parts)
     called = inspect.signature(cls.__call__).parameters
     encoded = inspect.signature(cls.encode_prompt).parameters
-    assert {family.scale, "num_inference_steps", "width", "height", *family.extra} <= set(called)
+    given = make_comparison(prompt="a fox")
+    assert set(family.arguments(dict(given.settings))) <= set(called)
     assert "callback_on_step_end" in called
     taken = [argument for argument in family.embeddings if argument in called]
     assert taken[0] == "prompt_embeds"
@@ -46,6 +50,17 @@ def test_the_fields_are_parts_and_arguments_of_the_class(family: Family, name: s
         assert "negative_prompt" in called
     if family.distilled:
         assert family.distilled in inspect.signature(cls.__init__).parameters
+
+
+@pytest.mark.parametrize(("family", "name"), MODULAR, ids=[cls for _, cls in MODULAR])
+def test_the_fields_of_a_family_of_blocks(family: Family, name: str) -> None:
+    blocks = blocks_of(name, set())
+    assert {*family.encoders, *family.denoisers, family.decoder} <= set(blocks.component_names)
+    given = make_comparison(prompt="a fox")
+    called = set(inspect.signature(BlockPipeline.__call__).parameters)
+    assert set(family.arguments(dict(given.settings))) <= called | {family.length}
+    inputs = {param.name for param in blocks.inputs}
+    assert {"num_inference_steps", "width", "height", family.length, family.reference} <= inputs
 
 
 @pytest.mark.parametrize("family", families().values(), ids=list(families()))

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from quantlab.words.settings import SETTINGS, Value
+
 __all__ = ["Family", "Guidance"]
 
 Guidance = Literal["embedded", "cfg", "none"]
@@ -39,8 +41,8 @@ class Family:
     decoder: str = "vae"
     """The component that makes pixels of latents."""
 
-    scale: str = "guidance_scale"
-    """The argument of the call that takes the comparison's guidance."""
+    scale: str | None = "guidance_scale"
+    """The argument of the call that takes the comparison's guidance, or None."""
 
     embedded: str = ""
     """The key of the denoiser's config that says whether guidance is an input of it."""
@@ -64,8 +66,14 @@ class Family:
     length: str | None = "max_sequence_length"
     """The argument of both calls that limits the text's tokens, or None."""
 
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the call, with fixed values."""
+
+    modular: bool = False
+    """Whether it is made of diffusers' modular blocks, and loaded component by component."""
+
+    keep: tuple[str, ...] = ()
+    """Patterns of the denoiser's modules that must stay as they are, whatever quantizes it."""
 
     reference: str | None = None
     """The argument of the call that takes pictures to go by."""
@@ -144,15 +152,19 @@ class Family:
         found = dict(zip(self.embeddings, values, strict=False))
         return {k: v for k, v in found.items() if v is not None and not _is_empty(v)}
 
-    def arguments(self, *, steps: int, guidance: float, width: int, height: int) -> dict[str, Any]:
-        """Arguments of the pipeline's call beside the prompt and its length, sizes in pixels."""
-        return {
-            "num_inference_steps": steps,
-            self.scale: guidance,
-            "width": width,
-            "height": height,
-            **self.extra,
+    def arguments(self, settings: Mapping[str, Value]) -> dict[str, Any]:
+        """Arguments of the pipeline's call that ``settings``, values by key, stand for.
+
+        The prompt and what a pipeline has no argument for are not among them.
+        """
+        here: dict[str, str | None] = {
+            "prompt": None,
+            "guidance": self.scale,
+            "sequence_length": self.length,
         }
+        known = [row for row in SETTINGS if row.argument and row.key in settings]
+        named = {here.get(row.key, row.argument): settings[row.key] for row in known}
+        return {name: value for name, value in named.items() if name is not None} | self.extra
 
     @property
     def picture(self) -> str:

@@ -30,6 +30,7 @@ from quantlab.catalog.models.schema import (
     Source,
     Trained,
 )
+from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.read.toml import Table, read_toml
 from quantlab.errors import CatalogError
 from quantlab.families import family_of, pipelines
@@ -47,11 +48,12 @@ def read_models(root: Path) -> dict[str, Model]:
         CatalogError: a file breaks the schema, or there is none.
     """
     models = {}
+    place = "" if root == PROJECT else f"{root / 'data' / 'shapes'}/"
     for path in sorted((root / "data" / "models").glob("*.toml")):
         top = read_toml(path, root)
         values = top.take_rest()
         table = top.child("", values)
-        model = _model(table, frozenset(_paths(values)))
+        model = _model(table, frozenset(_paths(values)), place)
         if model.id != path.stem:
             raise table.fail("id", f"{model.id!r} is not the file's name")
         models[model.id] = model
@@ -60,7 +62,8 @@ def read_models(root: Path) -> dict[str, Model]:
     return models
 
 
-def _model(table: Table, paths: frozenset[str]) -> Model:
+def _model(table: Table, paths: frozenset[str], place: str) -> Model:
+    """``place`` is put before the names of shape tables that are not the project's own."""
     repo, folder = table.text("repo", ""), table.text("folder", "")
     if bool(repo) == bool(folder):
         raise table.fail("repo", "expected either repo or folder")
@@ -78,7 +81,7 @@ def _model(table: Table, paths: frozenset[str]) -> Model:
         gated=cast("Any", table.choice("gated", GATES)),
         distilled=table.get("distilled", bool),
         guidance=cast("Any", table.choice("guidance", GUIDANCE)),
-        components=_components(table.table("components"), family.denoiser),
+        components=_components(table.table("components"), family.denoiser, place),
         defaults=_defaults(table.table("defaults")),
         limits=_limits(table.table("limits")),
         revision=table.text("revision", "main"),
@@ -107,20 +110,20 @@ def _licence(table: Table) -> Licence:
     return licence
 
 
-def _components(table: Table, denoiser: str) -> tuple[Component, ...]:
-    found = tuple(_component(name, table.table(name)) for name in table.names())
+def _components(table: Table, denoiser: str, place: str) -> tuple[Component, ...]:
+    found = tuple(_component(name, table.table(name), place) for name in table.names())
     if not found or found[0].name != denoiser or found[0].optional:
         raise table.fail("", f"expected the {denoiser} first")
     table.done()
     return found
 
 
-def _component(name: str, table: Table) -> Component:
+def _component(name: str, table: Table, place: str) -> Component:
     component = Component(
         name=name,
         library=cast("Any", table.choice("library", LIBRARIES)),
         cls=table.text("cls"),
-        shapes=table.text("shapes"),
+        shapes=place + table.text("shapes"),
         optional=table.get("optional", bool, False),
         idle=table.texts("idle", []),
         repo=table.text("repo", ""),

@@ -96,12 +96,6 @@ def generate(
     marks: list[float] = []
     finite = True
     family, embeddings = _family(pipe), on(dict(encoded.inputs), device())
-    settings = family.arguments(
-        steps=comparison.steps,
-        guidance=comparison.guidance,
-        width=comparison.width,
-        height=comparison.height,
-    )
 
     def after_step(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         nonlocal finite
@@ -117,7 +111,7 @@ def generate(
         started = clock()
         result = pipe(
             **embeddings,
-            **settings,
+            **family.arguments(dict(comparison.settings)),
             generator=torch().Generator("cpu").manual_seed(comparison.seed),
             callback_on_step_end=after_step,
         )

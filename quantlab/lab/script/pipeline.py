@@ -242,16 +242,9 @@ def _text(
 def pipe_call(comparison: Comparison, model: Model) -> list[str]:
     """The lines that make ``image.png`` with a pipeline of ``model`` that is called ``pipe``."""
     family = model.family
-    given = family.arguments(
-        steps=comparison.steps,
-        guidance=comparison.guidance,
-        width=comparison.width,
-        height=comparison.height,
-    )
+    given = family.arguments(dict(comparison.settings))
     if family.needs_negative and model.guided(comparison.guidance):
         given["negative_prompt"] = ""
-    if family.length is not None:
-        given[family.length] = comparison.sequence_length
     return [
         "image = pipe(",
         f"    prompt={comparison.prompt!r},",
