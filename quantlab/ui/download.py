@@ -10,6 +10,8 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
+from quantlab.ui.named import Call, Parts, Updates, wire
+from quantlab.ui.services import Services
 from quantlab.ui.theme import HIDDEN
 
 __all__ = ["download", "named", "offer"]
@@ -29,8 +31,15 @@ def offer(name: str, data: bytes) -> str:
     return path
 
 
-def download(button: Any, handler: Callable[..., str], inputs: Any, elem_id: str) -> None:
+def download(
+    button: Any, handler: Callable[[Call], str], services: Services, inputs: Parts, elem_id: str
+) -> None:
     """Let ``button`` download the file that ``handler`` makes; ``elem_id`` is used for that."""
     file = gr.DownloadButton(visible=HIDDEN, elem_id=elem_id)
-    made = button.click(handler, inputs, file, show_progress="hidden", api_visibility="private")
-    made.success(None, js=PRESS.format(elem_id), api_visibility="private")
+
+    def made(call: Call) -> Updates:
+        return {"file": handler(call)}
+
+    options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    done = wire(button.click, made, services, inputs, {"file": file}, **options)
+    done.success(None, js=PRESS.format(elem_id), api_visibility="private")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import MethodType
+from functools import partial
 
 import gradio as gr
 
@@ -12,12 +12,16 @@ from quantlab.ui.blocks import Page
 from quantlab.ui.compare import edit as try_edit
 from quantlab.ui.compare import open as try_open
 from quantlab.ui.compare import run as try_run
-from quantlab.ui.compare.tab import QUIET, TryTab, build_try
+from quantlab.ui.compare.tab import build_try
+from quantlab.ui.compare.wiring import OVERLAY, controls, layout
 from quantlab.ui.machine.tab import build_machine
-from quantlab.ui.pick.tab import PickTab, build_pick, restore
+from quantlab.ui.named import QUIET, Call, Parts, only, wire
+from quantlab.ui.pick.query import QUESTION
+from quantlab.ui.pick.tab import build_pick, restore
 from quantlab.ui.programs import api
-from quantlab.ui.results.tab import ResultsTab, build_results
+from quantlab.ui.results.tab import build_results
 from quantlab.ui.services import Services
+from quantlab.ui.state import FIELDS
 from quantlab.ui.theme import script
 
 __all__ = ["build"]
@@ -36,42 +40,45 @@ def build(services: Services) -> gr.Blocks:
         banner = gr.HTML("", elem_id="ql-banner", apply_default_css=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Pick", id="pick"):
-                pick = build_pick(services.catalog)
+                pick = build_pick(services)
             with gr.Tab("Try", id="try") as try_tab:
                 tried = build_try(services, banner)
             with gr.Tab("Results", id="results") as results_tab:
                 results = build_results(services, results_tab)
             with gr.Tab("Blind test", id="blind") as blind_tab:
-                build_blind(services, tried.shown, blind_tab)
+                build_blind(services, tried["shown"], blind_tab)
             with gr.Tab("This machine", id="machine") as machine_tab:
                 build_machine(services, machine_tab)
         gr.HTML(sheet(), apply_default_css=False, js_on_load=script("zoom.js"))
         try_tab.select(services.warm_up, **QUIET)
-        _wire(services, page, tabs, pick, tried, results)
+        _wire(services, page, {**tried, "tabs": tabs}, pick, results)
         api.register(services)
     return page
 
 
-def _wire(
-    services: Services,
-    page: gr.Blocks,
-    tabs: gr.Tabs,
-    pick: PickTab,
-    tried: TryTab,
-    results: ResultsTab,
-) -> None:
-    inputs = [tried.shown, *tried.values]
-    outputs = [tabs, *tried.layout]
-    pick.table.try_scheme(MethodType(try_edit.try_scheme, services), inputs, outputs, **QUIET)
-    pick.answer.try_all(
-        MethodType(try_edit.try_best, services), [*inputs, *pick.controls], outputs, **QUIET
-    )
-    page.load(restore, pick.kept, list(pick.controls), **QUIET)
-    whole = [
-        *(tabs, tried.banner, tried.shown, *tried.fields.values(), tried.link, *tried.slider),
-        *tried.layout,
-    ]
-    page.load(MethodType(try_open.open_page, services), tried.values, whole, **QUIET)
-    chosen = MethodType(try_open.open_result, services)
-    results.shown.open_result(chosen, tried.fields["model"], whole, **QUIET)
-    page.unload(MethodType(try_run.leave, services))
+def _wire(services: Services, page: gr.Blocks, tried: Parts, pick: Parts, results: Parts) -> None:
+    """What goes from one tab to the other, and what happens when the page opens and closes."""
+    inputs = {**only(tried, "shown"), **controls(tried)}
+    outputs = {**only(tried, "tabs"), **layout(tried)}
+    chosen = pick["table"].try_scheme
+    wire(chosen, try_edit.try_scheme, services, inputs, outputs, told=True, **QUIET)
+    asked = {f"pick-{name}": pick[name] for name in QUESTION}
+    best = pick["answer"].try_all
+    wire(best, try_edit.try_best, services, {**inputs, **asked}, outputs, **QUIET)
+    whole = {
+        **only(tried, "tabs", "banner", "shown", *FIELDS, "link", *OVERLAY),
+        **layout(tried),
+    }
+    address, question = only(pick, "address"), only(pick, *QUESTION)
+    asks = {**QUIET, "js": script("asked.js")}
+    wire(page.load, restore, services, address, question, **asks)
+    wire(page.load, try_open.open_page, services, controls(tried), whole, **QUIET)
+    page.load(None, None, tried["mine"], js=script("mine.js"))
+    shown, model = results["groups"].open_result, only(tried, "model")
+    wire(shown, try_open.open_result, services, model, whole, told=True, **QUIET)
+    page.unload(partial(_left, services))
+
+
+def _left(services: Services, request: gr.Request) -> None:
+    """The visitor closed the page: nobody waits for this comparison any more."""
+    try_run.leave(Call(services, request=request))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.ui.compare.plans import Column, plan_text
-from quantlab.words.comparison import Comparison
+from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.numbers import finite_number
 from quantlab.words.outcome import Outcome
 from quantlab.words.settings import SETTINGS, Setting
@@ -22,19 +24,33 @@ ROWS = (
 )
 """The settings in the order of their controls: those that are folded away stand last."""
 FIELDS = ("model", *(row.key for row in ROWS))
-"""The controls of the Try tab beside its columns, in the order in which handlers get them."""
+"""The controls of the Try tab beside its columns, by key."""
 
-Values = Sequence[object]
-"""What handlers get: ``FIELDS``, then two choices for each of six columns, then their number."""
+Values = Mapping[str, Any]
+"""What the controls hold: ``FIELDS``, ``transformer-N`` and ``encoder-N`` of each column by its
+number from 0, and ``count``, how many columns are visible."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """An outcome with its image, and where and when it was measured unless that was just now."""
+    """An outcome with its image, and where and when it was measured unless that was just now.
+
+    ``path`` is the image's file in the page's own cache, which is emptied after a day: a session
+    holds no images. ``id`` is the stored result's, None where it is not kept.
+    """
 
     outcome: Outcome
-    png: bytes | None = None
+    path: str | None = None
     origin: str = ""
+    id: str | None = None
+
+    @property
+    def png(self) -> bytes | None:
+        """The bytes of the image, or None where there is none any more."""
+        try:
+            return Path(self.path).read_bytes() if self.path else None
+        except OSError:
+            return None
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: outcomes hold dicts, which have no hash
@@ -64,18 +80,24 @@ class Shown:
 
 @dataclass(frozen=True, eq=False)  # identity: the same comparison run twice is two jobs
 class Job:
-    """A comparison that somebody pressed Run for; ``token`` finds its stop signal."""
+    """A comparison that somebody pressed Run for; ``token`` finds its stop signal.
+
+    Its results are stored where ``keep`` says so; who knows ``secret`` may delete them.
+    """
 
     comparison: Comparison
     token: str
+    keep: bool = True
+    secret: str | None = None
 
 
 def columns_of(values: Values) -> tuple[Column, ...]:
-    """The visible columns among ``values``."""
-    texts = [str(value or "") for value in values[len(FIELDS) : -1]]
-    count = values[-1]
-    assert isinstance(count, int)
-    return tuple(Column(*texts[2 * i : 2 * i + 2]) for i in range(count))
+    """The visible columns."""
+    count = min(MAX_PLANS, int(values["count"]))
+    return tuple(
+        Column(*(str(values[f"{part}-{index}"] or "") for part in ("transformer", "encoder")))
+        for index in range(count)
+    )
 
 
 def read_comparison(values: Values, catalog: Catalog) -> Comparison:
@@ -84,11 +106,10 @@ def read_comparison(values: Values, catalog: Catalog) -> Comparison:
     Raises:
         InputError: names the control that is wrong and what is allowed.
     """
-    found = dict(zip(FIELDS, values[: len(FIELDS)], strict=True))
-    model = catalog.models.get(str(found.pop("model")))
+    model = catalog.models.get(str(values["model"]))
     if model is None:
         raise InputError("model", "choose one of the list")
-    given = {row.key: _given(row, found) for row in ROWS}
+    given = {row.key: _given(row, values) for row in ROWS}
     plans = [plan_text(column, model) for column in columns_of(values)]
     return make_comparison(model=model.id, plans=plans, catalog=catalog, **given)
 

@@ -6,25 +6,25 @@ A guess is kept as plan, model and whether it was right; nothing about who made 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from itertools import chain
-from types import MethodType
 from typing import Any
 
 import gradio as gr
 
 from quantlab.errors import StoreError
-from quantlab.ui.blind.rounds import Game, Open, Pair, Side, deal, own_pairs, stored_pairs
+from quantlab.ui.blind.rounds import Game, Open, Pair, deal, own_pairs, stored_pairs
 from quantlab.ui.blind.view import answer, images, tallies
 from quantlab.ui.compare.view import banner, zoom_bar
+from quantlab.ui.named import QUIET, Call, Updates, only, wire
 from quantlab.ui.services import Services
 from quantlab.ui.state import Shown
 from quantlab.ui.theme import HIDDEN, script
 
-__all__ = ["Blind", "build_blind", "guess_left", "guess_right", "show", "turn"]
+__all__ = ["build_blind", "guess", "show", "turn"]
 
 log = logging.getLogger(__name__)
-QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 ABOUT = (
     "<h2>Which one is quantized?</h2><p>Two images of one prompt and seed, shuffled. Guess, then "
     "see the answer with its numbers. Kept is which plan it was and whether the guess was right, "
@@ -32,16 +32,6 @@ ABOUT = (
 )
 NOTHING = "There is no pair to show yet. Run a comparison in Try, with fp32 or bf16 first."
 NO_MORE = "You have seen every pair there is. Run another comparison in Try, then come back."
-
-Update = Any
-
-
-@dataclass(frozen=True)
-class Blind:
-    """What the handlers work with: the page's services, and the rounds that wait for a guess."""
-
-    services: Services
-    opened: Open = field(default_factory=Open)
 
 
 def build_blind(services: Services, shown: Any, tab: Any) -> None:
@@ -60,41 +50,51 @@ def build_blind(services: Services, shown: Any, tab: Any) -> None:
             )
         told = gr.HTML("", apply_default_css=False, elem_id="ql-blind-answer")
         following = gr.Button("Next pair", elem_id="ql-next", visible=HIDDEN, variant="primary")
-    counted = gr.HTML("", apply_default_css=False, elem_id="ql-tallies")
-    blind = Blind(services)
-    new = [game, pair, told, left, right, following, counted]
-    tab.select(MethodType(show, blind), [game, shown], new, **QUIET)
-    following.click(MethodType(turn, blind), [game, shown], new, **QUIET)
-    guessed = [game, told, left, right, following, counted]
-    left.click(MethodType(guess_left, blind), game, guessed, **QUIET)
-    right.click(MethodType(guess_right, blind), game, guessed, **QUIET)
+    parts = {
+        "game": game,
+        "pair": pair,
+        "told": told,
+        "left": left,
+        "right": right,
+        "next": following,
+        "counted": gr.HTML("", apply_default_css=False, elem_id="ql-tallies"),
+    }
+    opened, inputs = Open(), {"game": game, "shown": shown}
+    wire(tab.select, partial(show, opened), services, inputs, parts, **QUIET)
+    wire(following.click, partial(turn, opened), services, inputs, parts, **QUIET)
+    guessed = only(parts, "game", "told", "left", "right", "next", "counted")
+    for side, button in (("left", left), ("right", right)):
+        given = {"game": game, "side": gr.State(side)}
+        wire(button.click, partial(guess, opened), services, given, guessed, **QUIET)
 
 
-def show(blind: Blind, game: Game, shown: Shown) -> list[Update]:
-    """The first round, or the one that is on the page already.
-
-    Gives game, images, answer, both guesses, next, tallies.
-    """
-    if game.round is None:
-        return turn(blind, game, shown)
-    return [*[gr.skip() for _ in range(6)], _counted(blind.services)]
+def show(opened: Open, call: Call) -> Updates:
+    """The first round, or the one that is on the page already."""
+    if call.given["game"].round is None:
+        return turn(opened, call)
+    return {"counted": _counted(call.services)}
 
 
-def turn(blind: Blind, game: Game, shown: Shown) -> list[Update]:
+def turn(opened: Open, call: Call) -> Updates:
     """The next round: of the visitor's own comparison first, then of what is stored."""
+    services, game = call.services, call.given["game"]
     try:
-        pair = _next(blind.services, game, shown)
+        pair = _next(services, game, call.given["shown"])
     except StoreError as error:
-        return _empty(game, str(error), blind.services)
+        return _empty(game, str(error), services)
     if pair is None:
-        return _empty(game, NO_MORE if game.seen else NOTHING, blind.services)
-    dealt = deal(pair, blind.opened)
-    hidden, there = gr.update(visible=HIDDEN), gr.update(visible=True)
-    return [
-        Game(dealt, game.seen | {pair.key}),
-        *(images(dealt), "", there, there, hidden),
-        _counted(blind.services),
-    ]
+        return _empty(game, NO_MORE if game.seen else NOTHING, services)
+    dealt = deal(pair, opened)
+    there = gr.update(visible=True)
+    return {
+        "game": Game(dealt, game.seen | {pair.key}),
+        "pair": images(dealt),
+        "told": "",
+        "left": there,
+        "right": there,
+        "next": gr.update(visible=HIDDEN),
+        "counted": _counted(services),
+    }
 
 
 def _next(services: Services, game: Game, shown: Shown) -> Pair | None:
@@ -103,43 +103,36 @@ def _next(services: Services, game: Game, shown: Shown) -> Pair | None:
     return next(chain(mine, stored), None)
 
 
-def _empty(game: Game, text: str, services: Services) -> list[Update]:
+def _empty(game: Game, text: str, services: Services) -> Updates:
     hidden = gr.update(visible=HIDDEN)
-    note = banner(text, problem=False)
-    return [
-        replace(game, round=None),
-        *(note, "", hidden, hidden, hidden),
-        _counted(services),
-    ]
+    return {
+        "game": replace(game, round=None),
+        "pair": banner(text, problem=False),
+        "told": "",
+        "left": hidden,
+        "right": hidden,
+        "next": hidden,
+        "counted": _counted(services),
+    }
 
 
-def guess_left(blind: Blind, game: Game) -> list[Update]:
-    """The visitor says that the left image is quantized: see ``_guess``."""
-    return _guess(blind, game, "left")
-
-
-def guess_right(blind: Blind, game: Game) -> list[Update]:
-    """The visitor says that the right image is quantized: see ``_guess``."""
-    return _guess(blind, game, "right")
-
-
-def _guess(blind: Blind, game: Game, side: Side) -> list[Update]:
-    """The answer. A round counts one guess, however often and fast somebody presses.
-
-    Gives game, answer, both guesses, next, tallies.
-    """
+def guess(opened: Open, call: Call) -> Updates:
+    """The answer to the visitor's guess. A round counts one, however often and fast they press."""
+    game = call.given["game"]
     dealt = game.round
-    if dealt is None or dealt.guess is not None or not blind.opened.take(dealt.token):
-        return [gr.skip() for _ in range(6)]
-    dealt = replace(dealt, guess=side)
-    _keep(blind.services, dealt.pair, told=dealt.told)
+    if dealt is None or dealt.guess is not None or not opened.take(dealt.token):
+        return {}
+    dealt = replace(dealt, guess=call.given["side"])
+    _keep(call.services, dealt.pair, told=dealt.told)
     hidden = gr.update(visible=HIDDEN)
-    return [
-        replace(game, round=dealt),
-        answer(dealt),
-        *(hidden, hidden, gr.update(visible=True)),
-        _counted(blind.services),
-    ]
+    return {
+        "game": replace(game, round=dealt),
+        "told": answer(dealt),
+        "left": hidden,
+        "right": hidden,
+        "next": gr.update(visible=True),
+        "counted": _counted(call.services),
+    }
 
 
 def _keep(services: Services, pair: Pair, *, told: bool) -> None:

@@ -1,6 +1,6 @@
-"""The columns of the Try tab as Gradio updates: what each part shows for the state it is in.
+"""The columns of the Try tab as updates: what each part shows for the state it is in.
 
-``PARTS`` updates a column, always in the same order; a part that need not change is skipped.
+The parts of column N are ``head-N``, ``image-N``, ``instead-N`` and ``figures-N``.
 """
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ from quantlab.errors import InputError
 from quantlab.ui.compare.difference import USUAL, difference
 from quantlab.ui.compare.plans import nearest_plan
 from quantlab.ui.compare.view import difference_note, figures, head, label
+from quantlab.ui.named import Updates
 from quantlab.ui.state import Result, Shown
-from quantlab.words.comparison import MAX_PLANS
 from quantlab.words.outcome import Outcome
 from quantlab.words.plan import Plan
 
 __all__ = [
-    "CLOSER",
-    "PARTS",
     "ahead",
     "board",
     "column",
@@ -38,28 +36,14 @@ __all__ = [
     "picture",
     "pictures",
     "predicted_bytes",
-    "quiet",
     "slider_updates",
     "state_of",
 ]
-
-PARTS = 4
-"""Updates of one column: head, image, nearest button, figures."""
-
-CLOSER = 7
-"""Updates of what stands under the columns: see ``closer.Closer``."""
-
-Update = Any
 
 
 def picture(png: bytes | None) -> str | None:
     """The path of a stored PNG in Gradio's cache, from where it is served as it is."""
     return save_bytes_to_cache(png, "image.png", get_upload_folder()) if png else None
-
-
-def quiet(columns: int) -> list[Update]:
-    """Leave ``columns`` columns as they are."""
-    return [gr.skip() for _ in range(columns * PARTS)]
 
 
 def state_of(outcome: Outcome) -> str:
@@ -77,7 +61,7 @@ def column(
     state: str = "idle",
     instead: str | None = None,
     predicted: int | None = None,
-) -> list[Update]:
+) -> Updates:
     """The updates of one column; a result that is there wins over ``state``."""
     result = shown.get(plan)
     if result is not None:
@@ -85,31 +69,33 @@ def column(
     image = picture(result.png) if result else None
     alt = f"Image of {label(index, plan)}"
     table = figures(result, shown.reference, first=index == 0) if result else ""
-    return [
-        head(index, plan, state, result=result, predicted=predicted),
-        gr.update(value=image, label=alt),
-        gr.update(value=f"Use {instead} instead" if instead else "", interactive=bool(instead)),
-        table,
-    ]
+    return {
+        f"head-{index}": head(index, plan, state, result=result, predicted=predicted),
+        f"image-{index}": gr.update(value=image, label=alt),
+        f"instead-{index}": gr.update(
+            value=f"Use {instead} instead" if instead else "", interactive=bool(instead)
+        ),
+        f"figures-{index}": table,
+    }
 
 
-def ahead(index: int, plan: str, state: str, text: str = "") -> list[Update]:
+def ahead(index: int, plan: str, state: str, text: str = "") -> Updates:
     """Only the head of a column: for progress, which must not send images again."""
-    return [head(index, plan, state, text), *quiet(1)[1:]]
+    return {f"head-{index}": head(index, plan, state, text)}
 
 
-def ended(index: int, plan: str, result: Result) -> list[Update]:
+def ended(index: int, plan: str, result: Result) -> Updates:
     """Only the head of a column that has its result."""
-    return [head(index, plan, state_of(result.outcome), result=result), *quiet(1)[1:]]
+    return {f"head-{index}": head(index, plan, state_of(result.outcome), result=result)}
 
 
 def board(
     plans: Sequence[str], shown: Shown, model: Model, catalog: Catalog, *, state: str = "idle"
-) -> list[Update]:
-    """The updates of all six columns for these plans; hidden ones are left alone."""
-    updates: list[Update] = []
+) -> Updates:
+    """The updates of the columns of these plans; hidden ones are left alone."""
+    updates: dict[str, Any] = {}
     for index, plan in enumerate(plans):
-        updates += column(
+        updates |= column(
             index,
             plan,
             shown,
@@ -117,7 +103,7 @@ def board(
             instead=instead_of(plan, shown, catalog),
             predicted=predicted_bytes(plan, model, catalog),
         )
-    return updates + quiet(MAX_PLANS - len(plans))
+    return updates
 
 
 def predicted_bytes(plan: str, model: Model, catalog: Catalog) -> int | None:
@@ -150,50 +136,52 @@ def images(plans: Sequence[str], shown: Shown) -> list[tuple[str, str]]:
     return found
 
 
-def slider_updates(plans: Sequence[str], shown: Shown, *, choose: bool = True) -> list[Update]:
-    """Two lists and the slider, then list, factor, difference and note; empty without two images.
+def slider_updates(plans: Sequence[str], shown: Shown, *, choose: bool = True) -> Updates:
+    """What stands under the columns, see ``overlay``; empty without two images.
 
     Without ``choose`` the visitor's own choice of images stays.
     """
     found = images(plans, shown)
     if len(found) < 2:
-        return [*_skips(2), gr.update(value=None), *_skips(2), gr.update(value=None), ""]
+        return {
+            "slider": gr.update(value=None),
+            "difference": gr.update(value=None),
+            "difference-note": "",
+        }
     others = found[1:] if shown.reference is shown.get(found[0][1]) else found
     if not choose:
-        lists = [gr.update(choices=found), gr.update(choices=found)]
-        return [*lists, gr.skip(), gr.update(choices=others), *_skips(3)]
+        both = gr.update(choices=found)
+        return {"left": both, "right": both, "subtract": gr.update(choices=others)}
     left, right = found[0][1], found[-1][1]
-    return [
-        gr.update(choices=found, value=left),
-        gr.update(choices=found, value=right),
-        gr.update(value=pictures((left, right), shown)),
-        gr.update(choices=others, value=right),
-        gr.update(value=USUAL),
-        *difference_updates(right, USUAL, shown),
-    ]
+    return {
+        "left": gr.update(choices=found, value=left),
+        "right": gr.update(choices=found, value=right),
+        "slider": gr.update(value=pictures((left, right), shown)),
+        "subtract": gr.update(choices=others, value=right),
+        "times": gr.update(value=USUAL),
+        **difference_updates(right, USUAL, shown),
+    }
 
 
-def _skips(count: int) -> list[Update]:
-    return [gr.skip() for _ in range(count)]
-
-
-def difference_updates(plan: str | None, times: int, shown: Shown) -> list[Update]:
+def difference_updates(plan: str | None, times: int, shown: Shown) -> Updates:
     """The picture of ``plan``'s difference from the reference, and what it says."""
     result, reference = shown.get(plan or ""), shown.reference
     if result is None or result.png is None:
-        return [gr.update(value=None), difference_note("Choose an image.")]
+        return _difference(None, "Choose an image.")
     if reference is None or reference.png is None:
-        text = "The reference has no image to subtract."
-        return [gr.update(value=None), difference_note(text)]
+        return _difference(None, "The reference has no image to subtract.")
     found = difference(result.png, reference.png, times)
     if not found.largest:
-        text = "Black all over: not one pixel differs."
-    else:
-        text = (
-            f"Each channel’s difference from the reference, {times} times; black is equal. "
-            f"{found.share:.0%} of the pixels differ, at most by {found.largest} of 255."
-        )
-    return [gr.update(value=found.image), difference_note(text)]
+        return _difference(found.image, "Black all over: not one pixel differs.")
+    return _difference(
+        found.image,
+        f"Each channel’s difference from the reference, {times} times; black is equal. "
+        f"{found.share:.0%} of the pixels differ, at most by {found.largest} of 255.",
+    )
+
+
+def _difference(image: Any, text: str) -> Updates:
+    return {"difference": gr.update(value=image), "difference-note": difference_note(text)}
 
 
 def pictures(plans: Iterable[str | None], shown: Shown) -> tuple[str | None, ...]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
 
 from quantlab.errors import QuantlabError
+from quantlab.ui.named import Call, Updates
 from quantlab.ui.services import Services
-from quantlab.ui.state import read_comparison
+from quantlab.ui.state import Values, read_comparison
 
-__all__ = ["cost_note"]
+__all__ = ["cost", "cost_note"]
 
 
-def cost_note(services: Services, *values: Any) -> str:
+def cost(call: Call) -> Updates:
+    """``cost_note`` for what the controls say now."""
+    return {"cost": cost_note(call.services, call.given)}
+
+
+def cost_note(services: Services, values: Values) -> str:
     """The line beside Run for what the controls say; empty where they say nothing valid."""
     try:
         seconds = services.runner.cost_s(read_comparison(values, services.catalog))

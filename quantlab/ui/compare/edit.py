@@ -1,7 +1,4 @@
-"""Changes to the columns and controls of the Try tab, by the visitor or the Pick tab.
-
-Every handler ends in ``lay_out``: number of columns, then what each holds and shows.
-"""
+"""Changes to the columns and controls of the Try tab, by the visitor or the Pick tab."""
 
 from __future__ import annotations
 
@@ -14,12 +11,13 @@ from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.own.describe import defaults_text
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError
-from quantlab.ui.compare.board import board, instead_of, pictures
+from quantlab.ui.compare.board import board, instead_of
 from quantlab.ui.compare.fields import anew
 from quantlab.ui.compare.plans import Column, choices, column_of, encoder_of, plan_text
 from quantlab.ui.compare.run import script_of
 from quantlab.ui.compare.view import banner, code_box
-from quantlab.ui.pick.tab import best_schemes
+from quantlab.ui.named import Call, Updates
+from quantlab.ui.pick.query import QUESTION, best_schemes
 from quantlab.ui.services import Services
 from quantlab.ui.state import ROWS, Shown, columns_of, read_comparison
 from quantlab.words.comparison import MAX_PLANS
@@ -34,14 +32,12 @@ __all__ = [
     "redraw",
     "remove",
     "same_model",
-    "slide",
     "try_best",
     "try_scheme",
     "use_instead",
 ]
 
 MIN_COLUMNS = 2
-Update = Any
 
 
 def lay_out(
@@ -51,22 +47,25 @@ def lay_out(
     services: Services,
     *,
     choose_anew: bool = False,
-) -> list[Update]:
-    """Number of columns, then visibility of each, both choosers of each, and the board.
+) -> Updates:
+    """How many columns there are, what each holds, and the board.
 
     With ``choose_anew`` the choosers also get the choices that ``model`` has.
     """
     columns = list(columns)[:MAX_PLANS]
     plans = [plan_text(item, model) for item in columns]
-    known = _normal(plans, model, services)
     padded = [*columns, *[Column("") for _ in range(MAX_PLANS - len(columns))]]
-    groups = [gr.update(visible=index < len(columns)) for index in range(MAX_PLANS)]
-    values = [value for item in padded for value in (item.transformer, item.encoder)]
-    choosers: list[Update] = values  # as they are: an update costs Gradio ten times as much
+    updates: dict[str, Any] = {"count": len(columns)}
+    for index, item in enumerate(padded):
+        updates[f"group-{index}"] = gr.update(visible=index < len(columns))
+        # As they are: an update costs Gradio ten times as much as a value.
+        updates[f"transformer-{index}"] = item.transformer
+        updates[f"encoder-{index}"] = item.encoder
     if choose_anew:
-        anew = zip(chooser_updates(model, services), values, strict=True)
-        choosers = [{**its, "value": value} for its, value in anew]
-    return [len(columns), *groups, *choosers, *board(known, shown, model, services.catalog)]
+        anew = chooser_updates(model, services)
+        updates |= {name: {**its, "value": updates[name]} for name, its in anew.items()}
+    known = _normal(plans, model, services)
+    return {**updates, **board(known, shown, model, services.catalog)}
 
 
 def _normal(plans: Sequence[str], model: Model, services: Services) -> list[str]:
@@ -80,120 +79,112 @@ def _normal(plans: Sequence[str], model: Model, services: Services) -> list[str]
     return found
 
 
-def _model(services: Services, values: Sequence[Any]) -> Model:
-    models = services.catalog.models
-    return models.get(str(values[0])) or next(iter(models.values()))
+def _model(call: Call) -> Model:
+    models = call.services.catalog.models
+    return models.get(str(call.given["model"])) or next(iter(models.values()))
 
 
-def add(services: Services, shown: Shown, *values: Any) -> list[Update]:
+def _laid_out(call: Call, columns: Sequence[Column]) -> Updates:
+    return lay_out(columns, call.given["shown"], _model(call), call.services)
+
+
+def add(call: Call) -> Updates:
     """One more column, the last one again, for the visitor to change."""
-    columns = columns_of(values)
-    return lay_out([*columns, columns[-1]], shown, _model(services, values), services)
+    columns = columns_of(call.given)
+    return _laid_out(call, [*columns, columns[-1]])
 
 
-def remove(services: Services, shown: Shown, *values: Any) -> list[Update]:
+def remove(call: Call) -> Updates:
     """One column less; two stay."""
-    columns = columns_of(values)
-    kept = columns[: max(MIN_COLUMNS, len(columns) - 1)]
-    return lay_out(kept, shown, _model(services, values), services)
+    columns = columns_of(call.given)
+    return _laid_out(call, columns[: max(MIN_COLUMNS, len(columns) - 1)])
 
 
-def redraw(services: Services, shown: Shown, *values: Any) -> list[Update]:
+def redraw(call: Call) -> Updates:
     """The board for what the choosers hold now: a result only where it is of that plan."""
-    model = _model(services, values)
-    plans = _normal([plan_text(c, model) for c in columns_of(values)], model, services)
-    return board(plans, shown, model, services.catalog)
+    model, services = _model(call), call.services
+    plans = _normal([plan_text(c, model) for c in columns_of(call.given)], model, services)
+    return board(plans, call.given["shown"], model, services.catalog)
 
 
-def use_instead(services: Services, index: int, shown: Shown, *values: Any) -> list[Update]:
-    """Put the nearest plan that runs into column ``index``."""
-    model = _model(services, values)
-    columns = list(columns_of(values))
+def use_instead(call: Call) -> Updates:
+    """Put the nearest plan that runs into the column that was pressed."""
+    model, services, index = _model(call), call.services, int(call.given["index"])
+    columns = list(columns_of(call.given))
     plans = _normal([plan_text(c, model) for c in columns], model, services)
-    instead = instead_of(plans[index], shown, services.catalog) if index < len(plans) else None
+    shown, catalog = call.given["shown"], services.catalog
+    instead = instead_of(plans[index], shown, catalog) if index < len(plans) else None
     if instead is not None:
-        columns[index] = column_of(parse_plan(instead, model, services.catalog), model)
-    return lay_out(columns, shown, model, services)
+        columns[index] = column_of(parse_plan(instead, model, catalog), model)
+    return _laid_out(call, columns)
 
 
-def try_scheme(services: Services, event: gr.EventData, shown: Shown, *values: Any) -> list[Update]:
+def try_scheme(call: Call) -> Updates:
     """Open the Try tab with the scheme of a verdict as one more column, or instead of the last."""
-    scheme = str(event._data.get("scheme", "")) if isinstance(event._data, dict) else ""
-    columns = list(columns_of(values))
-    if scheme in services.catalog.schemes and Column(scheme) not in columns:
+    scheme = str(call.event.get("scheme", ""))
+    columns = list(columns_of(call.given))
+    if scheme in call.services.catalog.schemes and Column(scheme) not in columns:
         columns = [*columns[: MAX_PLANS - 1], Column(scheme)]
-    return [go_to_try(), *lay_out(columns, shown, _model(services, values), services)]
+    return {"tabs": go_to_try(), **_laid_out(call, columns)}
 
 
-def try_best(services: Services, shown: Shown, *values: Any) -> list[Update]:
-    """Open the Try tab with the schemes that the answer names, after the unquantized reference.
-
-    ``values`` are those of the Try tab, then the six controls of the Pick tab.
-    """
-    model = _model(services, values)
+def try_best(call: Call) -> Updates:
+    """Open the Try tab with the schemes that the answer names, after the unquantized reference."""
+    asked = {name: call.given[f"pick-{name}"] for name in QUESTION}
     try:
-        schemes = best_schemes(services.catalog, *values[-6:])
+        schemes = best_schemes(call.services.catalog, asked)
     except InputError:
         schemes = []
-    columns = [Column(model.base_dtype), *(Column(*pair) for pair in schemes)]
+    columns = [Column(_model(call).base_dtype), *(Column(*pair) for pair in schemes)]
     if len(columns) < MIN_COLUMNS:
-        columns = list(columns_of(values[:-6]))
-    return [go_to_try(), *lay_out(columns, shown, model, services)]
+        columns = list(columns_of(call.given))
+    return {"tabs": go_to_try(), **_laid_out(call, columns)}
 
 
-def go_to_try() -> Update:
+def go_to_try() -> Any:
     """The tabs, with Try in front."""
     return gr.update(selected="try")
 
 
-def same_model(model_id: str) -> str:
+def same_model(call: Call) -> Updates:
     """The model that is chosen when the visitor comes to the list: see ``change_model``."""
-    return model_id
+    return {"before": call.given["model"]}
 
 
-def change_model(services: Services, model_id: str, before: str) -> list[Update]:
+def change_model(call: Call) -> Updates:
     """The defaults of another model and what its columns may choose.
 
     Nothing where it is the one of ``before``: leaving the list counts as input to Gradio.
-    Gives the model, the settings that come anew with one, the model, then the choosers' choices.
     """
-    rows = [row for row in ROWS if row.anew]
-    if model_id == before:
-        return [gr.skip() for _ in range(2 + len(rows) + 2 * MAX_PLANS)]
-    model = _model(services, [model_id])
-    return [
-        gr.update(info=defaults_text(model)),
-        *(anew(row, model) for row in rows),
-        model_id,
-        *chooser_updates(model, services),
-    ]
+    if call.given["model"] == call.given["before"]:
+        return {}
+    model = _model(call)
+    return {
+        "model": gr.update(info=defaults_text(model)),
+        "before": call.given["model"],
+        **{row.key: anew(row, model) for row in ROWS if row.anew},
+        **chooser_updates(model, call.services),
+    }
 
 
-def chooser_updates(model: Model, services: Services) -> list[Update]:
-    """Choices of the six pairs of choosers for ``model``."""
-    transformer = model.components[0]
-    pair = [
-        gr.update(choices=choices(model, transformer, services.catalog)),
-        gr.update(choices=choices(model, encoder_of(model), services.catalog)),
-    ]
-    return pair * MAX_PLANS
+def chooser_updates(model: Model, services: Services) -> Updates:
+    """Choices of all columns' choosers for ``model``."""
+    first = gr.update(choices=choices(model, model.components[0], services.catalog))
+    second = gr.update(choices=choices(model, encoder_of(model), services.catalog))
+    transformers = {f"transformer-{index}": first for index in range(MAX_PLANS)}
+    return transformers | {f"encoder-{index}": second for index in range(MAX_PLANS)}
 
 
-def slide(shown: Shown, left: str | None, right: str | None) -> Update:
-    """The two chosen images in the slider."""
-    chosen = pictures((left, right), shown)
-    return gr.update(value=chosen if all(chosen) else None)
-
-
-def code(services: Services, index: int, shown: Shown, *values: Any) -> Update:
-    """The script of column ``index``: for the result that it shows, or what it would run."""
+def code(call: Call) -> Updates:
+    """The script of a column: for the result that it shows, or what it would run."""
+    index, shown = int(call.given["index"]), call.given["shown"]
     try:
-        comparison = read_comparison(values, services.catalog)
+        comparison = read_comparison(call.given, call.services.catalog)
     except InputError as error:
-        return banner(f"No script yet. {error}.")
+        return {f"code-{index}": banner(f"No script yet. {error}.")}
     plans = [str(plan) for plan in comparison.plans]
     if index >= len(plans):
-        return ""
+        return {f"code-{index}": ""}
     if shown.comparison is not None and shown.get(plans[index]):
         comparison = shown.comparison
-    return code_box(script_of(comparison, plans[index]), plans[index])
+    return {f"code-{index}": code_box(script_of(comparison, plans[index]), plans[index])}

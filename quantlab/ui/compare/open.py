@@ -5,101 +5,87 @@ Nothing is run by that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import gradio as gr
 
 from quantlab.catalog.advice import beforehand
 from quantlab.catalog.own.describe import defaults_text
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError, StoreError
-from quantlab.ui.compare.board import CLOSER, slider_updates
+from quantlab.ui.compare.board import slider_updates
 from quantlab.ui.compare.edit import go_to_try, lay_out
 from quantlab.ui.compare.fields import anew as refilled
 from quantlab.ui.compare.fields import of_model
 from quantlab.ui.compare.plans import column_of
-from quantlab.ui.compare.run import session_of
 from quantlab.ui.compare.share import link_to, opened, result
 from quantlab.ui.compare.view import banner
-from quantlab.ui.services import Services
-from quantlab.ui.state import FIELDS, ROWS, Shown, read_comparison
-from quantlab.words.comparison import MAX_PLANS, Comparison
+from quantlab.ui.named import Call, Updates
+from quantlab.ui.state import ROWS, Shown, read_comparison
+from quantlab.words.comparison import Comparison
 
 __all__ = ["open_page", "open_result"]
 
-Update = Any
 
-
-def open_page(services: Services, request: gr.Request, *values: Any) -> list[Update]:
-    """What the page's address asks for.
-
-    Gives tabs, banner, shown, fields, link, what stands under the columns, then ``lay_out``.
-    """
+def open_page(call: Call) -> Updates:
+    """What the page's address asks for."""
     try:
-        shown = opened(request, services)
-        if shown is not None:
-            return _fill(services, request, shown, "Opened from a link.", values[0])
+        seen = opened(call.request, call.services)
+        if seen is not None:
+            return _fill(call, seen.shown, seen.lead)
     except (InputError, StoreError) as error:
         text = f"This link cannot be opened. {error}. The page is as it starts."
-        return _start(services, request, values, banner(text))
-    return _start(services, request, values, "")
+        return {"banner": banner(text), **_start(call)}
+    return {"banner": "", **_start(call)}
 
 
-def open_result(
-    services: Services, request: gr.Request, event: gr.EventData, before: str
-) -> list[Update]:
-    """The stored result that somebody chose, in its comparison; gives what ``open_page`` does.
-
-    ``before`` is the model that the page has now.
+def open_result(call: Call) -> Updates:
+    """The stored result that somebody chose, in its comparison.
 
     Raises:
         gr.Error: it is not there any more, or this visitor's own comparison is still running.
     """
-    wanted = str(event._data.get("result", "")) if isinstance(event._data, dict) else ""
-    if services.jobs.busy(session_of(request)):
+    wanted = str(call.event.get("result", ""))
+    if call.services.jobs.busy(call.session):
         raise gr.Error("Your comparison is still running; stop it first.", print_exception=False)
     try:
-        shown = result(wanted, services)
-        return _fill(services, request, shown, "Opened from the results.", before)
+        return _fill(call, result(wanted, call.services), "Opened from the results.")
     except (InputError, StoreError) as error:
         raise gr.Error(f"This result cannot be opened. {error}.", print_exception=False) from error
 
 
-def _fill(
-    services: Services, request: gr.Request, shown: Shown, lead: str, before: str
-) -> list[Update]:
-    """The page with ``shown``; where ``before`` is another model, with what this one may choose.
+def _fill(call: Call, shown: Shown, lead: str) -> Updates:
+    """The page with ``shown``; where its model is another than now, with what that may choose.
 
     Raises:
         InputError: the model is gone from the catalogue.
     """
-    comparison = shown.comparison
+    comparison, services = shown.comparison, call.services
     assert comparison is not None
     model = services.catalog.models.get(comparison.model)
     if model is None:
         raise InputError("model", f"this page does not know {comparison.model} any more")
     columns = [column_of(plan, model) for plan in comparison.plans]
     notes = beforehand(model, [comparison.prompt], comparison.sequence_length)
-    return [
-        go_to_try(),
-        banner(" ".join((lead, _told(comparison, shown), *notes)), problem=False),
-        shown,
-        *_fields(comparison, model, anew=model.id != before),
-        link_to(comparison, request, services),
-        *slider_updates([str(plan) for plan in comparison.plans], shown),
-        *lay_out(columns, shown, model, services, choose_anew=model.id != before),
-    ]
+    anew = model.id != call.given["model"]
+    return {
+        "tabs": go_to_try(),
+        "banner": banner(" ".join((lead, _told(comparison, shown), *notes)), problem=False),
+        "shown": shown,
+        **_fields(comparison, model, anew=anew),
+        "link": link_to(comparison, call.request, services),
+        **slider_updates([str(plan) for plan in comparison.plans], shown),
+        **lay_out(columns, shown, model, services, choose_anew=anew),
+    }
 
 
-def _fields(comparison: Comparison, model: Model, *, anew: bool) -> list[Update]:
+def _fields(comparison: Comparison, model: Model, *, anew: bool) -> Updates:
     """The model's and settings' controls; with ``anew`` also what the model changes about them."""
     values = {row.key: comparison.get(row.key) for row in ROWS}
     if not anew:
         blank = {row.key: of_model(row, model) for row in ROWS}
-        return [model.id, *(blank[k] if value is None else value for k, value in values.items())]
-    rows = [refilled(row, model, values[row.key]) for row in ROWS]
-    return [gr.update(value=model.id, info=defaults_text(model)), *rows]
+        filled = {key: blank[key] if value is None else value for key, value in values.items()}
+        return {"model": model.id, **filled}
+    rows = {row.key: refilled(row, model, values[row.key]) for row in ROWS}
+    return {"model": gr.update(value=model.id, info=defaults_text(model)), **rows}
 
 
 def _told(comparison: Comparison, shown: Shown) -> str:
@@ -110,19 +96,7 @@ def _told(comparison: Comparison, shown: Shown) -> str:
     return f"{some} results are stored ones; nothing was run now."
 
 
-def _start(
-    services: Services, request: gr.Request, values: Sequence[Any], text: str
-) -> list[Update]:
+def _start(call: Call) -> Updates:
     """The page as it is built; only the link needs the visitor's address."""
-    comparison = read_comparison(values, services.catalog)
-    rest = 1 + MAX_PLANS + 2 * MAX_PLANS + 4 * MAX_PLANS
-    skipped = [gr.skip() for _ in range(rest)]
-    return [
-        gr.skip(),
-        text,
-        gr.skip(),
-        *[gr.skip() for _ in FIELDS],
-        link_to(comparison, request, services),
-        *[gr.skip() for _ in range(CLOSER)],
-        *skipped,
-    ]
+    comparison = read_comparison(call.given, call.services.catalog)
+    return {"link": link_to(comparison, call.request, call.services)}

@@ -5,41 +5,20 @@ Stands under the columns of the Try tab as soon as two of them have an image.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from quantlab.ui.compare.board import difference_updates
+from quantlab.ui.compare.board import difference_updates, pictures
 from quantlab.ui.compare.difference import AMPLIFICATIONS, USUAL
-from quantlab.ui.compare.edit import slide
-from quantlab.ui.state import Shown
+from quantlab.ui.named import QUIET, Call, Parts, Updates, wire
+from quantlab.ui.services import Services
 
-__all__ = ["Closer", "build_closer"]
-
-QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+__all__ = ["build_overlay", "differ", "slide"]
 
 
-@dataclass(frozen=True)
-class Closer:
-    """The components, in the order in which ``board.slider_updates`` updates them."""
-
-    left: Any
-    right: Any
-    slider: Any
-    plan: Any
-    times: Any
-    image: Any
-    note: Any
-
-    @property
-    def all(self) -> tuple[Any, ...]:
-        """Every component, as outputs."""
-        return tuple(vars(self).values())
-
-
-def build_closer(shown: Any) -> Closer:
-    """Lay both panels out and wire them.
+def build_overlay(services: Services, shown: Any) -> Parts:
+    """Lay both panels out and wire them; ``shown`` is the state with the results.
 
     Not by ``visible``: a component that is mounted only now can miss the update it is shown with.
     """
@@ -73,12 +52,32 @@ def build_closer(shown: Any) -> Closer:
                 elem_classes="ql-image",
             )
             note = gr.HTML("", apply_default_css=False)
-    gr.on([left.input, right.input], slide, [shown, left, right], slider, **QUIET)
-    gr.on([plan.input, times.input], differ, [shown, plan, times], [image, note], **QUIET)
-    return Closer(left, right, slider, plan, times, image, note)
+    parts = {
+        "left": left,
+        "right": right,
+        "slider": slider,
+        "subtract": plan,
+        "times": times,
+        "difference": image,
+        "difference-note": note,
+    }
+    inputs = {**parts, "shown": shown}
+    chosen = {name: inputs[name] for name in ("shown", "left", "right")}
+    wire([left.input, right.input], slide, services, chosen, {"slider": slider}, **QUIET)
+    chosen = {name: inputs[name] for name in ("shown", "subtract", "times")}
+    changed = {name: parts[name] for name in ("difference", "difference-note")}
+    wire([plan.input, times.input], differ, services, chosen, changed, **QUIET)
+    return parts
 
 
-def differ(shown: Shown, plan: str | None, times: object) -> list[Any]:
+def slide(call: Call) -> Updates:
+    """The two chosen images in the slider."""
+    chosen = pictures((call.given["left"], call.given["right"]), call.given["shown"])
+    return {"slider": gr.update(value=chosen if all(chosen) else None)}
+
+
+def differ(call: Call) -> Updates:
     """The difference of the chosen image, amplified as chosen, and what it says."""
+    times = call.given["times"]
     chosen = times if isinstance(times, int) and times in AMPLIFICATIONS else USUAL
-    return difference_updates(plan, chosen, shown)
+    return difference_updates(call.given["subtract"], chosen, call.given["shown"])

@@ -20,14 +20,13 @@ from quantlab.catalog.advice import beforehand
 from quantlab.errors import InputError, QuantlabError
 from quantlab.record.store.keeping import keep
 from quantlab.ui.compare.board import (
-    CLOSER,
     ahead,
     board,
     column,
     ended,
     images,
     instead_of,
-    quiet,
+    picture,
     slider_updates,
     state_of,
 )
@@ -36,65 +35,60 @@ from quantlab.ui.compare.view import banner, progress
 from quantlab.ui.guard.hosts import address
 from quantlab.ui.jobs import Wait
 from quantlab.ui.listening import heard, while_heard
+from quantlab.ui.named import Call, Updates
 from quantlab.ui.services import Services
 from quantlab.ui.state import Job, Result, Shown, read_comparison
 from quantlab.ui.theme import HIDDEN
-from quantlab.words.comparison import MAX_PLANS, Comparison
+from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Finished, Progress
 from quantlab.words.settings import described
 from quantlab.words.text import shown as visible
 
-__all__ = ["check", "leave", "run", "session_of", "settle", "stop", "visitor_of"]
+__all__ = ["check", "leave", "run", "settle", "stop", "visitor_of"]
 
 log = logging.getLogger(__name__)
 PAUSE_S = 0.5
 """Progress is shown at most this often, so that showing it does not slow what it shows."""
+MAX_SECRET = 64
+"""Characters of a browser's secret that count."""
 
-Update = Any
 
-
-def check(services: Services, request: gr.Request, *values: Any) -> list[Update]:
-    """Take a job in, or say what is wrong.
-
-    Gives banner, job, shown, run button, stop button, progress, link, then the columns.
-    """
+def check(call: Call) -> Updates:
+    """Take a job in, or say what is wrong."""
+    services, given = call.services, call.given
     try:
-        comparison = read_comparison(values, services.catalog)
-        token, before = services.jobs.queue(session_of(request), visitor_of(request, services))
+        comparison = read_comparison(given, services.catalog)
+        token, before = services.jobs.queue(call.session, visitor_of(call.request, services))
     except InputError as error:
-        skipped = [gr.skip() for _ in range(6)]
-        return [banner(str(error)), *skipped, *quiet(MAX_PLANS)]
+        return {"banner": banner(str(error))}
     text = _waiting(Wait(before, None)) if before else "Starting"
     shown = Shown(comparison)
     plans = [str(plan) for plan in comparison.plans]
     model = services.catalog.models[comparison.model]
     state = "queued" if before else "waiting"
     notes = beforehand(model, [comparison.prompt], comparison.sequence_length)
-    return [
-        banner(" ".join(notes), problem=False),
-        Job(comparison, token),
-        shown,
-        gr.update(interactive=False, value="Queued" if before else "Running"),
-        gr.update(visible=True, interactive=True, value="Stop"),
-        progress(text, 0),
-        link_to(comparison, request, services),
-        *board(plans, shown, model, services.catalog, state=state),
-    ]
+    secret = str(given.get("mine") or "")[:MAX_SECRET] or None
+    return {
+        "banner": banner(" ".join(notes), problem=False),
+        "job": Job(comparison, token, keep=bool(given.get("keep", True)), secret=secret),
+        "shown": shown,
+        "run": gr.update(interactive=False, value="Queued" if before else "Running"),
+        "stop": gr.update(visible=True, interactive=True, value="Stop"),
+        "progress": progress(text, 0),
+        "link": link_to(comparison, call.request, services),
+        **board(plans, shown, model, services.catalog, state=state),
+    }
 
 
-async def run(services: Services, job: Job | None) -> AsyncIterator[list[Update]]:
-    """Wait for the job's turn, run it and stream: progress, shown, what stands under the columns,
-    then the columns."""
-    if job is None:
+async def run(call: Call) -> AsyncIterator[Updates]:
+    """Wait for the job's turn, run it, and stream what changes."""
+    services, job = call.services, call.given["job"]
+    if not isinstance(job, Job):
         return
     async for wait in services.jobs.turn(job.token):
         if not heard():
             break
-        yield [
-            progress(_waiting(wait), 0),
-            *[gr.skip() for _ in range(1 + CLOSER)],
-            *quiet(MAX_PLANS),
-        ]
+        yield {"progress": progress(_waiting(wait), 0)}
     stop_signal = services.jobs.start(job.token)
     if stop_signal is None:
         services.jobs.end(job.token)
@@ -107,7 +101,7 @@ async def run(services: Services, job: Job | None) -> AsyncIterator[list[Update]
             events = services.runner.stream(job.comparison, out=Path(folder), stop=stop_signal)
             async for event in while_heard(events, stop_signal):
                 if isinstance(event, Finished):
-                    shown = await asyncio.to_thread(_finished, services, shown, event, job.token)
+                    shown = await asyncio.to_thread(_finished, services, shown, event, job)
                     yield _after(services, shown, event.index)
                 elif clock.monotonic() - last >= PAUSE_S:
                     last = clock.monotonic()
@@ -125,82 +119,78 @@ def _waiting(wait: Wait) -> str:
     return f"Queued; {text}" + ("" if wait.seconds is None else f", about {wait.seconds:.0f} s")
 
 
-def _finished(services: Services, shown: Shown, event: Finished, run: str) -> Shown:
-    """``shown`` with the outcome, which is kept in the store if that can be done."""
-    assert shown.comparison is not None
-    kept = keep(services.store, shown.comparison, event, services.runner.machine, run=run)
+def _finished(services: Services, shown: Shown, event: Finished, job: Job) -> Shown:
+    """``shown`` with the outcome, which is kept in the store if it may be and that can be done."""
+    store = services.store if job.keep else None
+    machine, own = services.runner.machine, {"run": job.token, "secret": job.secret}
+    kept = keep(store, job.comparison, event, machine, **own)
     if kept.problem:
         log.warning("a result was not kept: %s", kept.problem)
         gr.Warning(f"This result is not kept for the link. {kept.problem}")
-    return shown.put(kept.outcome.plan, Result(kept.outcome, kept.png))
+    result = Result(kept.outcome, picture(kept.png), id=kept.id)
+    return shown.put(kept.outcome.plan, result)
 
 
-def _after(services: Services, shown: Shown, index: int) -> list[Update]:
-    """The page after plan ``index`` is done; the next column says that it is being prepared."""
+def _after(services: Services, shown: Shown, index: int) -> Updates:
+    """The page after plan ``index`` is done."""
     assert shown.comparison is not None
     plans = [str(plan) for plan in shown.comparison.plans]
     instead = instead_of(plans[index], shown, services.catalog)
-    done = column(index, plans[index], shown, instead=instead)
-    closer: list[Update] = [gr.skip() for _ in range(CLOSER)]
+    updates = {
+        "progress": progress(f"{index + 1} of {len(plans)} done", (index + 1) / len(plans)),
+        "shown": shown,
+        **column(index, plans[index], shown, instead=instead),
+    }
     if plans[index] in (names := [plan for _, plan in images(plans, shown)]):
-        closer = slider_updates(plans, shown, choose=len(names) == 2)
-    text = f"{index + 1} of {len(plans)} done"
-    return [
-        progress(text, (index + 1) / len(plans)),
-        shown,
-        *closer,
-        *quiet(index),
-        *done,
-        *quiet(MAX_PLANS - index - 1),
-    ]
+        updates |= slider_updates(plans, shown, choose=len(names) == 2)
+    return updates
 
 
-def _begun(services: Services, shown: Shown) -> list[Update]:
+def _begun(services: Services, shown: Shown) -> Updates:
     """The page when the job's turn has come."""
     comparison = shown.comparison
     assert comparison is not None
     plans = [str(plan) for plan in comparison.plans]
     model = services.catalog.models[comparison.model]
-    return [
-        progress("Starting", 0),
-        *[gr.skip() for _ in range(1 + CLOSER)],
-        *board(plans, shown, model, services.catalog, state="waiting"),
-    ]
+    return {
+        "progress": progress("Starting", 0),
+        **board(plans, shown, model, services.catalog, state="waiting"),
+    }
 
 
-def _underway(comparison: Comparison, event: Progress, *, stopping: bool) -> list[Update]:
+def _underway(comparison: Comparison, event: Progress, *, stopping: bool) -> Updates:
     count, plan = len(comparison.plans), str(comparison.plans[event.index])
     done = (event.index + event.fraction) / count
     text = f"{event.text}; stopping at the next step" if stopping else event.text
-    return [
-        progress(f"{event.index + 1} of {count}, {plan}: {text}", done),
-        *[gr.skip() for _ in range(1 + CLOSER)],
-        *quiet(event.index),
-        *ahead(event.index, plan, "stopping" if stopping else "running", text),
-        *quiet(MAX_PLANS - event.index - 1),
-    ]
+    return {
+        "progress": progress(f"{event.index + 1} of {count}, {plan}: {text}", done),
+        **ahead(event.index, plan, "stopping" if stopping else "running", text),
+    }
 
 
-def settle(services: Services, request: gr.Request, job: Job | None, shown: Shown) -> list[Update]:
-    """Run and Stop as they were, and how it ended: run button, stop button, progress, columns.
+def settle(call: Call) -> Updates:
+    """Run and Stop as they were, and how it ended.
 
     Nothing where the visitor already has another job: that one will settle.
     """
-    if services.jobs.busy(session_of(request)):
-        return [gr.skip() for _ in range(3)] + quiet(MAX_PLANS)
-    return _idle(job, shown)
+    if call.services.jobs.busy(call.session):
+        return {}
+    return _idle(call.given["job"], call.given["shown"])
 
 
-def _idle(job: Job | None, shown: Shown) -> list[Update]:
-    buttons = [gr.update(interactive=True, value="Run"), gr.update(visible=HIDDEN)]
+def _idle(job: Job | None, shown: Shown) -> Updates:
+    buttons = {
+        "run": gr.update(interactive=True, value="Run"),
+        "stop": gr.update(visible=HIDDEN),
+    }
     if job is None:
-        return [*buttons, "", *quiet(MAX_PLANS)]
+        return {**buttons, "progress": ""}
     plans = [str(plan) for plan in job.comparison.plans]
-    return [
-        *buttons,
-        progress(f"{_counted(plans, shown)} {_settings(job.comparison)}"),
-        *_unfinished(plans, shown, "idle"),
-    ]
+    return {
+        **buttons,
+        "progress": progress(f"{_counted(plans, shown)} {_settings(job.comparison)}"),
+        **_unfinished(plans, shown, "idle"),
+    }
 
 
 def _counted(plans: list[str], shown: Shown) -> str:
@@ -217,42 +207,35 @@ def _settings(comparison: Comparison) -> str:
     return f"“{visible(comparison.prompt)}”, {said}."
 
 
-def stop(services: Services, request: gr.Request, job: Job | None, shown: Shown) -> list[Update]:
-    """Stop this visitor's comparison at the next step, or take it out of the queue at once.
-
-    Gives run button, stop button, progress, then the columns.
-    """
-    if not services.jobs.stop(session_of(request)):
+def stop(call: Call) -> Updates:
+    """Stop this visitor's comparison at the next step, or take it out of the line at once."""
+    job, shown = call.given["job"], call.given["shown"]
+    if not call.services.jobs.stop(call.session):
         return _idle(job, shown)
     plans = [str(plan) for plan in job.comparison.plans] if job else []
-    return [
-        gr.skip(),
-        gr.update(interactive=False, value="Stopping"),
-        progress("Stopping at the next step", 0),
-        *_unfinished(plans, shown, "stopping"),
-    ]
+    return {
+        "stop": gr.update(interactive=False, value="Stopping"),
+        "progress": progress("Stopping at the next step", 0),
+        **_unfinished(plans, shown, "stopping"),
+    }
 
 
-def _unfinished(plans: list[str], shown: Shown, state: str) -> list[Update]:
+def _unfinished(plans: list[str], shown: Shown, state: str) -> Updates:
     """The heads of the columns, those without an outcome in ``state``.
 
     All of them: what Stop answered may have come after a column's outcome.
     """
-    updates: list[Update] = []
+    updates: dict[str, Any] = {}
     for index, plan in enumerate(plans):
         found = shown.get(plan)
-        updates += ended(index, plan, found) if found else ahead(index, plan, state)
-    return updates + quiet(MAX_PLANS - len(plans))
+        updates |= ended(index, plan, found) if found else ahead(index, plan, state)
+    return updates
 
 
-def leave(services: Services, request: gr.Request) -> None:
+def leave(call: Call) -> Updates:
     """The visitor closed the page: nobody waits for this comparison any more."""
-    services.jobs.stop(session_of(request))
-
-
-def session_of(request: gr.Request | None) -> str:
-    """The visitor's session, or one name for all callers without any."""
-    return str(getattr(request, "session_hash", None) or "none")
+    call.services.jobs.stop(call.session)
+    return {}
 
 
 def visitor_of(request: gr.Request | None, services: Services) -> str | None:

@@ -13,23 +13,25 @@ from quantlab.record.picture import Panel, draw
 from quantlab.ui.compare.share import base_url, stored
 from quantlab.ui.compare.view import origin
 from quantlab.ui.download import named, offer
+from quantlab.ui.named import Call
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown
 
 __all__ = ["save_picture"]
 
 
-def save_picture(services: Services, request: gr.Request, shown: Shown) -> str:
-    """A file with the picture; what it shows is kept, since the picture carries its link.
+def save_picture(call: Call) -> str:
+    """A file with the picture.
 
     Raises:
         gr.Error: there is nothing to show yet.
     """
+    services, shown = call.services, call.given["shown"]
     comparison = shown.comparison
     if comparison is None or not shown.results:
         raise gr.Error("There is nothing to save yet; press Run first.", print_exception=False)
     panels = [_panel(plan, shown, services) for plan in map(str, comparison.plans)]
-    link = to_url(base_url(request, services), comparison)
+    link = to_url(base_url(call.request, services), comparison)
     return offer(named("comparison", "png"), draw(comparison, panels, link))
 
 

@@ -5,30 +5,34 @@ Opening a link never starts a run; it shows what the store holds.
 
 from __future__ import annotations
 
-import logging
 import os
-from typing import Any
+from dataclasses import dataclass
 
 import gradio as gr
 
-from quantlab.errors import InputError
-from quantlab.record.link import from_query, result_id, to_url
+from quantlab.errors import InputError, StoreError
+from quantlab.record.link import from_query, result_id, result_url, to_url
+from quantlab.record.store.retention import PIN_DAYS
 from quantlab.record.store.store import Stored
-from quantlab.ui.compare.view import link_box, origin
+from quantlab.ui.compare.board import picture
+from quantlab.ui.compare.view import banner, link_box, origin
+from quantlab.ui.named import Call, Updates
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown, read_comparison
+from quantlab.ui.words import when
 from quantlab.words.comparison import MAX_PLANS, Comparison
 
 __all__ = [
+    "Seen",
     "base_url",
+    "delete_mine",
     "link_of",
     "link_to",
     "opened",
     "result",
+    "share_run",
     "stored",
 ]
-
-log = logging.getLogger(__name__)
 
 
 def base_url(request: gr.Request | None, services: Services) -> str:
@@ -50,20 +54,28 @@ def link_to(comparison: Comparison, request: gr.Request | None, services: Servic
     return link_box(to_url(base_url(request, services), comparison))
 
 
-def link_of(services: Services, request: gr.Request, *values: Any) -> list[Any]:
+def link_of(call: Call) -> Updates:
     """The link box for what the controls say now, or why there is none; closes the code boxes.
 
     A script that was opened before the change would no longer be the one of its column.
     """
-    closed = [gr.update(open=False) for _ in range(MAX_PLANS)]
+    closed = {f"accordion-{index}": gr.update(open=False) for index in range(MAX_PLANS)}
     try:
-        comparison = read_comparison(values, services.catalog)
+        comparison = read_comparison(call.given, call.services.catalog)
     except InputError as error:
-        return [link_box("", f"No link yet. {error}."), *closed]
-    return [link_to(comparison, request, services), *closed]
+        return {"link": link_box("", f"No link yet. {error}."), **closed}
+    return {"link": link_to(comparison, call.request, call.services), **closed}
 
 
-def opened(request: gr.Request | None, services: Services) -> Shown | None:
+@dataclass(frozen=True)
+class Seen:
+    """What an address asks for, and how the page begins to tell of it."""
+
+    shown: Shown
+    lead: str
+
+
+def opened(request: gr.Request | None, services: Services) -> Seen | None:
     """What the page's address asks for, with stored results; None where it asks for nothing.
 
     Raises:
@@ -73,9 +85,54 @@ def opened(request: gr.Request | None, services: Services) -> Shown | None:
     query = _query(request)
     wanted = result_id(query)
     if wanted is not None:
-        return result(wanted, services)
+        return frozen(wanted, services) or Seen(result(wanted, services), "Opened from a link.")
     comparison = from_query(query, services.catalog)
-    return None if comparison is None else stored(comparison, services)
+    return None if comparison is None else Seen(stored(comparison, services), "Opened from a link.")
+
+
+def frozen(wanted: str, services: Services) -> Seen | None:
+    """What somebody shared under that id, as they saw it; None where it is no share."""
+    shared = services.store.shared(wanted) if services.store is not None else None
+    if shared is None:
+        return None
+    lead = f"Shared on {when(shared.made_at)}, as it was seen then."
+    if shared.missing:
+        several = shared.missing > 1
+        lead += f" {shared.missing} of its results {'are' if several else 'is'} not kept any more."
+    results = tuple((row.plan, _result(row)) for row in shared.found)
+    return Seen(Shown(shared.comparison, results), lead)
+
+
+def share_run(call: Call) -> Updates:
+    """Freeze what is on the page under a link that no later run changes."""
+    shown, store = call.given["shown"], call.services.store
+    ids = [item.id for _, item in shown.results if item.id]
+    if shown.comparison is None or not shown.results:
+        return {"shared": banner("There is nothing to share yet; press Run first.")}
+    if store is None or not ids:
+        return {"shared": banner("Nothing of this run is kept here, so there is no such link.")}
+    try:
+        share = store.share(shown.comparison, ids)
+    except StoreError as error:
+        return {"shared": banner(str(error))}
+    if share is None:
+        return {"shared": banner("Some of these results are not kept any more; run it again.")}
+    url = result_url(base_url(call.request, call.services), share)
+    note = f"What is seen now stays so under this link, for {PIN_DAYS} days at least."
+    return {"shared": link_box(url, note, shared=True)}
+
+
+def delete_mine(call: Call) -> Updates:
+    """Remove every result that this browser has run, and the shares that show one."""
+    secret, store = str(call.given["mine"] or ""), call.services.store
+    if store is None or not secret:
+        return {"shared": banner("Nothing of yours is kept here.", problem=False)}
+    try:
+        gone = store.delete(secret=secret[:64])
+    except StoreError as error:
+        return {"shared": banner(str(error))}
+    text = f"{gone} of your results {'was' if gone == 1 else 'were'} removed, with their pictures."
+    return {"shared": banner(text, problem=False)}
 
 
 def result(wanted: str, services: Services) -> Shown:
@@ -88,8 +145,7 @@ def result(wanted: str, services: Services) -> Shown:
     if services.store is None or (found := services.store.get(wanted)) is None:
         raise InputError("r", "this result is not stored here any more")
     shown = stored(found.comparison, services)
-    where = _origin(found)
-    return shown.put(found.plan, Result(found.outcome, found.image_png, where))
+    return shown.put(found.plan, _result(found))
 
 
 def _query(request: gr.Request | None) -> str:
@@ -105,14 +161,11 @@ def stored(comparison: Comparison, services: Services) -> Shown:
         StoreError: the results cannot be read.
     """
     rows = services.store.find(comparison) if services.store is not None else []
-    results = tuple(
-        (
-            row.plan,
-            Result(row.outcome, row.image_png, _origin(row)),
-        )
-        for row in rows
-    )
-    return Shown(comparison, results)
+    return Shown(comparison, tuple((row.plan, _result(row)) for row in rows))
+
+
+def _result(row: Stored) -> Result:
+    return Result(row.outcome, picture(row.image_png), _origin(row), row.id)
 
 
 def _origin(row: Stored) -> str:

@@ -2,97 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MethodType
 from typing import Any
 
 import gradio as gr
 
 from quantlab.catalog.schema import Model
-from quantlab.ui.compare import edit as try_edit
-from quantlab.ui.compare import run as try_run
-from quantlab.ui.compare import share
-from quantlab.ui.compare.cost import cost_note
 from quantlab.ui.compare.fields import build_fields
-from quantlab.ui.compare.overlay import build_closer
+from quantlab.ui.compare.overlay import build_overlay
 from quantlab.ui.compare.plans import BASE, Column, choices, encoder_of, plan_text
 from quantlab.ui.compare.save_picture import save_picture
 from quantlab.ui.compare.view import head, link_box, zoom_bar
+from quantlab.ui.compare.wiring import wire_cost, wire_edit, wire_run, wire_share
 from quantlab.ui.download import download
+from quantlab.ui.named import Parts, only
 from quantlab.ui.services import Services
-from quantlab.ui.state import ROWS, Shown
+from quantlab.ui.state import Shown
 from quantlab.ui.theme import HIDDEN, script
 from quantlab.ui.words import LETTERS
 from quantlab.words.comparison import MAX_PLANS
 from quantlab.words.settings import setting
 
-__all__ = ["START", "TryTab", "build_try"]
+__all__ = ["START", "build_try"]
 
 START = ("fp32", "bnb-nf4", "torchao-int8wo")
 PROMPT = "a dog face on a blue background"
-QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+KEEP = "Keep the results"
 
 
-@dataclass(frozen=True)
-class ColumnParts:
-    """The components of one column."""
+def build_try(services: Services, banner: Any) -> Parts:
+    """Lay the tab out and wire what stays within it; gives its components by name.
 
-    group: Any
-    transformer: Any
-    encoder: Any
-    head: Any
-    image: Any
-    instead: Any
-    figures: Any
-    accordion: Any
-    code: Any
-
-
-@dataclass(frozen=True)
-class TryTab:
-    """The components of the tab that handlers read or update."""
-
-    fields: Mapping[str, Any]
-    """By ``state.FIELDS``, in that order."""
-    columns: tuple[ColumnParts, ...]
-    count: Any
-    shown: Any
-    job: Any
-    banner: Any
-    run: Any
-    stop: Any
-    progress: Any
-    link: Any
-    more: Any
-    fewer: Any
-    slider: tuple[Any, ...]
-    """What stands under the columns: see ``closer.Closer``."""
-    cost: Any
-
-    @property
-    def values(self) -> list[Any]:
-        """What handlers get: see ``state.Values``."""
-        choosers = [c for part in self.columns for c in (part.transformer, part.encoder)]
-        return [*self.fields.values(), *choosers, self.count]
-
-    @property
-    def board(self) -> list[Any]:
-        """What ``board`` updates."""
-        return [x for c in self.columns for x in (c.head, c.image, c.instead, c.figures)]
-
-    @property
-    def layout(self) -> list[Any]:
-        """What ``lay_out`` updates."""
-        groups = [c.group for c in self.columns]
-        choosers = [x for c in self.columns for x in (c.transformer, c.encoder)]
-        return [self.count, *groups, *choosers, *self.board]
-
-
-def build_try(services: Services, banner: Any) -> TryTab:
-    """Lay the tab out and wire what stays within it."""
+    Column N has ``group-N``, ``transformer-N``, ``encoder-N``, ``head-N``, ``image-N``,
+    ``instead-N``, ``figures-N``, ``accordion-N`` and ``code-N``.
+    """
     model = services.catalog.models["flux-mini"]
-    count, shown, job = gr.State(len(START)), gr.State(Shown()), gr.State(None)
+    parts: dict[str, Any] = {
+        "banner": banner,
+        "count": gr.State(len(START)),
+        "shown": gr.State(Shown()),
+        "job": gr.State(None),
+        "before": gr.State(model.id),
+        "mine": gr.Textbox(visible=HIDDEN, max_length=64, elem_id="ql-mine"),
+    }
     with gr.Row(elem_classes="ql-prompt"):
         prompt = gr.Textbox(
             PROMPT,
@@ -103,39 +54,53 @@ def build_try(services: Services, banner: Any) -> TryTab:
             scale=6,
             min_width=260,
         )
-        run = gr.Button("Run", variant="primary", elem_id="ql-run", min_width=120)
-        stop = gr.Button("Stop", elem_id="ql-stop", visible=HIDDEN, min_width=120)
-    cost = gr.HTML("", elem_id="ql-cost", apply_default_css=False)
-    fields = build_fields(services, model, prompt)
-    progress = gr.HTML("", elem_id="ql-progress", apply_default_css=False)
+        parts["run"] = gr.Button("Run", variant="primary", elem_id="ql-run", min_width=120)
+        parts["stop"] = gr.Button("Stop", elem_id="ql-stop", visible=HIDDEN, min_width=120)
+    parts["cost"] = gr.HTML("", elem_id="ql-cost", apply_default_css=False)
+    parts |= build_fields(services, model, prompt)
+    parts["keep"] = gr.Checkbox(
+        True, label=KEEP, info=_kept_for(services), elem_id="ql-keep", container=False
+    )
+    parts["progress"] = gr.HTML("", elem_id="ql-progress", apply_default_css=False)
     with gr.Column(elem_classes="ql-zoom-group"):
         gr.HTML(zoom_bar(), apply_default_css=False)
         with gr.Row(elem_classes="ql-columns"):
-            columns = tuple(_column(services, model, index) for index in range(MAX_PLANS))
+            for index in range(MAX_PLANS):
+                parts |= _column(services, model, index)
         with gr.Row(elem_classes="ql-edit"):
-            more = gr.Button("Add a plan", size="sm", min_width=120)
-            fewer = gr.Button("Remove the last", size="sm", min_width=120)
-        slider = build_closer(shown).all
-    link = gr.HTML(
-        link_box(""),
-        elem_id="ql-link",
-        apply_default_css=False,
-        js_on_load=script("copy.js"),
-    )
+            parts["more"] = gr.Button("Add a plan", size="sm", min_width=120)
+            parts["fewer"] = gr.Button("Remove the last", size="sm", min_width=120)
+        parts |= build_overlay(services, parts["shown"])
+    parts["link"] = _copied(link_box(""), "ql-link")
     with gr.Row(elem_classes="ql-edit"):
+        parts["share"] = gr.Button("Share this run", size="sm", min_width=120, elem_id="ql-share")
         save = gr.Button("Save as picture", size="sm", min_width=120, elem_id="ql-save-picture")
-        download(save, _bound(save_picture, services), shown, "ql-picture-file")
-    tab = TryTab(
-        fields, columns, count, shown, job, banner, run, stop, progress, link, more, fewer, slider,
-        cost,
-    )  # fmt: skip
-    _wire_run(services, tab)
-    _wire_edit(services, tab)
-    _wire_cost(services, tab)
-    return tab
+        parts["forget"] = gr.Button(
+            "Delete my results", size="sm", min_width=120, elem_id="ql-delete-mine"
+        )
+    parts["shared"] = _copied("", "ql-shared")
+    download(save, save_picture, services, only(parts, "shown"), "ql-picture-file")
+    wire_run(services, parts)
+    wire_edit(services, parts)
+    wire_share(services, parts)
+    wire_cost(services, parts)
+    return parts
 
 
-def _column(services: Services, model: Model, index: int) -> ColumnParts:
+def _kept_for(services: Services) -> str:
+    """Who sees what is run here, said before anything is."""
+    if services.store is None:
+        return "This page has no store: nothing is kept."
+    if services.public:
+        return "Prompt, pictures and figures are then shown to everybody who comes here."
+    return "With prompt and pictures, on this machine alone."
+
+
+def _copied(value: str, elem_id: str) -> Any:
+    return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=script("copy.js"))
+
+
+def _column(services: Services, model: Model, index: int) -> Parts:
     here = index < len(START)
     plan = Column(START[index] if here else "")
     encoder = encoder_of(model)
@@ -174,79 +139,15 @@ def _column(services: Services, model: Model, index: int) -> ColumnParts:
         figures = gr.HTML("", apply_default_css=False)
         with gr.Accordion("Code", open=False) as accordion:
             code = gr.HTML("", apply_default_css=False, js_on_load=script("copy.js"))
-    return ColumnParts(group, transformer, second, title, image, instead, figures, accordion, code)
-
-
-def _bound(handler: Callable[..., Any], services: Services) -> MethodType:
-    return MethodType(handler, services)
-
-
-def _wire_run(services: Services, tab: TryTab) -> None:
-    gr.on(
-        [tab.run.click, tab.fields["prompt"].submit],
-        _bound(try_run.check, services),
-        inputs=tab.values,
-        outputs=[
-            tab.banner, tab.job, tab.shown, tab.run, tab.stop, tab.progress, tab.link, *tab.board
-        ],
-        concurrency_limit=None,  # queued, since only then does a changed state start `run`
-        show_progress="hidden",
-        api_visibility="private",
-    )  # fmt: skip
-    running = tab.job.change(
-        _bound(try_run.run, services),
-        inputs=tab.job,
-        outputs=[tab.progress, tab.shown, *tab.slider, *tab.board],
-        concurrency_limit=None,  # it waits for its turn by itself
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    ended = [tab.run, tab.stop, tab.progress, *tab.board]
-    jobs = [tab.job, tab.shown]
-    running.then(_bound(try_run.settle, services), jobs, ended, **QUIET)
-    tab.stop.click(_bound(try_run.stop, services), jobs, ended, **QUIET)
-
-
-def _wire_edit(services: Services, tab: TryTab) -> None:
-    inputs = [tab.shown, *tab.values]
-    tab.more.click(_bound(try_edit.add, services), inputs, tab.layout, **QUIET)
-    tab.fewer.click(_bound(try_edit.remove, services), inputs, tab.layout, **QUIET)
-    choosers = [x for c in tab.columns for x in (c.transformer, c.encoder)]
-    gr.on(
-        [c.input for c in choosers], _bound(try_edit.redraw, services), inputs, tab.board, **QUIET
-    )
-    model = tab.fields["model"]
-    before = gr.State(model.value)
-    model.focus(try_edit.same_model, model, before, **QUIET)
-    model.input(
-        _bound(try_edit.change_model, services),
-        [model, before],
-        [model, *(tab.fields[row.key] for row in ROWS if row.anew), before, *choosers],
-        **QUIET,
-    )
-    for index, column in enumerate(tab.columns):
-        inputs = [gr.State(index), tab.shown, *tab.values]
-        column.instead.click(_bound(try_edit.use_instead, services), inputs, tab.layout, **QUIET)
-        column.accordion.expand(_bound(try_edit.code, services), inputs, column.code, **QUIET)
-    gr.on(
-        [x.change for x in tab.values],
-        _bound(share.link_of, services),
-        inputs=tab.values,
-        outputs=[tab.link, *[column.accordion for column in tab.columns]],
-        trigger_mode="always_last",
-        **QUIET,
-    )
-
-
-def _wire_cost(services: Services, tab: TryTab) -> None:
-    tab.cost.value = cost_note(services, *(x.value for x in tab.values))
-    if not tab.cost.value:
-        return  # runs cost nothing here
-    gr.on(
-        [x.change for x in tab.values],
-        _bound(cost_note, services),
-        inputs=tab.values,
-        outputs=tab.cost,
-        trigger_mode="always_last",
-        **QUIET,
-    )
+    named = {
+        "group": group,
+        "transformer": transformer,
+        "encoder": second,
+        "head": title,
+        "image": image,
+        "instead": instead,
+        "figures": figures,
+        "accordion": accordion,
+        "code": code,
+    }
+    return {f"{name}-{index}": part for name, part in named.items()}

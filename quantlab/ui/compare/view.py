@@ -63,12 +63,14 @@ def banner(text: str, *, problem: bool = True) -> str:
     return f'<p class="ql-banner {kind}" role="{role}">{escape(text)}</p>'
 
 
-def link_box(url: str, note: str = "") -> str:
-    """The link to copy, or why there is none."""
+def link_box(url: str, note: str = "", *, shared: bool = False) -> str:
+    """The link to copy, or why there is none: to a comparison, or to what was ``shared``."""
     off = "" if url else " disabled"
+    name = "ql-share-url" if shared else "ql-link-url"
+    what = "Link to what is seen now" if shared else "Link to this comparison"
     return (
-        '<label for="ql-link-url">Link to this comparison</label><div class="ql-link-line">'
-        f'<input id="ql-link-url" type="text" readonly value="{escape(url)}">'
+        f'<label for="{name}">{what}</label><div class="ql-link-line">'
+        f'<input id="{name}" type="text" readonly value="{escape(url)}">'
         f'<button type="button" class="ql-button" data-copy{off}>Copy</button></div>'
         f'<p class="ql-hint" role="status">{escape(note)}</p>'
     )

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from html import escape
-from types import MethodType
 from typing import Any
 
 import gradio as gr
@@ -20,18 +18,17 @@ from quantlab.lab.probe.scope import ON_ENCODERS, schemes_here
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.record.probe_run import ProbeRequest, ProbeRun
 from quantlab.record.probes import kept_probes
-from quantlab.ui.compare.run import session_of
-from quantlab.ui.compare.tab import QUIET
+from quantlab.ui.compare.run import visitor_of
 from quantlab.ui.compare.view import banner, progress
 from quantlab.ui.listening import heard, while_heard
 from quantlab.ui.machine import view as machine_view
 from quantlab.ui.machine.probing import Told, probing
+from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire
 from quantlab.ui.services import Services
 from quantlab.ui.theme import HIDDEN
 
 __all__ = ["build_machine", "may_probe"]
 
-Update = Any
 READING = '<p class="ql-hint">Reading what this machine is…</p>'
 PROBE = (
     '<h2 class="ql-section">Probe this machine</h2><p class="ql-hint">Each capability is tried for '
@@ -49,16 +46,6 @@ KEPT = (
 )
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """What the handlers fill."""
-
-    progress: gr.HTML
-    results: gr.HTML
-    start: gr.Button
-    stop: gr.Button
-
-
 def may_probe(services: Services) -> bool:
     """True where the page runs on the visitor's own machine, or the operator allowed it."""
     local = isinstance(services.runner, LocalRunner)
@@ -68,7 +55,7 @@ def may_probe(services: Services) -> bool:
 def build_machine(services: Services, tab: gr.Tab) -> None:
     """Lay the tab out and wire it; ``tab`` is the one that it stands in."""
     facts = gr.HTML(READING, elem_id="ql-machine", apply_default_css=False)
-    tab.select(MethodType(look, services), None, facts, **QUIET)
+    wire(tab.select, look, services, {}, {"facts": facts}, **QUIET)
     if may_probe(services):
         _build_probe(services, tab)
     else:
@@ -110,119 +97,127 @@ def _build_probe(services: Services, tab: gr.Tab) -> None:
     with gr.Row():
         start = gr.Button("Probe", variant="primary", elem_id="ql-probe", min_width=120)
         stop = gr.Button("Stop", elem_id="ql-probe-stop", visible=HIDDEN, min_width=120)
-    bar = gr.HTML("", elem_id="ql-probe-progress", apply_default_css=False)
-    results = gr.HTML("", elem_id="ql-probe-results", apply_default_css=False)
-    parts = _Parts(bar, results, start, stop)
-    _wire(services, tab, parts, (component, schemes, capabilities, fresh))
+    asked = {
+        "component": component,
+        "schemes": schemes,
+        "capabilities": capabilities,
+        "fresh": fresh,
+    }
+    told = {
+        "progress": gr.HTML("", elem_id="ql-probe-progress", apply_default_css=False),
+        "results": gr.HTML("", elem_id="ql-probe-results", apply_default_css=False),
+        "start": start,
+        "stop": stop,
+    }
+    _wire(services, tab, asked, told)
 
 
-def _wire(services: Services, tab: gr.Tab, parts: _Parts, controls: tuple[Any, ...]) -> None:
-    outputs = [parts.progress, parts.results, parts.start, parts.stop]
-    tab.select(MethodType(remember, services), None, parts.results, **QUIET)
-    component, schemes, capabilities, _ = controls
-    component.input(of_component, component, [schemes, capabilities], **QUIET)
-    parts.start.click(MethodType(wait, services), None, outputs, **QUIET).then(
-        MethodType(run, services),
-        list(controls),
-        outputs,
-        concurrency_limit=None,  # it waits for its turn by itself
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    parts.stop.click(MethodType(stop, services), None, parts.progress, **QUIET)
+def _wire(services: Services, tab: gr.Tab, asked: Parts, told: Parts) -> None:
+    results, progress_bar = only(told, "results"), only(told, "progress")
+    wire(tab.select, remember, services, {}, results, **QUIET)
+    part, lists = only(asked, "component"), only(asked, "schemes", "capabilities")
+    wire(asked["component"].input, of_component, services, part, lists, **QUIET)
+    waiting = wire(told["start"].click, wait, services, {}, told, **QUIET)
+    options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    options["concurrency_limit"] = None  # it waits for its turn by itself
+    wire(waiting.then, run, services, asked, told, **options)
+    wire(told["stop"].click, stop, services, {}, progress_bar, **QUIET)
 
 
-def look(services: Services) -> str:
+def look(call: Call) -> Updates:
     """What this machine is."""
     try:
-        return machine_view.machine(*services.runner.machine())
+        return {"facts": machine_view.machine(*call.services.runner.machine())}
     except Unavailable as error:
-        return f'<p class="ql-hint">{escape(str(error))}</p>'
+        return {"facts": f'<p class="ql-hint">{escape(str(error))}</p>'}
 
 
-def remember(services: Services, request: gr.Request) -> Update:
+def remember(call: Call) -> Updates:
     """What was measured here before and still holds; nothing changes while a probe is shown."""
-    if services.jobs.busy(_session(request)):
-        return gr.skip()
+    if call.services.jobs.busy(_session(call)):
+        return {}
     try:
         parts = machine_view.COMPONENT_LABELS
         known = [cell for name in parts for cell in ProbeRun(ProbeRequest(name)).known]
     except QuantlabError as error:
-        return banner(str(error))
-    return machine_view.cells(known)
+        return {"results": banner(str(error))}
+    return {"results": machine_view.cells(known)}
 
 
-def _session(request: gr.Request) -> str:
+def _session(call: Call) -> str:
     """A visitor's probe is a job beside their comparison, with a Stop of its own."""
-    return f"probe {session_of(request)}"
+    return f"probe {call.session}"
 
 
-def of_component(component: str) -> list[Update]:
+def of_component(call: Call) -> Updates:
     """The schemes and capabilities that go with a part of the pipeline."""
+    component = call.given["component"]
     able = CAPABILITIES if component == "transformer" else ON_ENCODERS
     labels = machine_view.CAPABILITY_LABELS
-    return [
-        gr.update(choices=schemes_here(component), value=[]),
-        gr.update(
+    return {
+        "schemes": gr.update(choices=schemes_here(component), value=[]),
+        "capabilities": gr.update(
             choices=[(f"{labels[name]} (≤ {LIMITS_S[name]:g} s)", name) for name in able],
             value=[name for name in able if name != "compile"],
         ),
-    ]
+    }
 
 
-def wait(services: Services) -> list[Update]:
+def wait(call: Call) -> Updates:
     """The page until the probe's turn comes."""
-    text = "Waiting for what is under way" if len(services.jobs) else "Starting"
+    text = "Waiting for what is under way" if len(call.services.jobs) else "Starting"
     button = gr.update(interactive=False, value="Probing")
-    return [progress(text, 0), gr.skip(), button, gr.skip()]
+    return {"progress": progress(text, 0), "start": button}
 
 
-async def run(
-    services: Services,
-    request: gr.Request,
-    component: str,
-    schemes: list[str],
-    capabilities: list[str],
-    fresh: bool,
-) -> AsyncIterator[list[Update]]:
-    """Wait for a turn, probe and stream: progress, results, start button, stop button.
+IDLE = {
+    "start": gr.update(interactive=True, value="Probe"),
+    "stop": gr.update(visible=HIDDEN),
+}
+BUSY = {
+    "start": gr.update(interactive=False, value="Probing"),
+    "stop": gr.update(visible=True),
+}
+
+
+async def run(call: Call) -> AsyncIterator[Updates]:
+    """Wait for a turn, probe and stream what changes.
 
     A comparison and a probe would spoil each other's figures: they wait in one line.
     """
-    idle = [gr.update(interactive=True, value="Probe"), gr.update(visible=HIDDEN)]
-    wanted = tuple(name for name in CAPABILITIES if name in (capabilities or ()))
+    given, jobs = call.given, call.services.jobs
+    wanted = tuple(name for name in CAPABILITIES if name in (given["capabilities"] or ()))
     if not wanted:
-        yield [banner("Choose at least one capability."), gr.skip(), *idle]
+        yield {"progress": banner("Choose at least one capability."), **IDLE}
         return
-    asked = ProbeRequest(component, tuple(schemes or ()), wanted, bool(fresh))
+    schemes = tuple(given["schemes"] or ())
+    asked = ProbeRequest(given["component"], schemes, wanted, bool(given["fresh"]))
     try:
-        token, _ = services.jobs.queue(_session(request))
-        async for _ in services.jobs.turn(token):
+        token, _ = jobs.queue(_session(call), visitor_of(call.request, call.services))
+        async for _ in jobs.turn(token):
             if not heard():
-                services.jobs.end(token)
-        stop_signal = services.jobs.start(token)
+                jobs.end(token)
+        stop_signal = jobs.start(token)
         if stop_signal is None:
             return
         try:
-            async for each in _streamed(asked, stop_signal, idle):
+            async for each in _streamed(asked, stop_signal):
                 yield each
         finally:
             stop_signal.set()
-            services.jobs.end(token)
+            jobs.end(token)
     except QuantlabError as error:
-        yield [banner(str(error)), gr.skip(), *idle]
+        yield {"progress": banner(str(error)), **IDLE}
 
 
-async def _streamed(
-    asked: ProbeRequest, stop_signal: threading.Event, idle: list[Update]
-) -> AsyncIterator[list[Update]]:
-    busy = [gr.update(interactive=False, value="Probing"), gr.update(visible=True)]
+async def _streamed(asked: ProbeRequest, stop_signal: threading.Event) -> AsyncIterator[Updates]:
     shown = -1
     async for told in while_heard(probing(asked, stop_signal), stop_signal):
-        new = len(told.cells) != shown
-        shown = len(told.cells)
-        table = machine_view.cells(told.cells) if new else gr.skip()
-        yield [_progress(told), table, *(idle if told.ended else busy)]
+        updates = {"progress": _progress(told), **(IDLE if told.ended else BUSY)}
+        if len(told.cells) != shown:
+            updates["results"] = machine_view.cells(told.cells)
+            shown = len(told.cells)
+        yield updates
 
 
 def _progress(told: Told) -> str:
@@ -238,6 +233,7 @@ def _progress(told: Told) -> str:
     return progress(text, count / max(told.total, 1))
 
 
-def stop(services: Services, request: gr.Request) -> Update:
+def stop(call: Call) -> Updates:
     """End this visitor's probe, and nobody else's."""
-    return progress("Stopping", 0) if services.jobs.stop(_session(request)) else gr.skip()
+    stopped = call.services.jobs.stop(_session(call))
+    return {"progress": progress("Stopping", 0)} if stopped else {}

@@ -6,7 +6,10 @@ Answers are kept for the life of the process: the catalogue does not change whil
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
 
 from quantlab.catalog.answer.pick import Recommendation, recommend
 from quantlab.catalog.answer.proposals import Proposal, propose
@@ -15,10 +18,23 @@ from quantlab.catalog.machine import this_machine
 from quantlab.catalog.schema import HARDWARE, NEEDS
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
-from quantlab.ui.pick.answer_view import Query
+from quantlab.ui.pick.answer_view import Query, picks
 from quantlab.ui.words import GIB
 
-__all__ = ["default_query", "proposals_of", "read_query", "rows_of"]
+__all__ = [
+    "QUESTION",
+    "best_schemes",
+    "default_query",
+    "from_address",
+    "proposals_of",
+    "read_query",
+    "rows_of",
+]
+
+QUESTION = ("hardware", "memory", "bits", "model", "library", "needs")
+"""The controls of the Pick tab, by name."""
+MAX_ADDRESS = 500
+"""Characters of an address that are read."""
 
 
 def default_query(catalog: Catalog) -> Query:
@@ -40,39 +56,61 @@ def default_query(catalog: Catalog) -> Query:
     )
 
 
-def read_query(
-    hardware: str | None,
-    memory_gib: str | None,
-    bits: str | None,
-    model: str | None,
-    library: str | None,
-    needs: list[str] | None,
-) -> Query:
-    """The controls as a query; ``hardware`` may be a card, whose own memory then counts.
+def read_query(asked: Mapping[str, Any]) -> Query:
+    """The controls' values, by the names of ``QUESTION``, as a query.
+
+    ``hardware`` may be a card, whose own memory then counts.
 
     Raises:
         InputError: names the control that holds what it may not.
     """
-    card = load_gpus().get(hardware or "")
+    hardware = str(asked["hardware"] or "")
+    card = load_gpus().get(hardware)
     kind = card.kind if card else hardware
     if kind not in HARDWARE:
         raise InputError("hardware", "choose one of the list")
     return Query(
         hardware=kind,
         gpu=card.id if card else None,
-        memory_gib=None if card else _number("memory", memory_gib),
-        bits=float(bits) if bits else None,
-        model=model or None,
-        library=library or None,
-        needs=tuple(need for need in needs or () if need in NEEDS),
+        memory_gib=None if card else _number("memory", asked["memory"]),
+        bits=_number("bits", asked["bits"]),
+        model=asked["model"] or None,
+        library=asked["library"] or None,
+        needs=tuple(need for need in asked["needs"] or () if need in NEEDS),
     )
 
 
-def _number(part: str, text: str | None) -> float | None:
+def from_address(text: str) -> dict[str, Any] | None:
+    """The values of all controls that the fragment of an address stands for; None where it asks
+    for nothing, or for what cannot be asked."""
+    pairs = dict(parse_qsl(text[:MAX_ADDRESS]))
+    if "hardware" not in pairs:
+        return None
+    asked: dict[str, Any] = {name: pairs.get(name, "") for name in QUESTION}
+    asked["needs"] = [need for need in asked["needs"].split(",") if need]
     try:
-        return float(text) if text else None
+        rows_of(read_query(asked))
+    except InputError:
+        return None
+    return asked
+
+
+def best_schemes(catalog: Catalog, asked: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The schemes that the answer names, in its order: the transformer's and the text encoder's,
+    "" where it keeps the model's dtype."""
+    query = read_query(asked)
+    if proposals := proposals_of(query):
+        named = [(p.transformer or "", p.encoder or "") for p in proposals]
+        return [pair for pair in dict.fromkeys(named) if any(pair)]
+    found = picks(rows_of(query), catalog)
+    return [(row.scheme, "") for _, row in found if row.scheme]
+
+
+def _number(part: str, text: object) -> float | None:
+    try:
+        return float(str(text)) if text else None
     except ValueError as error:
-        raise InputError(part, f"{text!r:.40} is not a number of GiB") from error
+        raise InputError(part, f"{text!r:.40} is not a number") from error
 
 
 @lru_cache(maxsize=256)

@@ -5,24 +5,31 @@ Handlers are functions of the services and plain values; ``build_pick`` lays out
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import MethodType
-
 import gradio as gr
 
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.schema import HARDWARE, LIBRARIES, NEEDS
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
+from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire
 from quantlab.ui.pick import answer_view
 from quantlab.ui.pick import view as pick_view
 from quantlab.ui.pick.answer_view import Query
-from quantlab.ui.pick.query import default_query, proposals_of, read_query, rows_of
+from quantlab.ui.pick.query import (
+    MAX_ADDRESS,
+    QUESTION,
+    default_query,
+    from_address,
+    proposals_of,
+    read_query,
+    rows_of,
+)
 from quantlab.ui.pick.sheet_view import beside
-from quantlab.ui.theme import script
+from quantlab.ui.services import Services
+from quantlab.ui.theme import HIDDEN, script
 from quantlab.ui.words import GIB, HARDWARE_LABELS, NEED_LABELS
 
-__all__ = ["PickTab", "ask", "best_schemes", "build_pick", "restore"]
+__all__ = ["ask", "build_pick", "memory_of", "restore"]
 
 BITS = (1, 2, 3, 4, 5, 6, 8)
 MEMORY_CHOICES = [("any", ""), *((f"{n} GiB", str(n)) for n in (6, 8, 12, 16, 24, 32, 48, 80))]
@@ -37,66 +44,38 @@ FIND = (
 )
 
 
-@dataclass(frozen=True)
-class PickTab:
-    """What the rest of the page needs of this tab."""
-
-    answer: gr.HTML
-    table: gr.HTML
-    controls: tuple[gr.components.Component, ...]
-    kept: gr.BrowserState
-    """The controls as this browser last had them."""
-
-
-def ask(
-    catalog: Catalog,
-    hardware: str | None,
-    memory_gib: str | None,
-    bits: str | None,
-    model: str | None,
-    library: str | None,
-    needs: list[str] | None,
-) -> tuple[object, object]:
+def ask(call: Call) -> Updates:
     """Answer and table for the controls, or one sentence and the table as it was."""
+    catalog = call.services.catalog
     try:
-        query = read_query(hardware, memory_gib, bits, model, library, needs)
+        query = read_query(call.given)
         rows, proposals = rows_of(query), proposals_of(query)
     except InputError as error:
-        return answer_view.problem(str(error)), gr.skip()
+        return {"answer": answer_view.problem(str(error))}
     found = answer_view.answer(rows, query, catalog, proposals)
-    return found, pick_view.table(rows, catalog)
+    return {"answer": found, "table": pick_view.table(rows, catalog)}
 
 
-def memory_of(hardware: str | None) -> object:
+def memory_of(call: Call) -> Updates:
     """The memory control: a card brings its own, anything else leaves the choice."""
-    card = load_gpus().get(hardware or "")
+    card = load_gpus().get(call.given["hardware"] or "")
     if card is None:
-        return gr.update(choices=MEMORY_CHOICES, interactive=True)
+        return {"memory": gr.update(choices=MEMORY_CHOICES, interactive=True)}
     own = [(f"{card.bytes / GIB:.1f} GiB", "")]
-    return gr.update(choices=own, value="", interactive=False)
+    return {"memory": gr.update(choices=own, value="", interactive=False)}
 
 
-def best_schemes(
-    catalog: Catalog,
-    hardware: str | None,
-    memory_gib: str | None,
-    bits: str | None,
-    model: str | None,
-    library: str | None,
-    needs: list[str] | None,
-) -> list[tuple[str, str]]:
-    """The schemes that the answer names, in its order: the transformer's and the text encoder's,
-    "" where it keeps the model's dtype."""
-    query = read_query(hardware, memory_gib, bits, model, library, needs)
-    if proposals := proposals_of(query):
-        named = [(p.transformer or "", p.encoder or "") for p in proposals]
-        return [pair for pair in dict.fromkeys(named) if any(pair)]
-    found = answer_view.picks(rows_of(query), catalog)
-    return [(row.scheme, "") for _, row in found if row.scheme]
+def restore(call: Call) -> Updates:
+    """The controls as the address has them; as they are where that is nothing that fits."""
+    return from_address(str(call.given["address"] or "")) or {}
 
 
-def build_pick(catalog: Catalog) -> PickTab:
-    """Lay the tab out and wire what stays within it."""
+def build_pick(services: Services) -> Parts:
+    """Lay the tab out and wire what stays within it; gives its components by name.
+
+    Those of the question are called as in ``QUESTION``.
+    """
+    catalog = services.catalog
     query = default_query(catalog)
     rows = rows_of(query)
 
@@ -104,63 +83,39 @@ def build_pick(catalog: Catalog) -> PickTab:
         key, _, column = str(asked).partition("|")
         return pick_view.claims(key, column, catalog) + beside(key)
 
-    controls = _controls(catalog, query)
-    found = gr.HTML(
-        answer_view.answer(rows, query, catalog, proposals_of(query)),
-        elem_id="ql-answer",
-        apply_default_css=False,
-        js_on_load=script("answer.js"),
-    )
-    table = gr.HTML(
-        pick_view.table(rows, catalog),
-        elem_id="ql-table",
-        apply_default_css=False,
-        html_template=FIND,
-        js_on_load=script("table.js"),
-        server_functions=[claims_of],
-    )
+    question = _controls(catalog, query)
+    parts = {
+        **question,
+        "answer": gr.HTML(
+            answer_view.answer(rows, query, catalog, proposals_of(query)),
+            elem_id="ql-answer",
+            apply_default_css=False,
+            js_on_load=script("answer.js"),
+        ),
+        "table": gr.HTML(
+            pick_view.table(rows, catalog),
+            elem_id="ql-table",
+            apply_default_css=False,
+            html_template=FIND,
+            js_on_load=script("table.js"),
+            server_functions=[claims_of],
+        ),
+        "address": gr.Textbox(visible=HIDDEN, max_length=MAX_ADDRESS, elem_id="ql-address"),
+    }
+    changes = [part.change for part in question.values()]
+    answered = only(parts, "answer", "table")
+    wire(changes, ask, services, question, answered, trigger_mode="always_last", **QUIET)
+    hardware, memory = only(parts, "hardware"), only(parts, "memory")
+    wire(parts["hardware"].change, memory_of, services, hardware, memory, **QUIET)
     gr.on(
-        [control.change for control in controls],
-        MethodType(ask, catalog),
-        inputs=list(controls),
-        outputs=[found, table],
-        queue=False,
-        show_progress="hidden",
-        trigger_mode="always_last",
-        api_visibility="private",
-    )
-    controls[0].change(
-        memory_of,
-        controls[0],
-        controls[1],
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    kept = gr.BrowserState(None, storage_key="quantlab-pick", secret="quantlab")
-    gr.on(
-        [control.input for control in controls],
+        [part.input for part in question.values()],
         None,
-        inputs=list(controls),
-        outputs=kept,
-        js="(...values) => [values]",
+        inputs=list(question.values()),
+        js=script("remember.js"),
         show_progress="hidden",
+        api_visibility="private",
     )
-    return PickTab(found, table, controls, kept)
-
-
-def restore(kept: object) -> list[object]:
-    """The controls as this browser kept them; as they are where that is nothing that fits."""
-    as_they_are: list[object] = [gr.skip() for _ in range(6)]
-    if not isinstance(kept, list) or len(kept) != len(as_they_are):
-        return as_they_are
-    if not all(isinstance(value, str) for value in kept[:-1]) or not isinstance(kept[-1], list):
-        return as_they_are
-    try:
-        rows_of(read_query(*kept))
-    except (InputError, ValueError):
-        return as_they_are
-    return kept
+    return parts
 
 
 def _cards() -> list[tuple[str, str]]:
@@ -168,7 +123,7 @@ def _cards() -> list[tuple[str, str]]:
     return [(f"{gpu.name}, {gpu.bytes / GIB:.1f} GiB", gpu.id) for gpu in load_gpus().values()]
 
 
-def _controls(catalog: Catalog, query: Query) -> tuple[gr.components.Component, ...]:
+def _controls(catalog: Catalog, query: Query) -> Parts:
     models = [("any", ""), *((model.name, model.id) for model in catalog.models.values())]
     with gr.Row(elem_classes="ql-controls"):
         hardware = gr.Dropdown(
@@ -202,4 +157,5 @@ def _controls(catalog: Catalog, query: Query) -> tuple[gr.components.Component, 
             elem_classes="ql-needs",
             min_width=170,
         )
-    return hardware, memory, bits, model, library, needs
+    chosen = (hardware, memory, bits, model, library, needs)
+    return dict(zip(QUESTION, chosen, strict=True))

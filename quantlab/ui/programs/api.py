@@ -15,7 +15,7 @@ from quantlab.catalog.comparison import make_comparison
 from quantlab.errors import InputError, StoreError
 from quantlab.record.documents import predictions, result_document
 from quantlab.record.link import result_id, result_url, to_url
-from quantlab.ui.compare.run import session_of, visitor_of
+from quantlab.ui.compare.run import visitor_of
 from quantlab.ui.compare.share import base_url
 from quantlab.ui.programs import run as api_run
 from quantlab.ui.programs.input import number, one_sentence, text, texts
@@ -106,7 +106,9 @@ async def compare(
     with one_sentence():
         comparison = _comparison(services, plans, model, given)
         who = visitor_of(request, services)
-        document = await api_run.run(services, comparison, session_of(request), who)
+        document = await api_run.run(
+            services, comparison, str(getattr(request, "session_hash", None) or "none"), who
+        )
         return {**document, "link": to_url(base_url(request, services), comparison)}
 
 

@@ -6,8 +6,6 @@ Handlers are functions of the services and plain values; ``build_results`` lays 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from types import MethodType
 from typing import Any, cast
 
 import gradio as gr
@@ -20,14 +18,14 @@ from quantlab.record.results.grouping import ORDERS, Order, groups
 from quantlab.record.results.groups import table
 from quantlab.ui.compare.view import banner
 from quantlab.ui.download import download, named, offer
+from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire
 from quantlab.ui.results import runs_view
 from quantlab.ui.results import view as results_view
 from quantlab.ui.services import Services
 from quantlab.ui.theme import script
 
-__all__ = ["ResultsTab", "build_results", "export", "refresh", "show", "sort_by"]
+__all__ = ["build_results", "export", "refresh", "show", "sort_by"]
 
-QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 SORTS = (
     ("Newest first", "newest"),
     ("Plan", "plan"),
@@ -45,89 +43,78 @@ SHEET = (
 )
 
 
-@dataclass(frozen=True)
-class ResultsTab:
-    """What the rest of the page needs of this tab."""
-
-    shown: gr.HTML
-    """Tells ``open_result`` with the id of a stored result."""
-
-
-def _chosen(
-    services: Services, model: str, evidence: str, machine: str, words: str
-) -> pd.DataFrame:
-    found = field(services.store)
-    return narrow(
-        found, model=model or "", evidence=evidence or "", machine=machine or "", words=words or ""
-    )
+def _chosen(call: Call) -> pd.DataFrame:
+    words = {name: call.given[name] or "" for name in ("model", "evidence", "machine", "words")}
+    return narrow(field(call.services.store), **words)
 
 
 def _order(value: object) -> Order:
     return cast("Order", value) if value in ORDERS else "newest"
 
 
-def show(
-    services: Services, model: str, evidence: str, machine: str, words: str, order: str
-) -> str:
+def show(call: Call) -> Updates:
     """The groups that fit the controls, or one sentence."""
+    services, order = call.services, _order(call.given["order"])
     try:
-        found = groups(_chosen(services, model, evidence, machine, words), _order(order))
+        found = groups(_chosen(call), order)
         kept = services.store.count() if services.store is not None else 0
     except StoreError as error:
-        return banner(str(error))
+        return {"groups": banner(str(error))}
     names = {each.id: each.name for each in services.catalog.models.values()}
     count = f'<p class="ql-found" role="status">{results_view.count(found)}</p>'
     rest = results_view.left_out(LIMIT, kept)
-    return count + rest + results_view.results(found, _order(order), names, any_own=kept > 0)
+    shown = results_view.results(found, order, names, any_own=kept > 0)
+    return {"groups": count + rest + shown}
 
 
-def refresh(services: Services, *controls: Any) -> list[Any]:
-    """What may be chosen now, and ``show``: when somebody turns to the tab.
-
-    Gives the model's and the machine's choices, then the groups.
-    """
+def refresh(call: Call) -> Updates:
+    """What may be chosen now, and ``show``: when somebody turns to the tab."""
     try:
-        everything = field(services.store)
+        everything = field(call.services.store)
     except StoreError as error:
-        return [gr.skip(), gr.skip(), banner(str(error))]
-    models = services.catalog.models
+        return {"groups": banner(str(error))}
+    models = call.services.catalog.models
     known = [
         (models[m].name if m in models else m, m) for m in sorted(set(everything["model"])) if m
     ]
     machines = [(name, name) for name in sorted(set(everything["machine"])) if name]
-    return [
-        gr.update(choices=[("any", ""), *known]),
-        gr.update(choices=[("any", ""), *machines]),
-        show(services, *controls),
-    ]
+    return {
+        "model": gr.update(choices=[("any", ""), *known]),
+        "machine": gr.update(choices=[("any", ""), *machines]),
+        **show(call),
+    }
 
 
-def sort_by(event: gr.EventData) -> Any:
+def sort_by(call: Call) -> Updates:
     """The order that a column's head stands for."""
-    wanted = event._data.get("by") if isinstance(event._data, dict) else None
-    return wanted if wanted in ORDERS else gr.skip()
+    wanted = call.event.get("by")
+    return {"order": wanted} if wanted in ORDERS else {}
 
 
-def export(services: Services, kind: str, *controls: Any) -> str:
+def export(call: Call) -> str:
     """A file of what the controls let through: every run as CSV or JSON, the tables as Markdown.
 
     Raises:
         gr.Error: the results cannot be read.
     """
-    *choice, order = controls
+    kind = call.given["kind"]
     try:
-        found = _chosen(services, *choice)
+        found = _chosen(call)
     except StoreError as error:
         raise gr.Error(str(error), print_exception=False) from error
     if kind == "md":
-        text = to_markdown([table(group) for group in groups(found, _order(order))])
+        order = _order(call.given["order"])
+        text = to_markdown([table(group) for group in groups(found, order)])
     else:
         text = to_csv(records(found)) if kind == "csv" else to_json(records(found))
     return offer(named("results", kind), text.encode("utf-8", "replace"))
 
 
-def build_results(services: Services, tab: Any) -> ResultsTab:
-    """Lay the tab out and wire what stays within it; ``tab`` is the one it stands in."""
+def build_results(services: Services, tab: Any) -> Parts:
+    """Lay the tab out and wire what stays within it; ``tab`` is the one it stands in.
+
+    Of its parts, ``groups`` tells ``open_result`` with the id of a stored result.
+    """
 
     def runs_of(asked: object) -> str:
         try:
@@ -145,21 +132,17 @@ def build_results(services: Services, tab: Any) -> ResultsTab:
         server_functions=[runs_of],
     )
     _exports(services, controls)
-    choices = [controls[0], controls[2]]
-    tab.select(MethodType(refresh, services), controls, [*choices, shown], **QUIET)
-    gr.on(
-        [control.change for control in controls],
-        MethodType(show, services),
-        inputs=controls,
-        outputs=shown,
-        trigger_mode="always_last",
-        **QUIET,
-    )
-    shown.sort_by(sort_by, None, controls[-1], **QUIET)
-    return ResultsTab(shown)
+    parts = {**controls, "groups": shown}
+    groups_of = only(parts, "groups")
+    changed = only(parts, "model", "machine", "groups")
+    wire(tab.select, refresh, services, controls, changed, **QUIET)
+    changes = [control.change for control in controls.values()]
+    wire(changes, show, services, controls, groups_of, trigger_mode="always_last", **QUIET)
+    wire(shown.sort_by, sort_by, services, {}, only(parts, "order"), told=True, **QUIET)
+    return parts
 
 
-def _controls() -> list[Any]:
+def _controls() -> Parts:
     anything = [("any", "")]
     evidence = ("measured", "documented")
     with gr.Row(elem_classes="ql-controls"):
@@ -177,14 +160,20 @@ def _controls() -> list[Any]:
             min_width=160,
         )
         order = gr.Dropdown(list(SORTS), value="newest", label="Sort by", min_width=160)
-    return [model, known, machine, words, order]
+    return {
+        "model": model,
+        "evidence": known,
+        "machine": machine,
+        "words": words,
+        "order": order,
+    }
 
 
 def _pairs(names: Iterable[str]) -> list[tuple[str, str]]:
     return [(name, name) for name in names]
 
 
-def _exports(services: Services, controls: list[Any]) -> None:
+def _exports(services: Services, controls: Parts) -> None:
     with gr.Row(elem_classes="ql-exports"):
         gr.HTML(
             '<p class="ql-hint">Take away what is shown: every run as CSV or JSON, the tables as '
@@ -193,5 +182,5 @@ def _exports(services: Services, controls: list[Any]) -> None:
         )
         for name, kind in FORMATS:
             button = gr.Button(name, size="sm", min_width=90, elem_id=f"ql-export-{kind}")
-            inputs = [gr.State(kind), *controls]
-            download(button, MethodType(export, services), inputs, f"ql-file-{kind}")
+            inputs = {"kind": gr.State(kind), **controls}
+            download(button, export, services, inputs, f"ql-file-{kind}")

@@ -1,0 +1,111 @@
+"""Events of the page over named values: what a handler gets and gives has names, not places.
+
+A handler is a function of one ``Call`` and gives the updates of what changes, by name. Gradio's own
+lists, in which every output has its place and what stays is a skip, are made here alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from quantlab.ui.services import Services
+
+__all__ = ["QUIET", "Call", "Parts", "Updates", "only", "wire"]
+
+Parts = Mapping[str, Any]
+"""Components by name."""
+Updates = Mapping[str, Any]
+"""New values, or ``gr.update``, by the names of the components that change."""
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""Options of an event that is answered at once."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """An event: the values of its inputs by name, who sent it, and what came with it."""
+
+    services: Services
+    given: Mapping[str, Any] = field(default_factory=dict)
+    request: gr.Request | None = None
+    event: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def session(self) -> str:
+        """The visitor's session, or one name for all callers without any."""
+        return str(getattr(self.request, "session_hash", None) or "none")
+
+
+def only(parts: Parts, *names: str) -> Parts:
+    """Those of ``parts``."""
+    return {name: parts[name] for name in names}
+
+
+Handler = Callable[[Call], Any]
+
+
+def wire(
+    triggers: Any,
+    handler: Handler,
+    services: Services,
+    inputs: Parts,
+    outputs: Parts,
+    *,
+    told: bool = False,
+    **options: Any,
+) -> Any:
+    """Have ``handler`` answer the events ``triggers``; gives Gradio's event for what follows.
+
+    ``told`` says that the event brings data of its own, as those of an HTML component do.
+    """
+    bound = _bound(handler, services, tuple(inputs), tuple(outputs), told=told)
+    values, parts = list(inputs.values()), list(outputs.values()) or None
+    each = list(triggers) if isinstance(triggers, Iterable) else [triggers]
+    if len(each) == 1:
+        return each[0](bound, values, parts, **options)
+    return gr.on(each, bound, values, parts, **options)
+
+
+def _bound(
+    handler: Handler,
+    services: Services,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    *,
+    told: bool,
+) -> Callable[..., Any]:
+    """The function that Gradio calls: it looks at its kind, and at its parameters' types."""
+
+    def call(request: gr.Request, event: gr.EventData | None, values: Sequence[Any]) -> Call:
+        data = event._data if event is not None and isinstance(event._data, dict) else {}
+        return Call(services, dict(zip(inputs, values, strict=True)), request, data)
+
+    def listed(updates: Updates | None) -> Any:
+        found = updates or {}
+        if unknown := found.keys() - set(outputs):
+            raise KeyError(f"{handler} updates {', '.join(sorted(unknown))}")
+        values = [found.get(name, gr.skip()) for name in outputs]
+        return values if len(values) != 1 else values[0]
+
+    if inspect.isasyncgenfunction(handler):
+
+        async def streamed(request: gr.Request, *values: Any) -> AsyncIterator[Any]:
+            async for updates in handler(call(request, None, values)):
+                yield listed(updates)
+
+        return streamed
+    if told:
+
+        def with_data(request: gr.Request, event: gr.EventData, *values: Any) -> Any:
+            return listed(handler(call(request, event, values)))
+
+        return with_data
+
+    def at_once(request: gr.Request, *values: Any) -> Any:
+        return listed(handler(call(request, None, values)))
+
+    return at_once
