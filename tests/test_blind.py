@@ -6,8 +6,8 @@ import io
 import re
 import threading
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image, PngImagePlugin
@@ -18,12 +18,13 @@ from quantlab.record.store.store import Store
 from quantlab.ui.blind import tab as blind_tab
 from quantlab.ui.blind import view as blind_view
 from quantlab.ui.blind.rounds import Game, Open, own_pairs, stored_pairs
-from quantlab.ui.blind.tab import Blind
+from quantlab.ui.compare.board import picture
+from quantlab.ui.named import Updates
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
-from tests.test_page import CATALOG, EVIL, StandIn, outcome
+from tests.test_page import CATALOG, EVIL, StandIn, call, outcome
 
 RED, BLUE, GREEN = (200, 0, 0), (0, 0, 200), (0, 200, 0)
 
@@ -48,7 +49,9 @@ def shown_of(*plans: str, prompt: str = "a fox") -> Shown:
     shown = Shown(compared(*plans, prompt=prompt))
     for index, plan in enumerate(plans):
         colour = BLUE if index else RED
-        shown = shown.put(plan, Result(near(plan) if index else outcome(plan), png(colour, plan)))
+        shown = shown.put(
+            plan, Result(near(plan) if index else outcome(plan), picture(png(colour, plan)))
+        )
     return shown
 
 
@@ -57,13 +60,27 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
+@dataclass(frozen=True)
+class Blind:
+    """The tab: the page's services, and the rounds that wait for a guess."""
+
+    services: Services
+    opened: Open = field(default_factory=Open)
+
+    def turn(self, game: Game, shown: Shown) -> Updates:
+        return blind_tab.turn(self.opened, call(self.services, game=game, shown=shown))
+
+    def guess(self, game: Game, side: str) -> Updates:
+        return blind_tab.guess(self.opened, call(self.services, game=game, side=side))
+
+
 @pytest.fixture
 def blind(store: Store) -> Blind:
     return Blind(Services(CATALOG, StandIn(), store))
 
 
 def dealt(blind: Blind, shown: Shown, game: Game | None = None) -> Game:
-    found = blind_tab.turn(blind, game or Game(), shown)[0]
+    found = blind.turn(game or Game(), shown)["game"]
     assert isinstance(found, Game)
     return found
 
@@ -87,8 +104,8 @@ def test_sides_are_shuffled_and_the_round_knows_which(blind: Blind) -> None:
 
 
 def test_nothing_but_pixels_is_sent_before_the_guess(blind: Blind) -> None:
-    updates = blind_tab.turn(blind, Game(), shown_of("fp32", "bnb-nf4"))
-    game, html, said = updates[:3]
+    updates = blind.turn(Game(), shown_of("fp32", "bnb-nf4"))
+    game, html, said = (updates[name] for name in ("game", "pair", "told"))
     assert said == ""
     assert "made by" not in str(game.round.left)
     assert b"bnb-nf4" not in game.round.left + game.round.right
@@ -101,7 +118,9 @@ def test_pairs_have_one_quantized_image_that_differs() -> None:
     assert [str(p.plan) for p in own_pairs(shown_of("fp32", "bnb-nf4", "bf16"))] == ["bnb-nf4"]
     assert list(own_pairs(shown_of("bnb-nf4", "quanto-int8"))) == []
     assert list(own_pairs(Shown())) == []
-    same = shown_of("fp32", "bnb-nf4").put("bnb-nf4", Result(near("bnb-nf4", None), png(RED)))
+    same = shown_of("fp32", "bnb-nf4").put(
+        "bnb-nf4", Result(near("bnb-nf4", None), picture(png(RED)))
+    )
     assert list(own_pairs(same)) == []
 
 
@@ -117,9 +136,9 @@ def test_stored_results_are_asked_about_when_there_is_no_own_comparison(
     game = dealt(blind, Shown())
     assert game.round is not None
     assert str(game.round.pair.plan) == "bnb-nf4"
-    after = blind_tab.turn(blind, game, Shown())
-    assert after[0].round is None
-    assert "seen every pair" in after[1]
+    after = blind.turn(game, Shown())
+    assert after["game"].round is None
+    assert "seen every pair" in after["pair"]
 
 
 def test_the_own_comparison_comes_first_and_no_pair_twice(blind: Blind, store: Store) -> None:
@@ -135,27 +154,22 @@ def test_the_own_comparison_comes_first_and_no_pair_twice(blind: Blind, store: S
 
 
 def test_without_any_pair_the_tab_says_what_to_do(blind: Blind) -> None:
-    updates = blind_tab.show(blind, Game(), Shown())
-    assert "Run a comparison in Try" in updates[1]
-
-
-def guess(blind: Blind, game: Game, side: str) -> list[Any]:
-    return getattr(blind_tab, f"guess_{side}")(blind, game)
+    asked = call(blind.services, game=Game(), shown=Shown())
+    assert "Run a comparison in Try" in blind_tab.show(blind.opened, asked)["pair"]
 
 
 def test_a_guess_is_answered_with_numbers_and_kept_once(blind: Blind, store: Store) -> None:
     game = dealt(blind, shown_of("fp32", "bnb-nf4"))
     assert game.round is not None
     right = game.round.quantized
-    first = guess(blind, game, right)
-    assert first[0].round.told
+    first = blind.guess(game, right)
+    assert first["game"].round.told
     for text in ("Right:", f"the {right} image is bnb-nf4", "30.0 dB PSNR", "MiB"):
-        assert text in first[1]
+        assert text in first["told"]
     assert store.guesses() == [GuessTally("bnb-nf4", "flux-mini", 1, 1)]
-    assert "1 of 1" in first[-1]
-    for again in (game, first[0]):
-        other = guess(blind, again, "left" if right == "right" else "right")
-        assert isinstance(other[0], dict)  # gr.skip(): nothing changes
+    assert "1 of 1" in first["counted"]
+    for again in (game, first["game"]):
+        assert blind.guess(again, "left" if right == "right" else "right") == {}
     assert store.guesses() == [GuessTally("bnb-nf4", "flux-mini", 1, 1)]
 
 
@@ -163,13 +177,13 @@ def test_a_wrong_guess_counts_as_shown(blind: Blind, store: Store) -> None:
     game = dealt(blind, shown_of("fp32", "bnb-nf4"))
     assert game.round is not None
     wrong = "left" if game.round.quantized == "right" else "right"
-    assert "Not this time:" in guess(blind, game, wrong)[1]
+    assert "Not this time:" in blind.guess(game, wrong)["told"]
     assert store.guesses() == [GuessTally("bnb-nf4", "flux-mini", 0, 1)]
 
 
 def test_many_presses_at_once_count_once(blind: Blind, store: Store) -> None:
     game = dealt(blind, shown_of("fp32", "bnb-nf4"))
-    threads = [threading.Thread(target=guess, args=(blind, game, "left")) for _ in range(8)]
+    threads = [threading.Thread(target=blind.guess, args=(game, "left")) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -186,9 +200,9 @@ def test_a_token_is_taken_once() -> None:
 
 
 def test_markup_in_a_prompt_or_plan_is_text(blind: Blind) -> None:
-    updates = blind_tab.turn(blind, Game(), shown_of("fp32", "bnb-nf4", prompt=EVIL))
-    assert EVIL not in updates[1]
-    assert "&lt;script&gt;" in updates[1]
+    html = blind.turn(Game(), shown_of("fp32", "bnb-nf4", prompt=EVIL))["pair"]
+    assert EVIL not in html
+    assert "&lt;script&gt;" in html
     assert EVIL not in blind_view.tallies([GuessTally(EVIL, EVIL, 1, 2)])
 
 
@@ -221,6 +235,6 @@ def test_the_tally_says_what_can_be_said() -> None:
 def test_a_store_that_is_not_there_ends_nothing() -> None:
     blind = Blind(Services(CATALOG, StandIn(), None))
     game = dealt(blind, shown_of("fp32", "bnb-nf4"))
-    answered = guess(blind, game, "left")
-    assert "dB PSNR" in answered[1]
-    assert "not kept" in answered[-1]
+    answered = blind.guess(game, "left")
+    assert "dB PSNR" in answered["told"]
+    assert "not kept" in answered["counted"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,10 +26,11 @@ from quantlab.ui.compare import run as try_run
 from quantlab.ui.compare import view as try_view
 from quantlab.ui.compare.cost import cost_note
 from quantlab.ui.compare.difference import difference
+from quantlab.ui.compare.wiring import OVERLAY
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown
 from quantlab.words.outcome import Failure, Outcome, Progress
-from tests.test_page import CATALOG, StandIn, outcome, request, take_in, values
+from tests.test_page import CATALOG, StandIn, call, outcome, take_in, values
 
 
 def png(pixels: object) -> bytes:
@@ -125,6 +129,13 @@ def test_a_known_difference_is_amplified_and_ends_at_white() -> None:
         difference(png(one), png(one[:1]), 8)
 
 
+def kept(image: bytes) -> str:
+    """The file of an image as the page keeps it."""
+    path = board.picture(image)
+    assert path is not None
+    return path
+
+
 def shown_of(*results: tuple[str, Result]) -> Shown:
     comparison = make_comparison(plans=["fp32", "bnb-nf4"], prompt="a fox", catalog=CATALOG)
     return Shown(comparison, results)
@@ -133,31 +144,36 @@ def shown_of(*results: tuple[str, Result]) -> Shown:
 def test_a_difference_says_what_it_shows_or_why_not() -> None:
     black, grey = png(np.zeros((2, 2, 3))), png(np.full((2, 2, 3), 5))
     both = shown_of(
-        ("fp32", Result(outcome("fp32"), black)), ("bnb-nf4", Result(outcome("bnb-nf4"), grey))
+        ("fp32", Result(outcome("fp32"), kept(black))),
+        ("bnb-nf4", Result(outcome("bnb-nf4"), kept(grey))),
     )
-    image, note = board.difference_updates("bnb-nf4", 4, both)
+    found = board.difference_updates("bnb-nf4", 4, both)
+    image, note = found["difference"], found["difference-note"]
     assert image["value"].getpixel((0, 0)) == (20, 20, 20)
     assert "4 times" in note
     assert "100% of the pixels differ, at most by 5 of 255" in note
-    assert "not one pixel" in board.difference_updates("fp32", 4, both)[1]
+    assert "not one pixel" in board.difference_updates("fp32", 4, both)["difference-note"]
     failed = Outcome("fp32", "failed", error=Failure("load", "E", "no"))
     alone = shown_of(("fp32", Result(failed)), both.results[1])
-    image, note = board.difference_updates("bnb-nf4", 4, alone)
-    assert image["value"] is None
-    assert "The reference has no image" in note
+    found = board.difference_updates("bnb-nf4", 4, alone)
+    assert found["difference"]["value"] is None
+    assert "The reference has no image" in found["difference-note"]
 
 
 def test_every_update_of_the_panels_has_its_component() -> None:
     black = png(np.zeros((2, 2, 3)))
     both = shown_of(
-        ("fp32", Result(outcome("fp32"), black)), ("bnb-nf4", Result(outcome("bnb-nf4"), black))
+        ("fp32", Result(outcome("fp32"), kept(black))),
+        ("bnb-nf4", Result(outcome("bnb-nf4"), kept(black))),
     )
     for shown in (Shown(), both):
         for choose in (True, False):
             found = board.slider_updates(["fp32", "bnb-nf4"], shown, choose=choose)
-            assert len(found) == board.CLOSER
+            assert found.keys() <= set(OVERLAY)
     lists = board.slider_updates(["fp32", "bnb-nf4"], both)
-    assert lists[3]["choices"] == [("B · bnb-nf4", "bnb-nf4")], "the reference is not subtracted"
+    assert lists["subtract"]["choices"] == [("B · bnb-nf4", "bnb-nf4")], (
+        "the reference is not subtracted"
+    )
 
 
 def test_states_differ_in_sign_word_and_class() -> None:
@@ -169,17 +185,21 @@ def test_states_differ_in_sign_word_and_class() -> None:
 
 def test_stopping_is_shown_until_the_end(services: Services) -> None:
     job = take_in(services, "one", "fp32", "bnb-nf4")
-    events = try_run.run(services, job)
-    next(events)
-    pressed = try_run.stop(services, request("one"), job, Shown(job.comparison))
-    heads = [pressed[3], pressed[3 + board.PARTS]]
-    assert all("is-stopping" in head for head in heads)
+
+    async def stopped() -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        events = try_run.run(call(services, job=job))
+        await anext(events)
+        pressed = try_run.stop(call(services, job=job, shown=Shown(job.comparison)))
+        *_, last = [update async for update in events]
+        return pressed, last
+
+    pressed, last = asyncio.run(stopped())
+    assert all("is-stopping" in pressed[f"head-{n}"] for n in range(2))
     under_way = try_run._underway(job.comparison, Progress(1, "step 1 of 2", 0.5), stopping=True)
-    assert any("is-stopping" in text for text in under_way if isinstance(text, str))
-    *_, last = events
-    settled = try_run.settle(services, request("one"), job, last[1])
-    assert settled[0]["value"] == "Run"
-    assert "2 stopped" in settled[2]
+    assert "is-stopping" in under_way["head-1"]
+    settled = try_run.settle(call(services, job=job, shown=last["shown"]))
+    assert settled["run"]["value"] == "Run"
+    assert "2 stopped" in settled["progress"]
 
 
 @pytest.fixture
@@ -187,10 +207,8 @@ def services() -> Services:
     return Services(CATALOG, StandIn(), None)
 
 
-def flux(*plans: str, steps: int = 28) -> list[object]:
-    found: list[object] = values(*plans, steps=steps)
-    found[0], found[4:6] = "flux1-dev", [1024, 1024]
-    return found
+def flux(*plans: str, steps: int = 28) -> dict[str, Any]:
+    return values(*plans, steps=steps, model="flux1-dev", width=1024, height=1024)
 
 
 @pytest.fixture
@@ -202,7 +220,7 @@ def space(services: Services) -> Services:
 def test_zerogpu_s_seconds_are_said_before_a_run(space: Services) -> None:
     def seconds(*plans: str, steps: int = 28) -> int:
         said = re.findall(
-            r"About (\d+) quota seconds of ZeroGPU", cost_note(space, *flux(*plans, steps=steps))
+            r"About (\d+) quota seconds of ZeroGPU", cost_note(space, flux(*plans, steps=steps))
         )
         return int(said[0])
 
@@ -220,9 +238,9 @@ def test_zerogpu_s_seconds_are_said_before_a_run(space: Services) -> None:
     assert seconds("bf16") == space.runner.cost_s(comparison)
     assert seconds("bf16", "bnb-nf4") > seconds("bf16")
     assert seconds("bf16", steps=50) > seconds("bf16")
-    assert "none of these plans" in cost_note(space, *flux("fp32"))
-    assert cost_note(space, *flux("nonsense")) == ""
+    assert "none of these plans" in cost_note(space, flux("fp32"))
+    assert cost_note(space, flux("nonsense")) == ""
 
 
 def test_a_run_on_this_machine_costs_no_quota(services: Services) -> None:
-    assert cost_note(replace(services, runner=LocalRunner()), *values("fp32", "bnb-nf4")) == ""
+    assert cost_note(replace(services, runner=LocalRunner()), values("fp32", "bnb-nf4")) == ""

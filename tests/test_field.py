@@ -22,6 +22,7 @@ from quantlab.record.results.frame import LIMIT, PUBLISHED, field, frame_of, nar
 from quantlab.record.results.grouping import groups
 from quantlab.record.results.groups import Group, table
 from quantlab.record.store.store import Store, Stored
+from quantlab.ui.named import Call
 from quantlab.ui.results.runs_view import runs
 from quantlab.ui.results.tab import show
 from quantlab.ui.results.view import results
@@ -247,7 +248,8 @@ def test_results_beyond_the_limit_are_counted_and_said(store: Store) -> None:
     row = Stored("", comparison, "fp32", outcome("fp32"), None, DEVICE, VERSIONS, moment)
 
     def shown() -> str:
-        return show(services, "flux-mini", "measured", "", "dragonfly", "newest")
+        chosen = {"model": "flux-mini", "evidence": "measured", "machine": "", "order": "newest"}
+        return str(show(Call(services, {**chosen, "words": "dragonfly"}))["groups"])
 
     many = [replace(row, comparison=comparison.changed(seed=seed)) for seed in range(LIMIT)]
     assert store.add(many) == LIMIT

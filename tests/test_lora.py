@@ -35,7 +35,7 @@ from quantlab.record.results.grouping import groups
 from quantlab.record.results.groups import table
 from quantlab.record.store.row import Stored, from_row, input_key, to_row
 from quantlab.record.sweeps.table import tidy
-from quantlab.ui.state import FIELDS, read_comparison
+from quantlab.ui.state import read_comparison
 from quantlab.words.comparison import Comparison
 from quantlab.words.lora import Lora
 from quantlab.words.outcome import Outcome
@@ -354,10 +354,9 @@ def test_a_bad_link_names_the_part(tail: str, said: str) -> None:
 def test_the_page_hands_it_over() -> None:
     given = values("fp32", "bnb-nf4")
     assert read_comparison(given, CATALOG).carried is None
-    at = FIELDS.index("lora")
-    given[at : at + 2] = ["mono", 0.5]
+    given |= {"lora": "mono", "lora_weight": 0.5}
     assert read_comparison(given, CATALOG).carried == Lora("mono", 0.5)
-    given[at + 1] = None
+    given["lora_weight"] = None
     with pytest.raises(InputError, match="lora-weight: is empty"):
         read_comparison(given, CATALOG)
 

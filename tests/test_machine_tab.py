@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import gradio as gr
 import pytest
@@ -24,9 +23,11 @@ from quantlab.ui.machine import tab as machine_tab
 from quantlab.ui.machine import view as machine_view
 from quantlab.ui.machine.probing import Told, probing
 from quantlab.ui.machine.tab import may_probe
+from quantlab.ui.named import Updates
 from quantlab.ui.pick.sheet_view import beside
 from quantlab.ui.services import Services
 from tests.drawn import drawn
+from tests.test_page import call
 
 EVIL = "<script>alert(1)</script>"
 AGREES = Probed("bnb-nf4", "load", "yes", "yes", "5 MiB", 1.5, limit_s=420)
@@ -104,10 +105,9 @@ def _told(request: ProbeRequest) -> Told:
     return list(probing(request, threading.Event()))[-1]
 
 
-def _run(services: Services, session: str, schemes: list[str]) -> list[list[Any]]:
-    request: Any = SimpleNamespace(session_hash=session)
-    handler = machine_tab.run(services, request, "transformer", schemes, ["load"], False)
-    return drawn(handler)
+def _run(services: Services, session: str, schemes: list[str]) -> list[Updates]:
+    asked = {"component": "transformer", "schemes": schemes, "capabilities": ["load"]}
+    return drawn(machine_tab.run(call(services, session, **asked, fresh=False)))
 
 
 @pytest.mark.usefixtures("child")
@@ -157,11 +157,10 @@ def test_another_session_cannot_end_a_probe() -> None:
     services = replace(SERVICES, jobs=Jobs())
     token, _ = services.jobs.queue("probe mine")
     mine = services.jobs.start(token)
-    other: Any = SimpleNamespace(session_hash="another")
-    machine_tab.stop(services, other)
+    assert machine_tab.stop(call(services, "another")) == {}
     assert mine is not None
     assert not mine.is_set()
-    machine_tab.stop(services, SimpleNamespace(session_hash="mine"))  # type: ignore[arg-type]
+    machine_tab.stop(call(services, "mine"))
     assert mine.is_set()
 
 
@@ -171,15 +170,14 @@ def test_what_cannot_be_probed_is_one_sentence_and_frees_the_line() -> None:
     with pytest.raises(InputError, match="unknown scheme"):
         _told(ProbeRequest(schemes=("x",)))
     updates = _run(services, "one", ["x"])
-    assert "unknown scheme" in updates[-1][0]
-    assert updates[-1][2]["interactive"]
+    assert "unknown scheme" in updates[-1]["progress"]
+    assert updates[-1]["start"]["interactive"]
     assert len(services.jobs) == 0
 
 
 @pytest.mark.usefixtures("child")
 def test_what_is_known_of_this_machine_is_shown_when_the_tab_opens() -> None:
     services = replace(SERVICES, jobs=Jobs())
-    visitor: Any = SimpleNamespace(session_hash="one")
-    assert machine_tab.remember(services, visitor) == ""
+    assert machine_tab.remember(call(services)) == {"results": ""}
     _run(services, "one", ["bnb-nf4"])
-    assert "bnb-nf4" in machine_tab.remember(services, visitor)
+    assert "bnb-nf4" in machine_tab.remember(call(services))["results"]

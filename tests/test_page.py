@@ -7,7 +7,7 @@ import io
 import math
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +36,7 @@ from quantlab.ui.compare.plans import (
     plan_text,
 )
 from quantlab.ui.jobs import Jobs
+from quantlab.ui.named import Call
 from quantlab.ui.page import build
 from quantlab.ui.pick import answer_view
 from quantlab.ui.pick import tab as pick_tab
@@ -60,10 +61,24 @@ def _png() -> bytes:
 PNG = _png()
 
 
-def values(*plans: str, prompt: str = "a fox", steps: object = 2) -> list[Any]:
-    """What the handlers get for these plans."""
-    choosers = [x for plan in plans for x in (plan, "")] + ["", ""] * (6 - len(plans))
-    return ["flux-mini", prompt, 0, steps, 64, 64, 4.0, 32, "", 1.0, *choosers, len(plans)]
+def values(*plans: str, prompt: str = "a fox", steps: object = 2, **more: Any) -> dict[str, Any]:
+    """What the controls hold for these plans."""
+    settings = {"seed": 0, "steps": steps, "width": 64, "height": 64, "guidance": 4.0}
+    settings |= {"sequence_length": 32, "lora": "", "lora_weight": 1.0}
+    columns = {f"transformer-{n}": plans[n] if n < len(plans) else "" for n in range(MAX_PLANS)}
+    columns |= {f"encoder-{n}": "" for n in range(MAX_PLANS)}
+    found = {"model": "flux-mini", "prompt": prompt, **settings, **columns, "count": len(plans)}
+    return {**found, **more}
+
+
+def call(services: Services, session: str = "one", query: str = "", **given: Any) -> Call:
+    """What a handler gets; ``event`` among the values is what came with it."""
+    event = given.pop("event", {})
+    return Call(services, given, request(session, query), event)
+
+
+def text_of(updates: Mapping[str, Any], name: str) -> str:
+    return str(updates.get(name, ""))
 
 
 def outcome(plan: str, **more: Any) -> Outcome:
@@ -202,18 +217,29 @@ def test_numbers_have_their_units() -> None:
     assert words.when("2026-11-21T08:21:00.000000Z") == "2026-11-21 08:21 UTC"
 
 
-def test_a_question_that_cannot_be_asked_is_one_sentence() -> None:
-    found, table = pick_tab.ask(CATALOG, "cpu", "many", "", "", "", [])
-    assert "memory" in str(found)
-    assert isinstance(table, dict)  # gr.skip(): the table stays
-    found, _ = pick_tab.ask(CATALOG, "cpu", "12", "", "", "", [])
-    assert "model" in str(found)
+ASKED = {"hardware": "cpu", "memory": "", "bits": "", "model": "", "library": "", "needs": []}
 
 
-def test_kept_controls_that_do_not_fit_are_ignored() -> None:
-    assert pick_tab.restore(["cuda", "12", "4", "flux1-dev", "", ["peft"]])[0] == "cuda"
-    for kept in (None, [], ["abacus", "", "", "", "", []], ["cpu", {}, "", "", "", []], "text"):
-        assert isinstance(pick_tab.restore(kept)[0], dict)
+def test_a_question_that_cannot_be_asked_is_one_sentence(services: Services) -> None:
+    for wrong, named in (({"memory": "many"}, "memory"), ({"memory": "12"}, "model")):
+        updates = pick_tab.ask(call(services, **{**ASKED, **wrong}))
+        assert named in str(updates["answer"])
+        assert "table" not in updates  # it stays
+
+
+def test_the_question_of_an_address_is_asked_where_it_fits(services: Services) -> None:
+    address = "hardware=cuda&memory=12&bits=4&model=flux1-dev&needs=peft"
+    found = pick_tab.restore(call(services, address=address))
+    assert found == {
+        **ASKED,
+        "hardware": "cuda",
+        "memory": "12",
+        "bits": "4",
+        "model": "flux1-dev",
+        "needs": ["peft"],
+    }
+    for wrong in ("", "x", "hardware=abacus", "hardware=cpu&model=nothing", "hardware=cuda&bits=x"):
+        assert pick_tab.restore(call(services, address=wrong)) == {}
 
 
 def test_links_lead_where_the_visitor_is(
@@ -229,25 +255,25 @@ def test_links_lead_where_the_visitor_is(
 
 def take_in(services: Services, session: str, *plans: str) -> Job:
     """Press Run and give the job."""
-    job = try_run.check(services, request(session), *values(*plans))[1]
+    job = try_run.check(call(services, session, **values(*plans)))["job"]
     assert isinstance(job, Job)
     return job
 
 
 def test_a_run_streams_and_keeps_what_it_measured(services: Services) -> None:
     job = take_in(services, "one", "fp32", "bf16", "bnb-nf4")
-    updates = drawn(try_run.run(services, job))
-    shown = updates[-1][1]
+    updates = drawn(try_run.run(call(services, job=job)))
+    firsts = [each["shown"] for each in updates if "shown" in each]
+    shown = firsts[-1]
     assert [name for name, _ in shown.results] == ["fp32", "bf16", "bnb-nf4"]
-    firsts = [u[1] for u in updates if isinstance(u[1], Shown)]
     assert [len(each.results) for each in firsts] == [1, 2, 3]
     assert shown.results[0][1].png == PNG
     assert services.store is not None
     assert len(services.store.find(job.comparison)) == 3
     assert len(services.jobs) == 0
-    settled = try_run.settle(services, request(), job, shown)
-    assert "2 of 3 done, 1 failed." in settled[2]
-    heads = [str(head) for head in settled[3 : 3 + 4 * 3 : 4]]  # whatever Stop answered last
+    settled = try_run.settle(call(services, job=job, shown=shown))
+    assert "2 of 3 done, 1 failed." in settled["progress"]
+    heads = [text_of(settled, f"head-{n}") for n in range(3)]  # whatever Stop answered last
     assert ["is-done" in head for head in heads] == [True, False, True]
 
 
@@ -258,7 +284,7 @@ def test_a_store_that_fails_loses_nothing_on_the_page(services: Services) -> Non
     assert services.store is not None
     services.store.save = refuse  # type: ignore[method-assign,assignment]
     job = take_in(services, "one", "fp32")
-    shown = drawn(try_run.run(services, job))[-1][1]
+    shown = drawn(try_run.run(call(services, job=job)))[-1]["shown"]
     assert shown.results[0][1].png == PNG
 
 
@@ -269,53 +295,53 @@ def test_a_run_that_is_refused_whole_says_why(
     monkeypatch.setattr(gr, "Warning", lambda text, **_: said.append(text))
     refusing = replace(services, runner=Refusing())
     job = take_in(refusing, "one", "fp32", "bnb-nf4")
-    drawn(try_run.run(refusing, job))
+    drawn(try_run.run(call(refusing, job=job)))
     assert said == ["the daily quota is spent"]
     assert len(services.jobs) == 0
 
 
 def test_words_that_the_model_does_not_know_are_named(services: Services) -> None:
-    given = values("fp32", "bnb-nf4")
-    given[1] = "a zeppelin on a <b>red</b> background"
-    said = try_run.check(services, request(), *given)[0]
+    strange = values("fp32", "bnb-nf4", prompt="a zeppelin on a <b>red</b> background")
+    said = text_of(try_run.check(call(services, **strange)), "banner")
     assert "zeppelin" in said
     assert "<b>" not in said
-    given[1] = "a red apple on a blue background"
-    assert try_run.check(services, request(), *given)[0] == ""
+    plain = values("fp32", "bnb-nf4", prompt="a red apple on a blue background")
+    assert text_of(try_run.check(call(services, **plain)), "banner") == ""
 
 
 def test_a_short_sequence_length_is_told_with_the_run_and_with_the_link(
     services: Services,
 ) -> None:
-    given = values("fp32", "bnb-nf4")
-    given[7] = 16
+    given = values("fp32", "bnb-nf4", sequence_length=16)
     told = "Sequence length 16 is below the 32 tokens"
-    assert told in try_run.check(services, request(), *given)[0]
+    assert told in text_of(try_run.check(call(services, **given)), "banner")
     comparison = read_comparison(given, CATALOG)
     query = share.to_url("http://h/", comparison).partition("?")[2]
-    assert told in try_open.open_page(services, request(query=query), *given)[1]
+    opened = try_open.open_page(call(services, query=query, **given))
+    assert told in text_of(opened, "banner")
 
 
 def test_stop_while_waiting_leaves_the_queue(services: Services) -> None:
     first = take_in(services, "one", "fp32")
     waiting = take_in(services, "two", "fp32")
-    updates = try_run.stop(services, request("two"), waiting, Shown(waiting.comparison))
-    assert updates[0]["value"] == "Run"
-    assert drawn(try_run.run(services, waiting)) == []
-    assert len(drawn(try_run.run(services, first))) > 1
+    seen = Shown(waiting.comparison)
+    updates = try_run.stop(call(services, "two", job=waiting, shown=seen))
+    assert updates["run"]["value"] == "Run"
+    assert drawn(try_run.run(call(services, job=waiting))) == []
+    assert len(drawn(try_run.run(call(services, job=first)))) > 1
 
 
 def test_a_visitor_who_leaves_stops_the_run(services: Services) -> None:
     job = take_in(services, "one", "fp32", "bnb-nf4")
 
     async def left() -> list[Any]:
-        events = try_run.run(services, job)
+        events = try_run.run(call(services, job=job))
         updates = [await anext(events)]
-        try_run.leave(services, request("one"))
+        try_run.leave(call(services))
         return updates + [update async for update in events]
 
     *_, last = asyncio.run(left())
-    states = [result.outcome.status for _, result in last[1].results]
+    states = [result.outcome.status for _, result in last["shown"].results]
     assert states == ["failed", "failed"]
     assert len(services.jobs) == 0
 
@@ -342,8 +368,9 @@ def test_opening_a_link_shows_the_store_and_runs_nothing(services: Services) -> 
     assert services.store is not None
     services.store.save(comparison, 0, outcome("fp32"), PNG, {"name": "X"}, {"torch": "2"})
     url = share.to_url("http://h/", comparison)
-    shown = share.opened(request(query=url.partition("?")[2]), services)
-    assert shown is not None
+    seen = share.opened(request(query=url.partition("?")[2]), services)
+    assert seen is not None
+    shown = seen.shown
     assert shown.comparison == comparison
     found = shown.get("fp32")
     assert found is not None
@@ -362,9 +389,8 @@ def test_what_is_opened_of_another_model_brings_its_choices(services: Services) 
     comparison = make_comparison(model="flux2-klein-4b", plans=plans, prompt="", catalog=CATALOG)
     query = share.to_url("http://h/", comparison).partition("?")[2]
     start = values("fp32", "bnb-nf4")
-    updates = try_open.open_page(services, request(query=query), *start)
-    first = len(updates) - 4 * MAX_PLANS - 2 * MAX_PLANS
-    pair = updates[first + 2 : first + 4]
+    updates = try_open.open_page(call(services, query=query, **start))
+    pair = [updates[f"{name}-1"] for name in ("transformer", "encoder")]
     assert [update["value"] for update in pair] == ["bnb-nf4", "bnb-nf4"]
     klein = CATALOG.models["flux2-klein-4b"]
     for update, component in zip(pair, (klein.components[0], encoder_of(klein)), strict=True):
@@ -373,12 +399,65 @@ def test_what_is_opened_of_another_model_brings_its_choices(services: Services) 
 
     assert services.store is not None
     wanted = services.store.save(comparison, 0, outcome("bf16"), PNG, {}, {})
-    event: Any = SimpleNamespace(_data={"result": wanted})
-    again = try_open.open_result(services, request(), event, "flux-mini")
-    choosers = slice(first, first + 2 * MAX_PLANS)
-    assert list(map(choices_given, again[choosers])) == list(map(choices_given, updates[choosers]))
-    same = try_open.open_result(services, request(), event, "flux2-klein-4b")
-    assert same[choosers][:4] == ["bf16", "", "bnb-nf4", "bnb-nf4"]  # values, no updates
+    event = {"result": wanted}
+    again = try_open.open_result(call(services, event=event, model="flux-mini"))
+    choosers = [f"{part}-{n}" for n in range(MAX_PLANS) for part in ("transformer", "encoder")]
+    assert [choices_given(again[c]) for c in choosers] == [
+        choices_given(updates[c]) for c in choosers
+    ]
+    same = try_open.open_result(call(services, event=event, model="flux2-klein-4b"))
+    assert [same[c] for c in choosers[:4]] == ["bf16", "", "bnb-nf4", "bnb-nf4"]  # no updates
+
+
+def test_what_was_shared_is_shown_as_it_was_seen(services: Services) -> None:
+    """A later run of the same comparison does not change it; retention leaves the comparison."""
+    job = take_in(services, "one", "fp32", "bnb-nf4")
+    shown = drawn(try_run.run(call(services, job=job)))[-1]["shown"]
+    box = text_of(share.share_run(call(services, shown=shown)), "shared")
+    found = re.search(r"[?]r=([a-z2-7]{12})", box)
+    assert found is not None
+    later = take_in(services, "one", "fp32", "bnb-nf4")
+    drawn(try_run.run(call(services, job=later)))
+    opened = share.opened(request(query=f"r={found[1]}"), services)
+    assert opened is not None
+    assert [each.id for _, each in opened.shown.results] == [each.id for _, each in shown.results]
+    assert opened.lead.startswith("Shared on 20")
+    assert services.store is not None
+    services.store.delete(older_than_days=0)
+    with pytest.raises(InputError):
+        share.opened(request(query=f"r={found[1]}"), services)
+
+
+def test_an_aged_share_says_so_and_keeps_its_comparison(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = take_in(services, "one", "fp32", "bnb-nf4")
+    shown = drawn(try_run.run(call(services, job=job)))[-1]["shown"]
+    assert services.store is not None
+    frozen = services.store.share(job.comparison, [each.id for _, each in shown.results])
+    monkeypatch.setattr(services.store, "get", lambda _: None)
+    opened = share.opened(request(query=f"r={frozen}"), services)
+    assert opened is not None
+    assert "2 of its results are not kept any more" in opened.lead
+    assert opened.shown.comparison == job.comparison
+
+
+def test_nothing_is_kept_of_a_run_that_is_not_to_be_kept(services: Services) -> None:
+    updates = try_run.check(call(services, **values("fp32"), keep=False))
+    drawn(try_run.run(call(services, job=updates["job"])))
+    assert services.store is not None
+    assert services.store.count() == 0
+
+
+def test_a_visitor_deletes_what_their_browser_ran(services: Services) -> None:
+    for secret in ("mine", "another's"):
+        updates = try_run.check(call(services, **values("fp32"), mine=secret))
+        drawn(try_run.run(call(services, job=updates["job"])))
+    assert services.store is not None
+    said = text_of(share.delete_mine(call(services, mine="mine")), "shared")
+    assert "1 of your results was removed" in said
+    assert services.store.count() == 1
+    assert "Nothing of yours" in text_of(share.delete_mine(call(services, mine="")), "shared")
 
 
 def test_only_the_functions_for_programs_are_public(services: Services) -> None:

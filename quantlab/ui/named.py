@@ -63,6 +63,7 @@ def wire(
     ``told`` says that the event brings data of its own, as those of an HTML component do.
     """
     bound = _bound(handler, services, tuple(inputs), tuple(outputs), told=told)
+    bound.__name__ = getattr(handler, "func", handler).__name__  # by which Gradio calls the event
     values, parts = list(inputs.values()), list(outputs.values()) or None
     each = list(triggers) if isinstance(triggers, Iterable) else [triggers]
     if len(each) == 1:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import gradio as gr
 
 from quantlab.ui.bands_view import sheet
@@ -76,9 +74,8 @@ def _wire(services: Services, page: gr.Blocks, tried: Parts, pick: Parts, result
     page.load(None, None, tried["mine"], js=script("mine.js"))
     shown, model = results["groups"].open_result, only(tried, "model")
     wire(shown, try_open.open_result, services, model, whole, told=True, **QUIET)
-    page.unload(partial(_left, services))
 
+    def left(request: gr.Request) -> None:
+        try_run.leave(Call(services, request=request))
 
-def _left(services: Services, request: gr.Request) -> None:
-    """The visitor closed the page: nobody waits for this comparison any more."""
-    try_run.leave(Call(services, request=request))
+    page.unload(left)
