@@ -1,0 +1,148 @@
+"""The time of one call with its interval, or the reason why there is none.
+
+Evidence is never mixed: what was measured with the same settings on the card is returned as
+measured; everything else is predicted, and says so where a measured run of the card scales it.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from quantlab.catalog.time.constants import Constants, load_constants
+from quantlab.catalog.time.form import Chip, chip_of, floor_seconds, parts
+from quantlab.catalog.time.texts import Basis, Reason
+from quantlab.catalog.time.values import Card, MeasuredRun, Placement, Run, Seconds, Work
+from quantlab.errors import InputError
+
+__all__ = ["predict", "reason_against"]
+
+VENDORS = {"AMD": Reason.AMD, "Apple": Reason.APPLE, "Intel": Reason.INTEL}
+LACKING = {"fp8": Reason.NO_FP8, "int8": Reason.NO_INT8}
+MATRIX_RATIO = 3.0
+"""Below this, 16-bit products over fp32 on a chip of before Ampere: GTX 16, which has no matrix
+units."""
+
+
+def predict(
+    work: Work,
+    card: Card,
+    run: Run,
+    *,
+    measured: Sequence[MeasuredRun] = (),
+    constants: Constants | None = None,
+) -> Seconds | Reason:
+    """Seconds of one call, warm; ``measured`` are runs on this very card.
+
+    Raises:
+        InputError: ``run.timing`` or an encoder's is no class, or a count of ``work`` is below 1.
+    """
+    known = constants or load_constants()
+    _check(work, run, known)
+    same = [one.seconds for one in measured if (one.work, one.run) == (work, run)]
+    if same:
+        mid = statistics.median(same)
+        return Seconds(min(same), mid, max(same), "measured", (Basis.MEASURED,))
+    reason, chip = reason_against(work, card, run, known), chip_of(card)
+    if reason or chip is None or work.denoiser is None:
+        return reason or Reason.NO_FIGURES
+    mid = parts(work, chip, run, known).total
+    basis = _basis(card, work, run, known)
+    scales = _scales(card, run, measured, known)
+    if scales:
+        mid *= math.exp(statistics.fmean(math.log(one) for one in scales))
+        basis = (Basis.SCALED, *basis)
+    spread = _spread(basis, known)
+    cost = known.classes[run.timing].costs[run.mode]
+    floor = floor_seconds(work, work.denoiser, chip, cost)
+    low, mid, high = (max(floor, one) for one in (mid / spread, mid, mid * spread))
+    return Seconds(low, mid, high, "predicted", basis)
+
+
+def reason_against(work: Work, card: Card, run: Run, constants: Constants) -> Reason | None:
+    """Why no time can be given, or None."""
+    if card.vendor in VENDORS:
+        return VENDORS[card.vendor]
+    chip = chip_of(card)
+    if chip is None:
+        return Reason.NO_FIGURES
+    if chip.capability < (8, 0) and chip.peak16 < MATRIX_RATIO * chip.fp32:
+        return Reason.NO_MATRIX_UNITS
+    return _against_work(work) or _against_run(chip, run, constants)
+
+
+def _check(work: Work, run: Run, constants: Constants) -> None:
+    for timing in (run.timing, *(encoder.timing for encoder in work.encoders)):
+        if timing not in constants.classes:
+            known = ", ".join(constants.classes)
+            raise InputError("timing", f"{timing!r:.60} is no timing class; there are {known}")
+    for name in ("image_tokens", "steps", "batch", "passes", "decoded_pixels"):
+        if getattr(work, name) < 1:
+            raise InputError(name, f"expected at least 1, found {getattr(work, name)}")
+
+
+def _against_work(work: Work) -> Reason | None:
+    if work.denoiser is None:
+        return Reason.NOT_A_TRANSFORMER
+    if work.frames > 1:
+        return Reason.VIDEO
+    return Reason.WRITES_PROMPT if work.writes_prompt else None
+
+
+def _against_run(chip: Chip, run: Run, constants: Constants) -> Reason | None:
+    found = constants.classes[run.timing]
+    cost = found.costs.get(run.mode)
+    if run.dtype == "fp32":
+        return Reason.FP32
+    if cost is None:
+        return found.reason or Reason.UNTIMED_MODE
+    if cost.rate in LACKING and cost.rate not in chip.eight:
+        return LACKING[cost.rate]
+    if run.placement is Placement.GROUP_OFFLOAD:
+        return Reason.GROUP_OFFLOAD
+    return None if run.host_memory_suffices else Reason.HOST_MEMORY
+
+
+def _basis(card: Card, work: Work, run: Run, constants: Constants) -> tuple[Basis, ...]:
+    basis = [Basis.MATMUL_MEASURED if card.matmul16_tflops else Basis.DATASHEET]
+    if run.dtype == "bf16" and not card.bf16_native:
+        basis.append(Basis.EMULATED_BF16)
+    timed = constants.classes[run.timing].costs[run.mode].cards
+    basis.append((Basis.ANALOGY, Basis.ONE_CARD)[timed] if timed < 2 else Basis.SEVERAL_CARDS)
+    if not all(constants.classes[one.timing].costs for one in work.encoders):
+        basis.append(Basis.ENCODER)
+    if run.placement in (Placement.STAGED, Placement.MODEL_OFFLOAD):
+        basis.append(Basis.OFFLOAD)
+    return tuple(basis)
+
+
+def _spread(basis: Sequence[Basis], constants: Constants) -> float:
+    """The factor between mid and either end: the logarithms of its parts add as squares do."""
+    spread = constants.spread
+    scaled = Basis.SCALED in basis
+    parts = [spread.scaled if scaled else spread.always]
+    each = {
+        Basis.DATASHEET: spread.datasheet,
+        Basis.EMULATED_BF16: spread.emulated,
+        Basis.ONE_CARD: spread.one_card,
+        Basis.ANALOGY: spread.analogy,
+        Basis.OFFLOAD: spread.offload,
+    }
+    settled = (Basis.DATASHEET, Basis.EMULATED_BF16) if scaled else ()
+    parts += [factor for one, factor in each.items() if one in basis and one not in settled]
+    return math.exp(math.sqrt(sum(math.log(part) ** 2 for part in parts)))
+
+
+def _scales(
+    card: Card, run: Run, measured: Sequence[MeasuredRun], constants: Constants
+) -> list[float]:
+    """Measured over predicted of the runs most like ``run``: same scheme and mode, else all."""
+    chip = chip_of(card)
+    usable = [one for one in measured if not reason_against(one.work, card, one.run, constants)]
+    alike = [one for one in usable if (one.run.timing, one.run.mode) == (run.timing, run.mode)]
+    return [
+        one.seconds / parts(one.work, chip, one.run, constants).total
+        for one in alike or usable
+        if chip
+    ]

@@ -1,0 +1,70 @@
+"""How fast a loaded pipeline runs on this machine, from single steps at two small sizes.
+
+For a CPU, where no rule from figures holds: catalog/time/pace.py makes seconds for any size of it.
+The first call pays for allocations and is thrown away; of the others the median counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from quantlab.catalog.time.pace import Pace, pace_from
+from quantlab.lab.bench.measure import clock
+
+__all__ = ["SIZES", "measure_pace"]
+
+SIZES = (64, 128)
+"""Pixels of a side: small enough to take a moment, apart enough for a line."""
+
+STEPS = 2
+"""The first step's time also holds the pipeline's preparation, so the second counts."""
+
+
+def measure_pace(
+    pipe: Any,
+    *,
+    text_tokens: int,
+    pixels_per_token: int = 16,
+    sizes: Sequence[int] = SIZES,
+    repeats: int = 3,
+    **call: Any,
+) -> Pace:
+    """The pace of ``pipe``, a diffusers pipeline that takes a prompt and a callback per step.
+
+    ``text_tokens`` of one prompt as the denoiser sees it; ``call`` are more arguments of the
+    pipeline's call, such as ``max_sequence_length``. Runs ``repeats`` + 1 calls a size.
+
+    Raises:
+        InputError: fewer than two sizes.
+    """
+    steps, decodes, encodes = [], [], []
+    for size in sizes:
+        _marks(pipe, size, call)
+        runs = [_marks(pipe, size, call) for _ in range(repeats)]
+        step = median(one - before for _, before, one, _ in runs)
+        steps.append(((size // pixels_per_token) ** 2 + text_tokens, step))
+        decodes.append((size * size, median(end - last for *_, last, end in runs)))
+        encodes += [first - start - step for start, first, *_ in runs]
+    return pace_from(steps, decodes, max(median(encodes), 0.0))
+
+
+def _marks(pipe: Any, size: int, call: dict[str, Any]) -> tuple[float, float, float, float]:
+    """When a call began, when either step was done, and when it ended; seconds."""
+    marks = [clock()]
+
+    def after_step(_: Any, __: int, ___: Any, ____: Any) -> dict[str, Any]:
+        marks.append(clock())
+        return {}
+
+    pipe(
+        prompt="a red apple on a blue background",
+        width=size,
+        height=size,
+        num_inference_steps=STEPS,
+        callback_on_step_end=after_step,
+        **call,
+    )
+    start, first, second = marks
+    return start, first, second, clock()
