@@ -106,7 +106,7 @@ def _bare(out: Path) -> Numbers:
             pixels = image_array(Image.open(_one([plan], prompt, out).image or ""))
             if reference is None:
                 reference = pixels
-            found[prompt, plan] = (compare_images(pixels, reference).psnr_db,)
+            found[prompt, plan] = (compare_images(pixels, reference).get("psnr_db"),)
     return found
 
 

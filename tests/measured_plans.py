@@ -31,8 +31,7 @@ def outcome(plan: str, **more: Any) -> Outcome:
         peak_bytes=900 * MIB,
         peak_kind="rss",
         latency_s=(seconds,),
-        psnr_db=psnr,
-        ssim=None if psnr is None else psnr / 40,
-        transformer_rel_l2=None if psnr is None else 0.1,
     )
+    if psnr is not None:
+        made = made.scored(psnr_db=psnr, ssim=psnr / 40, transformer_rel_l2=0.1)
     return replace(made, **more)

@@ -53,8 +53,7 @@ def outcome(plan: Plan = NF4, **changes: object) -> Outcome:
         "peak_kind": "rss",
         "load_s": 0.5,
         "latency_s": (1.5, 1.25),
-        "psnr_db": 31.25,
-        "ssim": 0.1 + 0.2,
+        "scores": {"psnr_db": 31.25, "ssim": 0.1 + 0.2},
         "notes": ("loaded by the library",),
     }
     return Outcome(**{**values, **changes})  # type: ignore[arg-type]

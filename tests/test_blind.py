@@ -41,7 +41,7 @@ def compared(*plans: str, prompt: str = "a fox") -> Comparison:
 
 
 def near(plan: str, psnr_db: float | None = 30.0) -> Outcome:
-    return outcome(plan, psnr_db=psnr_db, ssim=0.9 if psnr_db else None)
+    return outcome(plan).scored(psnr_db=psnr_db, ssim=0.9 if psnr_db else None)
 
 
 def shown_of(*plans: str, prompt: str = "a fox") -> Shown:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quantlab.catalog.bands import METRICS, load_bands
+from quantlab.catalog.bands import BANDED, load_bands
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.errors import CatalogError
@@ -29,6 +29,7 @@ from quantlab.ui.compare.difference import difference
 from quantlab.ui.compare.wiring import OVERLAY
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown
+from quantlab.words.metrics import metric
 from quantlab.words.outcome import Failure, Outcome, Progress
 from tests.test_page import CATALOG, StandIn, call, outcome, take_in, values
 
@@ -42,15 +43,15 @@ def png(pixels: object) -> bytes:
 def test_a_band_begins_at_its_limit() -> None:
     bands = load_bands()
     words = [band.word for band in bands.bands]
-    for metric in METRICS:
-        assert bands.of(metric, None).word == words[0]
-        limits = [getattr(band, metric) for band in bands.bands[1:-1]]
-        worse = 1 if metric == "one_step" else -1
+    for row in BANDED:
+        assert bands.of(row, None).word == words[0]
+        limits = [band.limits[row.key] for band in bands.bands[1:-1]]
+        worse = 1 if row.best == "low" else -1
         for index, limit in enumerate(limits, start=1):
-            assert bands.of(metric, limit).word == words[index]
-            assert bands.of(metric, limit + worse * 1e-9).word == words[index + 1]
-    assert bands.of("one_step", 0.0).word == words[0]
-    assert bands.of("psnr_db", 0.0).word == words[-1]
+            assert bands.of(row, limit).word == words[index]
+            assert bands.of(row, limit + worse * 1e-9).word == words[index + 1]
+    assert bands.of(metric("transformer_rel_l2"), 0.0).word == words[0]
+    assert bands.of(metric("psnr_db"), 0.0).word == words[-1]
 
 
 def test_every_limit_says_where_it_is_from() -> None:
@@ -69,7 +70,7 @@ def test_every_limit_says_where_it_is_from() -> None:
     ("old", "new", "expected"),
     [
         ("psnr_db = 33.0", "psnr_db = 46.0", r"psnr_db: expected a limit farther out"),
-        ("one_step = 0.03", "", r"one_step: is missing"),
+        ("transformer_rel_l2 = 0.03", "", r"transformer_rel_l2: is missing"),
         ('metric = "ssim"', 'metric = "mood"', r"'mood' is not one of"),
         ("https://github.com/xlite", "http://github.com/xlite", r"does not start with https"),
     ],
@@ -95,7 +96,7 @@ def test_a_badge_has_a_word_a_sign_and_its_meaning_a_click_away() -> None:
 
 def test_figures_carry_the_badges_of_their_values() -> None:
     reference = Result(outcome("fp32"))
-    near = outcome("bnb-nf4", psnr_db=40.0, ssim=0.995, transformer_rel_l2=0.2)
+    near = outcome("bnb-nf4").scored(psnr_db=40.0, ssim=0.995, transformer_rel_l2=0.2)
     text = try_view.figures(Result(near), reference, first=False)
     assert re.findall(r'aria-label="([^"]*)\. What', text) == [
         "PSNR: close",

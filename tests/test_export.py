@@ -32,16 +32,14 @@ GOOD = Outcome(
     peak_kind="rss",
     load_s=0.5,
     latency_s=(3.0, 1.0, 1.25),
-    psnr_db=31.23456,
-    ssim=0.987654,
-    transformer_rel_l2=0.0123456,
+    scores={"psnr_db": 31.23456, "ssim": 0.987654, "transformer_rel_l2": 0.0123456},
 )
 BAD = Outcome("bnb-nf4", "failed", error=Failure("load", "LoadError", "no | way\nto *load* it"))
 NASTY = "=cmd|' /C calc'!A1 <script>alert(1)</script> [x](javascript:alert(1)) https://a.bc `*_~$|"
 
 
 def table(comparison: Comparison = COMPARISON) -> list[Live]:
-    reference = replace(GOOD, plan="fp32", psnr_db=None, ssim=None, transformer_rel_l2=None)
+    reference = replace(GOOD, plan="fp32", scores={})
     return [
         Live(comparison, row, {"name": "a laptop"}, {"torch": "2.13.0"})
         for row in (reference, GOOD)
@@ -88,11 +86,11 @@ def test_component_names_from_a_file_cannot_start_a_formula() -> None:
 
 
 def test_negative_numbers_stay_numbers() -> None:
-    assert read([Live(COMPARISON, replace(GOOD, ssim=-0.25))])["ssim"][0] == -0.25
+    assert read([Live(COMPARISON, GOOD.scored(ssim=-0.25))])["ssim"][0] == -0.25
 
 
 def test_json_holds_the_same_but_paths_and_numbers_that_are_none() -> None:
-    record = tidy(Live(COMPARISON, replace(GOOD, psnr_db=float("nan"))))
+    record = tidy(Live(COMPARISON, GOOD.scored(psnr_db=float("nan"))))
     text = to_json([record])
     (item,) = json.loads(text)
     assert item["psnr_db"] is None

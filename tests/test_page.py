@@ -43,6 +43,7 @@ from quantlab.ui.pick import tab as pick_tab
 from quantlab.ui.pick import view as pick_view
 from quantlab.ui.services import Services
 from quantlab.ui.state import Job, Result, Shown, read_comparison
+from quantlab.words import units
 from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.outcome import Event, Failure, Finished, Outcome, Progress
 from tests.drawn import drawn
@@ -209,11 +210,11 @@ def test_the_table_has_every_row_and_its_claims() -> None:
 
 
 def test_numbers_have_their_units() -> None:
-    assert words.size(50 * 2**20) == "50.0 MiB"
-    assert words.size(3 * 2**30) == "3.00 GiB"
-    assert words.size(None) == "-"
-    assert words.time(0.0524) == "0.052 s"
-    assert words.time(12.345) == "12.35 s"
+    assert units.size(50 * 2**20) == "50.0 MiB"
+    assert units.size(3 * 2**30) == "3.00 GiB"
+    assert units.size(None) == "-"
+    assert units.seconds(0.0524) == "0.052 s"
+    assert units.seconds(12.345) == "12.35 s"
     assert words.when("2026-11-21T08:21:00.000000Z") == "2026-11-21 08:21 UTC"
 
 

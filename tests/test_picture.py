@@ -38,7 +38,7 @@ def comparison(count: int, prompt: str = "a fox") -> Comparison:
     return make_comparison(plans=PLANS[:count], prompt="a fox").changed(prompt=prompt)
 
 
-def panel(index: int, origin: str = ORIGIN, **more: object) -> Panel:
+def panel(index: int, origin: str = ORIGIN, across_modes: bool = False, **scores: float) -> Panel:
     outcome = Outcome(
         PLANS[index],
         "ok",
@@ -46,8 +46,8 @@ def panel(index: int, origin: str = ORIGIN, **more: object) -> Panel:
         peak_bytes=2**30,
         peak_kind="rss",
         latency_s=(1.5,),
-        psnr_db=None if index == 0 else 30.0,
-        **more,  # type: ignore[arg-type]
+        across_modes=across_modes,
+        scores={**({"psnr_db": 30.0} if index else {}), **scores},
     )
     return Panel(PLANS[index], outcome, png(COLORS[index]), origin)
 

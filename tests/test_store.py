@@ -95,7 +95,7 @@ def test_failures_are_kept_and_stopped_plans_are_not(store: Store) -> None:
 
 
 def test_numbers_that_json_lacks_become_null(store: Store) -> None:
-    odd = outcome(psnr_db=float("inf"), transformer_rel_l2=float("nan"))
+    odd = outcome(scores={"psnr_db": float("inf"), "transformer_rel_l2": float("nan")})
     store.save(COMPARISON, 1, odd, None, {"x": float("nan")}, {})
     (found,) = store.find(COMPARISON)
     assert found.outcome.psnr_db is found.outcome.transformer_rel_l2 is found.device["x"] is None

@@ -6,41 +6,39 @@ not which one is better: a low PSNR is another image, which may be just as good.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, cast
 
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.read.toml import Table, read_toml
+from quantlab.words.metrics import SCORES, Metric, metric
 
-__all__ = ["METRICS", "Band", "Bands", "Mark", "Metric", "Scale", "load_bands"]
+__all__ = ["BANDED", "Band", "Bands", "Mark", "Scale", "load_bands"]
 
-Metric = Literal["psnr_db", "ssim", "one_step"]
-METRICS: tuple[Metric, ...] = ("psnr_db", "ssim", "one_step")
+BANDED = tuple(row for row in SCORES if row.banded)
 
 
 @dataclass(frozen=True)
 class Band:
     """One word. ``level`` counts down from identical to 0, the farthest.
 
-    ``psnr_db`` and ``ssim`` are the least, ``one_step`` the most that still has this word; None
-    in the first band, which is equality, and the last, which takes what is left.
+    ``limits`` by the metric's key: the least, or of what is best low the most, that still has this
+    word; none in the first band, which is equality, and the last, which takes what is left.
     """
 
     word: str
     meaning: str
     level: int
-    psnr_db: float | None
-    ssim: float | None
-    one_step: float | None
+    limits: Mapping[str, float]
 
     def holds(self, metric: Metric, value: float) -> bool:
         """Whether ``value`` is within this band's limit, or there is none."""
-        limit = getattr(self, metric)
+        limit = self.limits.get(metric.key)
         if limit is None:
             return True
-        return bool(value <= limit if metric == "one_step" else value >= limit)
+        return value <= limit if metric.best == "low" else value >= limit
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,11 @@ class Bands:
     marks: tuple[Mark, ...]
 
     def of(self, metric: Metric, value: float | None) -> Band:
-        """The band of ``value``: dB, SSIM or relative L2. None, or no error at all, is identical.
+        """The band of ``value``, in the metric's unit. None, or no error at all, is identical.
 
         PSNR and SSIM of identical images have no value; see lab/bench/fidelity.py.
         """
-        if value is None or (metric == "one_step" and value == 0):
+        if value is None or (metric.best == "low" and value == 0):
             return self.bands[0]
         return next(band for band in self.bands[1:] if band.holds(metric, value))
 
@@ -104,8 +102,9 @@ def load_bands(folder: Path | None = None) -> Bands:
     for better, worse, table in zip(bands[1:-2], bands[2:-1], tables[2:-1], strict=True):
         _check_order(better, worse, table)
     scales = tuple(_scale(table) for table in top.tables("scales"))
-    if tuple(scale.metric for scale in scales) != METRICS:
-        raise top.fail("scales", f"expected one each of {', '.join(METRICS)}, in this order")
+    if tuple(scale.metric for scale in scales) != BANDED:
+        keys = ", ".join(row.key for row in BANDED)
+        raise top.fail("scales", f"expected one each of {keys}, in this order")
     marks = tuple(_mark(table) for table in top.tables("marks"))
     top.done()
     return Bands(bands, scales, marks)
@@ -113,20 +112,20 @@ def load_bands(folder: Path | None = None) -> Bands:
 
 def _band(table: Table, level: int, limited: bool) -> Band:
     word, meaning = table.text("word"), table.text("meaning")
-    limits = [table.get(metric, float) if limited else None for metric in METRICS]
+    limits = {row.key: table.get(row.key, float) for row in BANDED if limited}
     table.done()
-    return Band(word, meaning, level, *limits)
+    return Band(word, meaning, level, limits)
 
 
 def _check_order(better: Band, worse: Band, table: Table) -> None:
-    for metric in METRICS:
-        if better.holds(metric, getattr(worse, metric)):
-            raise table.fail(metric, "expected a limit farther out than the band's before it")
+    for row in BANDED:
+        if better.holds(row, worse.limits[row.key]):
+            raise table.fail(row.key, "expected a limit farther out than the band's before it")
 
 
 def _scale(table: Table) -> Scale:
     scale = Scale(
-        metric=cast("Metric", table.choice("metric", METRICS)),
+        metric=metric(table.choice("metric", tuple(row.key for row in BANDED))),
         name=table.text("name"),
         unit=table.text("unit", ""),
         basis=table.text("basis"),

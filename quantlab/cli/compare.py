@@ -15,17 +15,15 @@ from quantlab.record.documents import comparison_document
 from quantlab.record.store.keeping import keep
 from quantlab.record.store.store import Store
 from quantlab.words.comparison import Comparison
+from quantlab.words.metrics import METRICS
 from quantlab.words.outcome import Event, Finished, Outcome, Progress
 from quantlab.words.outcome_text import floor_text, placement_text
 
 __all__ = ["run", "tell_beforehand"]
 
-MIB = 2**20
-HEADS = (
-    *("plan", "weights MiB", "peak MiB", "latency s", "step s"),
-    *("PSNR dB", "SSIM", "rel L2", "floor L2", "placement"),
-)
-WIDTHS = (32, 12, 10, 11, 9, 9, 9, 9, 10, 15)
+TABLED = tuple(row for row in METRICS if row.tabled)
+HEADS = ("plan", *(row.head for row in TABLED), "floor L2", "placement")
+WIDTHS = (32, *(max(9, len(head) + 2) for head in HEADS[1:-1]), 15)
 """Characters of each column; all but the plan stand to the right."""
 
 
@@ -137,16 +135,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _figures(o: Outcome) -> tuple[str, ...]:
-    latency = sorted(o.latency_s)[len(o.latency_s) // 2]
-    mark = "*" if o.across_modes else ""
-    return (
-        f"{sum(o.weights_bytes.values()) / MIB:.1f}",
-        f"{(o.peak_bytes or 0) / MIB:.0f}",
-        f"{latency:.3f}",
-        f"{o.step_s:.4f}",
-        "-" if o.psnr_db is None else f"{o.psnr_db:.1f}{mark}",
-        "-" if o.ssim is None else f"{o.ssim:.4f}{mark}",
-        "-" if o.transformer_rel_l2 is None else f"{o.transformer_rel_l2:.4f}{mark}",
-        "-" if o.noise_floor is None else f"{o.noise_floor.rel_l2:.4f}",
-        placement_text(o) or "-",
-    )
+    found, mark = o.figures(), "*" if o.across_modes else ""
+    cells = [row.cell(found.get(row.key)) + (mark if row.key in o.scores else "") for row in TABLED]
+    floor = "-" if o.noise_floor is None else f"{o.noise_floor.rel_l2:.4f}"
+    return (*cells, floor, placement_text(o) or "-")

@@ -7,7 +7,6 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,10 @@ from quantlab.record.sweeps.statistics import Spread, Summary
 from quantlab.record.sweeps.summary import summary_text
 from quantlab.record.sweeps.sweep import Sweep, make_sweep, summaries
 from quantlab.record.sweeps.table import to_tidy_csv
+from quantlab.words.metrics import SCORES, metric
 
 __all__ = ["read_prompts", "run_sweep"]
 
-MIB = 2**20
 MAX_GPUS = 64
 
 
@@ -121,8 +120,8 @@ def _document(
         "other_machines": machines[1:],
         "rows": len(rows),
         "missing": sweep.total - len(rows),
-        "plans": [asdict(plan) for plan in plans],
-        "noise_floor": asdict(floor) if floor else None,
+        "plans": [plan.as_dict() for plan in plans],
+        "noise_floor": floor.as_dict() if floor else None,
     }
 
 
@@ -158,8 +157,10 @@ def _tell_step(step: Step) -> None:
 
 
 def _sweep_table(plans: Sequence[Summary], floor: Summary | None) -> None:
-    head = ("weights MiB", "peak MiB", "latency s", "spread s", "x reference", "PSNR dB", "SSIM")
-    print(f"{'plan':34}{'pairs':>6}" + "".join(f"{name:>13}" for name in (*head, "rel L2")))
+    weights, peak, latency = map(metric, ("weights_bytes", "peak_bytes", "latency_s"))
+    heads = [weights.head, peak.head, latency.head, "spread s", "x reference"]
+    heads += [row.head for row in SCORES]
+    print(f"{'plan':34}{'pairs':>6}" + "".join(f"{name:>13}" for name in heads))
     named = [(("* " if plan.pareto else "  ") + plan.plan, plan) for plan in plans]
     if floor is not None:
         named.append((f"  {floor.plan} again", floor))
@@ -168,21 +169,19 @@ def _sweep_table(plans: Sequence[Summary], floor: Summary | None) -> None:
             print(f"{name:34}{plan.pairs:6}  failed at {plan.error}")
             continue
         figures = (
-            f"{(plan.weights_bytes or 0) / MIB:.1f}",
-            f"{(plan.peak_bytes or 0) / MIB:.0f}",
-            f"{plan.latency_s.median:.3f}",
-            f"{plan.latency_s.q3 - plan.latency_s.q1:.3f}",
-            _middle(plan.latency_ratio, ".2f"),
-            _middle(plan.psnr_db, ".1f"),
-            _middle(plan.ssim, ".4f"),
-            _middle(plan.transformer_rel_l2, ".4f"),
+            weights.cell(plan.weights_bytes),
+            peak.cell(plan.peak_bytes),
+            latency.cell(plan.latency_s.median),
+            latency.cell(plan.latency_s.q3 - plan.latency_s.q1),
+            "-" if plan.latency_ratio is None else f"{plan.latency_ratio.median:.2f}",
+            *(row.cell(_middle(plan.scores[row.key])) for row in SCORES),
         )
         print(f"{name:34}{plan.pairs:6}" + "".join(f"{figure:>13}" for figure in figures))
     print("* on the Pareto front of weights, latency and PSNR; spread is the interquartile range")
 
 
-def _middle(spread: Spread | None, form: str) -> str:
-    return "-" if spread is None else format(spread.median, form)
+def _middle(spread: Spread | None) -> float | None:
+    return None if spread is None else spread.median
 
 
 def _say(text: str) -> None:

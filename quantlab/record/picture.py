@@ -10,16 +10,17 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 
 from PIL import Image, ImageDraw
 
 from quantlab.record.drawing import PAPER, Color, Page, font, wrapped
 from quantlab.words.comparison import Comparison
+from quantlab.words.metrics import in_words
 from quantlab.words.outcome import Outcome
 from quantlab.words.outcome_text import modes_text
 from quantlab.words.settings import described
 from quantlab.words.text import shown as visible
+from quantlab.words.units import seconds, size
 
 __all__ = ["WIDTH", "Panel", "draw"]
 
@@ -30,7 +31,6 @@ MARGIN, GAP = 48, 28
 INK, DIM, LINE = (15, 23, 42), (71, 85, 105), (203, 213, 225)
 BAD, BAD_SOFT = (168, 38, 28), (251, 230, 227)
 ACCENT = (15, 118, 110)
-MIB, GIB = 2**20, 2**30
 MAX_PROMPT_LINES, MAX_ERROR_LINES = 6, 12
 
 
@@ -106,37 +106,27 @@ def _cell(page: Page, panel: Panel, reference: Outcome | None, *, first: bool) -
 
 
 def _figures(outcome: Outcome, reference: Outcome | None, *, first: bool) -> list[str]:
-    weights, seconds = sum(outcome.weights_bytes.values()), _latency(outcome)
     base = reference if not first else None
-    base_weights = sum(base.weights_bytes.values()) if base else 0
-    lines = [f"Weights {_size(weights)}{_share(weights, base_weights)}"] if weights else []
+    lines = []
+    if weights := outcome.cost("weights_bytes"):
+        lines.append(f"Weights {size(weights)}{_share('weights_bytes', outcome, base)}")
     if outcome.peak_bytes:
-        lines.append(f"Peak {_size(outcome.peak_bytes)} ({outcome.peak_kind})")
-    if seconds is not None:
-        base_s = _latency(base) if base else None
-        lines.append(f"Latency {seconds:.3g} s{_share(seconds, base_s or 0)}")
+        lines.append(f"Peak {size(outcome.peak_bytes)} ({outcome.peak_kind})")
+    if (latency := outcome.cost("latency_s")) is not None:
+        lines.append(f"Latency {seconds(latency)}{_share('latency_s', outcome, base)}")
     if first:
         return [*lines, "Reference"]
-    if outcome.psnr_db is not None:
-        ssim = f", SSIM {outcome.ssim:.4f}" if outcome.ssim is not None else ""
-        lines.append(f"PSNR {outcome.psnr_db:.1f} dB{ssim}")
+    if outcome.identical or not outcome.scores:
+        lines.append("Identical to A" if outcome.identical else "No reference to compare with")
     else:
-        same = outcome.transformer_rel_l2 is not None and outcome.ssim is None
-        lines.append("Identical to A" if same else "No reference to compare with")
+        lines.append(", ".join(in_words(outcome.scores).values()))
     modes = modes_text(outcome.plan, across=outcome.across_modes)
     return [*lines, modes.capitalize()] if modes else lines
 
 
-def _latency(outcome: Outcome) -> float | None:
-    return median(outcome.latency_s) if outcome.latency_s else None
-
-
-def _share(value: float, base: float) -> str:
-    return f", {value / base:.0%} of A" if base else ""
-
-
-def _size(count: float) -> str:
-    return f"{count / GIB:.2f} GiB" if count >= GIB else f"{count / MIB:.1f} MiB"
+def _share(key: str, outcome: Outcome, base: Outcome | None) -> str:
+    value, whole = outcome.cost(key), base.cost(key) if base else None
+    return f", {value / whole:.0%} of A" if value and whole else ""
 
 
 def _failure(outcome: Outcome, width: int) -> Image.Image:
@@ -164,7 +154,7 @@ def _foot(origin: str, link: str) -> Image.Image:
     page = Page(WIDTH - 2 * MARGIN)
     if origin:
         page.write(f"Measured {origin}", font(19), DIM)
-    page.write("PSNR and SSIM are taken against A. Made with quantlab.", font(19), DIM)
+    page.write("Scores are taken against A. Made with quantlab.", font(19), DIM)
     if link:
         page.write(link, font(19), ACCENT)
     return page.image()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from html import escape
 
-from quantlab.catalog.bands import Bands, Metric, Scale, load_bands
+from quantlab.catalog.bands import Bands, Scale, load_bands
+from quantlab.words.metrics import metric
 
 __all__ = ["SHEET", "badge", "sheet"]
 
@@ -15,11 +16,17 @@ SHEET = "ql-bands"
 """The id of the sheet's element."""
 
 
-def badge(metric: Metric, value: float | None) -> str:
-    """The band of a figure as sign and word; None stands for identical images."""
+def badge(key: str, value: float | None) -> str:
+    """The band of a metric's value as sign and word; None stands for identical images.
+
+    Nothing for a metric that has no bands.
+    """
+    row = metric(key)
+    if not row.banded:
+        return ""
     bands = load_bands()
-    band = bands.of(metric, value)
-    name = next(scale.name for scale in bands.scales if scale.metric == metric)
+    band = bands.of(row, value)
+    name = next(scale.name for scale in bands.scales if scale.metric == row)
     return (
         f'<button type="button" class="ql-badge is-band-{band.level}" popovertarget="{SHEET}"'
         f' aria-label="{name}: {escape(band.word)}. What this means">'
@@ -74,8 +81,8 @@ def _limit(bands: Bands, index: int, scale: Scale) -> str:
     if index == 0:
         return "equal"
     last = index == len(bands.bands) - 1
-    limit = getattr(bands.bands[index - 1 if last else index], scale.metric)
-    if scale.metric == "one_step":
+    limit = bands.bands[index - 1 if last else index].limits[scale.metric.key]
+    if scale.metric.best == "low":
         return f"{'>' if last else '≤'} {limit:.0%}"
     return f"{'<' if last else '≥'} {limit:g} {scale.unit}".strip()
 

@@ -18,8 +18,6 @@ __all__ = [
     "PEAK_KINDS",
     "PLACEMENT_LABELS",
     "VERDICT_LABELS",
-    "size",
-    "time",
     "when",
 ]
 
@@ -110,26 +108,6 @@ PEAK_KINDS = {
 
 LETTERS = "ABCDEF"
 """Names of the columns of a comparison."""
-
-MIB, GIB = 2**20, 2**30
-
-
-def size(count: float | None) -> str:
-    """Bytes as ``52.1 MiB`` or ``9.86 GiB``; ``-`` where there is no number."""
-    if count is None:
-        return "-"
-    if count < GIB:
-        return f"{count / MIB:.1f} MiB" if count < 100 * MIB else f"{count / MIB:.0f} MiB"
-    return f"{count / GIB:.2f} GiB"
-
-
-def time(seconds: float | None) -> str:
-    """Seconds with three figures that count, such as ``1.83 s``; ``-`` where there is no number."""
-    if seconds is None:
-        return "-"
-    if seconds >= 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds:.3f} s"
 
 
 def when(moment: str) -> str:

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from quantlab.lab.libraries import resolve, torch
+from quantlab.words.metrics import SCORES
 
-__all__ = ["FLAT_STD", "Fidelity", "compare_images", "image_array", "is_flat", "relative_l2"]
+__all__ = ["FLAT_STD", "compare_images", "image_array", "is_flat", "psnr", "relative_l2", "ssim"]
 
 FLAT_STD = 1.0
 """An 8-bit image whose pixels spread less than this is called flat: nothing was drawn."""
 
 
-@dataclass(frozen=True)
-class Fidelity:
-    """PSNR in dB and SSIM (1 is equal) of two 8-bit images; None where they are identical."""
+def compare_images(image: Any, reference: Any) -> dict[str, float]:
+    """The scores of two uint8 arrays of shape (height, width, 3), as saved, by key.
 
-    psnr_db: float | None
-    ssim: float | None
-
-
-def compare_images(image: Any, reference: Any) -> Fidelity:
-    """Compare two uint8 arrays of shape (height, width, 3), as saved.
-
-    PSNR = 10 log10(255^2 / MSE); SSIM after Wang et al. 2004 with scikit-image's defaults, a 7x7
-    window, averaged over the channels. Both by scikit-image.
+    Every row of ``words.metrics.SCORES`` that names a function; none where the images are
+    identical, or the function knows no value.
     """
     if (image == reference).all():
-        return Fidelity(None, None)
-    metrics = "skimage.metrics"
-    psnr = resolve(f"{metrics}.peak_signal_noise_ratio")(reference, image, data_range=255)
-    ssim = resolve(f"{metrics}.structural_similarity")(
+        return {}
+    found = {row.key: resolve(row.image)(image, reference) for row in SCORES if row.image}
+    return {key: float(value) for key, value in found.items() if value is not None}
+
+
+def psnr(image: Any, reference: Any) -> float:
+    """10 log10(255^2 / MSE) in dB, by scikit-image."""
+    found = resolve("skimage.metrics.peak_signal_noise_ratio")(reference, image, data_range=255)
+    return float(found)
+
+
+def ssim(image: Any, reference: Any) -> float:
+    """SSIM after Wang et al. 2004 with scikit-image's defaults, a 7x7 window, averaged over the
+    channels; 1 is equal."""
+    found = resolve("skimage.metrics.structural_similarity")(
         reference, image, data_range=255, channel_axis=2
     )
-    return Fidelity(float(psnr), float(ssim))
+    return float(found)
 
 
 def image_array(image: Any) -> Any:

@@ -27,7 +27,7 @@ def noise_floor(runs: Sequence[Run], denoiser: Any, dtype: Any) -> NoiseFloor:
         again = forward(denoiser, last.first, dtype)
         return NoiseFloor(None, relative_l2(again, last.first.output), "step")
     pixels = image_array(last.image)
-    found = [compare_images(image_array(run.image), pixels).psnr_db for run in earlier]
+    found = [compare_images(image_array(run.image), pixels).get("psnr_db") for run in earlier]
     return NoiseFloor(
         psnr_db=min((psnr for psnr in found if psnr is not None), default=None),
         rel_l2=max(relative_l2(run.first.output, last.first.output) for run in earlier),

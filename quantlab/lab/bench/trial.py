@@ -192,14 +192,11 @@ class Trial:
             return replace(outcome, noise_floor=floor)
         if self.reference is None:
             return outcome
-        fidelity = compare_images(pixels, self.reference.pixels)
-        scored = replace(
-            outcome,
-            psnr_db=fidelity.psnr_db,
-            ssim=fidelity.ssim,
-            transformer_rel_l2=self.reference.distance(runs[-1].first, loaded, dtype),
-            noise_floor=self.reference.floor,
-        )
+        scores = {
+            **compare_images(pixels, self.reference.pixels),
+            "transformer_rel_l2": self.reference.distance(runs[-1].first, loaded, dtype),
+        }
+        scored = replace(outcome, scores=scores, noise_floor=self.reference.floor)
         return self._marked(plan, scored, self.reference)
 
     def _marked(self, plan: Plan, outcome: Outcome, reference: Reference) -> Outcome:
@@ -210,7 +207,7 @@ class Trial:
         mode = "compiled" if reference.compiled else "eager"
         if replace(plan, compiled=first.compiled) == first:
             said = f"Held against itself in {mode} mode: the distance is the compiler's alone."
-            same = outcome.psnr_db is None
+            same = outcome.identical
             self._twin = "identical to it" if same else f"{outcome.psnr_db:.1f} dB PSNR from it"
         else:
             said = f"Held against a reference in {mode} mode: a part of the distance may be the "

@@ -204,7 +204,7 @@ def _honest(event: Finished, *, reference: bool, warmup: int) -> Finished:
     """The outcome without scores against a plan that is not the reference, and with its note."""
     outcome = event.outcome
     if not reference:
-        outcome = replace(outcome, psnr_db=None, ssim=None, transformer_rel_l2=None)
+        outcome = replace(outcome, scores={})
     if outcome.status == "ok" and not warmup:
         outcome = replace(outcome, notes=(*outcome.notes, NO_WARMUP))
     return Finished(event.index, outcome)

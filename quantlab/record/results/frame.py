@@ -25,7 +25,9 @@ from quantlab.record.results.export import plain
 from quantlab.record.store.row import Stored, short_hash
 from quantlab.record.store.store import Store
 from quantlab.record.sweeps.table import tidy
+from quantlab.words.metrics import METRICS
 from quantlab.words.settings import SETTINGS
+from quantlab.words.units import GIB
 
 __all__ = ["LIMIT", "PUBLISHED", "SWEEP", "field", "frame_of", "narrow", "newest", "records"]
 
@@ -35,30 +37,33 @@ LIMIT = 2000
 FOLDER = PROJECT / "data" / "results"
 SWEEP = FOLDER / "sweep-flux-mini-cpu.csv"
 PUBLISHED = FOLDER / "published-flux1-dev-h100.csv"
-GIB = 2**30
 
 _FLOATS = {
     *(row.key for row in SETTINGS if row.kind == "number"),
-    *("latency_s", "load_s", "encode_s", "step_s", "decode_s"),
-    *("psnr_db", "ssim", "transformer_rel_l2"),
+    *(row.key for row in METRICS if row.unit != "bytes"),
 }
 _COUNTS = {"repeats", *(row.key for row in SETTINGS if row.kind == "whole")}
-_FIRST = (
-    *("evidence", "source", "url", "checked", "result", "model", "plan", "role", "reference"),
-    *(row.key for row in SETTINGS if not row.optional),
-    *(
-        "offload",
-        "status",
-        "error",
-        "repeats",
-        "latency_s",
-        "weights_bytes",
-        "loaded_bytes",
-        "peak_bytes",
-    ),
-    *("peak_kind", "load_s", "encode_s", "step_s", "decode_s", "psnr_db", "ssim"),
-    *("transformer_rel_l2", "identical", "across_modes", "way", "notes", "machine"),
-    "measured_at",
+_FIRST = tuple(
+    dict.fromkeys(
+        (
+            *(
+                "evidence",
+                "source",
+                "url",
+                "checked",
+                "result",
+                "model",
+                "plan",
+                "role",
+                "reference",
+            ),
+            *(row.key for row in SETTINGS if not row.optional),
+            *("offload", "status", "error", "repeats", "latency_s"),
+            *("weights_bytes", "loaded_bytes", "peak_bytes", "peak_kind"),
+            *(row.key for row in METRICS),
+            *("identical", "across_modes", "way", "notes", "machine", "measured_at"),
+        )
+    )
 )
 """Columns that are always there, in their order; weights of components and provenance follow."""
 

@@ -7,15 +7,16 @@ lines of its own group, so that it never mixes evidence, machines or settings.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from statistics import median
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
 from quantlab.record.results.groups import Group, Line
+from quantlab.record.results.together import Run, together
 from quantlab.record.sweeps.statistics import Point, on_front
+from quantlab.words.metrics import METRICS
 from quantlab.words.settings import SETTINGS, Value
 
 __all__ = ["ORDERS", "Order", "groups"]
@@ -38,8 +39,8 @@ ORDERS: Mapping[Order, Callable[[Line], Any]] = {
 """Ways to sort the lines of a group; newest and fidelity have the highest first."""
 
 
-class Run(NamedTuple):
-    """What is needed of a line of the field. Numbers that are not known are NaN."""
+class _Told(NamedTuple):
+    """What is needed of a line of the frame beside its metrics. A number not known is NaN."""
 
     group: str
     plan: str
@@ -54,27 +55,41 @@ class Run(NamedTuple):
     identical: bool
     across_modes: bool
     peak_kind: str
-    weights_bytes: float
-    peak_bytes: float
-    latency_s: float
-    psnr_db: float
-    ssim: float
-    transformer_rel_l2: float
 
 
-def _runs(frame: pd.DataFrame) -> Iterator[Run]:
+class _Line(NamedTuple):
+    """A line of the frame."""
+
+    told: _Told
+    figures: dict[str, float]
+
+    @property
+    def run(self) -> Run:
+        """What ``together`` needs of it."""
+        t = self.told
+        return Run(t.status, t.error, t.identical, t.across_modes, t.peak_kind, self.figures)
+
+
+_KEYS = tuple(row.key for row in METRICS)
+
+
+def _lines(frame: pd.DataFrame) -> Iterator[_Line]:
     counts = {name: frame[name].astype("float64") for name in frame.select_dtypes("Int64")}
-    columns = [counts.get(name, frame[name]).tolist() for name in Run._fields]
-    return map(Run._make, zip(*columns, strict=True))
+    columns = [counts.get(name, frame[name]).tolist() for name in (*_Told._fields, *_KEYS)]
+    split = len(_Told._fields)
+    for values in zip(*columns, strict=True):
+        known = zip(_KEYS, values[split:], strict=True)
+        yield _Line(_Told._make(values[:split]), {k: v for k, v in known if not math.isnan(v)})
 
 
 def groups(frame: pd.DataFrame, order: Order = "newest") -> list[Group]:
     """The groups of a frame of ``field``; measured ones first, then the newest first."""
-    gathered: dict[str, dict[tuple[str, str], list[Run]]] = {}
+    gathered: dict[str, dict[tuple[str, str], list[_Line]]] = {}
     first: dict[str, int] = {}
-    for index, run in enumerate(_runs(frame)):
-        first.setdefault(run.group, index)
-        gathered.setdefault(run.group, {}).setdefault((run.plan, run.role), []).append(run)
+    for index, line in enumerate(_lines(frame)):
+        told = line.told
+        first.setdefault(told.group, index)
+        gathered.setdefault(told.group, {}).setdefault((told.plan, told.role), []).append(line)
     found = []
     for key, plans in gathered.items():
         group = _group(frame.iloc[first[key]], list(plans.values()))
@@ -89,42 +104,27 @@ def _sorted(lines: list[Line], order: Order) -> tuple[Line, ...]:
     return tuple(sorted(by_name, key=ORDERS[order], reverse=down))
 
 
-def _line(runs: Sequence[Run]) -> Line:
+def _line(found: Sequence[_Line]) -> Line:
     """All runs of one plan, the newest first as they come, as a line."""
-    good = [run for run in runs if run.status == "ok"]
-    bad = [run for run in runs if run.status != "ok"]
+    all_of, told = together([line.run for line in found]), [line.told for line in found]
     return Line(
-        plan=runs[0].plan,
-        role=runs[0].role,
-        runs=len(runs),
-        failed=len(bad),
-        error=bad[0].error if bad else "",
-        weights_bytes=_median(run.weights_bytes for run in good),
-        peak_bytes=max(_known(run.peak_bytes for run in good), default=None),
-        peak_kind=next((run.peak_kind for run in good if run.peak_kind), ""),
-        latency_s=_median(run.latency_s for run in good),
-        psnr_db=_median(run.psnr_db for run in good),
-        ssim=_median(run.ssim for run in good),
-        transformer_rel_l2=_median(run.transformer_rel_l2 for run in good),
-        identical=bool(good) and all(run.identical for run in good),
-        across_modes=any(run.across_modes for run in good),
-        measured_at=max(run.measured_at for run in runs),
-        results=tuple(run.result for run in runs if run.result),
+        plan=told[0].plan,
+        role=told[0].role,
+        runs=all_of.runs,
+        failed=all_of.failed,
+        error=all_of.error,
+        figures=all_of.figures(),
+        peak_kind=all_of.peak_kind,
+        identical=all_of.all_identical,
+        across_modes=all_of.across_modes,
+        measured_at=max(each.measured_at for each in told),
+        results=tuple(each.result for each in told if each.result),
     )
 
 
-def _median(values: Iterable[float]) -> float | None:
-    known = _known(values)
-    return median(known) if known else None
-
-
-def _known(values: Iterable[float]) -> list[float]:
-    return [value for value in values if not math.isnan(value)]
-
-
-def _group(first: pd.Series[Any], plans: Sequence[Sequence[Run]]) -> Group:
+def _group(first: pd.Series[Any], plans: Sequence[Sequence[_Line]]) -> Group:
     """A group of the runs of each plan; ``first`` is any line of the field in it."""
-    runs = [run for each in plans for run in each]
+    runs = [line.told for each in plans for line in each]
     pairs: dict[str, set[tuple[str, float]]] = {}
     for run in runs:
         pairs.setdefault(run.plan, set()).add((run.prompt, run.seed))

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quantlab.record.results.export import Table, Value
+from quantlab.words.metrics import METRICS
 from quantlab.words.outcome_text import modes_text
 from quantlab.words.settings import Value as Setting
 from quantlab.words.settings import described
+from quantlab.words.units import GIB
 
 __all__ = ["Group", "Line", "table"]
-
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,34 @@ class Line:
     runs: int
     failed: int
     error: str
-    weights_bytes: float | None
-    peak_bytes: float | None
+    figures: Mapping[str, float]
+    """What stands for all runs of each metric that is known, by key."""
     peak_kind: str
-    latency_s: float | None
-    psnr_db: float | None
-    ssim: float | None
-    transformer_rel_l2: float | None
     identical: bool
     across_modes: bool
     measured_at: str
     results: tuple[str, ...]
     front: bool = False
+
+    @property
+    def weights_bytes(self) -> float | None:
+        """Of all components."""
+        return self.figures.get("weights_bytes")
+
+    @property
+    def peak_bytes(self) -> float | None:
+        """The highest of all runs."""
+        return self.figures.get("peak_bytes")
+
+    @property
+    def latency_s(self) -> float | None:
+        """The median over the runs."""
+        return self.figures.get("latency_s")
+
+    @property
+    def psnr_db(self) -> float | None:
+        """The median over the runs whose images differ from the reference's."""
+        return self.figures.get("psnr_db")
 
     @property
     def fidelity(self) -> float | None:
@@ -114,19 +130,17 @@ def _caption(group: Group) -> str:
 
 
 def _cells(line: Line, group: Group) -> dict[str, Value]:
-    def gib(count: float | None) -> float | None:
-        return None if count is None else count / GIB
-
+    figures: dict[str, Value] = {}
+    for row in METRICS:
+        value = line.figures.get(row.key)
+        known = value / GIB if value is not None and row.unit == "bytes" else value
+        same = line.identical and known is None and bool(row.image)
+        figures[row.titled("GiB")] = "identical" if same else known
     return {
         "plan": f"{line.plan} (again)" if line.role == "again" else line.plan,
         "runs": line.runs if group.evidence == "measured" else None,
-        "weights (GiB)": gib(line.weights_bytes),
-        "peak (GiB)": gib(line.peak_bytes),
+        **figures,
         "peak kind": line.peak_kind,
-        "latency (s)": line.latency_s,
-        "PSNR (dB)": "identical" if line.identical else line.psnr_db,
-        "SSIM": line.ssim,
-        "transformer rel. L2": line.transformer_rel_l2,
         "modes": modes_text(line.plan, across=line.across_modes),
         "Pareto front": "yes" if line.front else "",
         "failed": f"{line.failed} of {line.runs}; {line.error}" if line.failed else "",

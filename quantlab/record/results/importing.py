@@ -33,6 +33,7 @@ from quantlab.errors import InputError, PlanError
 from quantlab.record.results.file import VERSION
 from quantlab.record.store.row import Stored
 from quantlab.words.comparison import MAX_PLANS, Comparison
+from quantlab.words.metrics import SCORES, Metric
 from quantlab.words.outcome import Outcome
 from quantlab.words.plan import DENOISERS, Plan
 from quantlab.words.settings import SETTINGS, Setting
@@ -74,7 +75,15 @@ class _Floor(_Checked):
     repeated: Literal["image", "step"]
 
 
-class _Outcome(_Checked):
+def _score(row: Metric) -> Any:
+    low, high = row.bounds
+    return (Annotated[float, Field(ge=low, le=high)] | None, None)
+
+
+_Scores = create_model("_Scores", __base__=_Checked, **{r.key: _score(r) for r in SCORES})
+
+
+class _Outcome(_Scores):  # type: ignore[valid-type,misc]  # its parts are rows
     """Parts with a default came later: files of older versions do not have them."""
 
     plan: Name
@@ -89,9 +98,6 @@ class _Outcome(_Checked):
     encode_s: Seconds | None
     step_s: Seconds | None
     decode_s: Seconds | None
-    psnr_db: Decibels | None
-    ssim: Annotated[float, Field(ge=-1, le=1)] | None
-    transformer_rel_l2: NotNegative | None
     error: _Failure | None
     notes: Annotated[list[Words], Field(max_length=100)]
     placement: Name | None = None

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from quantlab.lab.libraries import resolve
+from quantlab.record.results.together import run_of, together
+from quantlab.words.metrics import SCORES
 from quantlab.words.outcome import Outcome
 
 __all__ = [
@@ -51,11 +53,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class Summary:
-    """One plan over all pairs. Bytes are bytes, ``_s`` are seconds, ``psnr_db`` is dB.
+    """One plan over all pairs. Bytes are bytes, ``_s`` are seconds, ``_db`` is dB.
 
     ``latency_ratio`` is the plan's latency over the reference's on the same pair. Where an image
     is identical to the reference's, SSIM counts as 1 and PSNR has no value: ``identical`` counts
-    those pairs, and ``psnr_db`` is over the others.
+    those pairs, and ``scores["psnr_db"]`` is over the others.
     """
 
     plan: str
@@ -68,48 +70,46 @@ class Summary:
     load_s: float | None
     latency_s: Spread | None
     latency_ratio: Spread | None
-    psnr_db: Spread | None
-    ssim: Spread | None
-    transformer_rel_l2: Spread | None
+    scores: Mapping[str, Spread | None]
     identical: int
     pareto: bool = False
+
+    @property
+    def psnr_db(self) -> Spread | None:
+        """Over the pairs whose images differ from the reference's."""
+        return self.scores["psnr_db"]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The keys that ``python -m quantlab sweep --json`` promises; every score has its own."""
+        found: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            found |= value if name == "scores" else {name: value}
+        return found
 
 
 def summarize(
     plan: str, outcomes: Mapping[Pair, Outcome], reference: Mapping[Pair, Outcome]
 ) -> Summary:
     """Put the outcomes of ``plan`` together; ``reference`` holds those of the reference plan."""
-    good = {pair: o for pair, o in outcomes.items() if o.status == "ok"}
-    bad = [o.error for o in outcomes.values() if o.error is not None]
-    compared = [o for o in good.values() if o.transformer_rel_l2 is not None]
-    same = [o for o in compared if o.ssim is None]
-    some = next(iter(good.values()), None)
-    ratios = [
-        _latency(o) / _latency(reference[pair])
-        for pair, o in good.items()
-        if pair in reference and reference[pair].status == "ok"
-    ]
+    found = together([run_of(outcome) for outcome in outcomes.values()])
+    latency = {pair: o.cost("latency_s") for pair, o in outcomes.items() if o.status == "ok"}
+    base = {pair: o.cost("latency_s") for pair, o in reference.items() if o.status == "ok"}
+    ratios = [own / theirs for p, own in latency.items() if own and (theirs := base.get(p))]
+    weights, peak = found.figure("weights_bytes"), found.figure("peak_bytes")
     return Summary(
         plan=plan,
-        pairs=len(outcomes),
-        failed=len(bad),
-        error=f"{bad[0].stage}: {bad[0].message}" if bad else None,
-        weights_bytes=sum(some.weights_bytes.values()) if some else None,
-        peak_bytes=max((o.peak_bytes or 0 for o in good.values()), default=None),
-        peak_kind=some.peak_kind if some else None,
-        load_s=some.load_s if some else None,
-        latency_s=spread([_latency(o) for o in good.values()]),
+        pairs=found.runs,
+        failed=found.failed,
+        error=found.error or None,
+        weights_bytes=None if weights is None else int(weights),
+        peak_bytes=None if peak is None else int(peak),
+        peak_kind=found.peak_kind or None,
+        load_s=found.figure("load_s"),
+        latency_s=spread(found.values["latency_s"]),
         latency_ratio=spread(ratios),
-        psnr_db=spread([o.psnr_db for o in compared if o.psnr_db is not None]),
-        ssim=spread([1.0 if o.ssim is None else o.ssim for o in compared]),
-        transformer_rel_l2=spread([o.transformer_rel_l2 or 0.0 for o in compared]),
-        identical=len(same),
+        scores={row.key: spread(found.values[row.key]) for row in SCORES},
+        identical=found.identical,
     )
-
-
-def _latency(outcome: Outcome) -> float:
-    """The median over the repeats of one pair, seconds."""
-    return float(resolve("numpy.median")(outcome.latency_s))
 
 
 def spread(values: Sequence[float]) -> Spread | None:

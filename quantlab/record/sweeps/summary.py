@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from quantlab.record.results.export import Row, Table, Value, to_csv, to_markdown
 from quantlab.record.sweeps.statistics import Spread, Summary
+from quantlab.words.metrics import SCORES, metric
 from quantlab.words.settings import SETTINGS, described
+from quantlab.words.units import MIB
 
 __all__ = ["summary_text"]
-
-MIB = 2**20
 
 
 def summary_text(
@@ -21,7 +20,7 @@ def summary_text(
     """CSV for the suffix ".csv", else Markdown. ``rows`` are what was summed up."""
     named = [("plan", plan) for plan in plans] + ([("again", floor)] if floor else [])
     if suffix.lower() == ".csv":
-        return to_csv([{"role": role, **_flat(asdict(plan))} for role, plan in named])
+        return to_csv([{"role": role, **_flat(plan.as_dict())} for role, plan in named])
     return to_markdown([Table(_caption(rows), [_cells(role, plan) for role, plan in named])])
 
 
@@ -50,24 +49,24 @@ def _caption(rows: Sequence[Row]) -> str:
 
 
 def _cells(role: str, plan: Summary) -> dict[str, Value]:
-    def mib(count: int | None) -> str:
-        return "" if count is None else f"{count / MIB:.1f}"
-
+    weights, peak = metric("weights_bytes"), metric("peak_bytes")
     return {
         "plan": plan.plan + (" (again, the noise floor)" if role == "again" else ""),
         "pairs": plan.pairs,
-        "weights (MiB)": mib(plan.weights_bytes),
-        "peak (MiB)": mib(plan.peak_bytes),
+        weights.titled(): _mib(plan.weights_bytes),
+        peak.titled(): _mib(plan.peak_bytes),
         "load (s)": plan.load_s,
         "latency (s)": _interval(plan.latency_s),
         "x reference": _interval(plan.latency_ratio),
-        "PSNR (dB)": _interval(plan.psnr_db),
-        "SSIM": _interval(plan.ssim),
-        "transformer rel. L2": _interval(plan.transformer_rel_l2),
+        **{row.titled(): _interval(plan.scores[row.key]) for row in SCORES},
         "identical": plan.identical,
         "Pareto front": "yes" if plan.pareto else "",
         "failed": f"{plan.failed}; {plan.error}" if plan.failed else "",
     }
+
+
+def _mib(count: int | None) -> str:
+    return "" if count is None else f"{count / MIB:.1f}"
 
 
 def _interval(spread: Spread | None) -> str:

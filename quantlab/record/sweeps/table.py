@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import median
 from typing import Any
 
 from quantlab.record.results.export import Row, to_csv
 from quantlab.words.comparison import Comparison
+from quantlab.words.metrics import COSTS, SCORES
 from quantlab.words.outcome import Outcome
 
 __all__ = ["tidy", "to_tidy_csv"]
-
-_OUTCOME = (
-    "way",
-    "peak_bytes",
-    "peak_kind",
-    "load_s",
-    "encode_s",
-    "step_s",
-    "decode_s",
-    "psnr_db",
-    "ssim",
-    "transformer_rel_l2",
-)
 
 
 def to_tidy_csv(rows: Sequence[Row]) -> str:
@@ -61,11 +48,15 @@ def tidy(row: Row) -> dict[str, Any]:
         "status": o.status,
         "error": f"{o.error.stage}: {o.error.message}" if o.error else None,
         "repeats": len(o.latency_s),
-        "latency_s": median(o.latency_s) if o.latency_s else None,
-        "weights_bytes": sum(o.weights_bytes.values()) or None,
+        "latency_s": o.cost("latency_s"),
+        "weights_bytes": o.cost("weights_bytes"),
         **{f"{name}_bytes": size for name, size in o.weights_bytes.items()},
-        **{name: getattr(o, name) for name in _OUTCOME},
-        "identical": o.transformer_rel_l2 is not None and o.ssim is None,
+        "way": o.way,
+        "peak_bytes": o.peak_bytes,
+        "peak_kind": o.peak_kind,
+        **{row.key: o.cost(row.key) for row in COSTS},
+        **{row.key: o.scores.get(row.key) for row in SCORES},
+        "identical": o.identical,
         "across_modes": o.across_modes,
         "notes": "; ".join(o.notes),
         **_prefixed("device", row.device),
@@ -78,7 +69,7 @@ def _role(comparison: Comparison, outcome: Outcome) -> str:
     """A reference that was held against itself is "again"; the first one has nothing to meet."""
     if outcome.plan != str(comparison.plans[0]):
         return "plan"
-    return "reference" if outcome.transformer_rel_l2 is None else "again"
+    return "again" if outcome.held else "reference"
 
 
 def _prefixed(prefix: str, facts: Mapping[str, Any]) -> dict[str, Any]:

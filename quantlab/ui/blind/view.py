@@ -13,8 +13,9 @@ from quantlab.lab.libraries import resolve
 from quantlab.record.store.guesses import GuessTally
 from quantlab.ui.bands_view import badge
 from quantlab.ui.blind.rounds import Round
-from quantlab.ui.words import size
+from quantlab.words.metrics import in_words
 from quantlab.words.text import shown as visible
+from quantlab.words.units import size
 
 __all__ = ["answer", "images", "share_told", "tallies"]
 
@@ -56,15 +57,14 @@ def answer(shown: Round | None) -> str:
     base = sum(pair.reference_outcome.weights_bytes.values())
     share = f", {bytes_ / base:.0%} of {escape(reference)}" if base else ""
     other = "right" if shown.quantized == "left" else "left"
-    ssim = ""
-    if pair.outcome.ssim is not None:
-        ssim = f"SSIM {pair.outcome.ssim:.4f} {badge('ssim', pair.outcome.ssim)}"
+    scores = pair.outcome.scores
+    figures = [f"{text} {badge(key, scores[key])}" for key, text in in_words(scores).items()]
+    lead = f"<b>{figures[0]}</b>" if figures else ""
     return (
         f'<div class="ql-verdict-box is-{shown.quantized}" role="status"><p class="ql-lead">'
         f'<b><span aria-hidden="true">{sign}</span> {said}:</b> the {shown.quantized} image is '
         f"{escape(str(pair.plan))}, the {other} one {escape(reference)}.</p>"
-        f'<p class="ql-judged"><b>{pair.outcome.psnr_db or 0:.1f} dB PSNR</b> '
-        f"{badge('psnr_db', pair.outcome.psnr_db)} {ssim}</p>"
+        f'<p class="ql-judged">{" ".join([lead, *figures[1:]])}</p>'
         f"<p>{size(bytes_)} of weights{share}.</p></div>"
     )
 

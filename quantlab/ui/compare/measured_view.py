@@ -6,8 +6,8 @@ Plain text, without markup: compare/view.py escapes it.
 from __future__ import annotations
 
 from quantlab.catalog.read.eager import load_slow_schemes
-from quantlab.ui.words import size
 from quantlab.words.outcome import Outcome
+from quantlab.words.units import size
 
 __all__ = ["how_it_ran", "warnings_of"]
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from statistics import median
 from typing import Any
 
 from quantlab.ui.bands_view import badge
 from quantlab.ui.compare.measured_view import how_it_ran, warnings_of
 from quantlab.ui.state import Result
-from quantlab.ui.words import LETTERS, PEAK_KINDS, size, time, when
+from quantlab.ui.words import LETTERS, PEAK_KINDS, when
+from quantlab.words.metrics import COSTS, SCORES, in_words
 from quantlab.words.outcome import Outcome
 from quantlab.words.outcome_text import floor_text, modes_text
+from quantlab.words.units import seconds, size
 
 __all__ = [
     "banner",
@@ -187,10 +188,10 @@ def figures(result: Result, reference: Result | None, *, first: bool) -> str:
     if outcome.status != "ok":
         return notes
     base = reference.outcome if reference and not first else None
-    weights, latency = _weights(outcome), _latency(outcome)
+    weights, latency = (_shared(key, outcome, base) for key in ("weights_bytes", "latency_s"))
     main = [
-        _row("Weights", _figure(size(weights)), _bar(weights, _weights(base))),
-        _row("Latency", _figure(time(latency)), _bar(latency, _latency(base))),
+        _row("Weights", _figure(size(outcome.cost("weights_bytes"))), weights),
+        _row("Latency", _figure(seconds(outcome.cost("latency_s"))), latency),
         _row("Peak", _figure(size(outcome.peak_bytes)), _small(_peak(outcome))),
         _row("Fidelity", *_fidelity(outcome, reference, first=first)),
     ]
@@ -200,14 +201,6 @@ def figures(result: Result, reference: Result | None, *, first: bool) -> str:
         f"<details><summary>All figures</summary>{_details(outcome)}</details>"
         f'<p class="ql-origin">{escape(found)}</p>'
     )
-
-
-def _weights(outcome: Outcome | None) -> float | None:
-    return float(sum(outcome.weights_bytes.values())) if outcome else None
-
-
-def _latency(outcome: Outcome | None) -> float | None:
-    return median(outcome.latency_s) if outcome and outcome.latency_s else None
 
 
 def _peak(outcome: Outcome) -> str:
@@ -224,6 +217,10 @@ def _figure(text: str) -> str:
 
 def _small(text: str) -> str:
     return f'<span class="ql-share">{escape(text)}</span>' if text else ""
+
+
+def _shared(key: str, outcome: Outcome, base: Outcome | None) -> str:
+    return _bar(outcome.cost(key), base.cost(key) if base else None)
 
 
 def _bar(value: float | None, base: float | None) -> str:
@@ -243,18 +240,13 @@ def _fidelity(outcome: Outcome, reference: Result | None, *, first: bool) -> tup
         return (_figure("reference"), _small("the others are held against it"))
     if reference is None:
         return (_figure("-"), _small("the reference has no image"))
+    main = SCORES[0].key
     lines = []
     if outcome.psnr_db is None:
-        lines.append(_judged(_figure("same pixels"), badge("psnr_db", None)))
-    else:
-        figure = _figure(f"{outcome.psnr_db:.1f} dB PSNR")
-        lines.append(_judged(figure, badge("psnr_db", outcome.psnr_db)))
-        if outcome.ssim is not None:
-            lines.append(_judged(_small(f"SSIM {outcome.ssim:.4f}"), badge("ssim", outcome.ssim)))
-    error = outcome.transformer_rel_l2
-    if error is not None:
-        figure = _small(f"one step {100 * error:.2g}% off")
-        lines.append(_judged(figure, badge("one_step", error)))
+        lines.append(_judged(_figure("same pixels"), badge(main, None)))
+    for key, text in in_words(outcome.scores).items():
+        figure = _figure(text) if key == main else _small(text)
+        lines.append(_judged(figure, badge(key, outcome.scores[key])))
     modes = modes_text(outcome.plan, across=outcome.across_modes)
     return (*lines, _small(modes), _small(floor_text(outcome)))
 
@@ -268,18 +260,12 @@ def _details(outcome: Outcome) -> str:
         (f"weights, {COMPONENTS.get(name, name)}", size(count))
         for name, count in outcome.weights_bytes.items()
     ]
+    parts = [row for row in COSTS if row.unit == "s" and row.key != "latency_s"]
+    rows += [(row.label, seconds(outcome.cost(row.key))) for row in parts]
+    known = [row for row in SCORES if row.key in outcome.scores]
     rows += [
-        ("load", time(outcome.load_s)),
-        ("encode prompt", time(outcome.encode_s)),
-        ("one step", time(outcome.step_s)),
-        ("decode image", time(outcome.decode_s)),
+        (row.label, f"{outcome.scores[row.key]:{row.fine}} {row.unit}".strip()) for row in known
     ]
-    if outcome.psnr_db is not None:
-        rows.append(("PSNR", f"{outcome.psnr_db:.2f} dB"))
-    if outcome.ssim is not None:
-        rows.append(("SSIM", f"{outcome.ssim:.5f}"))
-    if outcome.transformer_rel_l2 is not None:
-        rows.append(("one step, relative L2", f"{outcome.transformer_rel_l2:.5f}"))
     rows += [("way", outcome.way or "-"), *how_it_ran(outcome)]
     body = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows)
     return f'<table class="ql-details">{body}</table>'

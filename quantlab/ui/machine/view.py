@@ -11,7 +11,8 @@ from typing import Any
 
 from quantlab.lab.probe.probe import Probed, disagrees
 from quantlab.record.probes import Kept
-from quantlab.ui.words import MARKS, size, time
+from quantlab.ui.words import MARKS
+from quantlab.words.units import seconds, size
 
 __all__ = ["CAPABILITY_LABELS", "COMPONENT_LABELS", "cells", "kept", "machine", "measured_of"]
 
@@ -134,7 +135,7 @@ def _row(cell: Probed) -> str:
     sign, word = FOUND[cell.measured]
     where = "" if cell.component == "transformer" else f" on {COMPONENT_LABELS[cell.component]}"
     limit = f'<span class="ql-limit">of {cell.limit_s:g} s</span>' if cell.limit_s else ""
-    took = "-" if cell.measured == "skipped" and not cell.seconds else time(cell.seconds)
+    took = "-" if cell.measured == "skipped" and not cell.seconds else seconds(cell.seconds)
     values = (
         ("", escape(CAPABILITY_LABELS[cell.capability] + where)),
         ("", _documented(cell)),

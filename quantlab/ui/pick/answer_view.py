@@ -16,7 +16,8 @@ from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.table import Catalog
 from quantlab.ui.pick.card_view import lead_of, proposed
-from quantlab.ui.words import HARDWARE_LABELS, NEED_LABELS, PLACEMENT_LABELS, size
+from quantlab.ui.words import HARDWARE_LABELS, NEED_LABELS, PLACEMENT_LABELS
+from quantlab.words.units import size
 
 __all__ = ["Query", "answer", "picks", "problem"]
 

@@ -12,7 +12,7 @@ from quantlab.catalog.answer.proposals import FEWEST_BITS, Proposal
 from quantlab.catalog.placement import Kind
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.rows import target
-from quantlab.ui.words import GIB, size
+from quantlab.words.units import GIB, size
 
 __all__ = ["lead_of", "proposed"]
 

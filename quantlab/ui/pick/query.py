@@ -19,7 +19,7 @@ from quantlab.catalog.schema import HARDWARE, NEEDS
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.ui.pick.answer_view import Query, picks
-from quantlab.ui.words import GIB
+from quantlab.words.units import GIB
 
 __all__ = [
     "QUESTION",

@@ -27,7 +27,8 @@ from quantlab.ui.pick.query import (
 from quantlab.ui.pick.sheet_view import beside
 from quantlab.ui.services import Services
 from quantlab.ui.theme import HIDDEN, script
-from quantlab.ui.words import GIB, HARDWARE_LABELS, NEED_LABELS
+from quantlab.ui.words import HARDWARE_LABELS, NEED_LABELS
+from quantlab.words.units import GIB
 
 __all__ = ["ask", "build_pick", "memory_of", "restore"]
 

@@ -18,8 +18,8 @@ from quantlab.ui.words import (
     MARKS,
     PLACEMENT_LABELS,
     VERDICT_LABELS,
-    size,
 )
+from quantlab.words.units import size
 
 __all__ = ["claims", "table"]
 

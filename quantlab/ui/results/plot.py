@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import escape
 
 from quantlab.record.results.groups import Group, Line
-from quantlab.ui.words import GIB, MIB, size, time
+from quantlab.words.units import GIB, MIB, seconds, size
 
 __all__ = ["plots", "short"]
 
@@ -99,7 +99,7 @@ def _marks(
 
 
 def _title(group: Group, line: Line) -> str:
-    parts = [line.plan, size(group.memory(line)), time(line.latency_s)]
+    parts = [line.plan, size(group.memory(line)), seconds(line.latency_s)]
     if line.psnr_db is not None:
         parts.append(f"{line.psnr_db:.1f} dB")
     elif line.role == "reference":

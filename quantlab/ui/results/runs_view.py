@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from quantlab.ui.words import size, time, when
+from quantlab.ui.words import when
 from quantlab.words.outcome_text import modes_text
 from quantlab.words.text import shown as visible
+from quantlab.words.units import seconds, size
 
 __all__ = ["MOST_RUNS", "many", "open_link", "runs"]
 
@@ -54,7 +55,7 @@ def runs(frame: pd.DataFrame, key: str) -> str:
 
 
 def _run(row: Any) -> str:
-    figures = [time(_known(row["latency_s"])), size(_known(row["weights_bytes"]))]
+    figures = [seconds(_known(row["latency_s"])), size(_known(row["weights_bytes"]))]
     if (psnr := _known(row["psnr_db"])) is not None:
         figures.append(f"{psnr:.1f} dB")
     elif row["identical"]:

@@ -12,9 +12,11 @@ from html import escape
 from quantlab.record.results.groups import Group, Line
 from quantlab.ui.results.plot import plots
 from quantlab.ui.results.runs_view import many, open_link
-from quantlab.ui.words import PEAK_KINDS, size, time, when
+from quantlab.ui.words import PEAK_KINDS, when
+from quantlab.words.metrics import in_words
 from quantlab.words.outcome_text import modes_text
 from quantlab.words.settings import described
+from quantlab.words.units import seconds, size
 
 __all__ = ["MOST_GROUPS", "count", "left_out", "results"]
 
@@ -123,7 +125,7 @@ def _source(group: Group) -> str:
             f"{escape(group.checked)}.</p>"
         )
     versions = ", ".join(f"{name} {version}" for name, version in group.versions.items())
-    held = f"PSNR and SSIM against {group.reference}, medians over the runs. {_about_peak(group)}"
+    held = f"Scores against {group.reference}, medians over the runs. {_about_peak(group)}"
     return (
         f'<p class="ql-origin">{escape(held)}Source: {escape(group.source)}. {escape(versions)}</p>'
     )
@@ -163,7 +165,7 @@ def _row(line: Line, group: Group, shown: set[str]) -> str:
     figures = {
         "memory": size(line.weights_bytes),
         "peak": _with_note(size(line.peak_bytes), _peak_kind(line) if mixed else ""),
-        "latency": time(line.latency_s),
+        "latency": seconds(line.latency_s),
         "fidelity": _fidelity(line),
         "newest": escape(when(line.measured_at)),
     }
@@ -230,5 +232,5 @@ def _fidelity(line: Line) -> str:
     if line.psnr_db is None:
         same = math.isinf(line.fidelity) and not line.identical
         return _with_note("reference" if same else "identical", modes)
-    ssim = f"SSIM {line.ssim:.4f}" if line.ssim is not None else ""
-    return _with_note(f"{line.psnr_db:.1f} dB", ", ".join(filter(None, (ssim, modes))))
+    scores = list(in_words(line.figures).values())
+    return _with_note(scores[0], ", ".join(filter(None, (*scores[1:], modes))))
