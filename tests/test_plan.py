@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from quantlab.catalog.comparison import make_comparison, parse_plan
+from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, PlanError
+from quantlab.lab.load.keys import keys_of
 from quantlab.words.plan import Plan
 from quantlab.words.settings import setting
 
@@ -94,3 +98,20 @@ def test_what_is_not_said_is_the_models_default() -> None:
 def test_a_comparison_survives_its_own_dictionary() -> None:
     comparison = make_comparison(plans=["fp32", "quanto-int4"], prompt="", seed=7, guidance=3)
     assert make_comparison(**comparison.as_dict()) == comparison  # type: ignore[arg-type]
+
+
+def test_a_component_is_left_out_where_the_pipeline_can_go_without_it() -> None:
+    with pytest.raises(PlanError, match="flux-mini does not run without its text_encoder_2"):
+        parse_plan("text_encoder_2=none", MINI)
+    optional = tuple(replace(c, optional=c.name == "text_encoder_2") for c in MINI.components)
+    model = replace(MINI, components=optional)
+    catalog = replace(load_catalog(), models={MINI.id: model})
+    plan = parse_plan("transformer=bnb-nf4,text_encoder_2=none", model)
+    assert str(plan) == "transformer=bnb-nf4,text_encoder_2=none"
+    assert [c.name for c in model.used(plan)] == ["transformer", "text_encoder", "vae"]
+    assert set(keys_of(model, plan)) == {"transformer", "text_encoder", "vae"}
+    whole = predict(MINI.id, parse_plan("bnb-nf4", model))
+    less = predict(MINI.id, plan, catalog=catalog)
+    assert "text_encoder_2" not in less.component_bytes
+    assert whole.component_bytes["transformer"] == less.component_bytes["transformer"]
+    assert less.total_bytes < whole.total_bytes

@@ -13,7 +13,7 @@ from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, PlanError
 from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.numbers import show
-from quantlab.words.plan import DTYPE_SCHEMES, Plan
+from quantlab.words.plan import DTYPE_SCHEMES, LEFT_OUT, Plan
 from quantlab.words.settings import SETTINGS, Value
 
 __all__ = ["make_comparison", "parse_plan"]
@@ -48,6 +48,10 @@ def _check_scheme(scheme_id: str, component_name: str, model: Model, catalog: Ca
         return
     component = model.component(component_name)
     assert component is not None
+    if scheme_id == LEFT_OUT:
+        if not component.optional:
+            raise PlanError(f"{model.name} does not run without its {component_name}")
+        return
     if component.stored_as:
         raise PlanError(
             f"{component_name} of {model.name} is stored quantized already "

@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from quantlab.errors import PlanError
 from quantlab.words.numbers import show
 
-__all__ = ["DENOISERS", "DTYPE_SCHEMES", "Plan"]
+__all__ = ["DENOISERS", "DTYPE_SCHEMES", "LEFT_OUT", "Plan"]
 
 DTYPE_SCHEMES = ("fp32", "bf16")
 """Schemes of no method; bare, they mean the whole pipeline."""
+LEFT_OUT = "none"
+"""In the place of a scheme: the pipeline goes without the component, where it can."""
 DENOISERS = ("transformer", "unet")
 """What pipelines call the component that a bare scheme means."""
 
@@ -80,6 +82,10 @@ class Plan:
         else:
             text = ",".join(f"{component}={scheme}" for component, scheme in self.parts)
         return text + (_COMPILED if self.compiled else "")
+
+    def leaves_out(self, component: str) -> bool:
+        """Whether the pipeline goes without ``component``."""
+        return self.scheme(component) == LEFT_OUT
 
     def scheme(self, component: str) -> str | None:
         """The scheme named for ``component``, or None where it keeps the base dtype."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from quantlab.families import Family, Guidance, family_of
+from quantlab.words.plan import Plan
 
 Commercial = Literal["yes", "no", "conditions", "unknown"]
 Gate = Literal["yes", "no", "unknown"]
@@ -231,6 +232,16 @@ class Model:
     def denoiser(self) -> str:
         """The component that a bare scheme stands for: the first one."""
         return self.components[0].name
+
+    @property
+    def encoder(self) -> Component | None:
+        """The text encoder that a plan may name beside the denoiser: the family's last one."""
+        known = [self.component(name) for name in self.family.encoders]
+        return next((component for component in reversed(known) if component), None)
+
+    def used(self, plan: Plan) -> tuple[Component, ...]:
+        """The components that the pipeline has under ``plan``, which may leave some out."""
+        return tuple(c for c in self.components if not plan.leaves_out(c.name))
 
     @property
     def own(self) -> bool:

@@ -23,7 +23,7 @@ from quantlab.catalog.sizes.weights import (
     plan_bytes,
 )
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.words.plan import Plan
+from quantlab.words.plan import LEFT_OUT, Plan
 
 __all__ = [
     "Prediction",
@@ -141,6 +141,8 @@ def download_bytes(model: Model, parts: Mapping[str, str], catalog: Catalog) -> 
         return 0
     fetched = 0
     for component in model.components:
+        if parts.get(component.name) == LEFT_OUT:
+            continue
         scheme = catalog.schemes.get(parts.get(component.name, ""))
         if scheme is not None and scheme.way == "gguf":
             fetched += component_bytes(model, component.name, scheme.id, "bf16", catalog)

@@ -19,11 +19,7 @@ __all__ = ["sizes", "target"]
 def target(model: Model, library: str | None) -> Component | None:
     """The component that a bare scheme stands for: the transformer, or the last text encoder where
     transformers is asked for."""
-    wanted = library or "diffusers"
-    matching = [c for c in model.components if c.library == wanted]
-    if not matching:
-        return None
-    return matching[0] if wanted == "diffusers" else matching[-1]
+    return model.encoder if library == "transformers" else model.components[0]
 
 
 @lru_cache(maxsize=4096)

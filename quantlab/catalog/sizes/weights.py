@@ -17,7 +17,7 @@ from quantlab.catalog.sizes.shapes import ModuleShape, component_shapes, shapes_
 from quantlab.catalog.sizes.storage import WIDTHS, weight_bytes
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import CatalogError, InputError, PlanError
-from quantlab.words.plan import DTYPE_SCHEMES
+from quantlab.words.plan import DTYPE_SCHEMES, LEFT_OUT
 
 __all__ = [
     "component_bytes",
@@ -62,6 +62,8 @@ def plan_bytes(
 ) -> dict[str, int]:
     """Bytes of each component's weights, in the pipeline's order; ``parts`` as in a plan.
 
+    What a plan leaves out is not among them.
+
     Raises:
         InputError: an unknown model.
         PlanError: an unknown scheme, or one whose way of storing is not known.
@@ -71,6 +73,7 @@ def plan_bytes(
     return {
         c.name: component_bytes(model, c.name, parts.get(c.name), dtype, catalog)
         for c in model.components
+        if parts.get(c.name) != LEFT_OUT
     }
 
 

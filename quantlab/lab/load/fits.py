@@ -121,7 +121,7 @@ def _candidates(plan: Plan, model: Model, catalog: Catalog) -> Iterator[Plan]:
     """Plans like ``plan`` with another scheme on the denoiser, or on it and the last encoder."""
     machine, slow = this_machine(), load_slow_schemes()
     parts = {} if plan.dtype else dict(plan.parts)
-    encoder = next((c for c in reversed(model.components) if c.library == "transformers"), None)
+    encoder = model.encoder
     for scheme in catalog.schemes.values():
         runs = here(scheme, catalog.methods[scheme.method], machine, model) == "ok"
         if not runs or scheme.storage is None or (scheme.id in slow and not plan.compiled):

@@ -35,7 +35,7 @@ def compute_dtype(plan: Plan, model: Model) -> str:
 def keys_of(model: Model, plan: Plan, fused: Lora | None = None) -> dict[str, Key]:
     """What each component of ``plan`` is; ``fused`` is in the denoiser's weights."""
     dtype = compute_dtype(plan, model)
-    return {c.name: _key(model, c.name, plan, dtype, fused) for c in model.components}
+    return {c.name: _key(model, c.name, plan, dtype, fused) for c in model.used(plan)}
 
 
 def _key(model: Model, name: str, plan: Plan, dtype: str, fused: Lora | None) -> Key:

@@ -137,7 +137,7 @@ class Pool:
             way=", ".join(ways) or "from_pretrained",
             placement=kind,
             notes=tuple(note for h in held.values() for note in h.notes),
-            encoders=model.family.encoders,
+            encoders=tuple(name for name in model.family.encoders if name in keys),
         )
 
     def _make_room(self, in_use: set[Key], kind: str) -> None:

@@ -72,7 +72,7 @@ def gpu_seconds(
         if known is not None and known.latency_s and known.load_s is not None:
             total += SLACK * (known.load_s + runs * max(known.latency_s))
             continue
-        parts = {(c.name, plan.scheme(c.name)) for c in model.components}
+        parts = {(c.name, plan.scheme(c.name)) for c in model.used(plan)}
         total += _load_s(model, [name for name, _ in parts - loaded])
         total += runs * _run_s(comparison, plan, model, catalog)
         loaded |= parts
@@ -87,7 +87,7 @@ def _load_s(model: Model, components: Iterable[str]) -> float:
 def _run_s(comparison: Comparison, plan: Plan, model: Model, catalog: Catalog) -> float:
     """Seconds of one run: encoding, all steps, decoding."""
     pixels = comparison.width * comparison.height
-    tokens = {c.name: comparison.sequence_length for c in model.components}
+    tokens = {c.name: comparison.sequence_length for c in model.used(plan)}
     for name in model.family.denoisers:
         tokens[name] += model.family.image_tokens(comparison.width, comparison.height)
     tokens[model.family.decoder] = 0

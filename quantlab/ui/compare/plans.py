@@ -32,8 +32,8 @@ class Column:
 
 def encoder_of(model: Model) -> Component:
     """The text encoder that a column can choose for: the last one, which is the large one."""
-    found = [c for c in model.components if c.name.startswith("text_encoder")]
-    return found[-1]
+    assert model.encoder is not None
+    return model.encoder
 
 
 def plan_text(column: Column, model: Model) -> str:
@@ -41,22 +41,21 @@ def plan_text(column: Column, model: Model) -> str:
     first = (column.transformer or model.base_dtype).strip()
     if not column.encoder or any(sign in first for sign in "=,@"):
         return first
-    return f"transformer={first},{encoder_of(model).name}={column.encoder}"
+    return f"{model.denoiser}={first},{encoder_of(model).name}={column.encoder}"
 
 
 def column_of(plan: Plan, model: Model) -> Column:
     """The choosers' values that stand for ``plan``: ``plan_text`` gives its text back."""
-    encoder = encoder_of(model).name
+    first, encoder = model.denoiser, encoder_of(model).name
     parts = dict(plan.parts)
-    plain = plan.dtype is None and not plan.compiled and "transformer" in parts
-    if plain and set(parts) == {"transformer", encoder}:
-        return Column(parts["transformer"], parts[encoder])
+    if plan.dtype is None and not plan.compiled and set(parts) == {first, encoder}:
+        return Column(parts[first], parts[encoder])
     return Column(str(plan))
 
 
 def choices(model: Model, component: Component, catalog: Catalog) -> list[Choice]:
     """Label and id of each scheme that exists for ``component``, those that run here first."""
-    whole = component.name == "transformer"
+    whole = component.name == model.denoiser
     plain = [(f"{dtype}, whole pipeline", dtype) for dtype in DTYPE_SCHEMES] if whole else []
     machine = this_machine()
     here_now, elsewhere = [], []
