@@ -58,7 +58,7 @@ def plans(model: Model) -> st.SearchStrategy[str]:
     }
     named = st.fixed_dictionaries({}, optional=parts).filter(bool)
     texts = named.map(lambda found: ",".join(f"{name}={scheme}" for name, scheme in found.items()))
-    bare = st.sampled_from(DTYPE_SCHEMES) | parts["transformer"]
+    bare = st.sampled_from(DTYPE_SCHEMES) | parts[model.denoiser]
     whole = st.builds(str.__add__, bare | texts, st.sampled_from(["", "@compiled"]))
     return whole.filter(lambda text: is_plan(text, model))
 

@@ -229,14 +229,18 @@ def _cut(name: str, count: int) -> Callable[[Path], None]:
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:count]) and None
 
 
-SDXL = _index(_class_name="StableDiffusionXLPipeline")
+LTX = _index(_class_name="LTXPipeline")
 OTHER_ENCODER = _index(text_encoder=["transformers", "BertModel"])
 FOREIGN_CODE = _index(tokenizer=["my_code", "MyTokenizer"])
 OUTSIDE = b'{"weight_map": {"proj_out.weight": "../vae/diffusion_pytorch_model.safetensors"}}'
 INDEX = "transformer/diffusion_pytorch_model.safetensors.index.json"
 WRONG = {
     "no index": (lambda f: (f / "model_index.json").unlink(), 2, "has no model_index.json"),
-    "another pipeline": (SDXL, 2, "FluxPipeline and Flux2KleinPipeline can be run here"),
+    "another pipeline": (
+        LTX,
+        2,
+        "is a LTXPipeline; FluxPipeline, ",
+    ),
     "another encoder": (OTHER_ENCODER, 2, "has another text_encoder than CLIPTextModel"),
     "code of its own": (FOREIGN_CODE, 2, "brings code of its own for tokenizer"),
     "broken index": (_write("model_index.json", b"{"), 1, "model_index.json cannot be read"),

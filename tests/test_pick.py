@@ -392,7 +392,7 @@ def test_nothing_is_near_on_a_machine_without_libraries() -> None:
         ({"hardware": "gpu"}, "hardware: unknown hardware 'gpu'; allowed: cpu, cuda"),
         ({"needs": ["speed"]}, "need: unknown need 'speed'; allowed: compile"),
         ({"library": "mlx"}, "library: unknown library 'mlx'; allowed: transformers"),
-        ({"model": "sdxl"}, "model: unknown model 'sdxl'; allowed: flux-mini"),
+        ({"model": "sd15"}, "model: unknown model 'sd15'; allowed: sdxl"),
         ({"bits": 0}, "bits: 0; a number above 0"),
         ({"bits": float("nan")}, "bits: nan"),
         ({"bits": True}, "bits: True"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from quantlab.catalog.loras import check_lora
@@ -118,8 +119,15 @@ _LISTED = {"loras": check_lora}
 """Checks of what the catalogue lists, by the name of the list."""
 
 
+NAMED = 8
+"""Known models that a message names; a list of all would hide what it says."""
+
+
 def _unknown(model: str, catalog: Catalog) -> str:
+    """What is wrong, with the models whose ids are most like the one that is asked for."""
+    near = get_close_matches(model[:42], catalog.models, n=NAMED, cutoff=0)
+    more = f" and {len(catalog.models) - NAMED} more" if len(catalog.models) > NAMED else ""
     return (
-        f"unknown model {show(model)}; known: {', '.join(catalog.models)}. A model of one's own "
-        f"is named at the start with --model, never by a link or a request"
+        f"unknown model {show(model)}; known: {', '.join(near)}{more}. A model of one's "
+        f"own is named at the start with --model, never by a link or a request"
     )

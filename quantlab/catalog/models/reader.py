@@ -18,6 +18,7 @@ from quantlab.catalog.models.schema import (
     GUIDANCE,
     LIBRARIES,
     PLACEMENTS,
+    UNRANKED,
     Component,
     Defaults,
     GgufFiles,
@@ -42,7 +43,7 @@ UNITS = {"GB": 10**9, "GiB": 2**30}
 
 
 def read_models(root: Path) -> dict[str, Model]:
-    """The models of ``root``/data/models by id, in the order of their names.
+    """The models of ``root``/data/models by id, in the order of their ranks.
 
     Raises:
         CatalogError: a file breaks the schema, or there is none.
@@ -59,7 +60,7 @@ def read_models(root: Path) -> dict[str, Model]:
         models[model.id] = model
     if not models:
         raise CatalogError("data/models: has no files")
-    return models
+    return dict(sorted(models.items(), key=lambda item: (item[1].rank, item[0])))
 
 
 def _model(table: Table, paths: frozenset[str], place: str) -> Model:
@@ -73,6 +74,7 @@ def _model(table: Table, paths: frozenset[str], place: str) -> Model:
     model = Model(
         id=table.text("id"),
         name=table.text("name"),
+        rank=table.get("rank", int, UNRANKED),
         source=repo or folder,
         local=bool(folder),
         pipeline=pipeline,

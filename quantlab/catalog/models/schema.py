@@ -25,6 +25,8 @@ GUIDANCE: tuple[Guidance, ...] = ("embedded", "cfg", "none")
 LIBRARIES: tuple[Library, ...] = ("diffusers", "transformers")
 DTYPES: tuple[Dtype, ...] = ("fp32", "bf16")
 PLACEMENTS: tuple[Placement, ...] = ("resident", "staged", "model-offload", "group-offload")
+UNRANKED = 1000
+"""The rank of a model that says none: behind those that do, by its id."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,8 @@ class Model:
     """The denoiser first."""
     defaults: Defaults
     limits: Limits
+    rank: int = UNRANKED
+    """Its place in lists, the smallest first; in steps of ten, so that others fit between."""
     revision: str = "main"
     """A commit or digest; "main" where none is pinned."""
     variant: str = ""

@@ -170,7 +170,7 @@ def _same_pipeline(index: Mapping[str, Any], listed: Mapping[str, Model], name: 
     cls = str(index.get("_class_name"))
     same = [model for model in listed.values() if model.pipeline == cls]
     if not same:
-        known = " and ".join(dict.fromkeys(model.pipeline for model in listed.values()))
+        known = ", ".join(dict.fromkeys(model.pipeline for model in listed.values()))
         raise InputError("model", f"{name} is a {cls:.60}; {known} can be run here")
     for component in same[0].components:
         if index.get(component.name) != [component.library, component.cls]:

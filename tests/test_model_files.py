@@ -1,0 +1,105 @@
+"""data/models: every claim has a source or says that it is unchecked, and the reader is closed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from quantlab.catalog.models import Model, read_models
+from quantlab.catalog.paths import PROJECT
+from quantlab.errors import CatalogError
+
+MODELS = read_models(PROJECT)
+
+
+def claims(model: Model) -> list[str]:
+    """The paths of all that a file says of a published model."""
+    settings = [key for key, value in vars(model.defaults).items() if value is not None]
+    return [
+        *("repo", "pipeline", "base_dtype", "licence", "gated", "distilled", "guidance", "limits"),
+        *(f"defaults.{name}" for name in settings),
+        *(f"components.{part.name}" for part in model.components),
+    ]
+
+
+@pytest.mark.parametrize("model_id", [m.id for m in MODELS.values() if not m.local])
+def test_every_claim_has_a_source_or_is_named_as_unchecked(model_id: str) -> None:
+    model = MODELS[model_id]
+    named = {*model.unchecked, *(path for s in model.sources for path in s.covers)}
+    for claim in claims(model):
+        parts = claim.split(".")
+        assert named & {".".join(parts[: n + 1]) for n in range(len(parts))}, claim
+
+
+@pytest.mark.parametrize("model_id", MODELS)
+def test_components_are_of_the_class_that_their_shapes_are_of(model_id: str) -> None:
+    for part in MODELS[model_id].components:
+        path = PROJECT / "data" / "shapes" / f"{part.shapes}.json"
+        values = json.loads(path.read_text(encoding="utf-8"))
+        assert (values["library"], values["cls"]) == (part.library, part.cls), part.name
+
+
+def test_every_shape_file_is_used() -> None:
+    folder = PROJECT / "data" / "shapes"
+    used = {part.shapes for model in MODELS.values() for part in model.components}
+    found = {p.relative_to(folder).with_suffix("").as_posix() for p in folder.glob("*/*.json")}
+    assert found == used
+
+
+@pytest.mark.parametrize(
+    ("model_id", "old", "new", "message"),
+    [
+        ("sdxl", "distilled = false", "destilled = false", "distilled: is missing"),
+        ("sdxl", "cls = ", "klass = ", "components.unet.cls: is missing"),
+        ("sd3.5-large", "optional = ", "optinal = ", "text_encoder_3.optinal: unknown key"),
+        ("sdxl", 'gated = "no"', 'gated = "maybe"', "gated: 'maybe' is not one of yes, no, unkn"),
+        ("sdxl", 'gated = "no"', "gated = false", "gated: expected a text"),
+        ("sdxl", "repo = ", 'folder = "data"\nrepo = ', "expected either repo or folder"),
+        ("sdxl", 'family = "sdxl"', 'family = "sd3"', "family: 'sd3' is not one of sdxl"),
+        ("sdxl", "[components.unet]", "[components.net]", "components: expected the unet first"),
+        ("sdxl", 'covers = ["repo"', 'covers = ["repos"', "covers: 'repos' is no field"),
+        ("sdxl", 'unchecked = ["base', 'unchecked = ["bass', "unchecked: 'bass_dtype' is no field"),
+        ("z-image-turbo", "24.87 GB", "24.87", "peak: expected a number and GB or GiB"),
+        ("sdxl", "size_multiple = 8", "size_multiple = 24", "size_multiple: does not divide"),
+        ("sdxl", 'checked = "2026-11-26"', 'checked = "lately"', "checked: expected a date"),
+        ("sdxl", 'id = "sdxl"', 'id = "xl"', "id: 'xl' is not the file's name"),
+    ],
+)
+def test_a_mistake_in_a_file_is_named(
+    model_id: str, old: str, new: str, message: str, tmp_path: Path
+) -> None:
+    text = (PROJECT / "data" / "models" / f"{model_id}.toml").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "data" / "models").mkdir(parents=True)
+    path = tmp_path / "data" / "models" / f"{model_id}.toml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(CatalogError, match=message):
+        read_models(tmp_path)
+
+
+def test_what_others_measured_is_in_bytes() -> None:
+    """The recipes say GB, which there is 10**9."""
+    first = MODELS["z-image-turbo"].published[0]
+    assert (first.plan, first.placement, first.said) == ("bf16", "resident", "24.87 GB")
+    assert first.peak_bytes == 24_870_000_000
+
+
+def test_what_nobody_checked_is_not_passed_for_checked() -> None:
+    krea = MODELS["krea-2-turbo"]
+    assert krea.is_checked("licence.commercial")
+    assert not krea.is_checked("gated")
+    assert not MODELS["flux2-klein-9b"].is_checked("limits.max_references")
+    assert MODELS["flux2-klein-9b"].is_checked("limits.size_multiple")
+
+
+def test_models_come_in_the_order_of_their_ranks() -> None:
+    assert next(iter(MODELS)) == "flux-mini"
+    ranks = [model.rank for model in MODELS.values()]
+    assert ranks == sorted(set(ranks))
+
+
+def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="has no files"):
+        read_models(tmp_path)

@@ -1,0 +1,171 @@
+"""tools/twins: each twin builds, loads with plain diffusers, and makes the same picture twice."""
+
+from __future__ import annotations
+
+import hashlib
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline, ModularPipeline
+from PIL import Image
+
+from quantlab.catalog.models import read_models
+from quantlab.catalog.paths import PROJECT
+from quantlab.lab.load.processor import load_processor
+from tools.twins import FAMILIES, build, tokens
+
+MODELS = read_models(PROJECT)
+SIZE = 64
+ALIKE = {"flux3-base": "flux3-klein-base"}
+"""The model of a twin whose name is not its family's."""
+LAST = {"z-image": ("35", "2"), "ernie-image": ("25", "2"), "sdxl": ("11", "1")}
+"""The number of the last layer of a text encoder, in the model and in its twin."""
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ernie-image": {"use_pe": False},
+    "flux1-kontext": {"max_area": SIZE**2, "_auto_resize": False},
+    "flux3": {"max_new_tokens": 4, "output": "images"},
+    "flux3-base": {"max_new_tokens": 4, "output": "images"},
+    "wan": {"num_frames": 5, "output_type": "np"},
+}
+EDITS = ("flux1-kontext", "qwen-image-edit")
+CHANNELS = {"qwen-image-2.1": 4}
+
+
+def digest(folder: Path) -> str:
+    made = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        made.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return made.hexdigest()
+
+
+def load(folder: Path) -> Any:
+    """The pipeline as diffusers loads it; processors come from quantlab."""
+    found = [p.parent.name for p in folder.glob("*/processor_config.json")]
+    processors = {name: load_processor(folder / name) for name in found}
+    if (folder / "modular_model_index.json").exists():
+        pipe = ModularPipeline.from_pretrained(str(folder))
+        models = [path.parent.name for path in folder.glob("*/config.json")]
+        pipe.load_components(names=models, dtype=torch.bfloat16)
+        pipe.update_components(**processors)
+        return pipe
+    late = "tokenizer" in processors  # diffusers knows no PixtralProcessor without torchvision
+    given = dict.fromkeys(processors) if late else processors
+    pipe = DiffusionPipeline.from_pretrained(folder, dtype=torch.bfloat16, **given)
+    if late:
+        pipe.register_modules(**processors)
+    return pipe
+
+
+def picture(pipe: Any, family: str, **more: Any) -> torch.Tensor:
+    settings: dict[str, Any] = {"output_type": "pt", **SETTINGS.get(family, {}), **more}
+    if family in EDITS:
+        noise = np.random.default_rng(0).integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)
+        settings["image"] = Image.fromarray(noise)
+    pipe.set_progress_bar_config(disable=True)
+    made = pipe(
+        prompt="a fox", height=SIZE, width=SIZE, num_inference_steps=2,
+        generator=torch.Generator().manual_seed(0), **settings,
+    )  # fmt: skip
+    return torch.as_tensor(made if isinstance(made, torch.Tensor) else made[0]).float()
+
+
+def blank_what_idles(pipe: Any, family: str) -> set[str]:
+    """Make the modules no number that the model's file calls idle; the patterns that fit none."""
+    model_id = ALIKE.get(family, "")
+    alike = (m for m in MODELS.values() if m.family.id == family)
+    model = MODELS.get(model_id) or next(alike, None)
+    unused = set()
+    for part in model.components if model else ():
+        module = getattr(pipe, part.name)
+        patterns = [pattern.replace(*LAST.get(family, ("", ""))) for pattern in part.idle]
+        tied = {id(module.get_input_embeddings().weight)} if "lm_head" in patterns else set()
+        for pattern in patterns:
+            fitting = [child for name, child in module.named_modules() if fnmatch(name, pattern)]
+            unused |= set() if fitting else {pattern}
+            for parameter in (p for child in fitting for p in child.parameters(recurse=False)):
+                if id(parameter) not in tied:
+                    parameter.data.fill_(torch.nan)
+    return unused
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_twin_makes_the_same_picture_twice_without_what_idles(
+    family: str, tmp_path: Path
+) -> None:
+    build(family, tmp_path / family)
+    pipe = load(tmp_path / family)
+    first = picture(pipe, family)
+    pixels = (SIZE, SIZE, 3) if family == "wan" else (CHANNELS.get(family, 3), SIZE, SIZE)
+    assert tuple(first.shape[-3:]) == pixels
+    assert first.isfinite().all()
+    assert first.std() > 0.05
+    unused = blank_what_idles(pipe, family)
+    assert unused <= {"model.layers.3?.*"}, "klein's twin ends before layer 30"
+    assert torch.equal(first, picture(pipe, family))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_twin_is_small_and_the_same_each_time(family: str, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        build(family, tmp_path / name, repo="owner/twin")
+    files = [path for path in (tmp_path / "one").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 3_000_000
+    assert digest(tmp_path / "one") == digest(tmp_path / "other")
+
+
+def test_the_prompt_enhancer_of_ernie_image_draws_its_words(tmp_path: Path) -> None:
+    """The pipeline's generator does not reach it: the same seed makes another picture."""
+    build("ernie-image", tmp_path)
+    pipe = load(tmp_path)
+    first = picture(pipe, "ernie-image", use_pe=True)
+    assert not torch.equal(first, picture(pipe, "ernie-image", use_pe=True))
+
+
+def test_a_denoiser_can_be_quantized_by_blocks(tmp_path: Path) -> None:
+    """Linear layers 16 at a time on both sides; where a real one is narrower, so is its twin's."""
+    for family in FAMILIES:
+        build(family, tmp_path)
+        pipe = load(tmp_path)
+        denoiser = pipe.unet if family == "sdxl" else pipe.transformer
+        layers = {n: m for n, m in denoiser.named_modules() if isinstance(m, torch.nn.Linear)}
+        narrow = {n for n, m in layers.items() if m.in_features % 16 or m.out_features % 16}
+        assert narrow == ({"text_fusion.projector"} if family == "krea-2" else set()), family
+        assert max(m.weight.numel() for m in layers.values()) >= 16384, family
+
+
+@pytest.mark.parametrize("name", ["Qwen3VLProcessor", "Qwen2VLProcessor", "PixtralProcessor"])
+def test_a_processor_reads_text_as_its_tokenizer_does(name: str, tmp_path: Path) -> None:
+    halves = {"image_processor": {"image_processor_type": f"{name[:7]}ImageProcessor"}}
+    if name.startswith("Qwen"):
+        halves = {
+            "image_processor": {"image_processor_type": "Qwen2VLImageProcessor", "patch_size": 16},
+            "video_processor": {"video_processor_type": f"{name[:7]}VideoProcessor"},
+        }
+    tokens.save_processor(tmp_path, name, **halves)
+    processor, tokenizer = load_processor(tmp_path), tokens.chat()
+    messages = [{"role": "user", "content": [{"type": "text", "text": "a red cube"}]}]
+    text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert text == "<|im_start|>user\na red cube<|im_end|>\n<|im_start|>assistant\n"
+    found = processor.apply_chat_template(
+        [messages], tokenize=True, return_dict=True, return_tensors="pt", padding="max_length",
+        truncation=True, max_length=40, add_generation_prompt=True,
+    )  # fmt: skip
+    assert found["input_ids"].shape == (1, 40)
+    length = int(found["attention_mask"].sum())
+    assert found["input_ids"][0, :length].tolist() == tokenizer(text)["input_ids"]
+
+
+def test_a_processor_puts_a_picture_where_the_prompt_says(tmp_path: Path) -> None:
+    """64 x 64 pixels in patches of 16, four to a token."""
+    build("qwen-image-edit", tmp_path)
+    processor = load_processor(tmp_path / "processor")
+    found = processor(
+        text=["<|vision_start|><|image_pad|><|vision_end|>a fox"],
+        images=[Image.new("RGB", (64, 64))], return_tensors="pt",
+    )  # fmt: skip
+    assert found["image_grid_thw"].tolist() == [[1, 4, 4]]
+    assert int((found["input_ids"] == processor.image_token_id).sum()) == 4
