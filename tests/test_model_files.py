@@ -79,6 +79,19 @@ def test_a_mistake_in_a_file_is_named(
         read_models(tmp_path)
 
 
+def test_flux3_says_what_is_special_of_it() -> None:
+    model = MODELS["flux3-klein"]
+    upsampler = model.component("prompt_upsampler")
+    assert upsampler is not None
+    assert upsampler.optional
+    assert upsampler.repo != model.source
+    assert (model.guidance, model.defaults.guidance) == ("none", 0.0)
+    assert model.published[0].peak_bytes == 29 * 2**30
+    assert model.is_checked("licence.commercial")
+    assert not model.is_checked("components.prompt_upsampler.shapes")
+    assert model.is_checked("components.prompt_upsampler.repo")
+
+
 def test_what_others_measured_is_in_bytes() -> None:
     """The recipes say GB, which there is 10**9."""
     first = MODELS["z-image-turbo"].published[0]
@@ -95,7 +108,7 @@ def test_what_nobody_checked_is_not_passed_for_checked() -> None:
 
 
 def test_models_come_in_the_order_of_their_ranks() -> None:
-    assert next(iter(MODELS)) == "flux-mini"
+    assert list(MODELS)[:2] == ["flux-mini", "flux3-klein"]
     ranks = [model.rank for model in MODELS.values()]
     assert ranks == sorted(set(ranks))
 

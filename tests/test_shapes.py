@@ -21,6 +21,10 @@ COUNTS: dict[str, tuple[int, str]] = {
     "denoisers/flux2-klein-4b": (3_875_544_576, f"{DIFFUSERS}/convert_flux2_to_diffusers.py"),
     "denoisers/flux2-klein-9b": (9_078_581_248, f"{DIFFUSERS}/convert_flux2_to_diffusers.py"),
     "denoisers/flux2-dev": (32_223_281_152, f"{DIFFUSERS}/convert_flux2_to_diffusers.py"),
+    "denoisers/flux3-klein": (
+        5_548_681_984,
+        "https://huggingface.co/FP8Enjoyer/FLUX.3-Klein-Step-Distilled-MXFP8",
+    ),
     "denoisers/wan-2.2-5b": (4_999_787_712, f"{DIFFUSERS}/convert_wan_to_diffusers.py"),
     "autoencoders/flux1": (83_819_683, f"{DIFFUSERS}/convert_flux_to_diffusers.py"),
     "autoencoders/flux2": (84_046_115, f"{DIFFUSERS}/convert_flux2_to_diffusers.py"),
@@ -28,6 +32,10 @@ COUNTS: dict[str, tuple[int, str]] = {
 """Parameters of published weights, to the last one, tied weights once."""
 
 BYTES: dict[str, tuple[float, str]] = {
+    "denoisers/flux3-klein": (
+        11.1e9,
+        "https://huggingface.co/FP8Enjoyer/FLUX.3-Klein-Step-Distilled-MXFP8",
+    ),
     "denoisers/krea-2": (14.31e9 * 16 / 8.93, "https://huggingface.co/byteshape/Krea-2-Turbo-GGUF"),
     "denoisers/qwen-image-2.1": (14.23e9, "https://huggingface.co/LanguaMan/Qwen-Image-2.1-FP8"),
     "denoisers/sd3.5-large": (
