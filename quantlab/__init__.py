@@ -3,6 +3,8 @@
 Importing this package imports neither torch nor gradio.
 """
 
-__all__ = ["__version__"]
+from quantlab.functions import compare, link, pick, predict
+
+__all__ = ["__version__", "compare", "link", "pick", "predict"]
 
 __version__ = "0.1.0"

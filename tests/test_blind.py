@@ -18,7 +18,7 @@ from quantlab.record.store.store import Store
 from quantlab.ui.blind import tab as blind_tab
 from quantlab.ui.blind import view as blind_view
 from quantlab.ui.blind.rounds import Game, Open, own_pairs, stored_pairs
-from quantlab.ui.compare.board import picture
+from quantlab.ui.compare.stage.board import picture
 from quantlab.ui.named import Updates
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown

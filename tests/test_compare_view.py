@@ -21,11 +21,11 @@ from quantlab.errors import CatalogError
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.lab.runners.zerogpu import ZeroGpuRunner
 from quantlab.ui.bands_view import SHEET, badge, sheet
-from quantlab.ui.compare import board
 from quantlab.ui.compare import run as try_run
-from quantlab.ui.compare import view as try_view
 from quantlab.ui.compare.cost import cost_note
-from quantlab.ui.compare.difference import difference
+from quantlab.ui.compare.stage import board
+from quantlab.ui.compare.stage import view as try_view
+from quantlab.ui.compare.stage.difference import difference
 from quantlab.ui.compare.wiring import OVERLAY
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown

@@ -29,8 +29,8 @@ from quantlab.lab.load.check import check
 from quantlab.lab.load.oom import ran_out
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.runners.isolated import compare_isolated
-from quantlab.ui.compare.measured_view import how_it_ran, warnings_of
-from quantlab.ui.compare.view import head
+from quantlab.ui.compare.stage.measured_view import how_it_ran, warnings_of
+from quantlab.ui.compare.stage.view import head
 from quantlab.words.outcome import NoiseFloor, Outcome
 from quantlab.words.outcome_text import floor_text
 from quantlab.words.plan import Plan

@@ -26,7 +26,6 @@ from quantlab.ui import words
 from quantlab.ui.compare import open as try_open
 from quantlab.ui.compare import run as try_run
 from quantlab.ui.compare import share
-from quantlab.ui.compare import view as try_view
 from quantlab.ui.compare.plans import (
     Column,
     choices,
@@ -35,6 +34,7 @@ from quantlab.ui.compare.plans import (
     nearest_plan,
     plan_text,
 )
+from quantlab.ui.compare.stage import view as try_view
 from quantlab.ui.jobs import Jobs
 from quantlab.ui.named import Call
 from quantlab.ui.page import build

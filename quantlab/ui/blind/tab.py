@@ -16,7 +16,7 @@ import gradio as gr
 from quantlab.errors import StoreError
 from quantlab.ui.blind.rounds import Game, Open, Pair, deal, own_pairs, stored_pairs
 from quantlab.ui.blind.view import answer, images, tallies
-from quantlab.ui.compare.view import banner, zoom_bar
+from quantlab.ui.compare.stage.view import banner, zoom_bar
 from quantlab.ui.named import QUIET, Call, Updates, only, wire
 from quantlab.ui.services import Services
 from quantlab.ui.state import Shown

@@ -11,11 +11,11 @@ from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.own.describe import defaults_text
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError
-from quantlab.ui.compare.board import board, instead_of
 from quantlab.ui.compare.fields import anew
 from quantlab.ui.compare.plans import Column, choices, column_of, encoder_of, plan_text
 from quantlab.ui.compare.run import script_of
-from quantlab.ui.compare.view import banner, code_box
+from quantlab.ui.compare.stage.board import board, instead_of
+from quantlab.ui.compare.stage.view import banner, code_box
 from quantlab.ui.named import Call, Updates
 from quantlab.ui.pick.query import QUESTION, best_schemes
 from quantlab.ui.services import Services

@@ -11,13 +11,13 @@ from quantlab.catalog.advice import beforehand
 from quantlab.catalog.own.describe import defaults_text
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError, StoreError
-from quantlab.ui.compare.board import slider_updates
 from quantlab.ui.compare.edit import go_to_try, lay_out
 from quantlab.ui.compare.fields import anew as refilled
 from quantlab.ui.compare.fields import of_model
 from quantlab.ui.compare.plans import column_of
 from quantlab.ui.compare.share import link_to, opened, result
-from quantlab.ui.compare.view import banner
+from quantlab.ui.compare.stage.board import slider_updates
+from quantlab.ui.compare.stage.view import banner
 from quantlab.ui.named import Call, Updates
 from quantlab.ui.state import ROWS, Shown, read_comparison
 from quantlab.words.comparison import Comparison

@@ -19,7 +19,8 @@ import gradio as gr
 from quantlab.catalog.advice import beforehand
 from quantlab.errors import InputError, QuantlabError
 from quantlab.record.store.keeping import keep
-from quantlab.ui.compare.board import (
+from quantlab.ui.compare.share import link_to
+from quantlab.ui.compare.stage.board import (
     ahead,
     board,
     column,
@@ -30,8 +31,7 @@ from quantlab.ui.compare.board import (
     slider_updates,
     state_of,
 )
-from quantlab.ui.compare.share import link_to
-from quantlab.ui.compare.view import banner, progress
+from quantlab.ui.compare.stage.view import banner, progress
 from quantlab.ui.guard.hosts import address
 from quantlab.ui.jobs import Wait
 from quantlab.ui.listening import heard, while_heard

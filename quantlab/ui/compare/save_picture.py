@@ -11,7 +11,7 @@ from quantlab.errors import StoreError, Unavailable
 from quantlab.record.link import to_url
 from quantlab.record.picture import Panel, draw
 from quantlab.ui.compare.share import base_url, stored
-from quantlab.ui.compare.view import origin
+from quantlab.ui.compare.stage.view import origin
 from quantlab.ui.download import named, offer
 from quantlab.ui.named import Call
 from quantlab.ui.services import Services

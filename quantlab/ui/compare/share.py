@@ -14,8 +14,8 @@ from quantlab.errors import InputError, StoreError
 from quantlab.record.link import from_query, result_id, result_url, to_url
 from quantlab.record.store.retention import PIN_DAYS
 from quantlab.record.store.store import Stored
-from quantlab.ui.compare.board import picture
-from quantlab.ui.compare.view import banner, link_box, origin
+from quantlab.ui.compare.stage.board import picture
+from quantlab.ui.compare.stage.view import banner, link_box, origin
 from quantlab.ui.named import Call, Updates
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown, read_comparison

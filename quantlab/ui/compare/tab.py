@@ -8,10 +8,10 @@ import gradio as gr
 
 from quantlab.catalog.schema import Model
 from quantlab.ui.compare.fields import build_fields
-from quantlab.ui.compare.overlay import build_overlay
 from quantlab.ui.compare.plans import BASE, Column, choices, encoder_of, plan_text
 from quantlab.ui.compare.save_picture import save_picture
-from quantlab.ui.compare.view import head, link_box, zoom_bar
+from quantlab.ui.compare.stage.overlay import build_overlay
+from quantlab.ui.compare.stage.view import head, link_box, zoom_bar
 from quantlab.ui.compare.wiring import wire_cost, wire_edit, wire_run, wire_share
 from quantlab.ui.download import download
 from quantlab.ui.named import Parts, only

@@ -19,7 +19,7 @@ from quantlab.lab.runners.local import LocalRunner
 from quantlab.record.probe_run import ProbeRequest, ProbeRun
 from quantlab.record.probes import kept_probes
 from quantlab.ui.compare.run import visitor_of
-from quantlab.ui.compare.view import banner, progress
+from quantlab.ui.compare.stage.view import banner, progress
 from quantlab.ui.listening import heard, while_heard
 from quantlab.ui.machine import view as machine_view
 from quantlab.ui.machine.probing import Told, probing

@@ -16,7 +16,7 @@ from quantlab.record.results.export import to_csv, to_json, to_markdown
 from quantlab.record.results.frame import LIMIT, field, narrow, records
 from quantlab.record.results.grouping import ORDERS, Order, groups
 from quantlab.record.results.groups import table
-from quantlab.ui.compare.view import banner
+from quantlab.ui.compare.stage.view import banner
 from quantlab.ui.download import download, named, offer
 from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire
 from quantlab.ui.results import runs_view

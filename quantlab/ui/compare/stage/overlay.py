@@ -9,8 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from quantlab.ui.compare.board import difference_updates, pictures
-from quantlab.ui.compare.difference import AMPLIFICATIONS, USUAL
+from quantlab.ui.compare.stage.board import difference_updates, pictures
+from quantlab.ui.compare.stage.difference import AMPLIFICATIONS, USUAL
 from quantlab.ui.named import QUIET, Call, Parts, Updates, wire
 from quantlab.ui.services import Services
 

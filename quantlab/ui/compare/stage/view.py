@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from quantlab.ui.bands_view import badge
-from quantlab.ui.compare.measured_view import how_it_ran, warnings_of
+from quantlab.ui.compare.stage.measured_view import how_it_ran, warnings_of
 from quantlab.ui.state import Result
 from quantlab.ui.words import LETTERS, PEAK_KINDS, when
 from quantlab.words.metrics import COSTS, SCORES, in_words

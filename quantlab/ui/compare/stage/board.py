@@ -17,9 +17,9 @@ from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
-from quantlab.ui.compare.difference import USUAL, difference
 from quantlab.ui.compare.plans import nearest_plan
-from quantlab.ui.compare.view import difference_note, figures, head, label
+from quantlab.ui.compare.stage.difference import USUAL, difference
+from quantlab.ui.compare.stage.view import difference_note, figures, head, label
 from quantlab.ui.named import Updates
 from quantlab.ui.state import Result, Shown
 from quantlab.words.outcome import Outcome

@@ -1,0 +1,26 @@
+.PHONY: help run test lint types bench lock drawing
+
+help: ## list what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+run: ## serve the page on http://127.0.0.1:7860
+	pip install -q -r requirements.txt && python app.py
+
+test: ## run all tests
+	pip install -q -r requirements-dev.txt && pytest
+
+lint: ## look for mistakes and form
+	ruff check . && ruff format --check . && python -m tools.architecture --check
+
+types: ## check types
+	mypy
+
+bench: ## measure what the README says; wants a quiet machine
+	python -m benchmarks.startup && python -m benchmarks.pick && python -m benchmarks.prediction
+	python -m benchmarks.latency && python -m benchmarks.image && python -m benchmarks.page
+
+lock: ## renew constraints.txt, the versions that a Space installs
+	python -m tools.constraints
+
+drawing: ## renew the drawing of docs/ARCHITECTURE.md
+	python -m tools.architecture

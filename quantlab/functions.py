@@ -1,0 +1,125 @@
+"""quantlab for programs: the commands as functions, with values instead of text.
+
+Nothing is imported before it is needed: picking and predicting stay free of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quantlab.catalog.answer.pick import Recommendation
+    from quantlab.catalog.sizes.predict import Prediction
+    from quantlab.words.comparison import Comparison
+    from quantlab.words.outcome import Outcome
+
+__all__ = ["compare", "link", "pick", "predict"]
+
+PAGE = "http://127.0.0.1:7860/"
+"""Where a page of one's own is served unless it was told otherwise."""
+
+
+def pick(
+    *,
+    hardware: str | None = None,
+    gpu: str | None = None,
+    memory_gib: float | None = None,
+    bits: float | None = None,
+    needs: Sequence[str] = (),
+    library: str | None = None,
+    model: str | None = None,
+) -> list[Recommendation]:
+    """Every method with its verdict and reasons, best first, the rejected ones included.
+
+    Args:
+        hardware: "cpu", "cuda", "rocm", "metal" or "intel".
+        gpu: a card, as people type it; stands for hardware and memory.
+        memory_gib: memory of the device in GiB (2**30 bytes).
+        bits: bit width.
+        needs: columns that must hold, such as "compile" or "lora".
+        library: "diffusers" or "transformers".
+        model: a model's id.
+
+    Raises:
+        InputError: names the argument that is wrong and what is allowed.
+    """
+    from quantlab.catalog.answer.pick import recommend
+
+    return recommend(
+        hardware=hardware,
+        gpu=gpu,
+        memory_gib=memory_gib,
+        bits=bits,
+        needs=needs,
+        library=library,
+        model=model,
+    )
+
+
+def predict(plans: Sequence[str], *, model: str = "flux-mini", **settings: Any) -> list[Prediction]:
+    """Bytes of each plan before anything is downloaded, in the order of ``plans``.
+
+    ``settings`` are those of a comparison: ``width``, ``height``, ``sequence_length`` ...; what is
+    left out takes the model's default.
+
+    Raises:
+        InputError: names the part that is wrong and what is allowed.
+    """
+    from quantlab.record.documents import predictions
+
+    return predictions(_comparison(plans, "", model, settings))
+
+
+def compare(
+    plans: Sequence[str],
+    prompt: str,
+    *,
+    model: str = "flux-mini",
+    out: str | Path = "quantlab-out",
+    repeats: int = 1,
+    warmup: int = 1,
+    **settings: Any,
+) -> list[Outcome]:
+    """Run plans side by side on this machine and measure each; a failure is an outcome too.
+
+    Images are written to ``out`` as PNG. ``repeats`` runs are counted after ``warmup`` that are
+    not; ``settings`` as in ``predict``. Imports torch.
+
+    Raises:
+        InputError: names the part that is wrong and what is allowed.
+    """
+    comparison = _comparison(plans, prompt, model, settings)
+    from quantlab.lab.bench import compare as bench
+
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = bench.Bench()
+    return bench.compare(comparison, bench=kept, out=folder, repeats=repeats, warmup=warmup)
+
+
+def link(
+    plans: Sequence[str],
+    prompt: str,
+    *,
+    model: str = "flux-mini",
+    base: str = PAGE,
+    **settings: Any,
+) -> str:
+    """The address of the page at ``base`` opened on a comparison; opening it runs nothing.
+
+    Raises:
+        InputError: names the part that is wrong and what is allowed.
+    """
+    from quantlab.record.link import to_url
+
+    return to_url(base, _comparison(plans, prompt, model, settings))
+
+
+def _comparison(
+    plans: Sequence[str], prompt: str, model: str, settings: dict[str, Any]
+) -> Comparison:
+    from quantlab.catalog.comparison import make_comparison
+
+    return make_comparison(model=model, plans=plans, prompt=prompt, **settings)

@@ -1,0 +1,71 @@
+"""The shape of the package: rooms, arrows, sizes; and documents that keep up with it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from quantlab.catalog.paths import PROJECT
+from tools import architecture
+
+MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 13, 300, 60
+FOLDERS = ("quantlab", "tools", "benchmarks", "tests")
+
+
+def sources() -> list[Path]:
+    return [
+        PROJECT / "app.py",
+        *(path for name in FOLDERS for path in sorted((PROJECT / name).rglob("*.py"))),
+    ]
+
+
+def test_no_import_runs_up_the_house() -> None:
+    assert architecture.upward() == []
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    assert architecture.circles() == []
+
+
+def test_no_folder_of_the_package_is_a_warren() -> None:
+    crowded = {f: len(m) for f, m in architecture.folders().items() if len(m) > MOST_FILES}
+    assert crowded == {}
+
+
+@pytest.mark.parametrize("folder", ["quantlab", "tools", "benchmarks"])
+def test_files_and_functions_are_short(folder: str) -> None:
+    long = []
+    for path in sorted((PROJECT / folder).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if text.count("\n") > MOST_LINES:
+            long.append(f"{path.name}: {text.count(chr(10))} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > LONGEST_FUNCTION:
+                    long.append(f"{path.name}: {node.name} has {lines} lines")
+    assert long == []
+
+
+def test_torch_is_imported_in_the_lab_alone() -> None:
+    """And there by its one loader."""
+    heavy = {"torch", "diffusers", "transformers", "gradio"}
+    found = []
+    for path in sorted((PROJECT / "quantlab").rglob("*.py")):
+        place = path.relative_to(PROJECT / "quantlab").parts[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            for name in names:
+                top = name.split(".")[0]
+                if top in heavy and not (place == "ui" and top == "gradio"):
+                    found.append((path.relative_to(PROJECT).as_posix(), name))
+    # What a script carries along whole is written as people write it.
+    assert [each for each in found if "/ways/" not in each[0]] == []
+
+
+def test_the_drawing_of_the_house_is_of_today() -> None:
+    assert architecture.main(["--check"]) == 0, "run python -m tools.architecture"
