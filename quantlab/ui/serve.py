@@ -45,6 +45,7 @@ def serve(page: gr.Blocks, *, wait: bool = True, hosts: Iterable[str] = ()) -> s
         footer_links=[],
         show_error=False,
         ssr_mode=False,
+        strict_cors=False,  # a sandboxed frame has the Origin null; foreign ones: guard/hosts.py
         share=False,
         run_history=False,
         enable_monitoring=False,
