@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import diffusers
@@ -14,9 +15,12 @@ import quantlab.families as package
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
-from quantlab.errors import CatalogError, InputError
+from quantlab.errors import CatalogError, InputError, PlanError, Unavailable
 from quantlab.families import Family, families, family_called, family_of
+from quantlab.lab.load.check import check
 from quantlab.lab.load.modular import BlockPipeline, blocks_of
+from quantlab.lab.load.pool import Pool
+from quantlab.lab.script.pipeline import snippet
 
 PIPELINES = [(f, cls) for f in families().values() for cls in f.pipelines if not f.modular]
 MODULAR = [(f, cls) for f in families().values() for cls in f.pipelines if f.modular]
@@ -128,3 +132,23 @@ def test_families_are_listed_without_torch() -> None:
     code += "print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert run.stdout == "False\n", run.stderr
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "said"),
+    [
+        ("Flux3DistilledModularPipeline", "is made of diffusers' modular blocks"),
+        ("QwenImageEditPlusPipeline", "goes by a picture"),
+        ("WanPipeline", "makes videos"),
+    ],
+)
+def test_what_is_not_run_here_is_refused_before_loading(pipeline: str, said: str) -> None:
+    own = load_catalog()
+    model = replace(own.models["flux-mini"], pipeline=pipeline)
+    catalog = replace(own, models={model.id: model})
+    comparison = make_comparison(plans=["fp32"], prompt="a fox", catalog=catalog)
+    plan = comparison.plans[0]
+    with pytest.raises(Unavailable, match=said):
+        check(comparison, plan, catalog, Pool(0, catalog))
+    with pytest.raises(PlanError, match=said):
+        snippet(comparison, plan, catalog)

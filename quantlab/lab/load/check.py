@@ -12,6 +12,7 @@ from quantlab.errors import DoesNotFit, Unavailable
 from quantlab.lab.libraries import device, load, resolve
 from quantlab.lab.load.fits import instead, needs_at_size, place_on_device
 from quantlab.lab.load.pool import Pool
+from quantlab.lab.load.runnable import why_not_run
 from quantlab.lab.lora.attach import fused_lora, refuse_lora
 from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
@@ -27,12 +28,15 @@ def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> s
     """Where ``plan`` is to be placed, if it can be tried on this machine now: ``Pool.load``'s kind.
 
     Raises:
-        Unavailable: a scheme does not run here (the message names the nearest that does), or its
-            library is broken (the message has the import error's first line).
+        Unavailable: the model is not run here; a scheme does not run here (the message names the
+            nearest that does), or its library is broken (the message has the import error's first
+            line).
         PlanError: the plan does not take the comparison's LoRA.
         DoesNotFit: the predicted peak is more than the memory that is free.
     """
     model = catalog.models[comparison.model]
+    if (reason := why_not_run(model)) is not None:
+        raise Unavailable(reason)
     for name, scheme_id in plan.parts:
         scheme = catalog.schemes.get(scheme_id)
         if scheme is None:

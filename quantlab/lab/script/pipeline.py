@@ -19,6 +19,7 @@ from quantlab.errors import PlanError
 from quantlab.lab.hub.fetching import by_library
 from quantlab.lab.libraries import device, torch, versions
 from quantlab.lab.load.keys import DTYPES, compute_dtype
+from quantlab.lab.load.runnable import why_not_run
 from quantlab.lab.lora.attach import fused_lora, refuse_lora
 from quantlab.lab.script.lora_lines import attach_lines, base_lines
 from quantlab.lab.ways import apply
@@ -56,11 +57,13 @@ def snippet(
     """The script for ``plan`` of ``comparison``; ``simple`` asks for diffusers' simple form.
 
     Raises:
-        PlanError: no file of a scheme is known, or its component's library has no config class
-            for it, or diffusers has no simple form for the plan.
+        PlanError: the model is not run here, no file of a scheme is known, or its component's
+            library has no config class for it, or diffusers has no simple form for the plan.
     """
     catalog = catalog or load_catalog()
     model = catalog.models[comparison.model]
+    if (reason := why_not_run(model)) is not None:
+        raise PlanError(reason)
     dtype = compute_dtype(plan, model)
     script = _Script()
     methods = set()
