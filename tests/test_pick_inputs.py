@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from quantlab.catalog.answer.pick import Recommendation, recommend
+from quantlab.catalog.columns import column
 from quantlab.catalog.machine import Machine
 from quantlab.catalog.read.measured import COLUMN_OF, findings_for, load_findings
 from quantlab.catalog.schema import HARDWARE
@@ -163,6 +164,4 @@ def test_a_file_that_is_no_probe_is_refused(
 
 @pytest.mark.parametrize("hardware", HARDWARE)
 def test_every_kind_of_hardware_has_its_label_through_diffusers(hardware: str) -> None:
-    from quantlab.catalog.answer.judge import LABELS
-
-    assert LABELS[f"diffusers-{hardware}"] == f"diffusers on {LABELS[hardware]}"
+    assert column(f"diffusers-{hardware}").name == f"diffusers on {column(hardware).name}"

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from quantlab.catalog import columns
+from quantlab.catalog.columns import ids
 from quantlab.catalog.models.schema import Component as Component
 from quantlab.catalog.models.schema import Defaults as Defaults
 from quantlab.catalog.models.schema import Limits as Limits
@@ -21,14 +23,12 @@ Evidence = Literal["documented", "predicted", "measured"]
 Way = Literal["config", "gguf", "layerwise", "cast", "none"]
 
 SUPPORT: tuple[Support, ...] = ("yes", "no", "partial", "unknown")
-HARDWARE = ("cpu", "cuda", "rocm", "metal", "intel")
-NEEDS = ("compile", "peft", "lora", "qat", "serializable", "on-the-fly")
-"""``peft`` is fine-tuning through transformers, ``lora`` a LoRA on a model of diffusers."""
-LIBRARIES = ("transformers", "diffusers")
-DIFFUSERS_HARDWARE = tuple(f"diffusers-{name}" for name in HARDWARE)
-COLUMNS = (*HARDWARE, *NEEDS, *LIBRARIES, *DIFFUSERS_HARDWARE)
-"""Every capability column. ``diffusers-cpu`` and its like are what diffusers itself allows, where
-that is stricter than the library; they are optional and fall back to the plain column."""
+HARDWARE = ids(columns.HARDWARE)
+NEEDS = ids(columns.NEEDS)
+LIBRARIES = ids(columns.LIBRARIES)
+DIFFUSERS_HARDWARE = ids(columns.DIFFUSERS)
+COLUMNS = ids(columns.COLUMNS)
+"""The ids of every capability column; columns.py says what each is."""
 
 DTYPE_SCHEMES = ("fp32", "bf16")
 """Schemes of no method; bare, they mean the whole pipeline."""

@@ -9,72 +9,13 @@ from quantlab.catalog.placement import Kind
 from quantlab.catalog.schema import Support, Verdict
 
 __all__ = [
-    "COLUMN_HEADS",
-    "COLUMN_LABELS",
-    "HARDWARE_LABELS",
     "LETTERS",
     "MARKS",
-    "NEED_LABELS",
     "PEAK_KINDS",
     "PLACEMENT_LABELS",
     "VERDICT_LABELS",
     "when",
 ]
-
-HARDWARE_LABELS = {
-    "cpu": "CPU",
-    "cuda": "NVIDIA GPU",
-    "rocm": "AMD GPU",
-    "metal": "Apple silicon",
-    "intel": "Intel GPU",
-}
-
-NEED_LABELS = {
-    "compile": "torch.compile",
-    "peft": "LoRA / PEFT",
-    "lora": "LoRA through diffusers",
-    "qat": "Trains quantized",
-    "serializable": "Saves and reloads",
-    "on-the-fly": "No calibration",
-}
-
-COLUMN_LABELS = {
-    "cpu": "CPU",
-    "cuda": "NVIDIA CUDA",
-    "rocm": "AMD ROCm",
-    "metal": "Apple Metal",
-    "intel": "Intel GPU",
-    "compile": "torch.compile",
-    "peft": "Fine-tuning with PEFT, through transformers",
-    "lora": "LoRA, through diffusers",
-    "qat": "Quantization-aware training",
-    "serializable": "Save and reload",
-    "on-the-fly": "On the fly, no calibration",
-    "transformers": "transformers",
-    "diffusers": "diffusers",
-    "diffusers-cpu": "diffusers on CPU",
-    "diffusers-cuda": "diffusers on CUDA",
-    "diffusers-rocm": "diffusers on ROCm",
-    "diffusers-metal": "diffusers on Metal",
-    "diffusers-intel": "diffusers on Intel",
-}
-
-COLUMN_HEADS = {
-    "cpu": "CPU",
-    "cuda": "CUDA",
-    "rocm": "ROCm",
-    "metal": "Metal",
-    "intel": "Intel",
-    "compile": "com&shy;pile",
-    "peft": "PEFT",
-    "lora": "LoRA",
-    "qat": "QAT",
-    "serializable": "save",
-    "on-the-fly": "on the fly",
-    "transformers": "trans&shy;formers",
-    "diffusers": "dif&shy;fusers",
-}
-"""Short heads of the table's columns, in its order."""
 
 MARKS: dict[Support, tuple[str, str]] = {
     "yes": ("✓", "yes"),

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from quantlab.catalog.columns import column as called
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import has_file
 from quantlab.catalog.placement import Device, Placement, placements_for, refusal, verdict_of
 from quantlab.catalog.read.eager import load_slow_schemes
 from quantlab.catalog.read.measured import Finding
 from quantlab.catalog.schema import (
-    HARDWARE,
     Cell,
     Evidence,
     Method,
@@ -28,28 +28,10 @@ from quantlab.catalog.sizes.rows import sizes
 from quantlab.catalog.table import Catalog
 from quantlab.words.plan import Plan
 
-__all__ = ["LABELS", "VERDICTS", "Claim", "Question", "judge", "worst"]
+__all__ = ["VERDICTS", "Claim", "Question", "judge", "worst"]
 
 VERDICTS: tuple[Verdict, ...] = ("runs", "runs-with-offload", "partial", "unknown", "no")
 """Best first."""
-
-LABELS = {
-    "cpu": "CPU",
-    "cuda": "CUDA",
-    "rocm": "ROCm",
-    "metal": "Metal",
-    "intel": "Intel GPU",
-    "compile": "torch.compile",
-    "peft": "PEFT",
-    "lora": "LoRA",
-    "qat": "QAT",
-    "serializable": "serializable",
-    "on-the-fly": "on the fly",
-    "transformers": "transformers",
-    "diffusers": "diffusers",
-}
-"""Column -> how people call it. The columns that say what diffusers allows are in LABELS too."""
-LABELS |= {f"diffusers-{name}": f"diffusers on {LABELS[name]}" for name in HARDWARE}
 
 _VERDICT_OF: dict[Support, Verdict] = {
     "yes": "runs",
@@ -136,12 +118,12 @@ def _claim(
     cell = method.cell(column, scheme)
     if found := measured.get(column):
         how = f": {found.detail}" if found.detail else ""
-        reason = f"{LABELS[column]}: {found.value} (measured on {found.where}{how})"
+        reason = f"{called(column).name}: {found.value} (measured on {found.where}{how})"
         beside = f"; documented: {_said(cell, cell.value)}" if cell.source else ""
         return Claim(_VERDICT_OF[found.value], reason + beside, "measured")
     value = cell.on_card(card)
     mine = f"; this GPU has {card}" if card and cell.capability else ""
-    return Claim(_VERDICT_OF[value], f"{LABELS[column]}: {_said(cell, value)}{mine}")
+    return Claim(_VERDICT_OF[value], f"{called(column).name}: {_said(cell, value)}{mine}")
 
 
 def _said(cell: Cell, value: Support) -> str:

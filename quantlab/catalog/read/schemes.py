@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
+from quantlab.catalog.columns import COLUMNS as ROWS
 from quantlab.catalog.read.toml import Table
 from quantlab.catalog.schema import (
     COLUMNS,
-    DIFFUSERS_HARDWARE,
     SUPPORT,
     Cell,
     LoraRule,
@@ -43,8 +43,8 @@ def read_id(table: Table) -> str:
 def read_cells(table: Table, sources: Mapping[str, Source], *, complete: bool) -> dict[str, Cell]:
     """Cells by column; all columns but the optional ones of diffusers where ``complete``."""
     cells = {}
-    for column in COLUMNS:
-        needed = complete and column not in DIFFUSERS_HARDWARE
+    for row in ROWS:
+        column, needed = row.id, complete and row.always
         if needed or table.has(column):
             if not table.has(column):
                 raise table.fail(column, "is missing; expected {value, source}")

@@ -12,11 +12,12 @@ from html import escape
 
 from quantlab.catalog.answer.pick import Recommendation
 from quantlab.catalog.answer.proposals import Proposal
+from quantlab.catalog.columns import column
 from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.table import Catalog
 from quantlab.ui.pick.card_view import lead_of, proposed
-from quantlab.ui.words import HARDWARE_LABELS, NEED_LABELS, PLACEMENT_LABELS
+from quantlab.ui.words import PLACEMENT_LABELS
 from quantlab.words.units import size
 
 __all__ = ["Query", "answer", "picks", "problem"]
@@ -95,14 +96,14 @@ def answer(
 
 
 def _asked(query: Query, model: Model | None) -> str:
-    name = query.card.name if query.card else HARDWARE_LABELS[query.hardware]
+    name = query.card.name if query.card else column(query.hardware).chosen
     where = f"On {_article(name)}{name}"
     if query.memory_gib and query.card is None:
         where += f" with {query.memory_gib:g} GiB"
     parts = [where, *([model.name] if model else [])]
     if query.bits:
         parts.append(f"{query.bits:g} bit")
-    parts += [NEED_LABELS[need] for need in query.needs if need in NEED_LABELS]
+    parts += [column(need).chosen for need in query.needs]
     return ", ".join(parts)
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import gradio as gr
 
+from quantlab.catalog.columns import HARDWARE, LIBRARIES, NEEDS
 from quantlab.catalog.gpus import load_gpus
-from quantlab.catalog.schema import HARDWARE, LIBRARIES, NEEDS
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire
@@ -27,7 +27,6 @@ from quantlab.ui.pick.query import (
 from quantlab.ui.pick.sheet_view import beside
 from quantlab.ui.services import Services
 from quantlab.ui.theme import HIDDEN, script
-from quantlab.ui.words import HARDWARE_LABELS, NEED_LABELS
 from quantlab.words.units import GIB
 
 __all__ = ["ask", "build_pick", "memory_of", "restore"]
@@ -128,7 +127,7 @@ def _controls(catalog: Catalog, query: Query) -> Parts:
     models = [("any", ""), *((model.name, model.id) for model in catalog.models.values())]
     with gr.Row(elem_classes="ql-controls"):
         hardware = gr.Dropdown(
-            [*((HARDWARE_LABELS[name], name) for name in HARDWARE), *_cards()],
+            [*((row.chosen, row.id) for row in HARDWARE), *_cards()],
             value=query.gpu or query.hardware,
             label="Hardware or card",
             min_width=170,
@@ -145,13 +144,13 @@ def _controls(catalog: Catalog, query: Query) -> Parts:
         )
         model = gr.Dropdown(models, value=query.model or "", label="Model", min_width=140)
         library = gr.Dropdown(
-            [("either", ""), *((name, name) for name in LIBRARIES)],
+            [("either", ""), *((row.chosen, row.id) for row in LIBRARIES)],
             value=query.library or "",
             label="Library",
             min_width=130,
         )
         needs = gr.Dropdown(
-            [(NEED_LABELS[name], name) for name in NEEDS],
+            [(row.chosen, row.id) for row in NEEDS],
             value=[],
             multiselect=True,
             label="It must have",

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 from quantlab.catalog.answer.pick import Recommendation
+from quantlab.catalog.columns import COLUMNS, Column
 from quantlab.catalog.machine import in_words
 from quantlab.catalog.schema import Cell, Method, Scheme
 from quantlab.catalog.table import Catalog
 from quantlab.ui.words import (
-    COLUMN_HEADS,
-    COLUMN_LABELS,
     MARKS,
     PLACEMENT_LABELS,
     VERDICT_LABELS,
@@ -24,6 +23,7 @@ from quantlab.words.units import size
 __all__ = ["claims", "table"]
 
 Row = Recommendation
+TABLED = tuple(row for row in COLUMNS if row.tabled)
 
 
 def table(rows: Iterable[Row], catalog: Catalog) -> str:
@@ -33,7 +33,7 @@ def table(rows: Iterable[Row], catalog: Catalog) -> str:
         _head("Verdict", "number"),
         _head("Weights", "number", "Predicted weights of the whole pipeline with this scheme"),
         _head("Bits", "number", "Bits a weight, as the library stores it"),
-        *(_head(head, "number", COLUMN_LABELS[key]) for key, head in COLUMN_HEADS.items()),
+        *(_head(row.over, "number", row.told) for row in TABLED),
         _head("Licence", "text", "The library's licence"),
     ]
     body = "".join(_row(row, catalog) for row in rows)
@@ -59,7 +59,7 @@ def _row(row: Row, catalog: Catalog) -> str:
     key = escape(scheme.id if scheme else method.id)
     bits = f"{scheme.bits:g}" if scheme else ",<wbr>".join(str(span) for span in method.bits)
     order = scheme.bits if scheme else method.bits[0].low
-    cells = "".join(_mark(column, method.cell(column, scheme)) for column in COLUMN_HEADS)
+    cells = "".join(_mark(row, method.cell(row.id, scheme)) for row in TABLED)
     found = escape(" ".join((key, method.name, row.verdict, *row.reasons)).lower())
     return (
         f'<tr role="row" data-key="{key}" data-find="{found}">'
@@ -105,15 +105,15 @@ def _verdict(row: Row, scheme: Scheme | None) -> str:
     )
 
 
-def _mark(column: str, cell: Cell) -> str:
+def _mark(column: Column, cell: Cell) -> str:
     sign, word = MARKS[cell.value]
-    label = escape(f"{COLUMN_LABELS[column]}: {word}")
+    label = escape(f"{column.told}: {word}")
     order = ("yes", "partial", "unknown", "no").index(cell.value)
     return (
         f'<td role="cell" class="ql-mark-cell" data-v="{order}" '
-        f'data-label="{COLUMN_HEADS[column].replace("&shy;", "")}">'
+        f'data-label="{column.over.replace("&shy;", "")}">'
         f'<button type="button" tabindex="-1" class="ql-mark is-{cell.value}" '
-        f'data-column="{column}" title="{label}" aria-label="{label}">{sign}</button></td>'
+        f'data-column="{column.id}" title="{label}" aria-label="{label}">{sign}</button></td>'
     )
 
 
@@ -129,9 +129,9 @@ def claims(key: str, column: str, catalog: Catalog) -> str:
         return '<p class="ql-hint">The catalogue has nothing of that name.</p>'
     about = escape(scheme.note) if scheme and scheme.note else escape(method.summary)
     bits = f"{scheme.bits:g} bits a weight. " if scheme else ""
-    columns = [c for c in COLUMN_LABELS if c in _known(method, scheme) or c in COLUMN_HEADS]
+    rows = [row for row in COLUMNS if row.id in _known(method, scheme) or row.tabled]
     items = "".join(
-        _claim(name, method.cell(name, scheme), asked=name == column) for name in columns
+        _claim(row, method.cell(row.id, scheme), asked=row.id == column) for row in rows
     )
     return (
         f'<h2 class="ql-claims-title">{escape(key)}</h2>'
@@ -158,7 +158,7 @@ def _known(method: Method, scheme: Scheme | None) -> Mapping[str, Cell]:
     return {**method.cells, **(scheme.capabilities if scheme else {})}
 
 
-def _claim(column: str, cell: Cell, *, asked: bool) -> str:
+def _claim(column: Column, cell: Cell, *, asked: bool) -> str:
     sign, word = MARKS[cell.value]
     note = f"<p>{escape(cell.note)}</p>" if cell.note else ""
     if cell.in_2024 is not None:
@@ -173,7 +173,7 @@ def _claim(column: str, cell: Cell, *, asked: bool) -> str:
         )
     current = ' class="is-asked" id="ql-asked"' if asked else ""
     return (
-        f"<div{current}><dt>{COLUMN_LABELS[column]}</dt>"
+        f"<div{current}><dt>{column.told}</dt>"
         f'<dd><span class="ql-mark is-{cell.value}" aria-hidden="true">{sign}</span> {word}{note}'
         f'<p class="ql-source">{source}</p></dd></div>'
     )
