@@ -44,6 +44,15 @@ SETTINGS = """
         argument="true_cfg_scale",
         said="true guidance {true_cfg:g}",
     ),
+    Setting(
+        "nobodys",
+        "whole",
+        label="Nobody's",
+        about="What no pipeline takes.",
+        high=9,
+        optional=True,
+        argument="nobodys_argument",
+    ),
 """
 METRIC = """
     Metric(
@@ -116,7 +125,7 @@ def compared(house: Path) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(
         quantlab(
             house, "compare", "--plans", "fp32", "bnb-nf4", "--steps", "2", "--warmup", "0",
-            "--negative-prompt", "apple", "--true-cfg", "5", "--json",
+            "--negative-prompt", "apple", "--true-cfg", "5", "--out", "avoided", "--json",
         )
     )  # fmt: skip
     assert [outcome["status"] for outcome in told["outcomes"]] == ["ok", "ok"]
@@ -126,12 +135,20 @@ def compared(house: Path) -> dict[str, Any]:
 def test_a_setting_reaches_the_pipeline(house: Path, compared: dict[str, Any]) -> None:
     asked = compared["comparison"]
     assert (asked["negative_prompt"], asked["true_cfg"]) == ("apple", 5.0)
-    plain = json.loads(
-        quantlab(house, "compare", "--plans", "fp32", "--steps", "2", "--warmup", "0", "--json")
-    )
+    plain, unknown = (
+        json.loads(
+            quantlab(
+                house, "compare", "--plans", "fp32", "--steps", "2", "--warmup", "0",
+                *more, "--out", "plain", "--json",
+            )
+        )
+        for more in ((), ("--nobodys", "3"))
+    )  # fmt: skip
     assert "true_cfg" not in plain["comparison"]
-    images = [Path(told["outcomes"][0]["image"]) for told in (compared, plain)]
-    assert images[0].name == images[1].name
+    images = [Path(told["outcomes"][0]["image"]).read_bytes() for told in (compared, plain)]
+    assert images[0] != images[1]
+    error = unknown["outcomes"][0]["error"]
+    assert error["message"] == "FluxPipeline has no nobodys; leave it out"
     script = quantlab(
         house, "snippet", "--plan", "fp32", "--negative-prompt", "apple", "--true-cfg", "5"
     )
@@ -171,7 +188,7 @@ print(json.dumps({
 }))
 """
     told = json.loads(run(house, "-c", script).splitlines()[-1])
-    assert told["parameters"][-2:] == ["negative_prompt", "true_cfg"]
+    assert told["parameters"][-3:] == ["negative_prompt", "true_cfg", "nobodys"]
     assert "true_cfg: How strongly what not to draw is avoided." in told["text"]
     assert {"What not to draw", "True guidance"} <= set(told["labels"])
 

@@ -6,6 +6,7 @@ does. Does not know plans or schemes.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from quantlab.lab.bench.measure import clock
 from quantlab.lab.bench.tensors import first_of, mapped, named, on
 from quantlab.lab.libraries import device, torch
 from quantlab.words.comparison import Comparison
+from quantlab.words.settings import SETTINGS
 
 __all__ = ["Encoded", "FirstStep", "Run", "encode", "forward", "generate"]
 
@@ -92,10 +94,12 @@ def generate(
 
     Raises:
         Stopped: ``stop`` was set; noticed at the next step.
+        RunError: the pipeline has no argument for an optional setting that was given.
     """
     marks: list[float] = []
     finite = True
     family, embeddings = _family(pipe), on(dict(encoded.inputs), device())
+    _check_taken(pipe, comparison)
 
     def after_step(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         nonlocal finite
@@ -127,6 +131,17 @@ def generate(
         first=first.seen(),
         finite=finite,
     )
+
+
+def _check_taken(pipe: Any, comparison: Comparison) -> None:
+    """What every comparison has is the family's business; the rest must not be passed over."""
+    taken = inspect.signature(type(pipe).__call__).parameters
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in taken.values()):
+        return
+    for row in SETTINGS:
+        given = row.optional and row.argument and comparison.get(row.key) is not None
+        if given and row.argument not in taken:
+            raise RunError(f"{type(pipe).__name__} has no {row.part}; leave it out")
 
 
 def forward(denoiser: Any, step: FirstStep, dtype: Any) -> Any:
