@@ -16,10 +16,10 @@ from quantlab.catalog.machine import in_words
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.rows import target
 from quantlab.catalog.table import load_catalog
+from quantlab.words.units import GIB
 
 __all__ = ["ask", "tell"]
 
-GIB = 2**30
 ROW = "{:18}{:22}{:>10}  {:17}{}"
 HEADS = ("verdict", "scheme", "weights", "where", "on this machine")
 

@@ -15,10 +15,10 @@ from quantlab.errors import InputError, StoreError
 from quantlab.lab.probe.probe import CAPABILITIES, CHILD, Probed, probe
 from quantlab.lab.probe.scope import capabilities_of, chosen, left_out
 from quantlab.record.probes import ProbeLog, circumstances
+from quantlab.words.units import GIB
 
 __all__ = ["ProbeRequest", "ProbeRun"]
 
-GIB = 2**30
 UNCHANGED = "scheme, library versions and machine are unchanged since they were measured"
 
 

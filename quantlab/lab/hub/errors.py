@@ -12,10 +12,10 @@ from typing import Any
 
 from quantlab.errors import LoadError, QuantlabError, Unavailable
 from quantlab.lab.libraries import load
+from quantlab.words.units import GIB, MIB
 
 __all__ = ["disk_full", "explain", "size"]
 
-GIB, MIB = 2**30, 2**20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 

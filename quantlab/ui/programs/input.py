@@ -25,16 +25,16 @@ def one_sentence() -> Iterator[None]:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def text(part: str, value: object) -> str:
-    """``value`` where it is text of a sane length.
+def text(part: str, value: object, longest: int = MAX_TEXT) -> str:
+    """``value`` where it is text of at most ``longest`` characters.
 
     Raises:
         InputError: it is not; ``part`` is named.
     """
     if not isinstance(value, str):
         raise InputError(part, "must be text")
-    if len(value) > MAX_TEXT:
-        raise InputError(part, f"{len(value)} characters; at most {MAX_TEXT} are allowed")
+    if len(value) > longest:
+        raise InputError(part, f"{len(value)} characters; at most {longest} are allowed")
     return value
 
 

@@ -61,9 +61,11 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: a text is none, or too long.
     """
-    texts = {row.key: row.part for row in SETTINGS if row.kind == "text"}
+    rows = {row.key: row for row in SETTINGS if row.kind == "text"}
     return {
-        key: text(texts[key], value) if key in texts and value is not None else value
+        key: text(rows[key].part, value, rows[key].longest)
+        if key in rows and value is not None
+        else value
         for key, value in given.items()
     }
 
