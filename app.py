@@ -16,16 +16,19 @@ from collections.abc import Sequence
 if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches CUDA
     import spaces  # noqa: F401
 
+from quantlab.catalog.schema import Model
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, QuantlabError, StoreError
 from quantlab.lab.hub.admit import about, admit
 from quantlab.lab.lora.file import admit_lora
 from quantlab.lab.runners.local import choose_runner
 from quantlab.record.store.store import Store
+from quantlab.ui.guard.fetching import Consent
 from quantlab.ui.guard.hosts import allowed_names
 from quantlab.ui.page import build
 from quantlab.ui.serve import serve
 from quantlab.ui.services import Services
+from quantlab.words.lora import hub_parts
 
 log = logging.getLogger("quantlab")
 
@@ -52,20 +55,33 @@ def add_models(named: Sequence[str]) -> None:
         log.warning("%s", about(admit(text)))
 
 
-def add_loras(named: Sequence[str]) -> None:
-    """Have comparisons know the LoRAs whose folders or files were named at the start.
+def add_loras(named: Sequence[str]) -> tuple[str, ...]:
+    """Have comparisons know the LoRAs whose folders or files were named at the start; gives the
+    repositories among them.
 
     Raises:
         InputError: one of them is no LoRA.
     """
     if named and os.environ.get("SPACE_ID"):
         log.warning("On a Space only the listed LoRAs are offered; --lora is left out.")
-        return
+        return ()
+    repositories = []
     for text in named:
         name = admit_lora(text)
-        if name == text:
+        if name != text:
+            log.warning("%s can be named as a LoRA", name)
+        elif found := hub_parts(text):
+            repositories.append(found[0])
+        else:
             raise InputError("lora", f"there is no folder or safetensors file {text[:200]!r}")
-        log.warning("%s can be named as a LoRA", name)
+    return tuple(repositories)
+
+
+def _is_here(model: Model) -> bool:
+    """Whether the weights of ``model`` are on this machine."""
+    from quantlab.lab.hub.snapshot import cached
+
+    return cached(model, [component.name for component in model.components]) is not None
 
 
 def main() -> None:
@@ -75,7 +91,11 @@ def main() -> None:
         "--model", nargs="+", action="extend", default=[], help="models of your own"
     )
     parser.add_argument(
-        "--lora", nargs="+", action="extend", default=[], help="folders or files of your LoRAs"
+        "--lora",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="your LoRAs: folders, files, owner/name",
     )
     parser.add_argument(
         "--host",
@@ -87,20 +107,33 @@ def main() -> None:
     parser.add_argument(
         "--allow-probe", action="store_true", help="let visitors of a public page probe its machine"
     )
+    parser.add_argument(
+        "--allow-hub",
+        action="store_true",
+        help="fetch any LoRA and listed model that visitors ask for, with the token that is set",
+    )
     try:
         arguments = parser.parse_args()
         add_models(arguments.model)
-        add_loras(arguments.lora)
+        repositories = add_loras(arguments.lora)
     except QuantlabError as error:
         print(f"quantlab: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
     runner = choose_runner(os.environ)
+    public = allowed_names(os.environ) is None
     services = Services(
         catalog=load_catalog(),
         runner=runner,
         store=open_store(),
         allow_probe=arguments.allow_probe,
-        public=allowed_names(os.environ) is None,
+        public=public,
+        consent=Consent(
+            repositories,
+            everything=arguments.allow_hub,
+            # A Space's operator chose which models it offers.
+            public=public and not os.environ.get("SPACE_ID"),
+            here=_is_here,
+        ),
     )
     serve(build(services), hosts=arguments.host)
 

@@ -11,6 +11,7 @@ from functools import cache
 from quantlab.catalog.table import Catalog
 from quantlab.lab.runners.local import Runner
 from quantlab.record.store.store import Store
+from quantlab.ui.guard.fetching import Consent
 from quantlab.ui.jobs import Jobs
 
 __all__ = ["Services", "warm_up"]
@@ -41,6 +42,8 @@ class Services:
     """Called when somebody turns to the Try tab; must return at once."""
     base_url: str | None = None
     """Where links lead; None takes the address that the visitor used."""
+    consent: Consent = field(default_factory=Consent)
+    """What may be fetched from a hub for a visitor."""
     jobs: Jobs = field(default_factory=Jobs)
     allow_probe: bool = False
     """Whether visitors of a public page may probe its machine."""
