@@ -19,6 +19,7 @@ from quantlab.families import Family, family_of
 from quantlab.lab.bench.measure import clock
 from quantlab.lab.bench.tensors import first_of, mapped, named, on
 from quantlab.lab.libraries import device, torch
+from quantlab.lab.load.modular import BlockPipeline
 from quantlab.words.comparison import Comparison
 from quantlab.words.settings import SETTINGS
 
@@ -163,6 +164,8 @@ def forward(denoiser: Any, step: FirstStep, dtype: Any) -> Any:
 
 
 def _family(pipe: Any) -> Family:
+    if isinstance(pipe, BlockPipeline):
+        return family_of(pipe.pipeline)
     return family_of(*(cls.__name__ for cls in type(pipe).__mro__))
 
 

@@ -54,6 +54,7 @@ class BlockPipeline:
             if needed & set(encoders):
                 self._encoding.append(blocks.sub_blocks.pop(name).init_pipeline())
         self._drawing = blocks.init_pipeline()
+        self.pipeline = pipeline
         self.config: dict[str, Any] = {}
         for stage in self._stages:
             known = {n: p for n, p in {**modules, **extras}.items() if n in stage._component_specs}
