@@ -116,7 +116,8 @@ def main() -> None:
     """Print both tables and the JSON line."""
     found = rows()
     plain = [row for row in found if not row.quantizes_t5]
-    print("rules of", ", ".join(f"{name} {v}" for name, v in rules_versions().items()))
+    rules = rules_versions(load_catalog())
+    print("rules of", ", ".join(f"{name} {version}" for name, version in rules.items()))
     print("\nT5 left alone, GiB after loading      published  predicted   error  peak (published)")
     for row in plain:
         peak = f"{row.prediction.peak_bytes / GIB:6.2f} ({row.peak_gib:.2f})"

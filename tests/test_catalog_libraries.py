@@ -14,8 +14,9 @@ from quantlab.catalog.schema import Scheme, Spec
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import PlanError, Unavailable
 from quantlab.lab.load.weights import verify
-from quantlab.lab.ways import apply
-from quantlab.lab.ways.config import build
+from quantlab.lab.specs import build
+from quantlab.lab.ways.bitsandbytes import quantize_with_bitsandbytes
+from quantlab.lab.ways.gguf import write_gguf
 
 CATALOG = load_catalog()
 
@@ -186,7 +187,7 @@ def quantized(scheme: Scheme, folder: Path) -> Any:
     if scheme.way == "gguf":
         kind = scheme.id.removeprefix("gguf-").upper()
         file = folder / f"{kind}.gguf"
-        apply.write_gguf(str(folder / "transformer"), str(file), kind)
+        write_gguf(str(folder / "transformer"), str(file), kind)
         config = build(scheme.diffusers, "torch.float32")
         options = {"config": str(folder), "subfolder": "transformer", "quantization_config": config}
         return flux.from_single_file(str(file), torch_dtype=torch.float32, **options)
@@ -199,7 +200,7 @@ def quantized(scheme: Scheme, folder: Path) -> Any:
         model.enable_layerwise_casting(storage_dtype=storage, compute_dtype=torch.float32)
     else:
         options = dict(scheme.diffusers.args) | {"compute_dtype": torch.float32}
-        apply.quantize_with_bitsandbytes(model, **options)
+        quantize_with_bitsandbytes(model, **options)
     return model
 
 

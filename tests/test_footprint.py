@@ -24,7 +24,7 @@ from quantlab.errors import InputError, PlanError
 from quantlab.lab.libraries import resolve, torch
 from quantlab.lab.load.pool import Pool
 from quantlab.lab.load.weights import stored_bytes, verify
-from quantlab.lab.ways.config import build, spec_for
+from quantlab.lab.specs import build, spec_for
 from quantlab.words.plan import Plan
 from tools import shapes as shape_tables
 
@@ -223,7 +223,7 @@ def test_a_prediction_has_the_promised_keys_and_names_its_rules() -> None:
     assert values["total_bytes"] == sum(values["component_bytes"].values())
     assert values["peak_bytes"] > values["total_bytes"] > prediction.offload_peak_bytes
     assert values["download_bytes"] == pytest.approx(33.74 * GB, rel=0.001)
-    assert {"diffusers", "torchao", "bitsandbytes"} <= set(rules_versions())
+    assert {"diffusers", "torchao", "bitsandbytes"} <= set(rules_versions(CATALOG))
 
 
 def test_the_peak_grows_with_the_picture_and_nothing_is_downloaded_for_flux_mini() -> None:

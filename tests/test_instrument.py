@@ -23,7 +23,7 @@ from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.run import encode, generate
 from quantlab.lab.load.weights import stored_bytes
-from quantlab.lab.ways import apply
+from quantlab.lab.ways.bitsandbytes import quantize_with_bitsandbytes
 from quantlab.words.comparison import Comparison
 
 INPUTS, OUTPUTS = 256, 512
@@ -41,7 +41,7 @@ def _layer() -> torch.nn.Sequential:
 
 def _bitsandbytes(**how: Any) -> torch.nn.Module:
     layer = _layer()
-    apply.quantize_with_bitsandbytes(layer, compute_dtype=torch.float32, **how)
+    quantize_with_bitsandbytes(layer, compute_dtype=torch.float32, **how)
     layer(torch.randn(2, INPUTS))  # the int8 layer moves its scales at the first call
     return layer
 

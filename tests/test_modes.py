@@ -29,8 +29,8 @@ from quantlab.lab.load.check import check
 from quantlab.lab.load.oom import ran_out
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.runners.isolated import compare_isolated
+from quantlab.ui.compare.stage.board import ahead
 from quantlab.ui.compare.stage.measured_view import how_it_ran, warnings_of
-from quantlab.ui.compare.stage.view import head
 from quantlab.words.outcome import NoiseFloor, Outcome
 from quantlab.words.outcome_text import floor_text
 from quantlab.words.plan import Plan
@@ -271,12 +271,12 @@ def test_schemes_that_are_hopeless_in_eager_mode_say_so_before_and_after() -> No
     drawn = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
     for plan, warned in (("torchao-int8dq", True), ("torchao-int8dq@compiled", False)):
         parsed = parse_plan(plan, MINI)
-        assert bool(warnings_of(plan)) == warned
-        assert ("slower than bf16 on a GPU" in head(0, plan, "idle")) == warned
-        assert bool(trial._notes(parsed, loaded("resident"), run, drawn)) == warned
-        assert not trial._notes(parsed, loaded("cpu"), run, drawn)
-    assert len(warnings_of("transformer=torchao-int4wo,text_encoder_2=bnb-nf4")) == 1
-    assert not warnings_of("bnb-nf4")
+        assert bool(warnings_of(plan, CATALOG)) == warned
+        assert ("slower than bf16 on a GPU" in ahead(0, plan, "idle", CATALOG)[0]) == warned
+        assert bool(trial._notes(parsed, loaded("resident"), run, drawn, CATALOG)) == warned
+        assert not trial._notes(parsed, loaded("cpu"), run, drawn, CATALOG)
+    assert len(warnings_of("transformer=torchao-int4wo,text_encoder_2=bnb-nf4", CATALOG)) == 1
+    assert not warnings_of("bnb-nf4", CATALOG)
 
 
 def test_pick_carries_the_warning_on_a_gpu_without_changing_the_verdict() -> None:

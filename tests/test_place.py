@@ -21,9 +21,10 @@ from quantlab.errors import PlanError
 from quantlab.lab.bench.fidelity import image_array
 from quantlab.lab.bench.run import encode, generate
 from quantlab.lab.load import place
-from quantlab.lab.load import reader as loading
+from quantlab.lab.load.keys import keys_of
+from quantlab.lab.load.part import part_of
 from quantlab.lab.load.pool import Pool
-from quantlab.lab.load.reader import quantizes_on
+from quantlab.lab.ways import config
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
@@ -135,7 +136,7 @@ def test_only_the_plan_at_hand_lies_on_the_device(
     left = next(h.module for k, h in pool._held.items() if k.component == "transformer")
     for module in ("pool", "reader"):
         monkeypatch.setattr(f"quantlab.lab.load.{module}.device", lambda: "xpu")
-    monkeypatch.setattr(loading, "quantizes_on", lambda *_: None)
+    monkeypatch.setattr(config, "quantizes_on", lambda *_: None)
     monkeypatch.setattr(place, "onto", lambda *_: None)
     monkeypatch.setattr(place, "park", parked.append)
     monkeypatch.setattr(place, "apply", lambda _, kind, target, __: seen.append((kind, target)))
@@ -150,12 +151,15 @@ def test_only_the_plan_at_hand_lies_on_the_device(
 
 
 def test_a_gpu_quantizes_what_fits_there_and_what_only_it_can() -> None:
-    wo, int4 = CATALOG.schemes["torchao-int8wo"], CATALOG.schemes["torchao-int4wo"]
-    assert quantizes_on(wo, "resident", "cuda") == "cuda"
-    assert quantizes_on(wo, "group-offload", "cuda") is None
-    assert quantizes_on(int4, "group-offload", "cuda") == "cuda"
-    assert quantizes_on(wo, "cpu", "cpu") is None
-    assert quantizes_on(wo, "resident", "mps") is None
+    def where(scheme: str, placement: str, device: str) -> str | None:
+        key = keys_of(MINI, parse_plan(scheme, MINI))["transformer"]
+        return config.quantizes_on(part_of(key, MINI, CATALOG, device, placement))
+
+    assert where("torchao-int8wo", "resident", "cuda") == "cuda"
+    assert where("torchao-int8wo", "group-offload", "cuda") is None
+    assert where("torchao-int4wo", "group-offload", "cuda") == "cuda"
+    assert where("torchao-int8wo", "cpu", "cpu") is None
+    assert where("torchao-int8wo", "resident", "mps") is None
 
 
 def test_a_config_quantizes_on_the_device_it_is_told(
@@ -163,7 +167,7 @@ def test_a_config_quantizes_on_the_device_it_is_told(
 ) -> None:
     """The way of a GPU, with the CPU as the device that diffusers is to load onto."""
     expected = image(pipe_of(pool, "torchao-int8wo"))
-    monkeypatch.setattr(loading, "quantizes_on", lambda *_: "cpu")
+    monkeypatch.setattr(config, "quantizes_on", lambda *_: "cpu")
     pipe = pipe_of(Pool(0, CATALOG), "transformer=torchao-int8wo,text_encoder_2=torchao-int8wo")
     both = image(pipe_of(pool, "transformer=torchao-int8wo,text_encoder_2=torchao-int8wo"))
     assert (image(pipe) == both).all()

@@ -23,7 +23,8 @@ from quantlab.catalog.placement import (
     refusal,
     verdict_of,
 )
-from quantlab.catalog.read.offload import load_offload_rules, offload_rule
+from quantlab.catalog.read.facts import read_offload
+from quantlab.catalog.read.toml import read_toml
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.activations import CONTEXT_BYTES
 from quantlab.catalog.sizes.needs import needs_of
@@ -67,9 +68,8 @@ def test_group_offload_follows_the_library() -> None:
 
 
 def test_a_library_of_which_nothing_is_known_is_not_group_offloaded() -> None:
-    assert offload_rule("sdnq").group == "unknown"
+    assert CATALOG.methods["sdnq"].offload.group == "unknown"
     assert "group-offload" not in kinds("sdnq-int8", 80)
-    assert set(load_offload_rules()) <= {"", *CATALOG.methods}
 
 
 def test_torchao_is_group_offloaded_without_streams_and_the_rest_with_them() -> None:
@@ -234,7 +234,6 @@ def test_the_published_group_offload_of_a_gguf_file() -> None:
 )
 def test_a_wrong_rule_is_refused_by_name(tmp_path: Path, line: str, message: str) -> None:
     good = {
-        "method": '"gguf"',
         "group": '"yes"',
         "streams": "true",
         "note": '"seen"',
@@ -244,9 +243,9 @@ def test_a_wrong_rule_is_refused_by_name(tmp_path: Path, line: str, message: str
     key, _, value = line.partition(" = ")
     (tmp_path / "data").mkdir()
     text = "\n".join(f"{k} = {v}" for k, v in (good | {key: value}).items())
-    (tmp_path / "data" / "offload.toml").write_text("[[offload]]\n" + text)
+    (tmp_path / "data" / "offload.toml").write_text(text)
     with pytest.raises(CatalogError, match=rf"data/offload\.toml: .*{message}"):
-        load_offload_rules(tmp_path)
+        read_offload(read_toml(tmp_path / "data" / "offload.toml", tmp_path))
 
 
 def test_placing_needs_no_torch() -> None:

@@ -16,9 +16,9 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import PlanError
 from quantlab.lab.bench.run import forward
-from quantlab.lab.hub.ready import unquantized_layers
 from quantlab.lab.load.pool import Pool
 from quantlab.lab.probe.subject import Subject
+from quantlab.lab.ways.stored import unquantized_layers
 from tests.hub_server import Hub
 from tests.test_hub import MINI, SHARD, hub, server  # noqa: F401
 

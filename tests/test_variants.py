@@ -29,6 +29,8 @@ from quantlab.lab.keep.bounded_folder import Shelf
 from quantlab.lab.keep.saving import Difference, cannot_save, difference
 from quantlab.lab.keep.variants import RELOADED, Variants
 from quantlab.lab.libraries import versions
+from quantlab.lab.load.keys import keys_of
+from quantlab.lab.load.part import Base, Part, part_of
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.probe.subject import Subject
 from quantlab.words.outcome import Outcome
@@ -160,13 +162,12 @@ def test_other_versions_weights_and_dtypes_are_other_entries(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf = Variants(folder, GIB)
-    component, scheme = MINI.components[0], CATALOG.schemes["torchao-int8wo"]
-    method, files = CATALOG.methods["torchao"], PROJECT / MINI.source
+    asked = part("torchao-int8wo")
 
-    def key(**other: Any) -> str:
-        given = {"model": MINI, "folder": files, "dtype": "torch.float32", "device": "cpu"}
-        given |= {"component": component, "scheme": scheme, "method": method, **other}
-        found = shelf.variant(**given)
+    def key(folder: Path = PROJECT / MINI.source, **other: Any) -> str:
+        base = Base(MINI)
+        base.folder = str(folder)
+        found = shelf.variant(replace(asked, base=base, **other), CATALOG)
         assert found is not None
         return json.dumps(found._key, sort_keys=True)
 
@@ -307,6 +308,12 @@ def test_a_limit_that_is_none_is_refused(
         variants.opted()
 
 
+def part(plan: str) -> Part:
+    """What a plan of flux-mini quantizes, on a CPU."""
+    model, parsed = CATALOG.models["flux-mini"], parse_plan(plan, CATALOG.models["flux-mini"])
+    return part_of(keys_of(model, parsed)[parsed.parts[0][0]], model, CATALOG, "cpu")
+
+
 @pytest.mark.parametrize(
     ("scheme", "library", "said"),
     [
@@ -321,8 +328,8 @@ def test_a_limit_that_is_none_is_refused(
     ],
 )
 def test_which_schemes_can_be_saved(scheme: str, library: str, said: str | None) -> None:
-    known = CATALOG.schemes[scheme]
-    found = cannot_save(known, CATALOG.methods[known.method], library, "cpu")
+    name = {"diffusers": "transformer", "transformers": "text_encoder_2"}[library]
+    found = cannot_save(part(f"{name}={scheme}"), CATALOG)
     assert found is None if said is None else said in (found or "")
 
 
@@ -333,8 +340,7 @@ def test_what_can_be_saved_is_what_the_probe_measured() -> None:
     rows = [row for row in rows if row["component"] == "transformer"]
     assert len(rows) > 10
     for row in rows:
-        known = CATALOG.schemes[row["scheme"]]
-        refused = cannot_save(known, CATALOG.methods[known.method], "diffusers", "cpu")
+        refused = cannot_save(part(row["scheme"]), CATALOG)
         assert (refused is None) == (row["measured"] == "yes"), row["scheme"]
 
 

@@ -18,7 +18,15 @@ from pathlib import Path
 
 from quantlab.catalog.schema import HARDWARE, Method, Model, Scheme
 
-__all__ = ["Machine", "has_file", "here", "in_words", "missing_packages", "this_machine"]
+__all__ = [
+    "Machine",
+    "has_file",
+    "here",
+    "in_words",
+    "library_here",
+    "missing_packages",
+    "this_machine",
+]
 
 _COMPILERS = ("c++", "g++", "clang++", "cl")
 _COMPILER = "a C++ compiler"
@@ -99,14 +107,20 @@ def here(
     """
     if scheme is None:
         return "refused: quantlab has no scheme of it to load"
-    if scheme.way == "none":
+    if not scheme.loadable:
         return f"refused: {scheme.note}"
+    lacking = library_here(scheme, method, machine, model)
+    if lacking == "ok" and len(machine.hardware) == 1 and scheme.on_cpu == "no":
+        return "refused: quantlab does not run it on a CPU"
+    return lacking
+
+
+def library_here(scheme: Scheme, method: Method, machine: Machine, model: Model | None) -> str:
+    """As ``here``, of the scheme's library alone: whether or not quantlab can load it."""
     if lacking := _lacking_hardware(scheme, method, machine, model):
         return f"refused: {lacking}"
     if missing := _missing(scheme, method, machine):
         return f"not-installed: {', '.join(missing)}"
-    if len(machine.hardware) == 1 and scheme.on_cpu == "no":
-        return "refused: quantlab does not run it on a CPU"
     return "ok"
 
 
@@ -124,7 +138,7 @@ def in_words(found: str) -> str:
 def _lacking_hardware(
     scheme: Scheme, method: Method, machine: Machine, model: Model | None
 ) -> str | None:
-    if scheme.way == "gguf" and not has_file(scheme, model):
+    if scheme.from_file and not has_file(scheme, model):
         return scheme.note or "needs a ready file of this model"
     for name, least in map(_split, scheme.requires):
         if name in HARDWARE and not _has_hardware(name, least, scheme, method, machine):
@@ -134,7 +148,7 @@ def _lacking_hardware(
 
 
 def has_file(scheme: Scheme, model: Model | None) -> bool:
-    """Whether a GGUF file is known for ``model``, or quantlab writes one from local weights."""
+    """Whether a file of it is known for ``model``, or quantlab writes one from local weights."""
     if model is None or model.local:
         return "file" not in scheme.requires
     return model.gguf_with(scheme.id) is not None

@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from quantlab.catalog.facts import Offload
 from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.read.offload import offload_rule
-from quantlab.catalog.schema import Verdict
+from quantlab.catalog.schema import Method, Verdict
 from quantlab.catalog.sizes.activations import CONTEXT_BYTES
 from quantlab.catalog.sizes.needs import Needs
 from quantlab.catalog.table import Catalog
@@ -123,15 +123,19 @@ def group_offload_options(plan: Plan, catalog: Catalog) -> dict[str, object]:
     plan survives them, the next leaf is fetched while one runs; ``low_cpu_mem_usage`` then keeps
     the host from holding a pinned copy of everything (22.8 instead of 35.1 GB there).
     """
-    streams = all(offload_rule(method).streams for method in _methods(plan, catalog))
+    streams = all(rule.streams for rule in _rules(plan, catalog))
     more = {"use_stream": True, "low_cpu_mem_usage": True} if streams else {}
     return {"offload_type": "leaf_level", **more}
 
 
-def _methods(plan: Plan, catalog: Catalog) -> tuple[str, ...]:
-    """The methods whose tensors a plan holds; "" is what nothing quantizes, always there."""
-    schemes = (catalog.schemes.get(scheme_id) for _, scheme_id in plan.parts)
-    return ("", *dict.fromkeys(scheme.method for scheme in schemes if scheme is not None))
+def _methods(plan: Plan, catalog: Catalog) -> tuple[Method, ...]:
+    """The methods whose tensors a plan holds."""
+    return catalog.methods_of(scheme_id for _, scheme_id in plan.parts)
+
+
+def _rules(plan: Plan, catalog: Catalog) -> tuple[Offload, ...]:
+    """The rules of offloading that a plan is under; what nothing quantizes is always there."""
+    return (catalog.plain_offload, *(method.offload for method in _methods(plan, catalog)))
 
 
 def _too_much(needs: Needs, gpu: Gpu | Device) -> str | None:
@@ -163,10 +167,10 @@ def _barred(kind: Kind, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str 
         return ONE_MEMORY
     if kind == "group-offload":
         for method in _methods(plan, catalog):
-            rule = offload_rule(method)
-            if rule.group != "yes":
-                known = "does not work" if rule.group == "no" else "is not known to work"
-                return f"group offload {known} with {catalog.methods[method].name}"
+            if method.offload.group != "yes":
+                refused = method.offload.group == "no"
+                known = "does not work" if refused else "is not known to work"
+                return f"group offload {known} with {method.name}"
     return None
 
 
@@ -192,9 +196,10 @@ def _placement(
         f"{_gib(needs.weights_bytes)} of weights, {_gib(host)} of host memory",
     ]
     if kind != "resident" and peak == needs.loading_bytes:
-        reasons.append("the peak is at loading: bitsandbytes quantizes on the device")
+        names = [m.name for m in _methods(plan, catalog) if m.loads_on_device]
+        reasons.append(f"the peak is at loading: {', '.join(names)} quantizes on the device")
     if kind == "group-offload":
-        rules = (offload_rule(method) for method in _methods(plan, catalog))
+        rules = _rules(plan, catalog)
         reasons += [f"group offload: {r.note} ({r.source}, {r.checked})" for r in rules]
     return Placement(kind, peak, host, tuple(reasons))
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from quantlab.catalog import columns
 from quantlab.catalog.columns import ids
+from quantlab.catalog.facts import NOTHING_KNOWN, Eager, LanguageModel, Offload
 from quantlab.catalog.models.schema import Component as Component
 from quantlab.catalog.models.schema import Defaults as Defaults
 from quantlab.catalog.models.schema import Limits as Limits
@@ -20,7 +21,6 @@ from quantlab.catalog.models.schema import Model as Model
 Support = Literal["yes", "no", "partial", "unknown"]
 Verdict = Literal["runs", "runs-with-offload", "partial", "unknown", "no"]
 Evidence = Literal["documented", "predicted", "measured"]
-Way = Literal["config", "gguf", "layerwise", "cast", "none"]
 
 SUPPORT: tuple[Support, ...] = ("yes", "no", "partial", "unknown")
 HARDWARE = ids(columns.HARDWARE)
@@ -102,8 +102,8 @@ class Spec:
     """A Python object to build: dotted class path and keyword arguments.
 
     Arguments are plain values, nested ``Spec``s, ``"torch.float8_e4m3fn"``-like dtype names, or
-    ``"$compute"`` for the plan's compute dtype. lab/ways/config.py builds it,
-    lab/script/pipeline.py writes it out as code; both read this one description.
+    ``"$compute"`` for the plan's compute dtype. lab/specs.py builds it and
+    writes it out as code; both read this one description.
     """
 
     path: str
@@ -158,7 +158,9 @@ class Scheme:
     method: str
     name: str
     bits: float
-    way: Way
+    way: str | None
+    """A file in lab/ways, by its name in kebab-case; None where it cannot be loaded, and ``note``
+    says why."""
     diffusers: Spec | None
     transformers: Spec | None
     skip: Mapping[str, tuple[str, ...]]
@@ -176,8 +178,25 @@ class Scheme:
     simple: tuple[str, Mapping[str, Any]] | None
     """(quant_backend, quant_kwargs) where diffusers' simple form exists for this scheme."""
     note: str = ""
+    from_file: bool = False
+    """What is fetched is a file that holds the scheme already, not the base weights."""
+    eager: Eager | None = None
+    """Where it is hopelessly slow on a GPU unless it is compiled."""
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+    """Library -> why none of its components can hold it; from the method's file."""
+    library_way: str | None = None
+    """The way by which the library does it, where ``on_cpu`` says that it does."""
     lora: LoraRule | None = None
     """None: not known, which never counts as yes."""
+
+    @property
+    def loadable(self) -> bool:
+        """Whether quantlab has a way of loading it."""
+        return self.way is not None
+
+    def spec(self, library: str) -> Spec | None:
+        """What is built for a component of ``library``, or None where it has nothing for it."""
+        return self.diffusers if library == "diffusers" else self.transformers
 
 
 @dataclass(frozen=True)
@@ -199,6 +218,17 @@ class Method:
     cells: Mapping[str, Cell]
     schemes: tuple[Scheme, ...]
     sources: Mapping[str, Source] = field(default_factory=dict)
+    offload: Offload = NOTHING_KNOWN
+    loads_on_device: bool = False
+    """Whether what it loads lies on the device whatever the placement, until it is moved."""
+    dynamo: Mapping[str, bool] = field(default_factory=dict)
+    """Settings of ``torch._dynamo.config`` that compiling its layers takes."""
+    imports: Mapping[str, str] = field(default_factory=dict)
+    """Package -> the name it is imported by, where that is not its own with underscores."""
+    rules_of: Mapping[str, str] = field(default_factory=dict)
+    """Package -> the version that its ways of storing were held against."""
+    language_model: LanguageModel | None = None
+    """How a language model is loaded with it, where quantlab writes a script for that."""
 
     @property
     def copyleft(self) -> bool:

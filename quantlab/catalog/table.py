@@ -8,15 +8,17 @@ not known here; tests hold the files against the installed libraries.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
+from quantlab.catalog.facts import NOTHING_KNOWN, Offload
 from quantlab.catalog.models.reader import read_models
 from quantlab.catalog.own.describe import read_own
 from quantlab.catalog.paths import PROJECT, own_descriptions
+from quantlab.catalog.read.facts import read_flags, read_language_model, read_offload, read_texts
 from quantlab.catalog.read.schemes import read_cells, read_id, read_scheme
 from quantlab.catalog.read.toml import Table, read_toml
 from quantlab.catalog.schema import BitRange, Method, Model, Scheme, Source
@@ -42,6 +44,13 @@ class Catalog:
     methods: Mapping[str, Method]
     schemes: Mapping[str, Scheme]
     models: Mapping[str, Model]
+    plain_offload: Offload = NOTHING_KNOWN
+    """Which group offload a component survives that nothing quantizes."""
+
+    def methods_of(self, schemes: Iterable[str]) -> tuple[Method, ...]:
+        """The methods of these schemes, each once; what is no scheme of a method has none."""
+        known = (self.schemes[scheme].method for scheme in schemes if scheme in self.schemes)
+        return tuple(self.methods[method] for method in dict.fromkeys(known))
 
 
 def load_catalog(folder: Path | None = None) -> Catalog:
@@ -75,12 +84,19 @@ def _load(root: Path, own: tuple[tuple[str, Path], ...]) -> Catalog:
     if not methods:
         raise CatalogError("data/methods: no *.toml file found; expected one file a method")
     models = read_models(root) | read_own(own)
-    return Catalog(MappingProxyType(methods), MappingProxyType(schemes), MappingProxyType(models))
+    return Catalog(
+        methods=MappingProxyType(methods),
+        schemes=MappingProxyType(schemes),
+        models=MappingProxyType(models),
+        plain_offload=read_offload(read_toml(root / "data" / "offload.toml", root)),
+    )
 
 
 def _method(table: Table) -> Method:
     sources = _sources(table.table("sources"))
     method_id = read_id(table)
+    unreachable = read_texts(table.table("unreachable"))
+    language_model = table.table("language_model") if table.has("language_model") else None
     method = Method(
         id=method_id,
         name=table.text("name"),
@@ -92,8 +108,16 @@ def _method(table: Table) -> Method:
         licence=_licence(table),
         licence_source=table.choice("licence_source", tuple(sources)),
         cells=read_cells(table.table("capabilities"), sources, complete=True),
-        schemes=tuple(read_scheme(item, method_id, sources) for item in table.tables("schemes")),
+        schemes=tuple(
+            read_scheme(item, method_id, sources, unreachable) for item in table.tables("schemes")
+        ),
         sources=sources,
+        offload=read_offload(table.table("offload")) if table.has("offload") else NOTHING_KNOWN,
+        loads_on_device=table.get("loads_on_device", bool, False),
+        dynamo=read_flags(table.table("dynamo")),
+        imports=read_texts(table.table("imports")),
+        rules_of=read_texts(table.table("rules_of")),
+        language_model=read_language_model(language_model) if language_model else None,
     )
     table.done()
     if not method.bits:

@@ -163,6 +163,7 @@ def _probe(arguments: argparse.Namespace) -> None:
 
 def _predict(arguments: argparse.Namespace) -> None:
     from quantlab.catalog.sizes.predict import rules_versions
+    from quantlab.catalog.table import load_catalog
     from quantlab.record.documents import predictions
 
     rows = predictions(_comparison(arguments, arguments.plans))
@@ -174,7 +175,8 @@ def _predict(arguments: argparse.Namespace) -> None:
         for row in rows:
             sizes = (row.total_bytes, row.peak_bytes, row.host_bytes, row.download_bytes)
             print(f"{row.plan:40}" + "".join(f"{size / 2**30:14.3f}" for size in sizes))
-    rules = ", ".join(f"{name} {version}" for name, version in rules_versions().items())
+    versions = rules_versions(load_catalog())
+    rules = ", ".join(f"{name} {version}" for name, version in versions.items())
     print(f"predicted by the rules of {rules}", file=sys.stderr)
 
 

@@ -12,7 +12,6 @@ from quantlab.catalog.columns import column as called
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import has_file
 from quantlab.catalog.placement import Device, Placement, placements_for, refusal, verdict_of
-from quantlab.catalog.read.eager import load_slow_schemes
 from quantlab.catalog.read.measured import Finding
 from quantlab.catalog.schema import (
     Cell,
@@ -184,9 +183,9 @@ def _loading(scheme: Scheme | None, model: Model | None) -> list[Claim]:
     if first.stored_as:
         said = f"loading: the {first.name} is stored quantized already ({first.stored_as})"
         return [Claim("no", said)]
-    if scheme.way == "none":
+    if not scheme.loadable:
         return [Claim("unknown", f"loading: {scheme.note}")]
-    if scheme.way != "gguf" or has_file(scheme, model):
+    if not scheme.from_file or has_file(scheme, model):
         return []
     if model.local:
         return [Claim("no", f"loading: {scheme.note}")]
@@ -206,7 +205,7 @@ def _eager(scheme: Scheme | None, question: Question) -> list[Claim]:
     """A warning, not a verdict: it runs on a GPU, but uncompiled nobody would wait for it."""
     if scheme is None or question.hardware in (None, "cpu"):
         return []
-    slow = load_slow_schemes().get(scheme.id)
+    slow = scheme.eager
     return [Claim("runs", f"eager mode: {slow.warning}", warns=True)] if slow else []
 
 

@@ -6,7 +6,7 @@ The rule, whole; there are no weights:
    hardware, whose packages are installed here, and that reaches the component: the transformer
    through diffusers, the last text encoder through transformers, from the model's own files. The
    two are chosen apart. A scheme that is several times slower than bf16 unless compiled
-   (data/eager.toml) is left out.
+   (``Scheme.eager``) is left out.
 2. More bits lose less. The part with fewer bits counts first, then the transformer, then the text
    encoder. Of equal bits, the scheme that changes flux-mini's transformer less in one step comes
    first (data/results/loss-flux-mini.csv, measured), those not measured there after it, the
@@ -32,7 +32,7 @@ from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import Machine, missing_packages, this_machine
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.placement import KINDS, Device, Placement, placements_for
-from quantlab.catalog.read.eager import load_slow_schemes
+from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Component, Model
 from quantlab.catalog.sizes.predict import download_bytes
 from quantlab.catalog.sizes.rows import sizes, target
@@ -199,15 +199,14 @@ def _candidates(
     catalog: Catalog,
     absent: frozenset[str],
 ) -> Iterator[_Candidate]:
-    loss, slow = measured_loss(), load_slow_schemes()
+    loss = measured_loss()
     for row in rows:
         scheme = catalog.schemes.get(row.scheme or "")
         if row.verdict != "runs" or scheme is None or scheme.storage is None:
             continue
         if row.method in absent:
             continue
-        own = scheme.way == "config" and scheme.transformers is not None
-        if scheme.id in slow or (component.library == "transformers" and not own):
+        if scheme.eager or why_not(scheme, component.library, component.cls):
             continue
         count = component_bytes(model, component.name, scheme.id, catalog=catalog)
         yield _Candidate(scheme.id, scheme.bits, loss.get(scheme.id, math.inf), count)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from quantlab.catalog.columns import COLUMNS as ROWS
+from quantlab.catalog.read.facts import read_eager, read_texts
 from quantlab.catalog.read.toml import Table
 from quantlab.catalog.schema import (
     COLUMNS,
@@ -21,7 +22,6 @@ from quantlab.catalog.schema import (
     Spec,
     Storage,
     Support,
-    Way,
 )
 
 __all__ = ["read_cells", "read_id", "read_scheme"]
@@ -29,14 +29,13 @@ __all__ = ["read_cells", "read_id", "read_scheme"]
 _KEBAB = re.compile(r"[a-z0-9]+(?:-[a-z0-9_]+)*")
 _CAPABILITY = re.compile(r"\d+\.\d\+?|[A-Z]+\d+")
 _REQUIRES = re.compile(r"[a-z0-9_-]+(>=\d+(\.\d+)*)?")
-_WAYS = ("config", "gguf", "layerwise", "none")
 
 
-def read_id(table: Table) -> str:
-    """The ``id`` of a table, in kebab-case."""
-    text = table.text("id")
+def read_id(table: Table, key: str = "id") -> str:
+    """The id under ``key`` of a table, in kebab-case."""
+    text = table.text(key)
     if not _KEBAB.fullmatch(text):
-        raise table.fail("id", f"{text!r} is not in kebab-case")
+        raise table.fail(key, f"{text!r} is not in kebab-case")
     return text
 
 
@@ -69,44 +68,49 @@ def _cell(table: Table, sources: Mapping[str, Source]) -> Cell:
     return Cell(value, source.title, source.checked, note, source.url, capability, then, changed)
 
 
-def read_scheme(table: Table, method: str, sources: Mapping[str, Source]) -> Scheme:
-    """One scheme of ``method``.
+def read_scheme(
+    table: Table, method: str, sources: Mapping[str, Source], unreachable: Mapping[str, str]
+) -> Scheme:
+    """One scheme of ``method``; ``unreachable`` as in ``Scheme``.
 
     Raises:
         CatalogError: a key is unknown, missing or wrong.
     """
+    scheme_id = read_id(table)
     scheme = Scheme(
-        id=read_id(table),
+        id=scheme_id,
         method=method,
         name=table.text("name"),
         bits=table.get("bits", float),
-        way=cast("Way", table.choice("way", _WAYS)),
+        way=read_id(table, "way") if table.has("way") else None,
         diffusers=_spec(table.table("diffusers")) if table.has("diffusers") else None,
         transformers=_spec(table.table("transformers")) if table.has("transformers") else None,
         skip=_skip(table.table("skip")),
-        holds=_holds(table.table("holds")),
+        holds=read_texts(table.table("holds")),
         storage=_storage(table.table("storage")) if table.has("storage") else None,
         requires=table.texts("requires", []),
         on_cpu=cast("Any", table.choice("on_cpu", ("diffusers", "library", "no"))),
         capabilities=read_cells(table.table("capabilities"), sources, complete=False),
         simple=_simple(table.table("simple")) if table.has("simple") else None,
         note=table.text("note", ""),
+        from_file=table.get("from_file", bool, False),
+        eager=read_eager(table.table("eager"), scheme_id) if table.has("eager") else None,
+        unreachable=unreachable,
+        library_way=read_id(table, "library_way") if table.has("library_way") else None,
         lora=_lora(table.table("lora"), sources) if table.has("lora") else None,
     )
     table.done()
     if wrong := [text for text in scheme.requires if not _REQUIRES.fullmatch(text)]:
         raise table.fail("requires", f'{wrong[0]!r} is not like "compiler" or "cuda>=8.9"')
-    if scheme.way == "none" and not scheme.note:
+    if (scheme.on_cpu == "library") != (scheme.library_way is not None):
+        raise table.fail("library_way", 'goes with on_cpu = "library", and only with that')
+    if not scheme.loadable and not scheme.note:
         raise table.fail("note", "is missing; a scheme that cannot be loaded says why")
     return scheme
 
 
 def _skip(table: Table) -> dict[str, tuple[str, ...]]:
     return {cls: table.texts(cls) for cls in table.names()}
-
-
-def _holds(table: Table) -> dict[str, str]:
-    return {path: table.text(path) for path in table.names()}
 
 
 def _storage(table: Table) -> Storage:

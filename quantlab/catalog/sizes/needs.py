@@ -158,14 +158,7 @@ def _table(model: Model, component: str) -> str:
 
 
 def _loads_on_device(scheme_id: str, catalog: Catalog) -> bool:
-    """bitsandbytes quantizes on the device, and what it loads stays there until it is moved.
-
-    diffusers 0.42.1, quantizers/bitsandbytes/bnb_quantizer.py, update_device_map: the current
-    device where none is given. The published rows of an H100 show it: 12.4 GiB for nf4 although
-    model offload was on (data/results/published-flux1-dev-h100.csv).
-    """
-    scheme = catalog.schemes.get(scheme_id)
-    return scheme is not None and scheme.method == "bitsandbytes"
+    return any(method.loads_on_device for method in catalog.methods_of([scheme_id]))
 
 
 def _scratch_bytes(plan: Plan, model: Model, catalog: Catalog) -> int:

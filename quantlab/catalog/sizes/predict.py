@@ -34,16 +34,9 @@ __all__ = [
     "rules_versions",
 ]
 
-CHECKED_WITH = {
-    "diffusers": "0.42.1",
-    "transformers": "5.23.0",
-    "bitsandbytes": "0.50.2",
-    "torchao": "0.18.0",
-    "optimum-quanto": "0.2.7",
-    "gguf": "0.19.0",
-    "sdnq": "0.2.8",
-}
-"""The versions that the rules were held against; a test does so for the installed ones."""
+CHECKED_WITH = {"diffusers": "0.42.1", "transformers": "5.23.0"}
+"""The versions that the rules were held against, beside those in the methods' files
+(``rules_of``); a test does so for the installed ones."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +110,15 @@ def predict(
     )
 
 
-def rules_versions() -> dict[str, str]:
+def rules_versions(catalog: Catalog) -> dict[str, str]:
     """The libraries whose rules are followed, with the installed version of each.
 
     A library that is not installed has the version that the rules were checked with, and says so.
     """
     found = {}
-    for name, checked in CHECKED_WITH.items():
+    methods = catalog.methods.values()
+    rules = CHECKED_WITH | {n: v for method in methods for n, v in method.rules_of.items()}
+    for name, checked in rules.items():
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -144,7 +139,7 @@ def download_bytes(model: Model, parts: Mapping[str, str], catalog: Catalog) -> 
         if parts.get(component.name) == LEFT_OUT:
             continue
         scheme = catalog.schemes.get(parts.get(component.name, ""))
-        if scheme is not None and scheme.way == "gguf":
+        if scheme is not None and scheme.from_file:
             fetched += component_bytes(model, component.name, scheme.id, "bf16", catalog)
         else:
             whole = plain_bytes(model, component.name, WIDTHS[model.base_dtype])

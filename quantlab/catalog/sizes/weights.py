@@ -128,7 +128,7 @@ def scheme_bytes(model: Model, component: str, scheme: Scheme, width: int) -> in
         PlanError: how the scheme stores weights is not known.
     """
     known = model.component(component)
-    keeps = model.gguf_keeps(scheme.id) if scheme.way == "gguf" else ()
+    keeps = model.gguf_keeps(scheme.id) if scheme.from_file else ()
     shapes = component_shapes(model, component)
     return shapes_bytes(shapes, known.cls if known else "", scheme, width, keeps)
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from quantlab.catalog.read.eager import load_slow_schemes
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog
 from quantlab.errors import OutOfMemory, QuantlabError, Stopped, VerificationError, first_line
@@ -176,7 +175,7 @@ class Trial:
             decode_s=median(run.decode_s for run in runs),
             notes=(
                 *effect(loaded, runs[-1].first, self.comparison.carried, dtype),
-                *_notes(plan, loaded, runs[-1], pixels),
+                *_notes(plan, loaded, runs[-1], pixels, self.catalog),
             ),
             placement=loaded.placement,
             load_peak_bytes=peak.load_bytes,
@@ -223,15 +222,17 @@ def _failed(plan: Plan, stage: Stage, error: Exception) -> Outcome:
     return Outcome(plan=str(plan), status="failed", error=failure)
 
 
-def _notes(plan: Plan, loaded: LoadedPlan, run: Run, pixels: Any) -> tuple[str, ...]:
+def _notes(
+    plan: Plan, loaded: LoadedPlan, run: Run, pixels: Any, catalog: Catalog
+) -> tuple[str, ...]:
     notes = list(loaded.notes)
     if not run.finite:
         notes.append("The latents contain NaN or infinity: the image is not to be trusted.")
     if is_flat(pixels):
         notes.append("The image is flat: one colour, nothing drawn.")
     if loaded.placement != "cpu" and not plan.compiled:
-        slow = load_slow_schemes()
-        notes += [slow[scheme].warning for _, scheme in plan.parts if scheme in slow]
+        known = (catalog.schemes.get(scheme) for _, scheme in plan.parts)
+        notes += [scheme.eager.warning for scheme in known if scheme and scheme.eager]
     return tuple(notes)
 
 

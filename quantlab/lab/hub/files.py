@@ -12,7 +12,15 @@ import re
 import shutil
 from pathlib import Path
 
-__all__ = ["free_bytes", "genuine", "holds", "intact", "remove"]
+__all__ = [
+    "fingerprint",
+    "free_bytes",
+    "genuine",
+    "holds",
+    "intact",
+    "quantization_config",
+    "remove",
+]
 
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -73,3 +81,20 @@ def free_bytes(folder: Path) -> int:
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+def fingerprint(folder: Path) -> str:
+    """12 hex digits of the names, sizes and times of the weights in a component's folder."""
+    digest = hashlib.sha256()
+    for shard in sorted(folder.glob("*.safetensors")):
+        digest.update(f"{shard.name} {shard.stat().st_size} {shard.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()[:12]
+
+
+def quantization_config(folder: Path, name: str) -> dict[str, list[str] | None]:
+    """How component ``name`` of a pipeline's ``folder`` is stored quantized; empty where not."""
+    path = folder / name / "config.json"
+    if not path.exists():
+        return {}
+    config = json.loads(path.read_text(encoding="utf-8"))
+    return dict(config.get("quantization_config") or {})

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from quantlab import __version__
-from quantlab.catalog.schema import Component, Model, Scheme
+from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog
 from quantlab.lab.keep.saving import Difference
 from quantlab.lab.libraries import device, versions
 from quantlab.lab.load.keys import compute_dtype
+from quantlab.lab.load.part import Part
 from quantlab.lab.load.pool import LoadedPlan
 from quantlab.lab.lora.attach import fused_lora
 from quantlab.lab.lora.file import ADAPTER, USUAL
 from quantlab.lab.script.pipeline import pipe_call
-from quantlab.lab.ways.config import spec_for
 from quantlab.words.comparison import Comparison
 from quantlab.words.lora import Lora
 
@@ -24,7 +24,7 @@ __all__ = ["model_card"]
 MIB = 2**20
 HUB_LICENCES = ("apache-2.0", "mit")
 """Licences that the hub knows by these ids; any other is named as "other"."""
-Parts = Mapping[str, tuple[Component, Scheme]]
+Parts = Mapping[str, Part]
 
 
 def model_card(
@@ -37,7 +37,7 @@ def model_card(
 ) -> str:
     """README.md of a folder that holds the first plan of ``comparison``."""
     model, plan = catalog.models[comparison.model], comparison.plans[0]
-    what = ", ".join(f"{name} in {scheme.id}" for name, (_, scheme) in parts.items())
+    what = ", ".join(f"{name} in {part.known.id}" for name, part in parts.items())
     fused = fused_lora(comparison, plan, catalog)
     beside = None if fused else comparison.carried
     holds = "the quantized components alone" if components_only else "the whole pipeline"
@@ -52,7 +52,8 @@ def model_card(
         "| component | scheme | weights | read back after saving |",
         "|---|---|---|---|",
     ]
-    for name, (_, scheme) in parts.items():
+    for name, part in parts.items():
+        scheme = part.known
         size = f"{loaded.weights_bytes[name] / MIB:.2f} MiB"
         lines.append(f"| {name} | {scheme.name} (`{scheme.id}`) | {size} | {differences[name]} |")
     lines += ["", "## Load", "", *_where(model, components_only), "", "```python"]
@@ -105,14 +106,14 @@ def _code(
     """The lines that load the folder and make an image; ``beside`` is the LoRA that lies in it."""
     dtype = compute_dtype(comparison.plans[0], model)
     modules, loads, arguments = {"torch", "diffusers"}, [], [repr(".")]
-    for name, (component, scheme) in parts.items():
-        if component.library == "transformers":
+    for name, part in parts.items():
+        library = part.component.library
+        if library == "transformers":
             # Libraries that transformers does not know by itself register when imported.
-            modules.add(spec_for(scheme, component.library).path.partition(".")[0])
+            modules.add(part.spec.path.partition(".")[0])
         if components_only:
-            modules.add(component.library)
-            cls = f"{component.library}.{component.cls}"
-            loads.append(f'{name} = {cls}.from_pretrained("{name}", dtype={dtype})')
+            modules.add(library)
+            loads.append(f'{name} = {part.cls}.from_pretrained("{name}", dtype={dtype})')
     if components_only:
         arguments = [repr(_source(model)), *(f"{name}={name}" for name in parts)]
     given = ", ".join([*arguments, f"dtype={dtype}"])

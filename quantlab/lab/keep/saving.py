@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantlab.catalog.schema import Component, Method, Scheme
+from quantlab.catalog.table import Catalog
 from quantlab.errors import LoadError, first_line
 from quantlab.lab.libraries import resolve, torch
+from quantlab.lab.load.part import Part
+from quantlab.lab.load.way import way_of
 from quantlab.lab.load.weights import plain_weights, verify
 
 __all__ = ["Difference", "cannot_save", "difference", "read_back", "reload", "save"]
@@ -34,21 +36,9 @@ class Difference:
         return f"{share}, by {self.rel_l2:.2g} (relative L2) at most"
 
 
-def cannot_save(scheme: Scheme, method: Method, library: str, device: str) -> str | None:
-    """Why a component of ``library`` in ``scheme`` cannot be saved and loaded again, or None.
-
-    The catalogue's "serializable" decides. "partial" is taken for yes with diffusers only: there
-    the save is tried and read back before it counts.
-    """
-    cell = method.cell("serializable", scheme)
-    if scheme.way == "layerwise":
-        return "layerwise casting is not stored: the saved file is of full width"
-    if library == "diffusers" and scheme.on_cpu == "library" and device == "cpu":
-        return "diffusers refuses it on a CPU, so that what is saved here cannot be loaded again"
-    good = cell.value == "yes" or (cell.value == "partial" and library == "diffusers")
-    if scheme.way == "config" and good:
-        return None
-    return cell.note or f"{method.name} does not save what it quantizes ({cell.source})"
+def cannot_save(part: Part, catalog: Catalog) -> str | None:
+    """Why ``part`` cannot be saved and loaded again by its library alone, or None."""
+    return way_of(part).why_not_saved(part, catalog.methods[part.known.method])
 
 
 def difference(before: Any, after: Any) -> Difference:
@@ -80,36 +70,34 @@ def _bits(tensor: Any) -> Any:
     return tensor.contiguous().reshape(-1).view(torch().uint8)
 
 
-def reload(component: Component, folder: Path, dtype: str) -> Any:
+def reload(part: Part, folder: Path) -> Any:
     """The component that ``save_pretrained`` wrote to ``folder``, by its library alone.
 
     Raises:
         LoadError: the library cannot load it.
     """
-    cls = resolve(f"{component.library}.{component.cls}")
+    cls, name = resolve(part.cls), part.component.name
     try:
-        return cls.from_pretrained(folder, dtype=resolve(dtype)).eval()
+        return cls.from_pretrained(folder, dtype=resolve(part.dtype)).eval()
     except Exception as error:  # whatever a backend raises, as where a component is quantized
-        raise LoadError(f"{component.name}: {type(error).__name__}: {first_line(error)}") from error
+        raise LoadError(f"{name}: {type(error).__name__}: {first_line(error)}") from error
 
 
-def read_back(
-    module: Any, component: Component, scheme: Scheme, folder: Path, dtype: str
-) -> Difference:
+def read_back(module: Any, part: Part, folder: Path) -> Difference:
     """Reload what ``module`` was saved to, verify it, and say what the way there and back changed.
 
     Raises:
         LoadError: it cannot be loaded, or comes back as something else.
     """
-    again = reload(component, folder, dtype)
-    verify(again, scheme, component.name)
+    again = reload(part, folder)
+    verify(again, part.known, part.component.name)
     found = difference(module, again)
     if found.rel_l2 > RELOAD_REL_L2:
-        raise LoadError(f"{component.name} in {scheme.id} comes back changed: {found}")
+        raise LoadError(f"{part.component.name} in {part.known.id} comes back changed: {found}")
     return found
 
 
-def save(module: Any, component: Component, scheme: Scheme, folder: Path) -> None:
+def save(module: Any, part: Part, folder: Path) -> None:
     """Write a component as its library stores it.
 
     Raises:
@@ -121,4 +109,5 @@ def save(module: Any, component: Component, scheme: Scheme, folder: Path) -> Non
     except OSError:
         raise
     except Exception as error:  # whatever a backend raises, as where a component is quantized
-        raise LoadError(f"{component.name} in {scheme.id}: {first_line(error)}") from error
+        name = f"{part.component.name} in {part.known.id}"
+        raise LoadError(f"{name}: {first_line(error)}") from error

@@ -11,13 +11,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from quantlab.catalog.answer.pick import nearest
 from quantlab.catalog.reach import why_not
-from quantlab.catalog.schema import Component, Model, Scheme
+from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, PlanError
 from quantlab.lab.keep.model_card import model_card
@@ -25,7 +25,8 @@ from quantlab.lab.keep.saving import Difference, cannot_save, read_back, save
 from quantlab.lab.libraries import device
 from quantlab.lab.load import place
 from quantlab.lab.load.check import check
-from quantlab.lab.load.keys import compute_dtype
+from quantlab.lab.load.keys import keys_of
+from quantlab.lab.load.part import Part, part_of
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.lora.attach import fitting, fused_lora
 from quantlab.lab.lora.file import USUAL
@@ -75,7 +76,7 @@ def take_away(
         if comparison.carried is not None and fused is None:
             _add_lora(comparison.carried, model, part, say)
         parts = quantized(comparison, catalog)
-        differences = _write(comparison, loaded, parts, part, components_only, say, catalog)
+        differences = _write(loaded, parts, part, components_only, say)
         _forget_paths(part)
         card = model_card(comparison, parts, loaded, differences, components_only, catalog)
         (part / "README.md").write_text(card, encoding="utf-8")
@@ -90,14 +91,12 @@ def take_away(
     return Saved(out, size, differences)
 
 
-def quantized(comparison: Comparison, catalog: Catalog) -> dict[str, tuple[Component, Scheme]]:
-    """The components that the first plan quantizes, by name, with their schemes."""
-    model, found = catalog.models[comparison.model], {}
-    for name, scheme_id in comparison.plans[0].parts:
-        component = model.component(name)
-        if component is not None and scheme_id in catalog.schemes:
-            found[name] = (component, catalog.schemes[scheme_id])
-    return found
+def quantized(comparison: Comparison, catalog: Catalog) -> dict[str, Part]:
+    """The components that the first plan quantizes, by name."""
+    model, plan = catalog.models[comparison.model], comparison.plans[0]
+    keys = keys_of(model, plan)
+    parts = [part_of(keys[name], model, catalog, device()) for name, _ in plan.parts]
+    return {part.component.name: part for part in parts if part.scheme is not None}
 
 
 def refuse_unsaveable(comparison: Comparison, catalog: Catalog) -> None:
@@ -107,22 +106,20 @@ def refuse_unsaveable(comparison: Comparison, catalog: Catalog) -> None:
         raise PlanError(f"{plan}: only what a library quantizes is saved; name such a scheme")
     if plan.compiled:
         raise PlanError("compiled code is not saved; leave @compiled away")
-    for name, (component, scheme) in parts.items():
-        reason = _reason(scheme, component, catalog)
-        if reason is not None:
-            fits = partial(_fits, component=component, catalog=catalog)
-            other = nearest(scheme.id, catalog=catalog, fits=fits)
+    for name, part in parts.items():
+        reason = cannot_save(part, catalog)
+        if reason is not None and part.scheme is not None:
+            asked = part.scheme.id
+            other = nearest(asked, catalog=catalog, fits=partial(_fits, part, catalog))
             hint = f"; the nearest that can is {other}" if other else ""
-            raise PlanError(f"{scheme.id} on {name} cannot be saved: {reason}{hint}")
+            raise PlanError(f"{asked} on {name} cannot be saved: {reason}{hint}")
 
 
-def _reason(scheme: Scheme, component: Component, catalog: Catalog) -> str | None:
-    return cannot_save(scheme, catalog.methods[scheme.method], component.library, device())
-
-
-def _fits(scheme: Scheme, component: Component, catalog: Catalog) -> bool:
-    known = why_not(scheme, component.library, component.cls) is None
-    return known and _reason(scheme, component, catalog) is None
+def _fits(part: Part, catalog: Catalog, other: Scheme) -> bool:
+    """Whether ``part`` could be held, and saved, in another scheme."""
+    component = part.component
+    known = why_not(other, component.library, component.cls) is None
+    return known and cannot_save(replace(part, scheme=other), catalog) is None
 
 
 def _prepare(out: Path) -> Path:
@@ -137,27 +134,24 @@ def _prepare(out: Path) -> Path:
 
 
 def _write(
-    comparison: Comparison,
     loaded: LoadedPlan,
-    parts: Mapping[str, tuple[Component, Scheme]],
+    parts: Mapping[str, Part],
     folder: Path,
     components_only: bool,
     say: Callable[[str], None],
-    catalog: Catalog,
 ) -> dict[str, Difference]:
-    dtype = compute_dtype(comparison.plans[0], catalog.models[comparison.model])
     for module in place.modules_of(loaded.pipe):
         place.park(module)
     say("saving")
     if not components_only:
         loaded.pipe.save_pretrained(folder)
     found = {}
-    for name, (component, scheme) in parts.items():
+    for name, part in parts.items():
         module = getattr(loaded.pipe, name)
         if components_only:
-            save(module, component, scheme, folder / name)
+            save(module, part, folder / name)
         say(f"reading {name} back")
-        found[name] = read_back(module, component, scheme, folder / name, dtype)
+        found[name] = read_back(module, part, folder / name)
     return found
 
 

@@ -17,15 +17,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from quantlab.catalog.schema import Component, Method, Model, Scheme
+from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError, LoadError, first_line
+from quantlab.lab.hub.files import fingerprint
 from quantlab.lab.keep.bounded_folder import Shelf
 from quantlab.lab.keep.saving import Difference, cannot_save, read_back, reload, save
 from quantlab.lab.libraries import torch, versions
 from quantlab.lab.load import place
+from quantlab.lab.load.part import Part
 from quantlab.lab.load.weights import stored_bytes, verify
-from quantlab.lab.ways.config import spec_for
-from quantlab.lab.ways.gguf_files import fingerprint
 
 __all__ = ["FOLDER", "LIMIT", "RELOADED", "Taken", "Variant", "Variants", "opted"]
 
@@ -48,14 +48,11 @@ class Taken:
 class Variant:
     """One component of one model in one scheme, and its place on the shelf.
 
-    ``dtype`` is like "torch.float32", ``key`` all that decides the bytes.
+    ``key`` is all that decides the bytes.
     """
 
-    def __init__(
-        self, shelf: Shelf, component: Component, scheme: Scheme, dtype: str, key: dict[str, Any]
-    ) -> None:
-        self._shelf, self._key = shelf, key
-        self._component, self._scheme, self._dtype = component, scheme, dtype
+    def __init__(self, shelf: Shelf, part: Part, key: dict[str, Any]) -> None:
+        self._shelf, self._part, self._key = shelf, part, key
 
     def here(self) -> bool:
         """Whether there is one; ``take`` finds out whether it is sound."""
@@ -68,14 +65,15 @@ class Variant:
             return None
         try:
             known = Difference(**entry.about)
-            module = reload(self._component, entry.folder, self._dtype)
+            module = reload(self._part, entry.folder)
             _align(module)
-            verify(module, self._scheme, self._component.name)
+            verify(module, self._part.known, self._part.component.name)
         except (LoadError, TypeError):  # it is quantized again
-            log.warning("a kept %s cannot be reloaded", self._scheme.id, exc_info=True)
+            log.warning("a kept %s cannot be reloaded", self._part.known.id, exc_info=True)
             self._shelf.remove(self._key)
             return None
-        said = f"{self._component.name} was reloaded from disk, not quantized here: {known}."
+        name = self._part.component.name
+        said = f"{name} was reloaded from disk, not quantized here: {known}."
         return Taken(module, (said,) if known.changed else ())
 
     def keep(self, module: Any, home: str, say: Callable[[str], None]) -> tuple[str, ...]:
@@ -83,7 +81,7 @@ class Variant:
 
         Whatever goes wrong is no more than a note: the module is as good as before.
         """
-        name = f"{self._component.name} in {self._scheme.id}"
+        name = f"{self._part.component.name} in {self._part.known.id}"
         say(f"keeping {name} on disk")
         place.onto(module, "cpu")  # reading it back may need the room on the device
         try:
@@ -97,8 +95,8 @@ class Variant:
         return (f"{name} was kept on disk when it was quantized; host memory held it twice then.",)
 
     def _write(self, module: Any, folder: Path) -> dict[str, Any]:
-        save(module, self._component, self._scheme, folder)
-        return asdict(read_back(module, self._component, self._scheme, folder, self._dtype))
+        save(module, self._part, folder)
+        return asdict(read_back(module, self._part, folder))
 
 
 class Variants:
@@ -107,33 +105,25 @@ class Variants:
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self._shelf = Shelf(folder, limit_bytes)
 
-    def variant(
-        self,
-        model: Model,
-        component: Component,
-        scheme: Scheme,
-        method: Method,
-        folder: Path,
-        dtype: str,
-        device: str,
-    ) -> Variant | None:
-        """What is kept of a component whose model's files lie in ``folder``; None where the scheme
-        cannot be saved. ``dtype`` is like "torch.float32"."""
-        if cannot_save(scheme, method, component.library, device):
+    def variant(self, part: Part, catalog: Catalog) -> Variant | None:
+        """What is kept of ``part``; None where it cannot be saved."""
+        if cannot_save(part, catalog):
             return None
-        library, installed = component.library, versions()
+        method = catalog.methods[part.known.method]
+        component, installed = part.component, versions()
+        folder = Path(part.files().folder)
         key = {
-            "model": model.source,
+            "model": part.model.source,
             # The hub's client names a snapshot's folder by its commit.
-            "weights": fingerprint(folder / component.name) if model.local else folder.name,
+            "weights": fingerprint(folder / component.name) if part.model.local else folder.name,
             "component": asdict(component),
-            "scheme": scheme.id,
-            "config": repr(spec_for(scheme, library)),
-            "dtype": dtype,
-            "device": device,
+            "scheme": part.known.id,
+            "config": repr(part.spec),
+            "dtype": part.dtype,
+            "device": part.device,
             "versions": {n: installed.get(n, "") for n in sorted({*PACKAGES, *method.packages})},
         }
-        return Variant(self._shelf, component, scheme, dtype, key)
+        return Variant(self._shelf, part, key)
 
 
 def _align(module: Any) -> None:

@@ -20,8 +20,6 @@ from quantlab.words.plan import Plan
 __all__ = ["check"]
 
 GIB = 2**30
-IMPORT_NAMES = {"optimum-quanto": "optimum.quanto"}
-"""Packages whose import name is not their own with underscores."""
 
 
 def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> str:
@@ -46,8 +44,9 @@ def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> s
             instead = nearest(scheme.id)
             hint = f"; the nearest that runs here is {instead}" if instead else ""
             raise Unavailable(f"{scheme.id} on {name} is {in_words(said)}{hint}")
-        for package in catalog.methods[scheme.method].packages:
-            load(IMPORT_NAMES.get(package, package.replace("-", "_")))
+        method = catalog.methods[scheme.method]
+        for package in method.packages:
+            load(method.imports.get(package, package.replace("-", "_")))
     if device() == "cpu":
         refuse_lora(comparison, plan, catalog, "cpu")
         _check_fits(comparison, plan, catalog, pool)

@@ -13,7 +13,6 @@ from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.placement import Device, Placement, placements_for, refusal
 from quantlab.catalog.reach import why_not
-from quantlab.catalog.read.eager import load_slow_schemes
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import Needs, needs_of
 from quantlab.catalog.table import Catalog, load_catalog
@@ -119,12 +118,12 @@ def died(comparison: Comparison, plan: Plan, how: str, *, killed: bool) -> Outco
 
 def _candidates(plan: Plan, model: Model, catalog: Catalog) -> Iterator[Plan]:
     """Plans like ``plan`` with another scheme on the denoiser, or on it and the last encoder."""
-    machine, slow = this_machine(), load_slow_schemes()
+    machine = this_machine()
     parts = {} if plan.dtype else dict(plan.parts)
     encoder = model.encoder
     for scheme in catalog.schemes.values():
         runs = here(scheme, catalog.methods[scheme.method], machine, model) == "ok"
-        if not runs or scheme.storage is None or (scheme.id in slow and not plan.compiled):
+        if not runs or scheme.storage is None or (scheme.eager and not plan.compiled):
             continue
         for component in (None, encoder):
             named = [model.components[0]] + ([component] if component else [])

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from quantlab.catalog.placement import group_offload_options
-from quantlab.catalog.schema import Model
+from quantlab.catalog.schema import Method, Model
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.bench.measure import counters
 from quantlab.lab.keep.variants import Variants
@@ -115,20 +115,19 @@ class Pool:
         self._reader.fetch(model, missing, say)
         if kind != "cpu":
             self._make_room(set(keys.values()), kind)
-        for name, key in keys.items():
+        for key in keys.values():
             if key in self._held:
                 self._held.move_to_end(key)
             else:
-                self._held[key] = self._reader.read(model, name, key, kind, say)
+                self._held[key] = self._reader.read(model, key, kind, say)
         held = {name: self._held[key] for name, key in keys.items()}
         pipe = self._assemble(model, {name: h.module for name, h in held.items()})
         place.apply(pipe, kind, target, group_offload_options(plan, self._catalog))
         for name, key in keys.items():
             if key.compiled:
-                scheme = self._catalog.schemes.get(key.scheme or "")
-                _compile(held[name], kind, scheme.method if scheme else "")
+                _compile(held[name], kind, self._catalog.methods_of([key.scheme or ""]))
         self._trim(set(keys.values()), self._budget)
-        ways = dict.fromkeys(h.way for n, h in held.items() if keys[n].scheme is not None)
+        ways = dict.fromkeys(h.how for n, h in held.items() if keys[n].scheme is not None)
         return LoadedPlan(
             pipe=pipe,
             keys=keys,
@@ -167,19 +166,20 @@ def _release() -> None:
     counters().release()
 
 
-def _compile(held: Held, kind: str, method: str) -> None:
+def _compile(held: Held, kind: str, methods: Iterable[Method]) -> None:
     """Compile the repeated blocks, once for each way of placing that needs it.
 
     Group offload and layerwise casting have hooks inside the blocks that the compiler must step
-    around. The settings are those that diffusers' documentation names for offload and for
-    bitsandbytes; all schemes share the code of the blocks, and with it the limit of recompiles.
+    around. The settings are those that diffusers' documentation names for offload and those of the
+    method's file; all schemes share the code of the blocks, and with it the limit of recompiles.
     """
-    fullgraph = kind != "group-offload" and method != "layerwise"
+    fullgraph = kind != "group-offload" and held.whole_blocks
     if held.fullgraph == fullgraph or not hasattr(held.module, "compile_repeated_blocks"):
         return
     settings = load("torch._dynamo").config
-    if method == "bitsandbytes":
-        settings.capture_dynamic_output_shape_ops = True
+    for method in methods:
+        for name, value in method.dynamo.items():
+            setattr(settings, name, value)
     settings.recompile_limit = max(settings.recompile_limit, RECOMPILES)
     held.module.compile_repeated_blocks(fullgraph=fullgraph)
     held.fullgraph = fullgraph

@@ -18,9 +18,10 @@ from quantlab.errors import Unavailable, VerificationError, first_line
 from quantlab.lab.bench.fidelity import image_array, is_flat, relative_l2
 from quantlab.lab.bench.run import FirstStep, forward
 from quantlab.lab.libraries import device, load, resolve, torch
+from quantlab.lab.load.way import ways
 from quantlab.lab.load.weights import plain_tensors, stored_bytes, verify
 from quantlab.lab.probe.subject import Finding, Subject
-from quantlab.lab.ways.config import simple_form, spec_for
+from quantlab.lab.specs import simple_form, spec_for
 
 __all__ = ["TABLE"]
 
@@ -36,7 +37,7 @@ TRAIN_STEPS = 4
 
 def probe_load(subject: Subject) -> Finding:
     """Load, and check that every layer holds the scheme."""
-    if subject.facts.way == "none":
+    if not subject.facts.loadable:
         return subject.attempt()
     loaded = subject.load()
     size = loaded.weights_bytes[subject.component]
@@ -173,7 +174,7 @@ def probe_dtype_move(subject: Subject) -> Finding:
 def probe_simple_form(subject: Subject) -> Finding:
     """Build diffusers' simple form with this scheme's own arguments."""
     scheme = subject.facts
-    if scheme.simple is None and scheme.way not in ("config", "gguf"):
+    if scheme.simple is None and not ways()[str(scheme.way)].by_config:
         return Finding("skipped", "is no config but a method of the model")
     if scheme.simple is not None:
         backend = scheme.simple[0]

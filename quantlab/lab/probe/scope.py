@@ -5,9 +5,7 @@ Reads the catalogue and what is installed; imports none of the libraries.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from quantlab.catalog.machine import Machine, here, in_words, this_machine
+from quantlab.catalog.machine import Machine, here, in_words, library_here, this_machine
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Component, Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
@@ -63,7 +61,7 @@ def capabilities_of(scheme: str, component: str, catalog: Catalog | None = None)
 
     A scheme without a way of loading is asked of its library once: that answers for all the rest.
     """
-    if (catalog or load_catalog()).schemes[scheme].way == "none":
+    if not (catalog or load_catalog()).schemes[scheme].loadable:
         return ("load",)
     return CAPABILITIES if component == "transformer" else ON_ENCODERS
 
@@ -101,14 +99,15 @@ def _reasons(component: str, catalog: Catalog, machine: Machine) -> dict[str, st
 def _reason(
     scheme: Scheme, part: Component, catalog: Catalog, machine: Machine, model: Model
 ) -> str:
-    asked = scheme
-    if scheme.way == "none" and part.library == "transformers" and scheme.transformers is not None:
+    method = catalog.methods[scheme.method]
+    if not scheme.loadable and part.library == "transformers" and scheme.transformers:
         # Where its library is here, the library itself is asked (probe/subject.py).
-        asked = replace(scheme, way="config", on_cpu="library")
-    if refused := why_not(asked, part.library, part.cls):
+        said = library_here(scheme, method, machine, model)
+    elif refused := why_not(scheme, part.library, part.cls):
         return refused
-    found = here(asked, catalog.methods[scheme.method], machine, model)
-    if found == "ok":
+    else:
+        said = here(scheme, method, machine, model)
+    if said == "ok":
         return ""
-    text = in_words(found).removeprefix("refused: ")
+    text = in_words(said).removeprefix("refused: ")
     return text if scheme.note in ("", text) else f"{text}; {scheme.note}"

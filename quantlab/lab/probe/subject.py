@@ -16,7 +16,7 @@ from quantlab.lab.libraries import resolve
 from quantlab.lab.load.keys import DTYPES, compute_dtype
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.load.weights import stored_bytes, verify
-from quantlab.lab.ways.config import build, spec_for
+from quantlab.lab.specs import build, spec_for
 from quantlab.words.comparison import Comparison
 
 __all__ = ["Finding", "Measured", "Subject"]

@@ -18,8 +18,9 @@ from typing import Any
 
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import QuantlabError, RunError, Stopped, Unavailable
-from quantlab.lab.hub.fetching import fetch
 from quantlab.lab.libraries import load, resolve
+from quantlab.lab.load.keys import Key, keys_of
+from quantlab.lab.load.reader import Reader
 from quantlab.lab.runners.local import events_of
 from quantlab.lab.runners.zerogpu_cost import gpu_seconds, quota_seconds
 from quantlab.lab.runners.zerogpu_limits import death, explain, refusal, worker_died
@@ -108,20 +109,19 @@ class ZeroGpuRunner:
         for index, plan in enumerate(comparison.plans):
             if index in ready or model.local:
                 continue
-            schemes = {
-                c.name: self._catalog.schemes.get(plan.scheme(c.name) or "")
-                for c in model.components
-            }
+            keys = keys_of(model, plan)
 
             def body(
-                report: Callable[[Event], None], index: int = index, schemes: Any = schemes
+                report: Callable[[Event], None],
+                index: int = index,
+                keys: Mapping[str, Key] = keys,
             ) -> None:
                 def say(text: str) -> None:
                     if stop.is_set():
                         raise Stopped("stopped")
                     report(Progress(index, text, 0))
 
-                fetch(model, schemes, say)
+                Reader(self._catalog).fetch(model, keys, say)
 
             try:
                 yield from events_of(body)

@@ -1,0 +1,1 @@
+"""The ways of getting a scheme onto a component, one file each; see lab/load/way.py."""

@@ -106,7 +106,7 @@ async def run(call: Call) -> AsyncIterator[Updates]:
                     yield _after(services, shown, event.index)
                 elif clock.monotonic() - last >= PAUSE_S:
                     last = clock.monotonic()
-                    yield _underway(job.comparison, event, stopping=stop_signal.is_set())
+                    yield _underway(services, job.comparison, event, stopping=stop_signal.is_set())
     except QuantlabError as error:  # a queue or quota that refused the whole run
         gr.Warning(str(error), duration=30)
     finally:
@@ -140,7 +140,7 @@ def _after(services: Services, shown: Shown, index: int) -> Updates:
     updates = {
         "progress": progress(f"{index + 1} of {len(plans)} done", (index + 1) / len(plans)),
         "shown": shown,
-        **column(index, plans[index], shown, instead=instead),
+        **column(index, plans[index], shown, services.catalog, instead=instead),
     }
     if plans[index] in (names := [plan for _, plan in images(plans, shown)]):
         updates |= slider_updates(plans, shown, choose=len(names) == 2)
@@ -159,13 +159,17 @@ def _begun(services: Services, shown: Shown) -> Updates:
     }
 
 
-def _underway(comparison: Comparison, event: Progress, *, stopping: bool) -> Updates:
+def _underway(
+    services: Services, comparison: Comparison, event: Progress, *, stopping: bool
+) -> Updates:
     count, plan = len(comparison.plans), str(comparison.plans[event.index])
     done = (event.index + event.fraction) / count
-    text = f"{event.text}; stopping at the next step" if stopping else event.text
+    state, text = "running", event.text
+    if stopping:
+        state, text = "stopping", f"{event.text}; stopping at the next step"
     return {
         "progress": progress(f"{event.index + 1} of {count}, {plan}: {text}", done),
-        **ahead(event.index, plan, "stopping" if stopping else "running", text),
+        **ahead(event.index, plan, state, services.catalog, text),
     }
 
 
@@ -176,10 +180,10 @@ def settle(call: Call) -> Updates:
     """
     if call.services.jobs.busy(call.session):
         return {}
-    return _idle(call.given["job"], call.given["shown"])
+    return _idle(call.services, call.given["job"], call.given["shown"])
 
 
-def _idle(job: Job | None, shown: Shown) -> Updates:
+def _idle(services: Services, job: Job | None, shown: Shown) -> Updates:
     buttons = {
         "run": gr.update(interactive=True, value="Run"),
         "stop": gr.update(visible=HIDDEN),
@@ -190,7 +194,7 @@ def _idle(job: Job | None, shown: Shown) -> Updates:
     return {
         **buttons,
         "progress": progress(f"{_counted(plans, shown)} {_settings(job.comparison)}"),
-        **_unfinished(plans, shown, "idle"),
+        **_unfinished(services, plans, shown, "idle"),
     }
 
 
@@ -212,16 +216,16 @@ def stop(call: Call) -> Updates:
     """Stop this visitor's comparison at the next step, or take it out of the line at once."""
     job, shown = call.given["job"], call.given["shown"]
     if not call.services.jobs.stop(call.session):
-        return _idle(job, shown)
+        return _idle(call.services, job, shown)
     plans = [str(plan) for plan in job.comparison.plans] if job else []
     return {
         "stop": gr.update(interactive=False, value="Stopping"),
         "progress": progress("Stopping at the next step", 0),
-        **_unfinished(plans, shown, "stopping"),
+        **_unfinished(call.services, plans, shown, "stopping"),
     }
 
 
-def _unfinished(plans: list[str], shown: Shown, state: str) -> Updates:
+def _unfinished(services: Services, plans: list[str], shown: Shown, state: str) -> Updates:
     """The heads of the columns, those without an outcome in ``state``.
 
     All of them: what Stop answered may have come after a column's outcome.
@@ -229,7 +233,8 @@ def _unfinished(plans: list[str], shown: Shown, state: str) -> Updates:
     updates: dict[str, Any] = {}
     for index, plan in enumerate(plans):
         found = shown.get(plan)
-        updates |= ended(index, plan, found) if found else ahead(index, plan, state)
+        waits = {} if found else ahead(index, plan, state, services.catalog)
+        updates |= ended(index, plan, found) if found else waits
     return updates
 
 

@@ -10,6 +10,7 @@ from quantlab.catalog.schema import Model
 from quantlab.ui.compare.fields import build_fields
 from quantlab.ui.compare.plans import BASE, Column, choices, encoder_of, plan_text
 from quantlab.ui.compare.save_picture import save_picture
+from quantlab.ui.compare.stage.measured_view import warnings_of
 from quantlab.ui.compare.stage.overlay import build_overlay
 from quantlab.ui.compare.stage.view import head, link_box, zoom_bar
 from quantlab.ui.compare.wiring import wire_cost, wire_edit, wire_run, wire_share
@@ -104,7 +105,7 @@ def _column(services: Services, model: Model, index: int) -> Parts:
     here = index < len(START)
     plan = Column(START[index] if here else "")
     encoder = encoder_of(model)
-    name = f"of plan {LETTERS[index]}"
+    name, text = f"of plan {LETTERS[index]}", plan_text(plan, model)
     with gr.Column(visible=here, elem_classes="ql-column", min_width=220) as group:
         transformer = gr.Dropdown(
             choices(model, model.components[0], services.catalog),
@@ -121,7 +122,7 @@ def _column(services: Services, model: Model, index: int) -> Parts:
             elem_id=f"ql-encoder-{index}",
         )
         title = gr.HTML(
-            head(index, plan_text(plan, model), "idle"),
+            head(index, text, "idle", warnings=warnings_of(text, services.catalog)),
             apply_default_css=False,
             elem_classes="ql-title",
         )

@@ -91,7 +91,7 @@ def _verdict(row: Row, scheme: Scheme | None) -> str:
         items.append(f"<li>On this machine: {escape(in_words(row.here))}</li>")
     why = "".join(items)
     go = ""
-    if scheme is not None and scheme.way != "none":
+    if scheme is not None and scheme.loadable:
         go = (
             f'<button type="button" class="ql-button" data-try="{escape(scheme.id)}" '
             f'aria-label="Try {escape(scheme.id)}">Try</button>'

@@ -19,6 +19,7 @@ from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.ui.compare.plans import nearest_plan
 from quantlab.ui.compare.stage.difference import USUAL, difference
+from quantlab.ui.compare.stage.measured_view import warnings_of
 from quantlab.ui.compare.stage.view import difference_note, figures, head, label
 from quantlab.ui.named import Updates
 from quantlab.ui.state import Result, Shown
@@ -57,6 +58,7 @@ def column(
     index: int,
     plan: str,
     shown: Shown,
+    catalog: Catalog,
     *,
     state: str = "idle",
     instead: str | None = None,
@@ -70,7 +72,9 @@ def column(
     alt = f"Image of {label(index, plan)}"
     table = figures(result, shown.reference, first=index == 0) if result else ""
     return {
-        f"head-{index}": head(index, plan, state, result=result, predicted=predicted),
+        f"head-{index}": head(
+            index, plan, state, "", result, predicted, warnings_of(plan, catalog)
+        ),
         f"image-{index}": gr.update(value=image, label=alt),
         f"instead-{index}": gr.update(
             value=f"Use {instead} instead" if instead else "", interactive=bool(instead)
@@ -79,9 +83,10 @@ def column(
     }
 
 
-def ahead(index: int, plan: str, state: str, text: str = "") -> Updates:
+def ahead(index: int, plan: str, state: str, catalog: Catalog, text: str = "") -> Updates:
     """Only the head of a column: for progress, which must not send images again."""
-    return {f"head-{index}": head(index, plan, state, text)}
+    warnings = warnings_of(plan, catalog)
+    return {f"head-{index}": head(index, plan, state, text, warnings=warnings)}
 
 
 def ended(index: int, plan: str, result: Result) -> Updates:
@@ -99,6 +104,7 @@ def board(
             index,
             plan,
             shown,
+            catalog,
             state=state,
             instead=instead_of(plan, shown, catalog),
             predicted=predicted_bytes(plan, model, catalog),

@@ -5,7 +5,7 @@ Plain text, without markup: compare/view.py escapes it.
 
 from __future__ import annotations
 
-from quantlab.catalog.read.eager import load_slow_schemes
+from quantlab.catalog.table import Catalog
 from quantlab.words.outcome import Outcome
 from quantlab.words.units import size
 
@@ -34,10 +34,10 @@ def how_it_ran(outcome: Outcome) -> list[tuple[str, str]]:
     return rows
 
 
-def warnings_of(plan: str) -> list[str]:
+def warnings_of(plan: str, catalog: Catalog) -> list[str]:
     """What to know before running ``plan``: schemes that are hopeless on a GPU in eager mode."""
     if plan.endswith("@compiled"):
         return []
-    slow = load_slow_schemes()
     named = dict.fromkeys(part.rpartition("=")[2].strip() for part in plan.split(","))
-    return [slow[scheme].warning for scheme in named if scheme in slow]
+    known = (catalog.schemes.get(scheme) for scheme in named)
+    return [scheme.eager.warning for scheme in known if scheme and scheme.eager]

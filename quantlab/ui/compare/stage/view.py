@@ -5,12 +5,12 @@ Pure functions of outcomes; every text is escaped here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from quantlab.ui.bands_view import badge
-from quantlab.ui.compare.stage.measured_view import how_it_ran, warnings_of
+from quantlab.ui.compare.stage.measured_view import how_it_ran
 from quantlab.ui.state import Result
 from quantlab.ui.words import LETTERS, PEAK_KINDS, when
 from quantlab.words.metrics import COSTS, SCORES, in_words
@@ -129,8 +129,12 @@ def head(
     text: str = "",
     result: Result | None = None,
     predicted: float | None = None,
+    warnings: Sequence[str] = (),
 ) -> str:
-    """Name and state of a column and, where its image would be, what to expect or why it failed."""
+    """Name and state of a column and, where its image would be, what to expect or why it failed.
+
+    ``warnings`` are what to know before the plan runs.
+    """
     sign, word = STATES[state]
     word = text or word
     note = "reference" if index == 0 else ""
@@ -149,7 +153,7 @@ def head(
     elif result is None:
         weights = f"{size(predicted)} of weights, predicted" if predicted else ""
         lines.append(f'<div class="ql-blank is-{state}"><span>{weights}</span></div>')
-        lines += [f'<p class="ql-warning">⚠ {escape(text)}</p>' for text in warnings_of(plan)]
+        lines += [f'<p class="ql-warning">⚠ {escape(text)}</p>' for text in warnings]
     return "".join(lines)
 
 

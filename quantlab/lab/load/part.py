@@ -1,0 +1,171 @@
+"""One component to be loaded or written into a script, and the files that it is read from.
+
+A ``Part`` is handed to a way (load/way.py) whole: a way asks nothing of the catalogue, the plan or
+the machine beyond it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.schema import Component, Model, Scheme, Spec
+from quantlab.catalog.table import Catalog
+from quantlab.lab.hub import snapshot as hub
+from quantlab.lab.libraries import resolve
+from quantlab.lab.load.keys import DTYPES, Key
+from quantlab.lab.lora.file import fused
+from quantlab.lab.specs import PIPELINE_CONFIG, spec_for
+from quantlab.words.lora import Lora
+
+__all__ = ["Base", "Loaded", "Part", "part_of"]
+
+
+class Base:
+    """The files of one model, and what is read from them as it is.
+
+    Remembers the parts that have no weights, such as tokenizers, as ``extras``.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.folder = ""
+        self.extras: Mapping[str, Any] = {}
+
+    def fetch(self, weights: Collection[str], say: hub.Say) -> None:
+        """Have the configs, the tokenizers and the weights of the components ``weights`` here.
+
+        Raises:
+            LoadError, Unavailable: as ``hub.snapshot`` does.
+        """
+        model = self.model
+        local = PROJECT / model.source if model.local else None
+        self.folder = str(local or hub.snapshot(model, weights, say))
+
+    def read(self, part: Part, config: Any = None, folder: str = "", **more: Any) -> Any:
+        """The module of ``part``, quantized by ``config`` if there is one; a LoRA is fused first.
+
+        ``folder`` holds the pipeline where it is not the model's own; ``more`` goes to
+        ``from_pretrained``.
+        """
+        dtype = resolve(part.dtype)
+        if part.lora is not None:
+            more |= {} if config is None else {"quantization_config": config}
+            with fused(self._pipe(part, dtype, ""), part.lora, self.model) as merged:
+                cls = resolve(part.cls)
+                return cls.from_pretrained(merged, dtype=dtype, **more).eval()
+        if config is not None:
+            mapping = {part.component.name: config}
+            more["quantization_config"] = resolve(PIPELINE_CONFIG)(quant_mapping=mapping)
+        return self._pipe(part, dtype, folder, **more).components[part.component.name].eval()
+
+    def _pipe(self, part: Part, dtype: Any, folder: str, **more: Any) -> Any:
+        """A pipeline whose only component with weights is that of ``part``."""
+        others = {c.name: None for c in self.model.components if c != part.component}
+        known = {} if folder else self.extras
+        pipe = resolve("diffusers.DiffusionPipeline").from_pretrained(
+            folder or self.folder, dtype=dtype, **others, **known, **more
+        )
+        if not folder:
+            self.extras = self._weightless(pipe)
+        return pipe
+
+    def _weightless(self, pipe: Any) -> dict[str, Any]:
+        """A pipeline's parts without weights and its settings, such as Flux2's is_distilled."""
+        weighty = {c.name for c in self.model.components}
+        parts = {n: p for n, p in pipe.components.items() if n not in weighty and p is not None}
+        _, settings = type(pipe)._get_signature_keys(type(pipe))
+        plain = [n for n in settings if n in pipe.config and n not in weighty]
+        return parts | {n: pipe.config[n] for n in plain}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component of a model, and all that decides how it is loaded."""
+
+    model: Model
+    component: Component
+    scheme: Scheme | None
+    """None where nothing quantizes it."""
+    dtype: str
+    """What the pipeline computes in, such as "torch.float32"."""
+    device: str
+    """What the pipeline runs on: "cuda", "mps", "xpu" or "cpu"."""
+    own_dtype: str | None = None
+    """A dtype of its own inside the pipeline; no scheme then."""
+    lora: Lora | None = None
+    """What is fused into the base weights before anything else is done to them."""
+    placement: str = "cpu"
+    """Where it is kept while it runs, as in load/place.py."""
+    base: Base | None = None
+    """The model's files; None where nothing is read, as for a script."""
+
+    @property
+    def cls(self) -> str:
+        """The dotted path of the component's class."""
+        return f"{self.component.library}.{self.component.cls}"
+
+    @property
+    def known(self) -> Scheme:
+        """The scheme, where there must be one."""
+        assert self.scheme is not None
+        return self.scheme
+
+    @property
+    def spec(self) -> Spec:
+        """The scheme's description of an object of the component's library.
+
+        Raises:
+            PlanError: there is none.
+        """
+        return spec_for(self.known, self.component.library)
+
+    @property
+    def by_library(self) -> bool:
+        """Whether diffusers refuses on this device what the scheme's library itself can do."""
+        scheme, library = self.scheme, self.component.library
+        refused = scheme is not None and scheme.on_cpu == "library" and library == "diffusers"
+        return refused and self.device == "cpu"
+
+    def files(self) -> Base:
+        """The model's files, where there must be some."""
+        assert self.base is not None
+        return self.base
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a way gives: the module, how it came about, and patterns of layers that are left alone.
+
+    ``how`` is for people, ``spared`` are layers at full width beside those of ``Scheme.skip``.
+    """
+
+    module: Any
+    how: str
+    spared: tuple[str, ...] = ()
+
+
+def part_of(
+    key: Key,
+    model: Model,
+    catalog: Catalog,
+    device: str,
+    placement: str = "cpu",
+    base: Base | None = None,
+) -> Part:
+    """What ``key`` says is to be loaded, with all that is known of it."""
+    component = model.component(key.component)
+    assert component is not None
+    return Part(
+        model=model,
+        component=component,
+        scheme=catalog.schemes.get(key.scheme or ""),
+        dtype=key.dtype,
+        device=device,
+        own_dtype=DTYPES.get(key.scheme or ""),
+        lora=key.lora,
+        placement=placement,
+        base=base,
+    )
