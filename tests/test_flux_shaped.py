@@ -119,10 +119,10 @@ def test_flux2_compiled_by_regions_and_a_backend_that_breaks(
         asked.append(settings)
         real(self, backend="eager", **settings)
 
-    def broken(self: Any, model: Any, name: str, key: Any, *more: Any) -> Any:
+    def broken(self: Any, model: Any, key: Any, *more: Any) -> Any:
         if key.scheme == "layerwise-fp8":
             raise RuntimeError("the kernel is not here\nmore")
-        return read(self, model, name, key, *more)
+        return read(self, model, key, *more)
 
     monkeypatch.setitem(flux_shaped.ROUNDS, "mini", 1)
     monkeypatch.setattr(cls, "compile_repeated_blocks", traced)

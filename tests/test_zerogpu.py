@@ -20,6 +20,7 @@ from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
+from quantlab.lab.load.reader import Reader
 from quantlab.lab.runners.local import LocalRunner, choose_runner
 from quantlab.lab.runners.zerogpu import ZeroGpuRunner
 from quantlab.lab.runners.zerogpu_cost import gpu_seconds
@@ -189,18 +190,17 @@ def test_downloads_come_before_the_gpu_and_fail_as_rows(
     from quantlab.errors import LoadError
     from quantlab.lab.runners import zerogpu
 
-    def fetch(model: Any, schemes: Any, say: Any) -> str:
+    def fetch(_: Reader, model: Any, keys: Any, say: Any) -> None:
         say(f"downloading {model.source}")
-        if schemes["transformer"] is not None:
+        if keys["transformer"].scheme is not None:
             raise LoadError("is gated")
-        return ""
 
     def call(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         plan = Outcome(plan=job["comparison"]["plans"][0], status="ok").as_dict()
         yield {"device": {"kind": "cuda"}, "versions": {}}
         yield {"index": 0, "outcome": {**plan, "psnr_db": 1.0}, "name": None, "png": None}
 
-    monkeypatch.setattr(zerogpu, "fetch", fetch)
+    monkeypatch.setattr(Reader, "fetch", fetch)
     monkeypatch.setattr(zerogpu, "resolve", lambda _: None)
     runner = ZeroGpuRunner()
     monkeypatch.setattr(runner, "_call", call)
