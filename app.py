@@ -21,7 +21,7 @@ from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, QuantlabError, StoreError
 from quantlab.lab.hub.admit import about, admit
 from quantlab.lab.lora.file import admit_lora
-from quantlab.lab.runners.local import choose_runner
+from quantlab.lab.runners.choose import choose_runner
 from quantlab.record.store.store import Store
 from quantlab.ui.guard.fetching import Consent
 from quantlab.ui.guard.hosts import allowed_names

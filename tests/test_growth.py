@@ -123,6 +123,7 @@ max_sequence_length = 256
         patch.setattr(families, "__path__", [*families.__path__, str(code)])
         self.build(folder)
         shutil.copytree(PROJECT / "data" / "methods", root / "data" / "methods")
+        shutil.copyfile(PROJECT / "data" / "offload.toml", root / "data" / "offload.toml")
         models = root / "data" / "models"
         models.mkdir()
         (models / "aura-mini.toml").write_text(self.MODEL.format(folder=json.dumps(str(folder))))

@@ -34,13 +34,9 @@ PROMPT = "a red apple on a blue background"
 
 def catalogue(place: Path) -> Path:
     """A copy of what the catalogue reads, to be added to; the models' files stay where they are."""
-    for name in ("methods", "models.toml", "models", "offload.toml"):
-        source, target = PROJECT / "data" / name, place / "data" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target)
-        elif source.exists():
-            shutil.copyfile(source, target)
+    for name in ("methods", "models", "shapes"):
+        shutil.copytree(PROJECT / "data" / name, place / "data" / name)
+    shutil.copyfile(PROJECT / "data" / "offload.toml", place / "data" / "offload.toml")
     return place
 
 
@@ -91,6 +87,8 @@ id = "halves"
 name = "Halves"
 summary = "Weights in 16 bits; they are widened while a layer runs."
 library = "https://example.org/halves"
+licence = "MIT"
+licence_source = "readme"
 packages = ["torch"]
 bits = ["16"]
 bits_source = "readme"
@@ -116,6 +114,7 @@ metal = { value = "unknown", source = "readme" }
 intel = { value = "unknown", source = "readme" }
 compile = { value = "unknown", source = "readme" }
 peft = { value = "unknown", source = "readme" }
+lora = { value = "unknown", source = "readme" }
 qat = { value = "no", source = "readme" }
 serializable = { value = "no", source = "readme" }
 on-the-fly = { value = "yes", source = "readme" }

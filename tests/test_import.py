@@ -180,7 +180,7 @@ def test_an_empty_store_makes_an_empty_file(tmp_path: Path) -> None:
 
 def test_the_page_says_that_a_result_was_imported(there: Path) -> None:
     from quantlab.catalog.table import load_catalog
-    from quantlab.lab.runners.local import choose_runner
+    from quantlab.lab.runners.choose import choose_runner
     from quantlab.ui.compare.share import stored
     from quantlab.ui.services import Services
 

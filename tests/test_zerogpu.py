@@ -21,7 +21,8 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.load.reader import Reader
-from quantlab.lab.runners.local import LocalRunner, choose_runner
+from quantlab.lab.runners.choose import choose_runner
+from quantlab.lab.runners.local import LocalRunner
 from quantlab.lab.runners.zerogpu import ZeroGpuRunner
 from quantlab.lab.runners.zerogpu_cost import gpu_seconds
 from quantlab.lab.runners.zerogpu_limits import refusal
@@ -221,7 +222,7 @@ def test_the_runner_is_chosen_by_the_environment() -> None:
 
 def test_outside_a_space_nothing_of_it_is_imported() -> None:
     code = (
-        "import sys; from quantlab.lab.runners.local import choose_runner; choose_runner({});"
+        "import sys; from quantlab.lab.runners.choose import choose_runner; choose_runner({});"
         "none = ('spaces', 'torch', 'quantlab.lab.runners.zero');"
         "print([m for m in sys.modules if m.startswith(none)])"
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Machine = tuple[Mapping[str, Any], Mapping[str, Any]]
 
-__all__ = ["LocalRunner", "Machine", "Runner", "choose_runner", "events_of"]
+__all__ = ["LocalRunner", "Machine", "Runner", "events_of"]
 
 
 class Runner(Protocol):
@@ -100,15 +100,6 @@ class LocalRunner:
     def cost_s(self, comparison: Comparison) -> float | None:  # noqa: ARG002
         """See ``Runner.cost_s``: a run here costs nobody any quota."""
         return None
-
-
-def choose_runner(environ: Mapping[str, str]) -> Runner:
-    """The runner for where this is: ZeroGPU's on such a Space, else this process."""
-    if environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true"):  # as spaces reads it
-        from quantlab.lab.runners.zerogpu import ZeroGpuRunner
-
-        return ZeroGpuRunner()
-    return LocalRunner()
 
 
 def events_of(work: Callable[[Callable[[Event], None]], None]) -> Iterator[Event]:
