@@ -20,6 +20,7 @@ from quantlab.cli import main
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.record.link import from_url
 from quantlab.ui.compare.run import leave
+from quantlab.ui.named import Call
 from quantlab.ui.programs import api
 from quantlab.ui.services import Services
 from tests.served_page import Counting, served
@@ -219,7 +220,7 @@ def test_a_caller_that_leaves_stops_its_run(page: tuple[str, Services]) -> None:
     thread.start()
     while not runner.asked:
         pass
-    leave(services, request)
+    leave(Call(services, request=request))
     thread.join()
     assert [o["error"]["stage"] for o in found[0]["outcomes"]] == ["stopped"] * 2
     assert len(services.jobs) == 0
