@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 from quantlab.catalog.paths import PROJECT
+from quantlab.cli import commands as commands_module
 from tools import architecture
 
-MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 13, 300, 60
+MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 14, 300, 60
 SHELVES = ("families",)
 """Folders that grow by one file for each thing of their kind."""
 FOLDERS = ("quantlab", "tools", "benchmarks", "tests")
@@ -71,6 +73,33 @@ def test_heavy_libraries_are_imported_in_their_room_alone() -> None:
             used = {name.split(".")[0] for name in names} & heavy
             found += [(path.name, name) for name in used - ALLOWED.get(room, set())]
     assert found == []
+
+
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", *(
+    f"docs/add-a-{what}.md" for what in ("method", "family", "metric-or-setting", "tab")
+))  # fmt: skip
+
+
+def test_every_path_in_the_documents_is_there() -> None:
+    missing = []
+    for name in DOCUMENTS:
+        text = (PROJECT / name).read_text(encoding="utf-8")
+        for path in re.findall(r"`((?:quantlab|data|tests|tools|docs|benchmarks)/[\w/.-]+)`", text):
+            if not (PROJECT / path.rstrip("/")).exists():
+                missing.append(f"{name}: {path}")
+    assert missing == []
+
+
+def test_every_command_of_the_readme_has_its_options() -> None:
+    """What the README shows is what --help knows."""
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^(?:python -m )?quantlab (\w+)(.*)$", text, re.MULTILINE)
+    assert len(commands) > 8
+    for name, rest in commands:
+        parser = commands_module._parser()
+        subparsers = next(a for a in parser._actions if a.choices)
+        known = subparsers.choices[name]._option_string_actions  # type: ignore[index]
+        assert set(re.findall(r"(--[a-z-]+)", rest)) <= set(known), (name, rest)
 
 
 def test_the_drawing_of_the_house_is_of_today() -> None:

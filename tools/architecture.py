@@ -13,6 +13,7 @@ import ast
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def folders(root: Path = PROJECT) -> Mapping[str, list[str]]:
     return found
 
 
+@cache
 def edges(root: Path = PROJECT) -> set[tuple[str, str]]:
     """(module, imported module) within the package, dotted and without ``quantlab.``."""
     files = [root / "app.py", *sorted((root / "quantlab").rglob("*.py"))]
