@@ -28,6 +28,7 @@ from quantlab.catalog.read.toml import read_toml
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.activations import CONTEXT_BYTES
 from quantlab.catalog.sizes.needs import needs_of
+from quantlab.catalog.sizes.picture import Picture
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import CatalogError
@@ -215,7 +216,7 @@ def test_the_published_group_offload_of_a_gguf_file() -> None:
     """diffusers#14691: FLUX.1-schnell Q4_K_S, 512 x 512, 0.77 GiB with the decoder resident."""
     model = CATALOG.models["flux1-schnell"]
     plan = parse_plan("gguf-q4_k", model)
-    needs = needs_of(plan, model, width=512, height=512, sequence_length=256, catalog=CATALOG)
+    needs = needs_of(plan, model, Picture(512, 512, 256), catalog=CATALOG)
     (found,) = placements_for(needs, plan, Device(3 * GIB), CATALOG)
     assert found.kind == "group-offload"
     assert found.peak_bytes / GIB == pytest.approx(0.77, rel=0.1)

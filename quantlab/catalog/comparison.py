@@ -17,7 +17,7 @@ from quantlab.words.numbers import show
 from quantlab.words.plan import DTYPE_SCHEMES, LEFT_OUT, Plan
 from quantlab.words.settings import SETTINGS, Value
 
-__all__ = ["make_comparison", "parse_plan"]
+__all__ = ["make_comparison", "parse_plan", "to_predict"]
 
 
 def parse_plan(text: str, model: Model, catalog: Catalog | None = None) -> Plan:
@@ -81,12 +81,28 @@ def make_comparison(
     Raises:
         InputError: names the part that is wrong and what is allowed.
     """
-    catalog = catalog or load_catalog()
+    return _comparison(model, plans, given, MAX_PLANS, catalog or load_catalog())
+
+
+def to_predict(
+    model: str, plans: Sequence[str], given: Mapping[str, Any], catalog: Catalog | None = None
+) -> Comparison:
+    """As ``make_comparison``, of as many plans as are predicted at once; nothing runs them all.
+
+    Raises:
+        InputError: names the part that is wrong and what is allowed.
+    """
+    return _comparison(model, plans, given, MOST_PREDICTED, catalog or load_catalog())
+
+
+def _comparison(
+    model: str, plans: Sequence[str], given: Mapping[str, Any], most: int, catalog: Catalog
+) -> Comparison:
     known = catalog.models.get(model)
     if known is None:
         raise InputError("model", _unknown(model, catalog))
-    if not 1 <= len(plans) <= MAX_PLANS:
-        raise InputError("plans", f"{len(plans)} given; 1 to {MAX_PLANS} are allowed")
+    if not 1 <= len(plans) <= most:
+        raise InputError("plans", f"{len(plans)} given; 1 to {most} are allowed")
     parsed = tuple(parse_plan(text, known, catalog) for text in plans)
     return Comparison.of(model, parsed, _values(known, given))
 
@@ -118,6 +134,9 @@ def _values(model: Model, given: Mapping[str, Any]) -> dict[str, Value]:
 _LISTED = {"loras": check_lora}
 """Checks of what the catalogue lists, by the name of the list."""
 
+
+MOST_PREDICTED = 64
+"""Plans that are predicted at once."""
 
 NAMED = 8
 """Known models that a message names; a list of all would hide what it says."""

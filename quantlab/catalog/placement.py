@@ -6,11 +6,13 @@ component at a time (diffusers' ``enable_model_cpu_offload``), ``group-offload``
 data/offload.toml says why. The page, ``predict`` and the loader all ask here.
 
 What is kept free of a device: ``CONTEXT_BYTES`` for the driver and the libraries' handles
-(sizes/activations.py), and ``FRAGMENTATION`` of the predicted peak. Nothing here is measured.
+(sizes/activations.py), and ``FRAGMENTATION`` of the predicted peak; of the host ``HOST_KEPT``.
+Nothing here is measured.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,10 +26,12 @@ from quantlab.words.plan import Plan
 
 __all__ = [
     "FRAGMENTATION",
+    "HOST_KEPT",
     "KINDS",
     "Device",
     "Kind",
     "Placement",
+    "fits_somewhere",
     "group_offload_options",
     "placements_for",
     "refusal",
@@ -48,14 +52,19 @@ the 500 weights of FLUX's transformer, 2 % of them
 More would deny what is reported to run: FLUX.1-dev in bf16 with model offload on an RTX 4090
 (https://github.com/huggingface/blog/blob/main/lora-fast.md, about 22 GB)."""
 
-UNIFIED = ("metal", "cpu")
-"""Kinds with one memory: there is no other to offload to, and no driver's share to take off."""
+HOST_KEPT = 2 * GIB
+"""Host memory that the system and a Python process with torch keep for themselves: an assumption,
+not a measurement."""
+
+ONE_KIND = ("metal", "cpu")
+"""Kinds with one memory always, and no driver's share to take off."""
 
 
 @dataclass(frozen=True)
 class Placement:
     """One way of placing a plan that fits. ``peak_bytes`` on the device, loading included;
-    ``host_bytes`` of host memory while loading and running; ``reasons`` for people."""
+    ``host_bytes`` of host memory while loading and running, 0 where there is none apart;
+    ``reasons`` for people."""
 
     kind: Kind
     peak_bytes: int
@@ -68,27 +77,60 @@ class Device:
     """What a plan is held against: all bytes that the process may use of the device (for CUDA the
     total that ``torch.cuda.mem_get_info`` gives, less what other processes hold; the driver's share
     is taken off here), its kind ("cuda", "rocm", "metal", "intel" or "cpu"), NVIDIA's compute
-    capability or "" where it is not known or does not apply, and the most weights that a plan may
-    have there, however they are placed."""
+    capability or "" where it is not known or does not apply, the most weights that a plan may have
+    there, however they are placed, and whether its memory is the processor's too."""
 
     bytes: int
     kind: str = "cuda"
     capability: str = ""
     max_weights_bytes: int | None = None
+    unified: bool = False
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A placement, and what it takes."""
+
+    kind: Kind
+    peak_bytes: int
+    host_bytes: int
 
 
 def placements_for(
-    needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog
+    needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog, ram_bytes: int | None = None
 ) -> tuple[Placement, ...]:
-    """Every placement that fits ``gpu``, best first; ``needs`` are those of ``plan``."""
+    """Every placement that fits ``gpu`` and a host with ``ram_bytes``, best first.
+
+    ``needs`` are those of ``plan``. None: the host's memory is not held against it.
+    """
     if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return ()
     possible = [kind for kind in KINDS if _barred(kind, plan, gpu, catalog) is None]
     return tuple(
-        _placement(kind, needs, gpu.bytes, plan, catalog)
-        for kind in possible
-        if _peak(kind, needs) * (1 + FRAGMENTATION) <= _free(gpu)
+        _placement(way, needs, gpu, plan, catalog)
+        for way in _ways(needs, possible, gpu)
+        if _fits(way, gpu, ram_bytes)
     )
+
+
+def fits_somewhere(
+    needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog, ram_bytes: int | None = None
+) -> bool:
+    """Whether there is any placement: ``placements_for`` without its words."""
+    if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
+        return False
+    possible = (kind for kind in KINDS if _barred(kind, plan, gpu, catalog) is None)
+    return any(_fits(way, gpu, ram_bytes) for way in _ways(needs, possible, gpu))
+
+
+def _ways(needs: Needs, kinds: Iterable[Kind], gpu: Gpu | Device) -> Iterator[_Way]:
+    return (_Way(kind, _peak(kind, needs), _host(kind, needs, gpu)) for kind in kinds)
+
+
+def _fits(way: _Way, gpu: Gpu | Device, ram_bytes: int | None = None) -> bool:
+    if way.peak_bytes * (1 + FRAGMENTATION) > _free(gpu):
+        return False
+    return ram_bytes is None or not way.host_bytes or way.host_bytes <= ram_bytes - HOST_KEPT
 
 
 def verdict_of(found: tuple[Placement, ...]) -> Verdict:
@@ -98,7 +140,9 @@ def verdict_of(found: tuple[Placement, ...]) -> Verdict:
     return "runs" if found[0].kind == "resident" else "runs-with-offload"
 
 
-def refusal(needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str:
+def refusal(
+    needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog, ram_bytes: int | None = None
+) -> str:
     """Why ``plan`` fits ``gpu`` in no placement, with the numbers of each."""
     if said := _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return said
@@ -106,10 +150,10 @@ def refusal(needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> st
     each = [f"{peak:.1f} of {_gib(gpu.bytes)} at the peak, predicted"]
     for kind in KINDS[1:]:
         barred = _barred(kind, plan, gpu, catalog)
-        each.append(barred or f"{_gib(_peak(kind, needs))} with {kind.replace('-', ' ')}")
+        each.append(barred or f"{_gib(_peak(kind, needs))} {_how(kind)}")
         if barred == ONE_MEMORY:
             break
-    return f"{'; '.join(each)}{_kept(gpu)}"
+    return f"{'; '.join(each)}{_short_of_host(needs, plan, gpu, catalog, ram_bytes)}{_kept(gpu)}"
 
 
 ONE_MEMORY = "there is no second memory to offload to"
@@ -163,7 +207,7 @@ def _barred(kind: Kind, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str 
     """Why a placement is out of the question whatever the memory, or None."""
     if kind == "resident":
         return None
-    if gpu.kind in UNIFIED:
+    if _one_memory(gpu):
         return ONE_MEMORY
     if kind == "group-offload":
         for method in _methods(plan, catalog):
@@ -174,6 +218,10 @@ def _barred(kind: Kind, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str 
     return None
 
 
+def _one_memory(gpu: Gpu | Device) -> bool:
+    return gpu.unified or gpu.kind in ONE_KIND
+
+
 def _peak(kind: Kind, needs: Needs) -> int:
     if kind == "resident":
         return needs.resident_bytes
@@ -181,31 +229,55 @@ def _peak(kind: Kind, needs: Needs) -> int:
     return max(running, needs.loading_bytes)
 
 
+def _host(kind: Kind, needs: Needs, gpu: Gpu | Device) -> int:
+    """Host memory beside the device's; what is one memory counts once."""
+    if _one_memory(gpu):
+        return 0
+    return needs.host_bytes if kind == "resident" else needs.offload_host_bytes
+
+
 def _free(gpu: Gpu | Device) -> int:
-    return gpu.bytes - (0 if gpu.kind in UNIFIED else CONTEXT_BYTES)
+    return gpu.bytes - (0 if gpu.kind in ONE_KIND else CONTEXT_BYTES)
 
 
 def _placement(
-    kind: Kind, needs: Needs, device_bytes: int, plan: Plan, catalog: Catalog
+    way: _Way, needs: Needs, gpu: Gpu | Device, plan: Plan, catalog: Catalog
 ) -> Placement:
-    peak = _peak(kind, needs)
-    host = needs.host_bytes if kind == "resident" else needs.offload_host_bytes
-    way = "" if kind == "resident" else f" with {kind.replace('-', ' ')}"
+    how = "" if way.kind == "resident" else f" {_how(way.kind)}"
+    host = f", {_gib(way.host_bytes)} of host memory" if way.host_bytes else ""
     reasons = [
-        f"{peak / GIB:.1f} of {_gib(device_bytes)} at the peak{way}, predicted",
-        f"{_gib(needs.weights_bytes)} of weights, {_gib(host)} of host memory",
+        f"{way.peak_bytes / GIB:.1f} of {_gib(gpu.bytes)} at the peak{how}, predicted",
+        f"{_gib(needs.weights_bytes)} of weights{host}",
     ]
-    if kind != "resident" and peak == needs.loading_bytes:
+    if way.kind != "resident" and way.peak_bytes == needs.loading_bytes:
         names = [m.name for m in _methods(plan, catalog) if m.loads_on_device]
         reasons.append(f"the peak is at loading: {', '.join(names)} quantizes on the device")
-    if kind == "group-offload":
+    if way.kind == "group-offload":
         rules = _rules(plan, catalog)
         reasons += [f"group offload: {r.note} ({r.source}, {r.checked})" for r in rules]
-    return Placement(kind, peak, host, tuple(reasons))
+    return Placement(way.kind, way.peak_bytes, way.host_bytes, tuple(reasons))
+
+
+def _how(kind: Kind) -> str:
+    return f"with {kind.replace('-', ' ')}"
+
+
+def _short_of_host(
+    needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog, ram_bytes: int | None
+) -> str:
+    """What of the host is missing, where a placement fits the device and not it."""
+    if ram_bytes is None:
+        return ""
+    kinds = [kind for kind in KINDS if _barred(kind, plan, gpu, catalog) is None]
+    least = min((way.host_bytes for way in _ways(needs, kinds, gpu) if _fits(way, gpu)), default=0)
+    if least <= ram_bytes - HOST_KEPT:
+        return ""
+    kept = f"{_gib(HOST_KEPT)} of it kept for the system"
+    return f"; {_gib(least)} of host memory at least, of {_gib(ram_bytes)}, {kept}"
 
 
 def _kept(gpu: Gpu | Device) -> str:
-    driver = "" if gpu.kind in UNIFIED else f"{_gib(CONTEXT_BYTES)} kept for the driver and "
+    driver = "" if gpu.kind in ONE_KIND else f"{_gib(CONTEXT_BYTES)} kept for the driver and "
     return f"; {driver}{FRAGMENTATION:.0%} of the peak kept free"
 
 

@@ -162,22 +162,12 @@ def _probe(arguments: argparse.Namespace) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from quantlab.catalog.sizes.predict import rules_versions
-    from quantlab.catalog.table import load_catalog
-    from quantlab.record.documents import predictions
+    from quantlab.cli.predict import ask, tell
 
-    rows = predictions(_comparison(arguments, arguments.plans))
+    rows = ask(arguments)
     if arguments.json:
         _print_json([row.as_dict() for row in rows])
-    else:
-        head = ("plan", "weights GiB", "peak GiB", "host GiB", "download GiB")
-        print(f"{head[0]:40}" + "".join(f"{name:>14}" for name in head[1:]))
-        for row in rows:
-            sizes = (row.total_bytes, row.peak_bytes, row.host_bytes, row.download_bytes)
-            print(f"{row.plan:40}" + "".join(f"{size / 2**30:14.3f}" for size in sizes))
-    versions = rules_versions(load_catalog())
-    rules = ", ".join(f"{name} {version}" for name, version in versions.items())
-    print(f"predicted by the rules of {rules}", file=sys.stderr)
+    tell(rows, table=not arguments.json)
 
 
 def _snippet(arguments: argparse.Namespace) -> None:

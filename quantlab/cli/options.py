@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 DEFAULT_PROMPT = "a red apple on a blue background"
+RAM = "the host's memory in GiB; it is not checked where it is left out"
 DEFAULT_PLANS = ("fp32", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0")
 TYPES = {"text": str, "whole": int, "number": float}
 
@@ -71,6 +72,7 @@ def pick(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="a model's id, a folder or owner/name")
     parser.add_argument("--memory-gib", type=float, help="memory of the device in GiB")
     parser.add_argument("--gpu", help="a card's id, for example rtx-3060-12gb, for both")
+    parser.add_argument("--ram-gib", type=float, help=RAM)
 
 
 def compare(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +111,10 @@ def link(parser: argparse.ArgumentParser) -> None:
 def predict(parser: argparse.ArgumentParser) -> None:
     """A comparison without what is not predicted."""
     comparison(parser, every=False)
+    parser.add_argument("--batch", type=int, help="images in one call (1)")
+    parser.add_argument("--references", type=int, metavar="N", help="pictures to go by (0)")
+    parser.add_argument("--gpu", help="a card: where the plans are kept on it, the largest size")
+    parser.add_argument("--ram-gib", type=float, help=RAM)
 
 
 def probe(parser: argparse.ArgumentParser) -> None:

@@ -55,6 +55,7 @@ def _question(arguments: argparse.Namespace) -> dict[str, Any]:
         "model": arguments.model,
         "memory_gib": arguments.memory_gib,
         "gpu": arguments.gpu,
+        "ram_gib": arguments.ram_gib,
     }
 
 

@@ -93,6 +93,22 @@ class Family:
     last_up: str = "decoder.up*.resnets.0.conv1"
     """Pattern of the decoder's convolutions that enter an up block; the last one counts."""
 
+    stream_tensors: float = 18.0
+    """Tensors of (tokens x width of the stream) alive at once, at most, in a denoiser's block."""
+
+    decoder_tensors: float = 3.0
+    """Tensors of (pixels x channels that enter the last up block) alive at once in the decoder,
+    at most: counted on torch's meta device."""
+
+    encoder_tensors: float = 5.0
+    """The same of the autoencoder's encoder, of the channels that its first convolution gives."""
+
+    tile: int = 1024
+    """Pixels across a tile in tiled decoding, where the autoencoder's config has no sample_size."""
+
+    reference_pixels: int = 1024 * 1024
+    """What the pipeline scales a reference down to, at most."""
+
     as_given: tuple[str, ...] = ()
     """Inputs of the denoiser that stay in the dtype in which the pipeline hands them over."""
 
@@ -179,6 +195,10 @@ class Family:
         """Tokens that the denoiser has for one image, or video, of this size in pixels."""
         times = 1 if self.frames is None else 1 + (frames - 1) // self.frames
         return (width // self.pixels) * (height // self.pixels) * times
+
+    def reference_tokens(self, references: int) -> int:
+        """Tokens that ``references`` pictures stand for beside the image's, at most."""
+        return references * (self.reference_pixels // self.pixels**2)
 
     def enters_last_up(self, module: str) -> bool:
         """Whether ``module`` of the decoder is a convolution that enters an up block."""

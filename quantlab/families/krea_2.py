@@ -15,6 +15,9 @@ FAMILY = Family(
     cfg_from=0.0,
     negative="second call",
     stream="img_in",
+    decoder_tensors=18.0,
+    encoder_tensors=10.1,
+    tile=256,
     as_given=("position_ids",),
     labels={"vae": "image decoder"},
 )

@@ -18,6 +18,9 @@ FAMILY = Family(
     negative="second call",
     needs_negative=True,
     stream="img_in",
+    decoder_tensors=18.0,
+    encoder_tensors=10.1,
+    tile=256,
     as_given=("guidance",),
     labels={"vae": "image decoder"},
 )

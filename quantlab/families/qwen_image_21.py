@@ -20,5 +20,8 @@ FAMILY = Family(
     length=None,
     reference="image",
     stream="img_in",
+    decoder_tensors=11.2,
+    encoder_tensors=11.1,
+    tile=256,
     labels={"vae": "image decoder"},
 )

@@ -20,6 +20,9 @@ FAMILY = Family(
     reference="image",
     needs_reference=True,
     stream="img_in",
+    decoder_tensors=18.0,
+    encoder_tensors=10.1,
+    tile=256,
     as_given=("guidance",),
     labels={"vae": "image decoder"},
 )

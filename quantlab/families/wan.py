@@ -19,6 +19,9 @@ FAMILY = Family(
     pixels=32,
     frames=4,
     stream="patch_embedding",
+    decoder_tensors=10.6,
+    encoder_tensors=3.1,
+    tile=256,
     as_given=("timestep",),
     labels={"text_encoder": "UMT5 encoder", "vae": "video decoder"},
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.sizes.predict import Prediction, predict
 from quantlab.catalog.table import Catalog
 from quantlab.record.store.row import Stored
@@ -42,8 +43,16 @@ def result_document(stored: Stored) -> dict[str, Any]:
     }
 
 
-def predictions(comparison: Comparison, catalog: Catalog | None = None) -> list[Prediction]:
-    """What each plan is predicted to need, in order; nothing is loaded.
+def predictions(
+    comparison: Comparison,
+    catalog: Catalog | None = None,
+    *,
+    batch: int | None = None,
+    references: int | None = None,
+    gpu: Gpu | None = None,
+    ram_bytes: int | None = None,
+) -> list[Prediction]:
+    """What each plan is predicted to need, in order, as ``predict`` says; nothing is loaded.
 
     Raises:
         PlanError: a scheme whose way of storing is not known.
@@ -56,6 +65,10 @@ def predictions(comparison: Comparison, catalog: Catalog | None = None) -> list[
             width=c.width,
             height=c.height,
             sequence_length=c.sequence_length,
+            batch=batch,
+            references=references,
+            gpu=gpu,
+            ram_bytes=ram_bytes,
             catalog=catalog,
         )
         for plan in c.plans

@@ -53,6 +53,8 @@ class Question:
     memory_gib: float | None
     gpu: Gpu | None = None
     """A card of data/gpus, whose kind is the hardware."""
+    ram_gib: float | None = None
+    """The host's memory, where it is to be held against what placing takes."""
 
     @property
     def device(self) -> Gpu | Device | None:
@@ -60,6 +62,11 @@ class Question:
         if self.gpu is not None or self.memory_gib is None:
             return self.gpu
         return Device(round(self.memory_gib * _GIB), self.hardware or "cuda")
+
+    @property
+    def ram_bytes(self) -> int | None:
+        """The host's memory in bytes, or None."""
+        return None if self.ram_gib is None else round(self.ram_gib * _GIB)
 
 
 @dataclass(frozen=True)
@@ -217,9 +224,15 @@ def _memory(question: Question, plan: Plan | None, catalog: Catalog) -> list[Cla
     needs = sizes(catalog, model.id, plan) if plan is not None else None
     if plan is None or needs is None:
         return [Claim("unknown", "memory: how it stores this model's weights is not known")]
-    found = placements_for(needs, plan, device, catalog)
+    found = placements_for(needs, plan, device, catalog, question.ram_bytes)
     if not found:
-        return [Claim("no", f"memory: {refusal(needs, plan, device, catalog)}", "predicted")]
+        return [
+            Claim(
+                "no",
+                f"memory: {refusal(needs, plan, device, catalog, question.ram_bytes)}",
+                "predicted",
+            )
+        ]
     best = found[0]
     text = f"memory: {'; '.join(best.reasons)}"
     claims = [Claim(verdict_of(found), text, "predicted", best)]

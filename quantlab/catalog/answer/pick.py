@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from quantlab.catalog.answer.judge import VERDICTS, Claim, Question, judge, worst
-from quantlab.catalog.gpus import choose
+from quantlab.catalog.gpus import choose_one
 from quantlab.catalog.machine import Machine, here, this_machine
 from quantlab.catalog.placement import Placement
 from quantlab.catalog.read.measured import Finding, findings_for, this_machines
@@ -33,7 +33,7 @@ from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError
 from quantlab.words.plan import Plan
 
-__all__ = ["Recommendation", "nearest", "read_question", "recommend"]
+__all__ = ["Recommendation", "nearest", "ram_in_bytes", "read_question", "recommend"]
 
 _EVIDENCE: tuple[Evidence, ...] = ("measured", "documented", "predicted")
 _MAX_MEMORY_GIB = 4096.0
@@ -84,6 +84,7 @@ def recommend(
     model: str | None = None,
     memory_gib: float | None = None,
     gpu: str | None = None,
+    ram_gib: float | None = None,
     catalog: Catalog | None = None,
     machine: Machine | None = None,
     measured: Mapping[str, Mapping[str, Support]] | None = None,
@@ -93,7 +94,8 @@ def recommend(
     A model without a library is asked about as a pipeline: the scheme must reach its transformer
     through diffusers, or through quantlab where the library does it on a CPU. ``memory_gib`` (GiB,
     2**30 bytes) is held against the predicted peak at the model's default size, and so is the
-    memory of ``gpu``, a card of data/gpus that stands for hardware and memory. ``measured``
+    memory of ``gpu``, a card of data/gpus that stands for hardware and memory. ``ram_gib`` is the
+    host's memory; None: it is not held against anything. ``measured``
     has what was tried on this machine, scheme -> column -> answer; it wins over the probes that
     come with the project, and these over documents.
 
@@ -102,7 +104,9 @@ def recommend(
     """
     catalog = catalog or load_catalog()
     machine = machine or this_machine()
-    question = read_question(catalog, hardware, bits, needs, library, model, memory_gib, gpu)
+    question = read_question(
+        catalog, hardware, bits, needs, library, model, memory_gib, gpu, ram_gib
+    )
     rows = [
         _row(method, scheme, question, catalog, machine, measured or {})
         for method in catalog.methods.values()
@@ -181,6 +185,7 @@ def read_question(
     model: str | None,
     memory_gib: float | None,
     gpu: str | None,
+    ram_gib: float | None = None,
 ) -> Question:
     """The arguments of ``recommend`` as a question.
 
@@ -194,12 +199,13 @@ def read_question(
     _one_of("model", model, tuple(catalog.models))
     _number("bits", bits, 32)
     _number("memory-gib", memory_gib, _MAX_MEMORY_GIB)
-    for part, value in (("memory-gib", memory_gib), ("gpu", gpu)):
+    _number("ram-gib", ram_gib, _MAX_MEMORY_GIB)
+    for part, value in (("memory-gib", memory_gib), ("gpu", gpu), ("ram-gib", ram_gib)):
         if value is not None and model is None:
             raise InputError(part, "needs a model to hold it against; name one with model")
     card = None
     if gpu is not None:
-        card = choose(gpu)
+        card = choose_one(gpu)
         if memory_gib is not None:
             raise InputError("memory-gib", f"is what gpu says already, {card.name}; leave one out")
         if hardware not in (None, card.kind):
@@ -207,7 +213,17 @@ def read_question(
         hardware = card.kind
     known = catalog.models[model] if model is not None else None
     asked = tuple(dict.fromkeys(needs or ()))
-    return Question(hardware, bits, asked, library, known, memory_gib, card)
+    return Question(hardware, bits, asked, library, known, memory_gib, card, ram_gib)
+
+
+def ram_in_bytes(ram_gib: float | None) -> int | None:
+    """A host's memory in bytes, from GiB as people type it.
+
+    Raises:
+        InputError: it is no number of GiB.
+    """
+    _number("ram-gib", ram_gib, _MAX_MEMORY_GIB)
+    return None if ram_gib is None else round(ram_gib * 2**30)
 
 
 def _one_of(part: str, value: str | None, allowed: tuple[str, ...]) -> None:

@@ -86,6 +86,7 @@ def propose(
     needs: Sequence[str] = (),
     memory_gib: float | None = None,
     gpu: str | None = None,
+    ram_gib: float | None = None,
     catalog: Catalog | None = None,
     machine: Machine | None = None,
 ) -> tuple[Proposal, ...]:
@@ -98,7 +99,7 @@ def propose(
         InputError: an argument is wrong, or no device is named.
     """
     catalog = catalog or load_catalog()
-    question = read_question(catalog, hardware, bits, needs, None, model, memory_gib, gpu)
+    question = read_question(catalog, hardware, bits, needs, None, model, memory_gib, gpu, ram_gib)
     device, known = question.device, question.model
     if device is None or known is None:
         raise InputError("memory-gib", "needs a number of GiB, or gpu a card")
@@ -106,8 +107,8 @@ def propose(
     pairs = _pairs(catalog, known.id, question.hardware, bits, question.needs, absent)
     floor = min(FEWEST_BITS, bits or FEWEST_BITS)
     enough = [pair for pair in pairs if min(pair[0].bits, pair[1].bits) >= floor]
-    found = _first_that_fit(enough, known, device, catalog)
-    return found or _first_that_fit(pairs, known, device, catalog)
+    found = _first_that_fit(enough, known, device, catalog, question.ram_bytes)
+    return found or _first_that_fit(pairs, known, device, catalog, question.ram_bytes)
 
 
 def _absent(catalog: Catalog, machine: Machine) -> frozenset[str]:
@@ -116,7 +117,11 @@ def _absent(catalog: Catalog, machine: Machine) -> frozenset[str]:
 
 
 def _first_that_fit(
-    pairs: Sequence[_Pair], model: Model, device: Gpu | Device, catalog: Catalog
+    pairs: Sequence[_Pair],
+    model: Model,
+    device: Gpu | Device,
+    catalog: Catalog,
+    ram_bytes: int | None,
 ) -> tuple[Proposal, ...]:
     """The first pair that fits, then the first in each placement that is better than the last."""
     found: dict[str, Proposal] = {}
@@ -124,7 +129,7 @@ def _first_that_fit(
     for first, second in pairs:
         plan = _plan(first, second, model)
         needs = sizes(catalog, model.id, plan)
-        places = placements_for(needs, plan, device, catalog) if needs else ()
+        places = placements_for(needs, plan, device, catalog, ram_bytes) if needs else ()
         if needs is None or not places or places[0].kind not in better:
             continue
         found[places[0].kind] = Proposal(

@@ -22,7 +22,13 @@ What the figures of a card stand for; None is unknown, and nothing is guessed:
 from __future__ import annotations
 
 from quantlab.catalog.gpus.cards import FIGURES, KINDS, Gpu, Kind, load_gpus, usable_bytes
-from quantlab.catalog.gpus.finder import choose, find, find_all, recognise
+from quantlab.catalog.gpus.finder import (
+    choose,
+    choose_one,
+    find,
+    find_all,
+    recognise,
+)
 
 __all__ = [
     "FIGURES",
@@ -30,6 +36,7 @@ __all__ = [
     "Gpu",
     "Kind",
     "choose",
+    "choose_one",
     "find",
     "find_all",
     "load_gpus",

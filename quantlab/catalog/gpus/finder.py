@@ -21,7 +21,7 @@ from functools import lru_cache
 from quantlab.catalog.gpus.cards import Gpu, load_gpus
 from quantlab.errors import InputError
 
-__all__ = ["choose", "find", "find_all", "recognise"]
+__all__ = ["choose", "choose_one", "find", "find_all", "recognise"]
 
 _FAMILIES = {
     "NVIDIA": ("nvidia", "geforce", "rtx", "gtx", "tesla"),
@@ -54,6 +54,15 @@ _LONGEST = 100
 _TOLERANCE = 0.1
 """What a total may differ from a card's, as a share: ECC and Windows make up to 9 % of it (a T4
 there tells 15.8 GiB, https://github.com/lllyasviel/FramePack/issues/608)."""
+
+
+SEVERAL = (
+    "{}: a plan is run and predicted on one card; name one of them. diffusers spreads a pipeline "
+    'over several by device_map="balanced", whole components at a time, so that the largest must '
+    "fit one card all the same, and takes no offload beside it"
+)
+"""https://github.com/huggingface/diffusers/blob/v0.42.1/docs/source/en/training/distributed_inference.md
+and pipeline_loading_utils.py, _assign_components_to_devices, of the same version."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,18 @@ def find_all(text: str, part: str = "gpu") -> tuple[Gpu, ...]:
     if not all(names):
         raise InputError(part, f"{text!r:.60}: expected a card, or several parted by commas")
     return tuple(choose(name, part) for name in names)
+
+
+def choose_one(text: str, part: str = "gpu") -> Gpu:
+    """The card that a plan is held against, where ``text`` may be a list.
+
+    Raises:
+        InputError: as ``find_all``, or several cards are named.
+    """
+    found = find_all(text, part)
+    if len(found) > 1:
+        raise InputError(part, SEVERAL.format(", ".join(gpu.id for gpu in found)))
+    return found[0]
 
 
 def recognise(name: str, total_bytes: int) -> Gpu | None:

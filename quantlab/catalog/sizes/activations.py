@@ -1,20 +1,28 @@
 """Memory besides the weights: what running takes, and what the driver does.
 
-All sizes follow from the shape tables and the picture's size. Two counts carry the estimate, one
-for token models and one for the autoencoder; the latter is set by one published measurement, the
-only calibration there is. Figures are bytes *allocated*. What torch *reserves* is more: it keeps
-freed blocks of the decoder's sizes (36.17 GiB reserved against 33.85 allocated for bf16
-FLUX.1-dev), and gives them back before it reports that memory is out.
+All sizes follow from the shape tables, the counts of each family and what is asked for (Picture).
+Counts are of tensors that live at once; convolutions on a GPU hold more (``COPIES``), which was set
+by one published measurement, the only calibration there is. Figures are bytes *allocated*. What
+torch *reserves* is more: it keeps freed blocks of the decoder's sizes (36.17 GiB reserved against
+33.85 allocated for bf16 FLUX.1-dev), and gives them back before it reports that memory is out.
 """
 
 from __future__ import annotations
 
 from quantlab.catalog.schema import Model
+from quantlab.catalog.sizes.picture import Picture
 from quantlab.catalog.sizes.shapes import ModuleShape, component_shapes
 from quantlab.errors import CatalogError
 from quantlab.families import Family
 
-__all__ = ["CONTEXT_BYTES", "DECODER_TENSORS", "TOKEN_TENSORS", "activation_bytes", "stream_width"]
+__all__ = [
+    "CONTEXT_BYTES",
+    "COPIES",
+    "TOKEN_TENSORS",
+    "activation_bytes",
+    "encoding_bytes",
+    "stream_width",
+]
 
 TOKEN_TENSORS = 18
 """Tensors of (tokens x hidden width) alive at once, at most, in a transformer block.
@@ -23,12 +31,14 @@ Counted in FLUX's single block (diffusers, transformer_flux.py) while rotary emb
 applied: stream, its copy and its norm (3), the MLP's hidden state of 4 widths (4), q, k and v
 (3), and the fp32 copies of one of them and of its rotated half, 2 widths each (8)."""
 
-DECODER_TENSORS = 4.83
-"""Tensors of (pixels x channels entering the last up block) alive at once in the decoder.
+COPIES = 1.61
+"""What convolutions on a GPU take over the tensors alive: cuDNN's copies in its own layout.
 
-Counted: residual, convolution's input and output and cuDNN's copies of both in its own layout, 4
-to 5. Set by bf16 FLUX.1-dev at 1024 x 1024: 33.851 GiB allocated at the peak, 31.438 loaded
-(https://github.com/sayakpaul/diffusers-torchao, README, H100)."""
+Set by bf16 FLUX.1-dev at 1024 x 1024, 3.0 tensors alive: 33.851 GiB allocated at the peak, 31.438
+loaded (https://github.com/sayakpaul/diffusers-torchao, README, H100). An H200 took 1.5 % less."""
+
+ENTRY = "encoder.conv_in"
+"""The first convolution of every autoencoder's encoder that a family has."""
 
 CONTEXT_BYTES = 512 * 2**20
 """What a process takes of a GPU beside torch's allocations: context, cuBLAS and cuDNN handles.
@@ -36,22 +46,46 @@ CONTEXT_BYTES = 512 * 2**20
 An assumption on the safe side, not a measurement; it differs with driver and GPU."""
 
 
-def activation_bytes(
-    model: Model, component: str, *, width: int, height: int, sequence_length: int, item_bytes: int
-) -> int:
-    """Most bytes that running ``component`` takes beside all weights, for one image.
+def activation_bytes(model: Model, component: str, picture: Picture, item_bytes: int) -> int:
+    """Most bytes that running ``component`` takes beside all weights.
 
-    Sizes in pixels, ``sequence_length`` in text tokens, ``item_bytes`` of one activation. Linear
-    in tokens and pixels: attention is taken as fused, as torch's scaled_dot_product_attention is.
+    ``item_bytes`` of one activation. Linear in tokens and pixels: attention is taken as fused, as
+    torch's scaled_dot_product_attention is. References are encoded one after the other.
     """
-    shapes, family = component_shapes(model, component), model.family
+    family = model.family
     if component == family.decoder:
-        channels = _decoder_channels(shapes, family)
-        return round(DECODER_TENSORS * channels * width * height * item_bytes)
+        decoding = round(_decoding(model, picture) * item_bytes)
+        return max(decoding, encoding_bytes(model, picture, item_bytes))
+    shapes = component_shapes(model, component)
     if component in family.denoisers:
-        tokens = sequence_length + family.image_tokens(width, height)
-        return TOKEN_TENSORS * stream_width(shapes, family) * tokens * item_bytes
-    return TOKEN_TENSORS * _embedding_width(shapes) * sequence_length * item_bytes
+        frames = model.defaults.frames or 1
+        tokens = family.image_tokens(picture.width, picture.height, frames)
+        tokens += picture.sequence_length + family.reference_tokens(picture.references)
+        passes = 2 if family.cfg_batched and model.guided(model.defaults.guidance) else 1
+        each = family.stream_tensors * stream_width(shapes, family) * tokens * passes
+    else:
+        each = TOKEN_TENSORS * _embedding_width(shapes) * picture.sequence_length
+    return round(each * picture.batch * item_bytes)
+
+
+def _decoding(model: Model, picture: Picture) -> float:
+    """Numbers alive while the images are decoded."""
+    family = model.family
+    channels = _decoder_channels(component_shapes(model, family.decoder), family)
+    each = COPIES * family.decoder_tensors * channels
+    return each * picture.pixels * picture.batch
+
+
+def encoding_bytes(model: Model, picture: Picture, item_bytes: int) -> int:
+    """Most bytes that encoding the references takes, one after the other; none without any."""
+    if not picture.references:
+        return 0
+    family = model.family
+    for module in component_shapes(model, family.decoder):
+        if module.name == ENTRY:
+            each = COPIES * family.encoder_tensors * module.weight[0]
+            return round(each * family.reference_pixels * item_bytes)
+    raise CatalogError(f"{family.id}: no module {ENTRY!r} tells how wide the encoder begins")
 
 
 def stream_width(shapes: tuple[ModuleShape, ...], family: Family) -> int:

@@ -11,10 +11,12 @@ import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quantlab.catalog.gpus import load_gpus
-from quantlab.catalog.placement import placements_for, verdict_of
+from quantlab.catalog.gpus import Gpu, load_gpus
+from quantlab.catalog.largest import Size, largest_size
+from quantlab.catalog.placement import Kind, placements_for, verdict_of
 from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.sizes.needs import needs_of
+from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.sizes.storage import WIDTHS
 from quantlab.catalog.sizes.weights import (
     component_bytes,
@@ -26,6 +28,7 @@ from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.words.plan import LEFT_OUT, Plan
 
 __all__ = [
+    "OnCard",
     "Prediction",
     "component_bytes",
     "download_bytes",
@@ -37,6 +40,20 @@ __all__ = [
 CHECKED_WITH = {"diffusers": "0.42.1", "transformers": "5.23.0"}
 """The versions that the rules were held against, beside those in the methods' files
 (``rules_of``); a test does so for the installed ones."""
+
+
+@dataclass(frozen=True)
+class OnCard:
+    """Where a plan is kept on one card, None where it does not fit, and the largest size that
+    fits there, None where none does."""
+
+    placement: Kind | None
+    largest_size: Size | None
+
+    def as_dict(self) -> dict[str, object]:
+        """The keys that ``predict --gpu`` adds."""
+        size = self.largest_size
+        return {"placement": self.placement, "largest_size": size and size.as_dict()}
 
 
 @dataclass(frozen=True)
@@ -56,6 +73,8 @@ class Prediction:
     offload_host_bytes: int
     download_bytes: int
     fits: Mapping[str, Verdict]
+    on_card: OnCard | None = None
+    """For the card that was asked about, if one was."""
 
     @property
     def total_bytes(self) -> int:
@@ -72,6 +91,7 @@ class Prediction:
             "host_bytes": self.host_bytes,
             "download_bytes": self.download_bytes,
             "fits": dict(self.fits),
+            **(self.on_card.as_dict() if self.on_card else {}),
         }
 
 
@@ -82,19 +102,38 @@ def predict(
     width: int | None = None,
     height: int | None = None,
     sequence_length: int | None = None,
+    batch: int | None = None,
+    references: int | None = None,
+    gpu: Gpu | None = None,
+    ram_bytes: int | None = None,
     catalog: Catalog | None = None,
 ) -> Prediction:
-    """What ``plan`` needs at a size in pixels and a count of text tokens; None: the defaults.
+    """What ``plan`` needs for ``batch`` images at a size in pixels and a count of text tokens, with
+    so many pictures to go by; None: the model's defaults, one image, no picture.
+
+    ``gpu`` is a card that is asked about apart, beside a host with ``ram_bytes``; None: the host's
+    memory is not held against it, as it never is in ``fits``.
 
     Raises:
-        InputError: an unknown model.
+        InputError: an unknown model, or it is asked for more than it takes.
         PlanError: an unknown scheme, or one whose way of storing is not known.
     """
     catalog = catalog or load_catalog()
     model = find_model(model_id, catalog)
-    needs = needs_of(
-        plan, model, width=width, height=height, sequence_length=sequence_length, catalog=catalog
+    picture = picture_of(
+        model,
+        width=width,
+        height=height,
+        sequence_length=sequence_length,
+        batch=batch,
+        references=references,
     )
+    needs = needs_of(plan, model, picture, catalog=catalog)
+    on_card = None
+    if gpu is not None:
+        found = placements_for(needs, plan, gpu, catalog, ram_bytes)
+        largest = largest_size(plan, model, gpu, picture, catalog, ram_bytes)
+        on_card = OnCard(found[0].kind if found else None, largest)
     return Prediction(
         plan=str(plan),
         component_bytes=needs.weights,
@@ -107,6 +146,7 @@ def predict(
             gpu.id: verdict_of(placements_for(needs, plan, gpu, catalog))
             for gpu in load_gpus().values()
         },
+        on_card=on_card,
     )
 
 

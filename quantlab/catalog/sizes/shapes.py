@@ -91,12 +91,12 @@ def rows_of(table: str) -> Sequence[Sequence[Any]]:
 
 
 def config_of(table: str) -> Mapping[str, Any]:
-    """The config that a listed component was built from.
+    """The config that a listed component was built from; empty for one of one's own.
 
     Raises:
-        CatalogError: there is none, or it cannot be read.
+        CatalogError: there is no such table, or it cannot be read.
     """
-    config: Mapping[str, Any] = _table(table)["config"]
+    config: Mapping[str, Any] = _table(table).get("config", {})
     return config
 
 

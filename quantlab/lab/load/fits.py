@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from quantlab.catalog.gpus import Gpu
+from quantlab.catalog.largest import largest_size
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.placement import Device, Placement, placements_for, refusal
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import Needs, needs_of
+from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import DoesNotFit
 from quantlab.lab.bench.measure import counters
@@ -42,13 +44,17 @@ def needs_at_size(comparison: Comparison, plan: Plan, catalog: Catalog) -> Needs
     Raises:
         PlanError: a scheme whose way of storing is not known.
     """
-    return needs_of(
-        plan,
-        catalog.models[comparison.model],
+    model = catalog.models[comparison.model]
+    return needs_of(plan, model, picture_of_comparison(comparison, model), catalog=catalog)
+
+
+def picture_of_comparison(comparison: Comparison, model: Model) -> Picture:
+    """What ``comparison`` asks of ``model``."""
+    return picture_of(
+        model,
         width=comparison.width,
         height=comparison.height,
         sequence_length=comparison.sequence_length,
-        catalog=catalog,
     )
 
 
@@ -56,14 +62,19 @@ def place_on(gpu: Gpu | Device, comparison: Comparison, plan: Plan, catalog: Cat
     """The best placement of ``plan`` on ``gpu``.
 
     Raises:
-        DoesNotFit: none fits; the message has the numbers of each.
+        DoesNotFit: none fits; the message has the numbers of each, and a size that would.
         PlanError: a scheme whose way of storing is not known.
     """
     needs = needs_at_size(comparison, plan, catalog)
     found = placements_for(needs, plan, gpu, catalog)
-    if not found:
-        raise DoesNotFit(refusal(needs, plan, gpu, catalog))
-    return found[0]
+    if found:
+        return found[0]
+    model = catalog.models[comparison.model]
+    asked = picture_of_comparison(comparison, model)
+    largest = largest_size(plan, model, gpu, asked, catalog)
+    smaller = largest and largest.width * largest.height < asked.pixels
+    size = f"; the largest size of it that fits is {largest}" if smaller else ""
+    raise DoesNotFit(refusal(needs, plan, gpu, catalog) + size)
 
 
 def place_on_device(comparison: Comparison, plan: Plan, catalog: Catalog) -> Placement:

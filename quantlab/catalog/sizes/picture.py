@@ -1,0 +1,62 @@
+"""What is asked of a model in one call, as far as memory depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from quantlab.catalog.schema import Model
+from quantlab.errors import InputError
+from quantlab.words.numbers import whole
+
+__all__ = ["MOST_AT_ONCE", "Picture", "picture_of"]
+
+MOST_AT_ONCE = 64
+"""Images in one call; more than any card decodes, and still a number that can be read."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Width and height in pixels, the text's tokens, images at once, and pictures to go by."""
+
+    width: int
+    height: int
+    sequence_length: int
+    batch: int = 1
+    references: int = 0
+
+    @property
+    def pixels(self) -> int:
+        """Of one image."""
+        return self.width * self.height
+
+    def sized(self, width: int, height: int) -> Picture:
+        """The same at another size."""
+        return replace(self, width=width, height=height)
+
+
+def picture_of(
+    model: Model,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    sequence_length: int | None = None,
+    batch: int | None = None,
+    references: int | None = None,
+) -> Picture:
+    """What is asked of ``model``; None takes its default, one image, and as few references as it
+    does with.
+
+    Raises:
+        InputError: more at once than is allowed, or references for a model that takes none.
+    """
+    d, most = model.defaults, model.limits.max_references
+    least = 1 if model.family.needs_reference else 0
+    if references and not most:
+        raise InputError("references", f"{model.name} takes no pictures to go by")
+    return Picture(
+        width or d.width,
+        height or d.height,
+        sequence_length or d.sequence_length,
+        whole("batch", 1 if batch is None else batch, 1, MOST_AT_ONCE),
+        whole("references", least if references is None else references, least, most),
+    )

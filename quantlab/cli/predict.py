@@ -1,0 +1,61 @@
+"""``python -m quantlab predict``: bytes of plans, and where a card keeps them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+
+from quantlab.catalog.answer.pick import ram_in_bytes
+from quantlab.catalog.comparison import to_predict
+from quantlab.catalog.gpus import choose_one
+from quantlab.catalog.sizes.predict import Prediction, rules_versions
+from quantlab.catalog.table import load_catalog
+from quantlab.cli import options
+from quantlab.errors import InputError
+from quantlab.record.documents import predictions
+from quantlab.words.units import GIB
+
+__all__ = ["ask", "tell"]
+
+HEAD = ("plan", "weights GiB", "peak GiB", "host GiB", "download GiB")
+
+
+def ask(arguments: argparse.Namespace) -> list[Prediction]:
+    """The predictions for the plans that ``arguments`` name, in order.
+
+    Raises:
+        InputError: names the argument that is wrong and what is allowed.
+    """
+    if arguments.ram_gib is not None and arguments.gpu is None:
+        raise InputError("ram-gib", "goes with --gpu, the card that it stands beside")
+    settings = options.settings_of(arguments)
+    return predictions(
+        to_predict(arguments.model, arguments.plans, settings),
+        batch=arguments.batch,
+        references=arguments.references,
+        gpu=None if arguments.gpu is None else choose_one(arguments.gpu),
+        ram_bytes=ram_in_bytes(arguments.ram_gib),
+    )
+
+
+def tell(rows: Sequence[Prediction], *, table: bool) -> None:
+    """Print the rows as a table, if at all, and on stderr whose rules were followed."""
+    for line in _lines(rows) if table else ():
+        print(line)
+    versions = rules_versions(load_catalog())
+    rules = ", ".join(f"{name} {version}" for name, version in versions.items())
+    print(f"predicted by the rules of {rules}", file=sys.stderr)
+
+
+def _lines(rows: Sequence[Prediction]) -> Iterable[str]:
+    cards = any(row.on_card for row in rows)
+    more = f"  {'placement':15}largest size" if cards else ""
+    yield f"{HEAD[0]:40}" + "".join(f"{name:>14}" for name in HEAD[1:]) + more
+    for row in rows:
+        sizes = (row.total_bytes, row.peak_bytes, row.host_bytes, row.download_bytes)
+        line = f"{row.plan:40}" + "".join(f"{size / GIB:14.3f}" for size in sizes)
+        if row.on_card is not None:
+            where = (row.on_card.placement or "does not fit").replace("-", " ")
+            line += f"  {where:15}{row.on_card.largest_size or 'none'}"
+        yield line
