@@ -18,10 +18,12 @@ from quantlab.catalog.placement import HOST_KEPT, Device, placements_for, refusa
 from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.sizes.predict import predict
+from quantlab.catalog.sizes.rows import target
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import DoesNotFit, InputError
 from quantlab.lab.load.fits import place_on
+from quantlab.words.plan import Plan
 
 CATALOG = load_catalog()
 GPUS = load_gpus()
@@ -153,6 +155,48 @@ def test_what_cannot_fit_is_refused_with_the_size_that_would() -> None:
     comparison = make_comparison(model="flux1-dev", plans=["gguf-q4_k"], prompt="a fox", **at)
     with pytest.raises(DoesNotFit, match=r"the largest size of it that fits is \d+ x \d+ px"):
         place_on(Device(20 * GIB, "metal"), comparison, comparison.plans[0], CATALOG)
+
+
+# Predict and pick
+
+
+@pytest.mark.parametrize(
+    ("model_id", "library"),
+    [("flux1-dev", None), ("flux1-dev", "transformers"), ("z-image-turbo", None)],
+)
+def test_predict_and_pick_agree_for_every_card_and_scheme(
+    model_id: str, library: str | None
+) -> None:
+    model = CATALOG.models[model_id]
+    component = target(model, library)
+    assert component is not None
+    fits = {
+        scheme.id: predict(model_id, Plan(((component.name, scheme.id),))).fits
+        for scheme in CATALOG.schemes.values()
+        if scheme.storage is not None
+    }
+    for gpu in GPUS:
+        rows = recommend(gpu=gpu, model=model_id, library=library)
+        told = {row.scheme: row.verdict for row in rows if row.scheme in fits}
+        assert told == {scheme: fits[scheme][gpu] for scheme in told}
+        assert set(told) == set(fits)
+
+
+def test_a_scheme_that_its_hardware_does_not_run_fits_no_card_of_it() -> None:
+    plan = parse_plan("torchao-fp8dq", DEV)
+    fits = predict("flux1-dev", plan).fits
+    assert fits["apple-128gb"] == "no"
+    assert fits["rtx-3090-24gb"] == "no"
+    assert fits["h100-80gb"] == "runs"
+    on_mac = predict("flux1-dev", plan, gpu=GPUS["apple-128gb"]).on_card
+    assert on_mac is not None
+    assert on_mac.placement is None
+    assert on_mac.largest_size is None
+
+
+def test_the_worst_part_of_a_plan_decides() -> None:
+    mixed = "transformer=torchao-int8wo,text_encoder_2=torchao-fp8dq"
+    assert predict("flux1-dev", parse_plan(mixed, DEV)).fits["rtx-3090-24gb"] == "no"
 
 
 # The host

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.placement import Device, fits_somewhere
+from quantlab.catalog.placement import Device, best_kind
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.sizes.picture import Picture
@@ -51,7 +51,7 @@ def largest_size(
     def too_large(size: Size) -> bool:
         picture = asked.sized(size.width, size.height)
         needs = needs_of(plan, model, picture, catalog=catalog)
-        return not fits_somewhere(needs, plan, gpu, catalog, ram_bytes)
+        return best_kind(needs, plan, gpu, catalog, ram_bytes) is None
 
     count = bisect_left(sizes, True, key=too_large)
     return sizes[count - 1] if count else None

@@ -31,7 +31,7 @@ __all__ = [
     "Device",
     "Kind",
     "Placement",
-    "fits_somewhere",
+    "best_kind",
     "group_offload_options",
     "placements_for",
     "refusal",
@@ -113,14 +113,14 @@ def placements_for(
     )
 
 
-def fits_somewhere(
+def best_kind(
     needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog, ram_bytes: int | None = None
-) -> bool:
-    """Whether there is any placement: ``placements_for`` without its words."""
+) -> Kind | None:
+    """The kind of the first of ``placements_for``, or None, without the words: for many cards."""
     if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
-        return False
+        return None
     possible = (kind for kind in KINDS if _barred(kind, plan, gpu, catalog) is None)
-    return any(_fits(way, gpu, ram_bytes) for way in _ways(needs, possible, gpu))
+    return next((w.kind for w in _ways(needs, possible, gpu) if _fits(w, gpu, ram_bytes)), None)
 
 
 def _ways(needs: Needs, kinds: Iterable[Kind], gpu: Gpu | Device) -> Iterator[_Way]:
@@ -133,11 +133,11 @@ def _fits(way: _Way, gpu: Gpu | Device, ram_bytes: int | None = None) -> bool:
     return ram_bytes is None or not way.host_bytes or way.host_bytes <= ram_bytes - HOST_KEPT
 
 
-def verdict_of(found: tuple[Placement, ...]) -> Verdict:
-    """The verdict that placements stand for: ``runs``, ``runs-with-offload`` or ``no``."""
-    if not found:
+def verdict_of(kind: Kind | None) -> Verdict:
+    """The verdict that the best placement stands for, or that there is none."""
+    if kind is None:
         return "no"
-    return "runs" if found[0].kind == "resident" else "runs-with-offload"
+    return "runs" if kind == "resident" else "runs-with-offload"
 
 
 def refusal(

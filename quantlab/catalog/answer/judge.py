@@ -22,12 +22,12 @@ from quantlab.catalog.schema import (
     Support,
     Verdict,
 )
-from quantlab.catalog.sizes.predict import download_bytes
+from quantlab.catalog.sizes.download import download_bytes
 from quantlab.catalog.sizes.rows import sizes
 from quantlab.catalog.table import Catalog
 from quantlab.words.plan import Plan
 
-__all__ = ["VERDICTS", "Claim", "Question", "judge", "worst"]
+__all__ = ["VERDICTS", "Claim", "Question", "claims_of", "judge", "worst"]
 
 VERDICTS: tuple[Verdict, ...] = ("runs", "runs-with-offload", "partial", "unknown", "no")
 """Best first."""
@@ -55,6 +55,13 @@ class Question:
     """A card of data/gpus, whose kind is the hardware."""
     ram_gib: float | None = None
     """The host's memory, where it is to be held against what placing takes."""
+    card: str = ""
+    """The capability or architecture of a card of which no more is asked."""
+
+    @property
+    def architecture(self) -> str:
+        """The capability, or else the architecture, of the card that is asked about, or ""."""
+        return (self.gpu.capability or self.gpu.arch) if self.gpu is not None else self.card
 
     @property
     def device(self) -> Gpu | Device | None:
@@ -92,6 +99,17 @@ def judge(
 ) -> tuple[Claim, ...]:
     """The claims of one row, in the question's order. ``plan`` is the whole pipeline's, None where
     there is no model or no scheme; ``measured`` is by column and leads, with the claim beside."""
+    claims = claims_of(method, scheme, question, measured)
+    return (*claims, *_memory(question, plan, catalog))
+
+
+def claims_of(
+    method: Method,
+    scheme: Scheme | None,
+    question: Question,
+    measured: Mapping[str, Finding],
+) -> tuple[Claim, ...]:
+    """All claims of ``judge`` but those about memory, which alone ask how large a card is."""
     claims = [
         *_hardware(method, scheme, question, measured),
         *_bits(method, scheme, question),
@@ -102,7 +120,7 @@ def judge(
     columns = [_asked(need, question) for need in question.needs]
     columns += [question.library or ("diffusers" if question.model else "")]
     claims += [_claim(method, scheme, column, measured) for column in columns if column]
-    return (*claims, *_memory(question, plan, catalog))
+    return tuple(claims)
 
 
 def _asked(need: str, question: Question) -> str:
@@ -148,8 +166,7 @@ def _hardware(
     if question.hardware is None:
         return []
     plain, strict = question.hardware, f"diffusers-{question.hardware}"
-    gpu = question.gpu
-    card = (gpu.capability or gpu.arch) if gpu is not None else ""
+    card = question.architecture
     told = _claim(method, scheme, strict, measured, card)
     by_library = scheme is not None and scheme.on_cpu == "library" and plain == "cpu"
     through = question.library == "diffusers" or (
@@ -235,7 +252,7 @@ def _memory(question: Question, plan: Plan | None, catalog: Catalog) -> list[Cla
         ]
     best = found[0]
     text = f"memory: {'; '.join(best.reasons)}"
-    claims = [Claim(verdict_of(found), text, "predicted", best)]
+    claims = [Claim(verdict_of(best.kind), text, "predicted", best)]
     if fetched := download_bytes(model, dict(plan.parts), catalog):
         claims.append(Claim("runs", f"download: {fetched / _GIB:.1f} GiB", "predicted"))
     return claims

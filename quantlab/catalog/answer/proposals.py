@@ -34,7 +34,7 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.placement import KINDS, Device, Placement, placements_for
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Component, Model
-from quantlab.catalog.sizes.predict import download_bytes
+from quantlab.catalog.sizes.download import download_bytes
 from quantlab.catalog.sizes.rows import sizes, target
 from quantlab.catalog.sizes.storage import WIDTHS
 from quantlab.catalog.sizes.weights import component_bytes

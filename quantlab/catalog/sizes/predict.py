@@ -11,21 +11,21 @@ import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from quantlab.catalog.answer.fits import fits, support
 from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.largest import Size, largest_size
-from quantlab.catalog.placement import Kind, placements_for, verdict_of
+from quantlab.catalog.placement import Kind, placements_for
 from quantlab.catalog.schema import Model, Verdict
+from quantlab.catalog.sizes.download import download_bytes
 from quantlab.catalog.sizes.needs import needs_of
-from quantlab.catalog.sizes.picture import picture_of
-from quantlab.catalog.sizes.storage import WIDTHS
+from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.sizes.weights import (
     component_bytes,
     find_model,
-    plain_bytes,
     plan_bytes,
 )
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.words.plan import LEFT_OUT, Plan
+from quantlab.words.plan import Plan
 
 __all__ = [
     "OnCard",
@@ -62,7 +62,8 @@ class Prediction:
 
     ``peak_bytes`` is with every component resident, ``offload_peak_bytes`` with model offload.
     ``host_bytes`` is the host memory while loading for a GPU, ``offload_host_bytes`` that with
-    model offload. What is downloaded takes as much on disk.
+    model offload. What is downloaded takes as much on disk. ``fits`` has the verdict of pick for
+    every card: what the catalogue says of the plan's schemes there, and the memory.
     """
 
     plan: str
@@ -131,9 +132,7 @@ def predict(
     needs = needs_of(plan, model, picture, catalog=catalog)
     on_card = None
     if gpu is not None:
-        found = placements_for(needs, plan, gpu, catalog, ram_bytes)
-        largest = largest_size(plan, model, gpu, picture, catalog, ram_bytes)
-        on_card = OnCard(found[0].kind if found else None, largest)
+        on_card = _on_card(plan, model, picture, gpu, ram_bytes, catalog)
     return Prediction(
         plan=str(plan),
         component_bytes=needs.weights,
@@ -142,12 +141,21 @@ def predict(
         host_bytes=needs.host_bytes,
         offload_host_bytes=needs.offload_host_bytes,
         download_bytes=download_bytes(model, dict(plan.parts), catalog),
-        fits={
-            gpu.id: verdict_of(placements_for(needs, plan, gpu, catalog))
-            for gpu in load_gpus().values()
-        },
+        fits={card.id: fits(needs, plan, model, card, catalog) for card in load_gpus().values()},
         on_card=on_card,
     )
+
+
+def _on_card(
+    plan: Plan, model: Model, asked: Picture, gpu: Gpu, ram_bytes: int | None, catalog: Catalog
+) -> OnCard:
+    """Nothing where the catalogue says that a scheme of the plan does not run on such a card."""
+    if support(plan, model, gpu, catalog) == "no":
+        return OnCard(None, None)
+    needs = needs_of(plan, model, asked, catalog=catalog)
+    found = placements_for(needs, plan, gpu, catalog, ram_bytes)
+    largest = largest_size(plan, model, gpu, asked, catalog, ram_bytes)
+    return OnCard(found[0].kind if found else None, largest)
 
 
 def rules_versions(catalog: Catalog) -> dict[str, str]:
@@ -164,24 +172,3 @@ def rules_versions(catalog: Catalog) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = f"{checked} (not installed)"
     return found
-
-
-def download_bytes(model: Model, parts: Mapping[str, str], catalog: Catalog) -> int:
-    """Bytes of the weight files that are fetched; tokenizers, a few MB, are left out.
-
-    Files hold the base dtype, whatever the plan makes of it, but for those of a model of one's
-    own, which are known; a GGUF file holds the scheme, and what it keeps unquantized in 16 bits.
-    """
-    if model.local:
-        return 0
-    fetched = 0
-    for component in model.components:
-        if parts.get(component.name) == LEFT_OUT:
-            continue
-        scheme = catalog.schemes.get(parts.get(component.name, ""))
-        if scheme is not None and scheme.from_file:
-            fetched += component_bytes(model, component.name, scheme.id, "bf16", catalog)
-        else:
-            whole = plain_bytes(model, component.name, WIDTHS[model.base_dtype])
-            fetched += whole if component.file_bytes is None else component.file_bytes
-    return fetched
