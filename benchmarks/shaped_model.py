@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.shaped_files import save_shards
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.own.describe import describe
 from quantlab.catalog.own.headers import Folder
@@ -33,7 +34,6 @@ __all__ = ["MODELS", "Shaped", "shaped"]
 
 PROMPT = "a fox"
 SEED = 0
-SHARD = "5GB"
 MEMORY_DISK = Path("/dev/shm")
 ROOM_BYTES = 2**30
 """What a small pipeline is allowed for its folder."""
@@ -154,11 +154,26 @@ def _write(model: Model, small: Mapping[str, Mapping[str, Any]], folder: Path) -
             parts[component.name.replace("text_encoder", "tokenizer")] = _tokenizer()
     if "is_distilled" in _settings(model):
         parts["is_distilled"] = True
-    pipe = resolve(f"diffusers.{model.pipeline}")(**parts)
-    pipe.save_pretrained(folder, max_shard_size=SHARD)
-    del pipe, parts
+    _save(resolve(f"diffusers.{model.pipeline}")(**parts), folder)
+    del parts
     gc.collect()
     counters().release()
+
+
+def _save(pipe: Any, folder: Path) -> None:
+    """What ``save_pretrained`` writes, the weights by many threads."""
+    pipe.save_config(folder)
+    for name, part in pipe.components.items():
+        if part is None:
+            continue
+        if not isinstance(part, torch().nn.Module):
+            part.save_pretrained(folder / name)
+        elif isinstance(part, resolve("diffusers.ModelMixin")):
+            part.save_config(folder / name)
+            save_shards(part, folder / name, "diffusion_pytorch_model")
+        else:
+            part.config.save_pretrained(folder / name)
+            save_shards(part, folder / name, "model")
 
 
 def _settings(model: Model) -> set[str]:

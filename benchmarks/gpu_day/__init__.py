@@ -1,0 +1,1 @@
+"""A day on a GPU in eight minutes: what no CPU can tell of quantlab, part by part."""

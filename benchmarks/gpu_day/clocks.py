@@ -1,0 +1,44 @@
+"""Seconds of work on a device: its own events where it has them, the host's clock elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from quantlab.lab.libraries import device, torch
+from quantlab.lab.bench.measure import clock
+
+__all__ = ["each", "middle", "wall"]
+
+
+def each(call: Callable[[], object], repeats: int, most_s: float = 3.0) -> list[float]:
+    """Seconds of single calls, begun while ``most_s`` are not over; one at least."""
+    found: list[float] = []
+    for _ in range(repeats):
+        found.append(wall(call))
+        if sum(found) > most_s:
+            break
+    return found
+
+
+def middle(call: Callable[[], object], repeats: int, most_s: float = 3.0) -> float:
+    """The median of ``each`` after one call that does not count."""
+    call()
+    return median(each(call, repeats, most_s))
+
+
+def wall(call: Callable[[], object]) -> float:
+    """Seconds of one call, until the device is done."""
+    if device() != "cuda":
+        started = clock()
+        call()
+        return clock() - started
+    before: Any = torch().cuda.Event(enable_timing=True)
+    after: Any = torch().cuda.Event(enable_timing=True)
+    torch().cuda.synchronize()
+    before.record()
+    call()
+    after.record()
+    torch().cuda.synchronize()
+    return float(before.elapsed_time(after)) / 1000

@@ -1,0 +1,147 @@
+"""flux-mini through ``compare`` with every scheme, the placements, a LoRA, and memory run out."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu_day.book import Book
+from quantlab.catalog.sizes.predict import predict
+from quantlab.catalog.table import load_catalog
+from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.bench.fidelity import compare_images, image_array
+from quantlab.lab.libraries import device, torch
+from quantlab.words.outcome import Event, Finished
+from quantlab.catalog.comparison import make_comparison, parse_plan
+from quantlab.words.comparison import Comparison
+from quantlab.lab.bench.run import encode, generate
+
+__all__ = ["items", "prepared"]
+
+PROMPT = "a fox on a white background"
+STEPS = {"full": 8, "mini": 1}
+GROUPS = {
+    "bnb": ("bnb-nf4", "bnb-nf4-dq", "bnb-fp4", "bnb-int8"),
+    "torchao": (
+        *("torchao-int8wo", "torchao-int8dq", "torchao-fp8wo", "torchao-fp8dq"),
+        "torchao-int4wo",
+    ),
+    "quanto": ("quanto-int8", "quanto-fp8"),
+    "quanto-built": ("quanto-int4", "quanto-int2"),
+    "gguf": ("gguf-q8_0", "gguf-q5_1", "gguf-q5_0", "gguf-q4_1", "gguf-q4_0"),
+    "sdnq": ("sdnq-int8", "sdnq-uint4", "layerwise-fp8", "bf16"),
+    "encoder-a": ("text_encoder_2=bnb-nf4", "text_encoder_2=bnb-int8",
+                  "text_encoder_2=torchao-int8wo", "transformer=bnb-nf4,text_encoder_2=bnb-nf4",
+                  "transformer=torchao-int8wo,text_encoder_2=torchao-int8wo"),
+    "encoder-b": ("text_encoder_2=quanto-int8", "text_encoder_2=quanto-fp8",
+                  "text_encoder_2=sdnq-int8", "text_encoder_2=sdnq-uint4",
+                  "text_encoder_2=torchao-fp8dq"),
+    "compiled": ("fp32@compiled", "bf16@compiled", "bnb-nf4@compiled", "torchao-int8wo@compiled",
+                 "torchao-fp8dq@compiled"),
+}  # fmt: skip
+"""Plans of one process each, the fp32 reference first in all of them."""
+LORA = {
+    "lora-a": ("bf16", "bnb-nf4", "bnb-int8", "torchao-int8wo", "torchao-fp8dq"),
+    "lora-b": ("gguf-q8_0", "gguf-q4_0", "quanto-int8", "sdnq-int8", "layerwise-fp8"),
+}
+PLACED = {
+    "placed-a": ("fp32", "bf16", "bnb-nf4", "bnb-int8", "layerwise-fp8", "gguf-q8_0"),
+    "placed-b": ("torchao-int8wo", "torchao-fp8dq", "quanto-int8", "sdnq-int8", "sdnq-uint4"),
+}
+KINDS = ("resident", "model-offload", "group-offload")
+
+
+def items(scale: str) -> tuple[str, ...]:
+    """Names of the groups of plans."""
+    if scale == "mini":
+        return ("bnb", "lora-b", "placed-a")
+    return (*GROUPS, *LORA, *PLACED, "memory")
+
+
+@contextmanager
+def prepared(book: Book, scale: str) -> Iterator[Callable[[str], None]]:
+    """Yields what runs one group."""
+    with tempfile.TemporaryDirectory(prefix="gpu-day-") as name:
+
+        def work(item: str) -> None:
+            few = slice(1 if scale == "mini" else None)
+            if item in PLACED:
+                for plan in PLACED[item][few]:
+                    _placed(book, plan, STEPS[scale])
+            elif item == "memory":
+                _memory(book, Path(name))
+            else:
+                lora = "mono" if item in LORA else None
+                _compare(book, (GROUPS | LORA)[item][few], lora, STEPS[scale], Path(name))
+
+        yield work
+
+
+def _compare(
+    book: Book, plans: tuple[str, ...], lora: str | None, steps: int, folder: Path
+) -> None:
+    asked = make_comparison(plans=["fp32", *plans], prompt=PROMPT, steps=steps, lora=lora)
+
+    def note(event: Event) -> None:
+        if isinstance(event, Finished):
+            row = event.outcome.as_dict()
+            row |= {"image": None, "width": asked.width, "steps": steps, "lora": lora}
+            row |= _predicted(asked, row["plan"], sum(event.outcome.weights_bytes.values()))
+            book.add("outcome", **row)
+
+    compare(asked, bench=Bench(), out=folder, report=note, repeats=2, warmup=1)
+
+
+def _predicted(asked: Comparison, plan: str, stored: int) -> dict[str, Any]:
+    model = load_catalog().models[asked.model]
+    needs = predict(
+        asked.model, parse_plan(plan, model), width=asked.width, height=asked.height,
+        sequence_length=asked.sequence_length,
+    )  # fmt: skip
+    return {
+        "predicted_bytes": needs.component_bytes,
+        "predicted_peak_bytes": needs.peak_bytes,
+        "weights_error": stored / needs.total_bytes - 1 if stored else None,
+    }
+
+
+def _placed(book: Book, text: str, steps: int) -> None:
+    """One plan in every placement that the device has; the image is held against the first."""
+    asked = make_comparison(plans=[text], prompt=PROMPT, steps=steps)
+    model, plan = load_catalog().models[asked.model], asked.plans[0]
+    first: Any = None
+    for kind in KINDS if device() != "cpu" else ("cpu",):
+        try:
+            pixels = _image(asked, Bench(), kind)
+        except Exception as error:  # whatever a backend raises is the row
+            said = f"{type(error).__name__}: {str(error)[:300]}"
+            book.add("placed", plan=str(plan), placement=kind, model=model.id, reason=said)
+            continue
+        first = pixels if first is None else first
+        psnr = compare_images(pixels, first).psnr_db
+        book.add("placed", plan=str(plan), placement=kind, same=psnr is None, psnr_db=psnr)
+
+
+def _image(asked: Comparison, bench: Bench, kind: str) -> Any:
+    model = load_catalog().models[asked.model]
+    pipe = bench.pool.load(model, asked.plans[0], lambda _: None, kind).pipe
+    run = generate(
+        pipe, asked, encode(pipe, asked), on_step=lambda _: None, stop=threading.Event()
+    )
+    return image_array(run.image)
+
+
+def _memory(book: Book, folder: Path) -> None:
+    """Memory runs out in the middle of a comparison: a row with a hint, and the next plan runs."""
+    if device() != "cuda":
+        return
+    total = torch().cuda.mem_get_info()[1]
+    torch().cuda.set_per_process_memory_fraction(60 * 2**20 / total)
+    asked = make_comparison(plans=["fp32", "bnb-nf4"], prompt=PROMPT, steps=2)
+    for outcome in compare(asked, bench=Bench(), out=folder, warmup=0):
+        book.add("memory", limit_bytes=60 * 2**20, **outcome.as_dict())
+    torch().cuda.set_per_process_memory_fraction(1.0)

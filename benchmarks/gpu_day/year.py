@@ -1,0 +1,188 @@
+"""The transformers of this year's models by shape: bytes, seconds of a step, what it adds.
+
+FLUX.3 Image Klein, FLUX.2-klein-4B and Z-Image-Turbo at 1024 x 1024 with 512 tokens of text, random
+weights made on the device, quantized where they are by bitsandbytes' and torchao's own calls.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+from typing import Any
+
+from benchmarks.gpu_day.book import Book
+from benchmarks.gpu_day.clocks import each, wall
+from quantlab.catalog.paths import PROJECT
+from quantlab.lab.libraries import device, load, resolve, torch
+from quantlab.lab.bench.measure import counters
+from quantlab.lab.load.weights import stored_bytes
+
+__all__ = ["items", "prepared"]
+
+NAMES = ("flux3-klein", "flux2-klein-4b", "z-image-turbo")
+SCHEMES = ("bf16", "bnb-nf4", "torchao-fp8dq")
+SIDE, TOKENS = {"full": 1024, "mini": 128}, {"full": 512, "mini": 32}
+SMALL: dict[str, dict[str, Any]] = {
+    "flux3-klein": {
+        "num_layers": 1, "num_single_layers": 2, "num_attention_heads": 2,
+        "joint_attention_dim": 512,
+    },
+    "flux2-klein-4b": {
+        "num_layers": 1, "num_single_layers": 2, "num_attention_heads": 2,
+        "joint_attention_dim": 192,
+    },
+    "z-image-turbo": {
+        "n_layers": 2, "n_refiner_layers": 1, "dim": 256, "n_heads": 2, "n_kv_heads": 2,
+        "cap_feat_dim": 64,
+    },
+}  # fmt: skip
+REPEATS = 4
+
+
+def items(scale: str) -> tuple[str, ...]:
+    """Model and scheme, the most wanted first."""
+    if scale == "mini":
+        return tuple(f"{name}:bf16" for name in NAMES)
+    return tuple(f"{name}:{scheme}" for scheme in SCHEMES for name in NAMES)
+
+
+@contextmanager
+def prepared(book: Book, scale: str) -> Iterator[Callable[[str], None]]:
+    """Yields what measures one model in one scheme, eager and compiled."""
+
+    def work(item: str) -> None:
+        name, _, scheme = item.partition(":")
+        try:
+            _measure(book, name, scheme, scale)
+        finally:
+            torch().compiler.reset()
+            gc.collect()
+            counters().release()
+
+    yield work
+
+
+def _measure(book: Book, name: str, scheme: str, scale: str) -> None:
+    model = _quantized(_model(name, SMALL[name] if scale == "mini" else {}), scheme)
+    inputs = _inputs(name, model, SIDE[scale], TOKENS[scale])
+
+    def step() -> object:
+        with torch().no_grad():
+            return model(**inputs, return_dict=False)
+
+    stored = stored_bytes(model)
+    numbers = sum(parameter.numel() for parameter in model.parameters())
+    about = {"model": name, "scheme": scheme, "width": SIDE[scale], "tokens": TOKENS[scale]}
+    wall(step)
+    for mode in ("eager", "compiled") if scale == "full" else ("eager",):
+        first = None
+        if mode == "compiled":
+            settings = load("torch._dynamo").config
+            settings.capture_dynamic_output_shape_ops = scheme.startswith("bnb")
+            settings.recompile_limit = max(settings.recompile_limit, 1000)
+            model.compile_repeated_blocks(fullgraph=True)
+            first = wall(step)
+            wall(step)
+        before = _allocated()
+        counters().start()
+        seconds = each(step, REPEATS)
+        book.add(
+            "step",
+            **about,
+            mode=mode,
+            parameters=numbers,
+            weights_bytes=stored,
+            step_s=median(seconds),
+            all_s=[round(value, 5) for value in seconds],
+            first_s=first,
+            step_adds_bytes=None if before is None else counters().peak_bytes() - before,
+        )
+
+
+def _allocated() -> int | None:
+    return int(torch().cuda.memory_allocated()) if device() == "cuda" else None
+
+
+def _model(name: str, small: dict[str, Any]) -> Any:
+    """The transformer in bf16 with Gaussian Linear weights, as shaped_model.py draws them."""
+    t = torch()
+    config: dict[str, Any] = {"flow_map": True}
+    cls = "Flux3Transformer2DModel"
+    if name == "flux2-klein-4b":
+        cls = "Flux2Transformer2DModel"
+        path = PROJECT / "data" / "configs" / "flux2-klein-4b" / "transformer.json"
+        config = json.loads(path.read_text(encoding="utf-8"))
+    elif name == "z-image-turbo":
+        cls, config = "ZImageTransformer2DModel", {}
+    before = t.get_default_dtype()
+    t.set_default_dtype(t.bfloat16)
+    try:
+        with t.device(device()):
+            model = resolve(f"diffusers.{cls}").from_config(config | small)
+    finally:
+        t.set_default_dtype(before)
+    for layer in model.modules():
+        if isinstance(layer, t.nn.Linear):
+            t.nn.init.normal_(layer.weight, std=(3 * layer.in_features) ** -0.5)
+    return model.to(t.bfloat16).eval()
+
+
+def _inputs(name: str, model: Any, side: int, tokens: int) -> dict[str, Any]:
+    """What the pipeline hands to the transformer for one image, without guidance."""
+    t = torch()
+    kind = {"device": device(), "dtype": t.bfloat16}
+    if name == "z-image-turbo":
+        return {
+            "x": [t.randn(16, 1, side // 8, side // 8, **kind)],
+            "t": t.full((1,), 0.5, device=device()),
+            "cap_feats": [t.randn(tokens, model.config.cap_feat_dim, **kind)],
+        }
+    image = (side // 16) ** 2
+    ids = t.zeros(image + tokens, 4, device=device())
+    ids[:image, 1] = t.arange(image, device=device()) // (side // 16)
+    ids[:image, 2] = t.arange(image, device=device()) % (side // 16)
+    ids[image:, 3] = t.arange(tokens, device=device())
+    inputs = {
+        "hidden_states": t.randn(1, image, model.config.in_channels, **kind),
+        "encoder_hidden_states": t.randn(1, tokens, model.config.joint_attention_dim, **kind),
+        "timestep": t.full((1,), 0.5, **kind),
+        "img_ids": ids[:image],
+        "txt_ids": ids[image:],
+    }
+    if name == "flux3-klein":
+        inputs["target_timestep"] = t.full((1,), 0.4, **kind)
+    return inputs
+
+
+KEPT = ("proj_out", "all_final_layer.2-1.linear")
+"""Stay in bf16: what leaves a FLUX.3 without a float parameter confuses its pipeline."""
+
+
+def _quantized(model: Any, scheme: str) -> Any:
+    """``model`` in ``scheme``, all Linear layers but those of ``KEPT``."""
+    t = torch()
+    if scheme == "bnb-nf4":
+        bnb = load("bitsandbytes")
+        for name, linear in list(model.named_modules()):
+            if not isinstance(linear, t.nn.Linear) or name in KEPT:
+                continue
+            layer = bnb.nn.Linear4bit(
+                linear.in_features, linear.out_features, linear.bias is not None,
+                compute_dtype=t.bfloat16, quant_type="nf4", device="meta",
+            )  # fmt: skip
+            layer.weight = bnb.nn.Params4bit(
+                linear.weight.data.cpu(), requires_grad=False, quant_type="nf4"
+            )
+            layer.bias = linear.bias
+            parent, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(parent), leaf, layer.to(device()).eval())
+    elif scheme == "torchao-fp8dq":
+        api = load("torchao.quantization")
+        config = api.Float8DynamicActivationFloat8WeightConfig()
+        api.quantize_(
+            model, config, lambda m, name: isinstance(m, t.nn.Linear) and name not in KEPT
+        )
+    return model
