@@ -15,8 +15,10 @@ import pytest
 import torch
 from diffusers import FluxTransformer2DModel
 
-from benchmarks import flux_shaped, shaped_model, shaped_visits
-from benchmarks.shaped_rows import AIMS, MARK, Row, figures, show
+from benchmarks.flux_shaped import model as shaped_model
+from benchmarks.flux_shaped import run as flux_shaped
+from benchmarks.flux_shaped import visits as shaped_visits
+from benchmarks.flux_shaped.rows import AIMS, MARK, Row, figures, show
 from quantlab.catalog.paths import own_descriptions
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.load.reader import Reader

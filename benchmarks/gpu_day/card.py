@@ -71,8 +71,8 @@ def _operands(dtype: str, side: int) -> tuple[Any, Any]:
     t = torch()
     shape, where = (side, side), device()
     if dtype == "int8":
-        draw: Callable[[], Any] = lambda: t.randint(-127, 127, shape, dtype=t.int8, device=where)  # noqa: E731
-        return draw(), draw()
+        whole = [t.randint(-127, 127, shape, dtype=t.int8, device=where) for _ in range(2)]
+        return whole[0], whole[1].t()  # tensor cores want the second by columns
     a, b = (t.randn(shape, dtype=t.bfloat16, device=where) for _ in range(2))
     if dtype == "bf16":
         return a, b
@@ -118,9 +118,7 @@ def _bus(book: Book, size: int) -> None:
         for way, call in ways.items():
             seconds = middle(call, 5)
             rate = size / seconds / 1e9
-            book.add(
-                "rate", way=way, pinned=pinned, bytes=size, seconds=seconds, giga_per_s=rate
-            )
+            book.add("rate", way=way, pinned=pinned, bytes=size, seconds=seconds, giga_per_s=rate)
 
 
 def _context(book: Book) -> None:

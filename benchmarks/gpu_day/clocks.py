@@ -1,4 +1,7 @@
-"""Seconds of work on a device: its own events where it has them, the host's clock elsewhere."""
+"""Seconds of work on a device, and its compiled form.
+
+Times are the device's own events where it has them, the host's clock elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from quantlab.lab.libraries import device, torch
 from quantlab.lab.bench.measure import clock
+from quantlab.lab.libraries import device, load, torch
+from quantlab.lab.load.pool import RECOMPILES
 
-__all__ = ["each", "middle", "wall"]
+__all__ = ["compile_blocks", "each", "middle", "wall"]
 
 
 def each(call: Callable[[], object], repeats: int, most_s: float = 3.0) -> list[float]:
@@ -42,3 +46,14 @@ def wall(call: Callable[[], object]) -> float:
     after.record()
     torch().cuda.synchronize()
     return float(before.elapsed_time(after)) / 1000
+
+
+def compile_blocks(module: Any, scheme: str) -> None:
+    """Compile the repeated blocks of ``module`` where they are, as plans with @compiled are.
+
+    Reading the weights once more for it would take longer than all that is timed.
+    """
+    settings = load("torch._dynamo").config
+    settings.capture_dynamic_output_shape_ops = scheme.startswith("bnb")
+    settings.recompile_limit = max(settings.recompile_limit, RECOMPILES)
+    module.compile_repeated_blocks(fullgraph=not scheme.startswith("layerwise"))

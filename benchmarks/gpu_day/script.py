@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_day.book import Book
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.fidelity import compare_images, image_array
 from quantlab.lab.libraries import device, load, resolve, torch
-from quantlab.catalog.comparison import make_comparison
 from quantlab.lab.script.pipeline import snippet
 
 __all__ = ["items", "prepared"]
@@ -24,7 +24,8 @@ PROMPT = "a fox on a white background"
 PLANS = (
     *("fp32", "bf16", "bnb-nf4", "bnb-int8", "torchao-int8wo", "torchao-fp8dq", "gguf-q8_0"),
     *("layerwise-fp8", "sdnq-int8", "quanto-fp8", "bf16@compiled", "bnb-nf4@compiled"),
-    "transformer=bnb-nf4,text_encoder_2=bnb-nf4",
+    *("transformer=bnb-nf4,text_encoder_2=bnb-nf4", "torchao-int8wo@compiled"),
+    "transformer=torchao-int8wo,text_encoder_2=torchao-int8wo",
 )
 
 
@@ -32,7 +33,8 @@ def items(scale: str) -> tuple[str, ...]:
     """Plans; "plan+offload" is its script with model offload, "plan+lora" with a LoRA."""
     if scale == "mini":
         return ("fp32",)
-    return (*PLANS, "bf16+offload", "bnb-nf4+offload", "torchao-int8wo+offload", "bnb-nf4+lora")
+    offload = ("bf16", "bnb-nf4", "torchao-int8wo")
+    return (*PLANS, *(f"{plan}+offload" for plan in offload), "bnb-nf4+lora", "quanto-int8+lora")
 
 
 @contextmanager

@@ -14,10 +14,11 @@ from statistics import median
 from typing import Any
 
 from benchmarks.gpu_day.book import Book
-from benchmarks.gpu_day.clocks import each, wall
+from benchmarks.gpu_day.clocks import compile_blocks, each, wall
+from benchmarks.gpu_day.flux_bench import allocated
 from quantlab.catalog.paths import PROJECT
-from quantlab.lab.libraries import device, load, resolve, torch
 from quantlab.lab.bench.measure import counters
+from quantlab.lab.libraries import device, load, resolve, torch
 from quantlab.lab.load.weights import stored_bytes
 
 __all__ = ["items", "prepared"]
@@ -46,7 +47,8 @@ def items(scale: str) -> tuple[str, ...]:
     """Model and scheme, the most wanted first."""
     if scale == "mini":
         return tuple(f"{name}:bf16" for name in NAMES)
-    return tuple(f"{name}:{scheme}" for scheme in SCHEMES for name in NAMES)
+    eager = [f"{name}:{scheme}" for scheme in SCHEMES for name in NAMES]
+    return tuple(f"{item}{more}" for more in ("", "+compiled") for item in eager)
 
 
 @contextmanager
@@ -54,9 +56,10 @@ def prepared(book: Book, scale: str) -> Iterator[Callable[[str], None]]:
     """Yields what measures one model in one scheme, eager and compiled."""
 
     def work(item: str) -> None:
-        name, _, scheme = item.partition(":")
+        text, _, mode = item.partition("+")
+        name, _, scheme = text.partition(":")
         try:
-            _measure(book, name, scheme, scale)
+            _measure(book, name, scheme, mode or "eager", scale)
         finally:
             torch().compiler.reset()
             gc.collect()
@@ -65,7 +68,7 @@ def prepared(book: Book, scale: str) -> Iterator[Callable[[str], None]]:
     yield work
 
 
-def _measure(book: Book, name: str, scheme: str, scale: str) -> None:
+def _measure(book: Book, name: str, scheme: str, mode: str, scale: str) -> None:
     model = _quantized(_model(name, SMALL[name] if scale == "mini" else {}), scheme)
     inputs = _inputs(name, model, SIDE[scale], TOKENS[scale])
 
@@ -73,37 +76,26 @@ def _measure(book: Book, name: str, scheme: str, scale: str) -> None:
         with torch().no_grad():
             return model(**inputs, return_dict=False)
 
-    stored = stored_bytes(model)
-    numbers = sum(parameter.numel() for parameter in model.parameters())
-    about = {"model": name, "scheme": scheme, "width": SIDE[scale], "tokens": TOKENS[scale]}
+    if mode == "compiled":
+        compile_blocks(model, scheme)
+    first_s = wall(step)
     wall(step)
-    for mode in ("eager", "compiled") if scale == "full" else ("eager",):
-        first = None
-        if mode == "compiled":
-            settings = load("torch._dynamo").config
-            settings.capture_dynamic_output_shape_ops = scheme.startswith("bnb")
-            settings.recompile_limit = max(settings.recompile_limit, 1000)
-            model.compile_repeated_blocks(fullgraph=True)
-            first = wall(step)
-            wall(step)
-        before = _allocated()
-        counters().start()
-        seconds = each(step, REPEATS)
-        book.add(
-            "step",
-            **about,
-            mode=mode,
-            parameters=numbers,
-            weights_bytes=stored,
-            step_s=median(seconds),
-            all_s=[round(value, 5) for value in seconds],
-            first_s=first,
-            step_adds_bytes=None if before is None else counters().peak_bytes() - before,
-        )
-
-
-def _allocated() -> int | None:
-    return int(torch().cuda.memory_allocated()) if device() == "cuda" else None
+    before = allocated()
+    counters().start()
+    seconds = each(step, REPEATS)
+    book.add(
+        "step",
+        model=name,
+        scheme=scheme,
+        mode=mode,
+        width=SIDE[scale],
+        tokens=TOKENS[scale],
+        weights_bytes=stored_bytes(model),
+        step_s=median(seconds),
+        all_s=[round(value, 5) for value in seconds],
+        first_s=first_s,
+        step_adds_bytes=None if before is None else counters().peak_bytes() - before,
+    )
 
 
 def _model(name: str, small: dict[str, Any]) -> Any:
@@ -181,7 +173,7 @@ def _quantized(model: Any, scheme: str) -> Any:
             setattr(model.get_submodule(parent), leaf, layer.to(device()).eval())
     elif scheme == "torchao-fp8dq":
         api = load("torchao.quantization")
-        config = api.Float8DynamicActivationFloat8WeightConfig()
+        config = api.Float8DynamicActivationFloat8WeightConfig(set_inductor_config=False)
         api.quantize_(
             model, config, lambda m, name: isinstance(m, t.nn.Linear) and name not in KEPT
         )

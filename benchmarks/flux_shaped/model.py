@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.shaped_files import save_shards
+from benchmarks.flux_shaped.files import save_shards
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.own.describe import describe
 from quantlab.catalog.own.headers import Folder

@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.shaped_model import Shaped
-from benchmarks.shaped_visits import Visit
+from benchmarks.flux_shaped.model import Shaped
+from benchmarks.flux_shaped.visits import Visit
 from quantlab.catalog.sizes.predict import predict
 from quantlab.lab.libraries import device_info, torch, versions
 from quantlab.words.plan import Plan

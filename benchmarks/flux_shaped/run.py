@@ -27,9 +27,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.shaped_model import MODELS, Shaped, shaped
-from benchmarks.shaped_rows import Row, figures, machine, make_row, show, write
-from benchmarks.shaped_visits import BASE, Bench, Visit
+from benchmarks.flux_shaped.model import MODELS, Shaped, shaped
+from benchmarks.flux_shaped.rows import Row, figures, machine, make_row, show, write
+from benchmarks.flux_shaped.visits import BASE, Bench, Visit
 from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
@@ -132,7 +132,3 @@ def measure(subject: Shaped, wanted: Sequence[Plan], scale: str, ends: float) ->
                     str(error) if known else f"{type(error).__name__}: {first_line(error)}"
                 )
     return [make_row(subject, scale, plan, visits[plan], reasons.get(plan, "")) for plan in wanted]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

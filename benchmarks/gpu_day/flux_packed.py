@@ -6,17 +6,45 @@ numbers, a 16-bit scale in front of 32 bytes or of 16 bytes of two 4-bit numbers
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
+from benchmarks.gpu_day.flux_bench import Bench
+from quantlab.catalog.comparison import parse_plan
+from quantlab.lab.bench.measure import PeakMemory, counters
 from quantlab.lab.libraries import load, torch
+from quantlab.lab.load.weights import stored_bytes
 
-__all__ = ["PACKED", "pack"]
+__all__ = ["PACKED", "packed"]
 
 PACKED = {"gguf-q8_0": "Q8_0", "gguf-q4_0": "Q4_0"}
 BLOCK = 32
 
 
-def pack(model: Any, scheme: str) -> Any:
+def packed(bench: Bench, scheme: str) -> None:
+    """The bf16 transformer with its Linear weights packed: bytes, the peak, the step."""
+    loaded = bench.pool.load(bench.model, bench.base, lambda _: None)
+    plan = parse_plan(scheme, bench.model, bench.subject.catalog)
+    transformer = _pack(loaded.pipe.transformer, scheme)
+    gc.collect()
+    counters().release()
+    needs, stored = bench.needs(plan), stored_bytes(transformer)
+    predicted = needs.component_bytes["transformer"]
+    with PeakMemory() as peak:
+        peak.loaded()
+        bench.image(loaded.pipe, bench.asked)
+    bench.book.add(
+        "plan",
+        plan=scheme,
+        weights_bytes={"transformer": stored},
+        predicted_bytes={"transformer": predicted},
+        weights_error=stored / predicted - 1,
+        **bench.peaks(peak, needs.peak_bytes),
+    )
+    bench.step(plan, transformer, "eager")
+
+
+def _pack(model: Any, scheme: str) -> Any:
     """Put packed Linear layers in the place of ``model``'s, as reading a GGUF file leaves them."""
     kind = PACKED[scheme]
     utils = load("diffusers.quantizers.gguf.utils")

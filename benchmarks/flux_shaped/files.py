@@ -40,8 +40,8 @@ def save_shards(module: Any, folder: Path, stem: str) -> None:
         for each in waiting:
             each.result()
     total = sum(_bytes(tensor) for shard in shards for tensor in shard.values())
-    index = {"metadata": {"total_size": total}, "weight_map": where}
-    (folder / f"{stem}.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    text = json.dumps({"metadata": {"total_size": total}, "weight_map": where})
+    (folder / f"{stem}.safetensors.index.json").write_text(text, encoding="utf-8")
 
 
 def _shards(module: Any) -> Iterator[dict[str, Any]]:

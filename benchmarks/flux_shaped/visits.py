@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from benchmarks.shaped_model import Shaped
+from benchmarks.flux_shaped.model import Shaped
 from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.machine import here, this_machine
 from quantlab.errors import Unavailable

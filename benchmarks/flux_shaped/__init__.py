@@ -1,0 +1,1 @@
+"""FLUX at full size without its weights; see run.py."""
