@@ -53,7 +53,5 @@ def figures(rows: Rows) -> dict[str, Any]:
 
 
 def _worst(rows: Rows, name: str) -> float | None:
-    values: list[float] = [row[name] for row in rows if row.get(name) is not None]
-    if not values:
-        return None
-    return round(max(max(values), min(values), key=abs), 4)
+    values = [row[name] for row in rows if row.get(name) is not None]
+    return round(float(sorted(values, key=abs)[-1]), 4) if values else None

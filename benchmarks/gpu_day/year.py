@@ -7,7 +7,6 @@ weights made on the device, quantized where they are by bitsandbytes' and torcha
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
@@ -16,7 +15,7 @@ from typing import Any
 from benchmarks.gpu_day.book import Book
 from benchmarks.gpu_day.clocks import compile_blocks, each, wall
 from benchmarks.gpu_day.flux_bench import allocated
-from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.sizes.shapes import config_of
 from quantlab.lab.bench.measure import counters
 from quantlab.lab.libraries import device, load, resolve, torch
 from quantlab.lab.load.weights import stored_bytes
@@ -105,8 +104,7 @@ def _model(name: str, small: dict[str, Any]) -> Any:
     cls = "Flux3Transformer2DModel"
     if name == "flux2-klein-4b":
         cls = "Flux2Transformer2DModel"
-        path = PROJECT / "data" / "configs" / "flux2-klein-4b" / "transformer.json"
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = dict(config_of("denoisers/flux2-klein-4b"))
     elif name == "z-image-turbo":
         cls, config = "ZImageTransformer2DModel", {}
     before = t.get_default_dtype()
