@@ -24,9 +24,10 @@ from quantlab.errors import DoesNotFit, LoadError
 from quantlab.lab.bench import trial
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.run import FirstStep, Run
+from quantlab.lab.libraries import load
 from quantlab.lab.load import fits
 from quantlab.lab.load.check import check
-from quantlab.lab.load.oom import ran_out
+from quantlab.lab.load.oom import ran_out, what_was_asked
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.runners.isolated import compare_isolated
 from quantlab.ui.compare.stage.board import ahead
@@ -193,6 +194,28 @@ def test_every_way_of_running_out_is_known(error: Exception, expected: bool) -> 
     wrapped.__cause__ = error
     assert ran_out(error) == expected
     assert ran_out(wrapped) == expected
+
+
+def test_what_torch_adds_of_other_processes_is_not_repeated() -> None:
+    said = (
+        "CUDA out of memory. Tried to allocate 32.00 MiB. GPU 0 has a total capacity of 139.80 GiB "
+        "of which 129.01 GiB is free. Process 465 has 770.00 MiB memory in use. See documentation."
+    )
+    asked = "CUDA out of memory. Tried to allocate 32.00 MiB"
+    assert what_was_asked(torch.OutOfMemoryError(said)) == asked
+    assert what_was_asked(MemoryError()) == "MemoryError"
+
+
+def test_a_plan_leaves_the_compilers_settings_as_they_are() -> None:
+    """torchao would have the compiler search for each kernel's best form: minutes, for all plans.
+
+    Compiling FLUX's blocks in torchao-fp8dq had not ended after two minutes on an H200, where bf16
+    took 11 s (data/results/gpu-h200.jsonl).
+    """
+    settings = load("torch._inductor.config")
+    before = settings.save_config_portable()
+    Pool(0).load(MINI, parse_plan("torchao-int8dq", MINI), lambda _: None)
+    assert settings.save_config_portable() == before
 
 
 # What a device tells

@@ -28,7 +28,7 @@ EVERYTHING = dict.fromkeys(
 )
 BARE = Machine(packages={})
 CPU = Machine(compiler=True, packages=EVERYTHING)
-ADA = Machine(("cpu", "cuda"), 8.9, compiler=True, packages=EVERYTHING | {"mslk": "1.0.0"})
+ADA = Machine(("cpu", "cuda"), 8.9, compiler=True, packages=EVERYTHING | {"mslk-cuda": "1.0.0"})
 HOPPER = Machine(("cpu", "cuda"), 9.0, compiler=True, packages=EVERYTHING)
 
 
@@ -340,7 +340,7 @@ def test_what_was_measured_wins_and_comes_first() -> None:
         ("quanto-int4", Machine(packages=EVERYTHING), "not-installed: a C++ compiler"),
         ("quanto-int8", Machine(packages=EVERYTHING), "ok"),
         ("torchao-int4wo", CPU, "refused: needs a CUDA device"),
-        ("torchao-int4wo", HOPPER, "not-installed: mslk>=1.0.0"),
+        ("torchao-int4wo", HOPPER, "not-installed: mslk-cuda>=1.0.0"),
         ("torchao-int4wo", ADA, "ok"),
         ("torchao-fp8dq", Machine(("cpu", "cuda"), 8.6, packages=EVERYTHING), "refused: needs"),
         ("torchao-fp8dq", ADA, "ok"),

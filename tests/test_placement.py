@@ -64,13 +64,14 @@ def test_group_offload_follows_the_library() -> None:
     assert kinds("torchao-int8wo", 8) == ("group-offload",)
     assert kinds("layerwise-fp8", 8) == ("group-offload",)
     assert kinds("quanto-int8", 8) == ()
+    assert kinds("sdnq-int8", 8) == ("group-offload",)
     assert kinds("bnb-nf4", 8) == ()
     assert kinds("transformer=torchao-int8wo,text_encoder_2=quanto-int8", 8) == ()
 
 
 def test_a_library_of_which_nothing_is_known_is_not_group_offloaded() -> None:
-    assert CATALOG.methods["sdnq"].offload.group == "unknown"
-    assert "group-offload" not in kinds("sdnq-int8", 80)
+    assert CATALOG.methods["hqq"].offload.group == "unknown"
+    assert "group-offload" not in kinds("hqq-int4", 80)
 
 
 def test_torchao_is_group_offloaded_without_streams_and_the_rest_with_them() -> None:

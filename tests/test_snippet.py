@@ -15,6 +15,7 @@ from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.errors import PlanError
 from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.script import pipeline
 from quantlab.lab.script.pipeline import snippet
 from tests.test_schemes import T5, TRANSFORMER
 
@@ -117,6 +118,30 @@ def test_the_script_of_a_full_size_model_is_for_a_gpu_whatever_this_machine_is()
         assert 'pipe.to("cuda")' in quantized
 
 
+@pytest.mark.parametrize(
+    ("plan", "lora", "where"),
+    [
+        ("torchao-int8wo", None, 'quantization_config,\n    device_map="cuda",'),
+        ("transformer=sdnq-int8,text_encoder_2=bnb-nf4", None, 'device_map="cuda",'),
+        ("quanto-int8", "mono", '"fused",\n    quantization_config='),
+        ("bf16", None, None),
+        ("gguf-q8_0", None, None),
+        ("layerwise-fp8", None, None),
+    ],
+)
+def test_on_a_gpu_the_script_quantizes_where_the_runner_does(
+    plan: str, lora: str | None, where: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scale that is worked out on the CPU differs from the GPU's in its last bits."""
+    monkeypatch.setattr(pipeline, "device", lambda: "cuda")
+    comparison = make_comparison(plans=[plan], prompt=PROMPT, lora=lora)
+    text = snippet(comparison, comparison.plans[0])
+    ast.parse(text)
+    assert text.count('device_map="cuda"') == (1 if where else 0)
+    assert where is None or where in text
+    assert 'pipe.to("cuda")' in text
+
+
 def test_the_simple_form_is_offered_where_diffusers_takes_it() -> None:
     plan = "transformer=bnb-nf4,text_encoder_2=bnb-nf4"
     comparison = make_comparison(model="flux1-dev", plans=[plan], prompt=PROMPT)
@@ -125,6 +150,8 @@ def test_the_simple_form_is_offered_where_diffusers_takes_it() -> None:
     assert "quant_backend='bitsandbytes_4bit'" in text
     assert "components_to_quantize=['transformer', 'text_encoder_2']" in text
     assert "quant_mapping" not in text
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        assert 'device_map="cuda"' in text
 
 
 @pytest.mark.parametrize(

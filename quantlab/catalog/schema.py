@@ -170,7 +170,7 @@ class Scheme:
     storage: Storage | None
     requires: tuple[str, ...]
     """What must be here beyond the method's packages: "compiler", "file" (a ready checkpoint file),
-    hardware such as "cuda>=8.9", or a package such as "mslk>=1.0.0"."""
+    hardware such as "cuda>=8.9", or a package such as "mslk-cuda>=1.0.0"."""
     on_cpu: Literal["diffusers", "library", "no"]
     """Through diffusers, by the library on the loaded component, or not at all."""
     capabilities: Mapping[str, Cell]

@@ -28,7 +28,7 @@ from quantlab.lab.libraries import resolve
 from quantlab.lab.load.check import check
 from quantlab.lab.load.fits import instead
 from quantlab.lab.load.keys import compute_dtype
-from quantlab.lab.load.oom import forget, ran_out
+from quantlab.lab.load.oom import forget, ran_out, what_was_asked
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.lora.attach import attached, effect, fitting, fused_lora
 from quantlab.words.comparison import Comparison
@@ -91,11 +91,11 @@ class Trial:
             stage: Stage = "verify" if isinstance(error, VerificationError) else self._stage
             if not ran_out(error):
                 return _failed(plan, stage, error)
-            said = first_line(error)
+            said = what_was_asked(error)
             forget(error)
         self.pool.drop_all()
         hint = instead(self.comparison, plan, self.catalog)
-        return _failed(plan, stage, OutOfMemory(f"Memory ran out: {said.rstrip('.')}. {hint}"))
+        return _failed(plan, stage, OutOfMemory(f"Memory ran out: {said}. {hint}"))
 
     def _taken(self, index: int, plan: Plan, off: ExitStack) -> _Taken:
         """Load and run it; ``off`` takes the LoRA off again."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 
+from quantlab.errors import first_line
 from quantlab.lab.libraries import torch
 
-__all__ = ["forget", "ran_out"]
+__all__ = ["forget", "ran_out", "what_was_asked"]
 
 _SAID = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -26,6 +27,15 @@ def _says_so(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(words in text for words in _SAID)
+
+
+def what_was_asked(error: BaseException) -> str:
+    """What torch says first: that memory ran out, and how much was asked for.
+
+    On CUDA it goes on with the memory of every process and advice on its allocator.
+    """
+    sentences = first_line(error).rstrip(".").split(". ")
+    return ". ".join(sentences[:2])
 
 
 def forget(error: BaseException) -> None:

@@ -23,6 +23,7 @@ from quantlab.lab.lora.attach import fused_lora, refuse_lora
 from quantlab.lab.script.lora_lines import attach_lines
 from quantlab.lab.script.script import Script
 from quantlab.lab.specs import PIPELINE_CONFIG, render_simple
+from quantlab.lab.ways.config import quantizes_on
 from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
 
@@ -53,10 +54,12 @@ def snippet(
             "the simple form quantizes base weights, which have no LoRA fused into them"
         )
     keys = keys_of(model, plan, fused)
-    parts = [part_of(keys[name], model, catalog, _target(model)) for name, _ in plan.parts]
+    where = _target(model), "resident"
+    parts = [part_of(keys[name], model, catalog, *where) for name, _ in plan.parts]
     if simple:
         script.config = _simple(parts)
         script.modules.add("diffusers.quantizers")
+        script.quantizes_on = quantizes_on(parts[0])
     else:
         for part in parts:
             way_of(part).write(part, script)
@@ -121,6 +124,8 @@ def _text(
     if script.config:
         lines.append(f"quantization_config = {script.config}")
         script.arguments.append("    quantization_config=quantization_config,")
+    if script.quantizes_on:
+        script.arguments.append(f'    device_map="{script.quantizes_on}",')
     lines += ["pipe = diffusers.DiffusionPipeline.from_pretrained(", "    MODEL,"]
     if model.own and not model.local:
         lines.append(f'    revision="{model.revision}",')

@@ -24,6 +24,8 @@ class Script:
         self.config = ""
         self.arguments: list[str] = []
         """Lines among the arguments of the pipeline's ``from_pretrained``."""
+        self.quantizes_on: str | None = None
+        """The device on which it quantizes, if not the CPU: their scales differ in the last bits."""
         self.after: list[str] = []
 
     def embed(self, function: Callable[..., Any]) -> None:
@@ -32,8 +34,11 @@ class Script:
         if source not in self.functions:
             self.functions.append(source)
 
-    def fuse(self, part: Part, config: str = "") -> None:
-        """The component of ``part`` with its LoRA in the base weights, quantized by ``config``."""
+    def fuse(self, part: Part, config: str = "", where: str | None = None) -> None:
+        """The component of ``part`` with its LoRA in the base weights, quantized by ``config``.
+
+        ``where`` is the device on which it quantizes, None for the CPU.
+        """
         name = part.component.name
         assert part.lora is not None
         others = [c.name for c in part.model.components if c is not part.component]
@@ -42,6 +47,7 @@ class Script:
             f"{name} = {part.cls}.from_pretrained(",
             '    "fused",',
             *([f"    quantization_config={config},"] if config else []),
+            *([f'    device_map="{where}",'] if where else []),
             f"    dtype={part.dtype},",
             ")",
         ]

@@ -22,8 +22,9 @@ class _Config(Way):
         expression, modules = render(part.spec, part.dtype)
         script.modules |= modules
         if part.lora is not None:
-            script.fuse(part, expression)
+            script.fuse(part, expression, quantizes_on(part))
         else:
+            script.quantizes_on = script.quantizes_on or quantizes_on(part)
             script.modules.add("diffusers.quantizers")
             script.mapping.append(f'        "{part.component.name}": {expression},')
 
