@@ -39,6 +39,7 @@ FULL = (
     BOTH.format("bnb-nf4") + "+parts",
     "sdnq-uint4",
     "quanto-fp8",
+    "torchao-int4wo",
     "torchao-fp8wo+compiled",
     "bf16+group-offload-plain",
     BOTH.format("torchao-int8wo") + "+parts",
