@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.schema import Scheme, Spec
 from quantlab.catalog.table import load_catalog
-from quantlab.errors import PlanError, Unavailable
+from quantlab.errors import PlanError, Unavailable, VerificationError
 from quantlab.lab.load.weights import verify
 from quantlab.lab.specs import build
 from quantlab.lab.ways.bitsandbytes import quantize_with_bitsandbytes
@@ -217,6 +220,17 @@ def test_each_scheme_is_told_from_every_other(tiny: Path) -> None:
         layer = model.transformer_blocks[0].attn.to_q
         alike = [s.id for s in CATALOG.schemes.values() if s.holds and holds(layer, s)]
         assert alike == [scheme.id]
+
+
+def test_a_layer_that_does_not_suit_a_scheme_stays_as_it_is_and_no_other() -> None:
+    """torchao's int4 leaves FLUX's x_embedder alone: its 64 inputs are no whole group of 128."""
+    model = torch.nn.Sequential(torch.nn.Linear(256, 8), torch.nn.Linear(64, 8))
+    config = Int8WeightOnlyConfig(set_inductor_config=False)
+    quantize_(model, config, lambda _, name: name == "0")
+    whole = CATALOG.schemes["torchao-int8wo"]
+    verify(model, replace(whole, storage=CATALOG.schemes["torchao-int4wo"].storage), "transformer")
+    with pytest.raises(VerificationError, match="1 of 2 linear layers"):
+        verify(model, whole, "transformer")
 
 
 def holds(layer: Any, scheme: Scheme) -> bool:

@@ -15,10 +15,18 @@ import pytest
 import torch
 
 from benchmarks.gpu_day import __main__ as gpu_day
-from benchmarks.gpu_day import latency, supervise
+from benchmarks.gpu_day import findings, latency, supervise
 from benchmarks.gpu_day.book import read
 from benchmarks.gpu_day.flux_packed import _bytes
 from benchmarks.gpu_day.supervise import Run, finish
+from quantlab.catalog.comparison import parse_plan
+from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.sizes.activations import activation_bytes
+from quantlab.catalog.sizes.picture import Picture
+from quantlab.catalog.sizes.predict import predict
+from quantlab.catalog.table import load_catalog
+
+DEV = load_catalog().models["flux1-dev"]
 
 
 def run(out: Path, *arguments: str) -> dict[str, Any]:
@@ -149,3 +157,47 @@ def test_what_takes_too_long_is_ended_and_what_was_measured_stays(
         ("hangs", "took too long")
     ]
     assert [row["item"] for row in rows if row["what"] == "rate"] == ["first"]
+
+
+def test_the_kept_tables_are_those_of_the_kept_rows(tmp_path: Path) -> None:
+    """And each row of them has the card, the driver, the versions and the date."""
+    results = PROJECT / "data" / "results"
+    rows = results / "gpu-h200.jsonl"
+    for make, name in ((latency, "gpu-h200-latency.csv"), (findings, "probe-cuda.csv")):
+        assert make.main([str(rows), str(tmp_path / name)]) == 0
+        assert (tmp_path / name).read_text() == (results / name).read_text()
+    for row in read(rows):
+        assert {"device", "driver", "cuda", "versions", "measured_on"} <= row.keys()
+        assert row["evidence"] == "measured"
+
+
+def test_what_was_measured_is_what_is_predicted_now() -> None:
+    """Bytes to the formula, peaks within 1 %, of every plan of a full FLUX.1 that was loaded."""
+    plans = [
+        row
+        for row in read(PROJECT / "data" / "results" / "gpu-h200.jsonl")
+        if row["part"] == "flux" and row["what"] in ("plan", "size")
+    ]
+    assert len(plans) >= 8
+    for row in plans:
+        size = {"width": row.get("width", 1024), "height": row.get("width", 1024)}
+        now = predict("flux1-dev", parse_plan(row["plan"], DEV), sequence_length=512, **size)
+        assert row["run_peak_bytes"] == pytest.approx(now.peak_bytes, rel=0.01)
+        stored = row.get("weights_bytes")
+        assert stored is None or stored == now.component_bytes
+
+
+@pytest.mark.parametrize("model", ["flux3-klein", "flux2-klein-4b", "z-image-turbo"])
+def test_a_step_adds_no_more_than_is_predicted(model: str) -> None:
+    """In bf16 at 1024 x 1024 with 512 tokens, and not a quarter less either."""
+    rows = read(PROJECT / "data" / "results" / "gpu-h200.jsonl")
+    (adds,) = [
+        row["step_adds_bytes"]
+        for row in rows
+        if row["what"] == "step"
+        and (row.get("model"), row.get("scheme"), row["mode"]) == (model, "bf16", "eager")
+    ]
+    known = load_catalog().models[model]
+    picture = Picture(width=1024, height=1024, sequence_length=512)
+    predicted = activation_bytes(known, "transformer", picture, 2)
+    assert 0.75 * predicted < adds <= predicted

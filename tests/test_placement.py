@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,13 @@ def test_group_offload_follows_the_library() -> None:
 
 
 def test_a_library_of_which_nothing_is_known_is_not_group_offloaded() -> None:
-    assert CATALOG.methods["hqq"].offload.group == "unknown"
-    assert "group-offload" not in kinds("hqq-int4", 80)
+    sdnq, nothing = CATALOG.methods["sdnq"], CATALOG.methods["hqq"].offload
+    assert nothing.group == "unknown"
+    catalog = replace(CATALOG, methods=CATALOG.methods | {"sdnq": replace(sdnq, offload=nothing)})
+    plan = parse_plan("sdnq-int8", DEV)
+    needs = needs_of(plan, DEV, catalog=catalog)
+    found = placements_for(needs, plan, Device(8 * GIB), catalog)
+    assert "group-offload" not in [placement.kind for placement in found]
 
 
 def test_torchao_is_group_offloaded_without_streams_and_the_rest_with_them() -> None:

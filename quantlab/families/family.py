@@ -94,7 +94,13 @@ class Family:
     """Pattern of the decoder's convolutions that enter an up block; the last one counts."""
 
     stream_tensors: float = 18.0
-    """Tensors of (tokens x width of the stream) alive at once, at most, in a denoiser's block."""
+    """Tensors of (tokens x width of the stream) alive at once, at most, in a denoiser's block.
+
+    Counted in FLUX.1's single block (diffusers, transformer_flux.py) while rotary embeddings are
+    applied: stream, its copy and its norm (3), the MLP's hidden state of 4 widths (4), q, k and v
+    (3), and the fp32 copies of one of them and of its rotated half, 2 widths each (8). Measured in
+    bf16 at 1024 x 1024 on an H200 (data/results/gpu-h200.jsonl): 17.3 of FLUX.1, 15.8 of Z-Image,
+    21.7 of FLUX.2-klein-4B, 24.2 of FLUX.3-klein."""
 
     decoder_tensors: float = 3.0
     """Tensors of (pixels x channels that enter the last up block) alive at once in the decoder,

@@ -13,6 +13,7 @@ FAMILY = Family(
     pipelines=("Flux2Pipeline",),
     encoders=("text_encoder",),
     embeddings=("prompt_embeds", "text_ids"),
+    stream_tensors=22.0,
     embedded="guidance_embeds",
     reference="image",
     as_given=("txt_ids", "img_ids", "guidance"),

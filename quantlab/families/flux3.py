@@ -19,6 +19,7 @@ FAMILY = Family(
     modular=True,
     encoders=("prompt_upsampler", "text_encoder"),
     embeddings=("prompt_embeds", "negative_prompt_embeds"),
+    stream_tensors=25.0,
     cfg_from=1.0,
     negative="same call",
     reference="image",

@@ -25,11 +25,8 @@ __all__ = [
 ]
 
 TOKEN_TENSORS = 18
-"""Tensors of (tokens x hidden width) alive at once, at most, in a transformer block.
-
-Counted in FLUX's single block (diffusers, transformer_flux.py) while rotary embeddings are
-applied: stream, its copy and its norm (3), the MLP's hidden state of 4 widths (4), q, k and v
-(3), and the fp32 copies of one of them and of its rotated half, 2 widths each (8)."""
+"""Tensors of (tokens x hidden width) alive at once, at most, in a text encoder's block: as many as
+in FLUX.1's own. Of a denoiser its family says how many (``Family.stream_tensors``)."""
 
 COPIES = 1.61
 """What convolutions on a GPU take over the tensors alive: cuDNN's copies in its own layout.
@@ -40,10 +37,11 @@ loaded (https://github.com/sayakpaul/diffusers-torchao, README, H100). An H200 t
 ENTRY = "encoder.conv_in"
 """The first convolution of every autoencoder's encoder that a family has."""
 
-CONTEXT_BYTES = 512 * 2**20
+CONTEXT_BYTES = 704 * 2**20
 """What a process takes of a GPU beside torch's allocations: context, cuBLAS and cuDNN handles.
 
-An assumption on the safe side, not a measurement; it differs with driver and GPU."""
+0.67 to 0.69 GiB on an H200 with driver 580.159 and CUDA 13 (data/results/gpu-h200.jsonl). It grows
+with the GPU's multiprocessors, so that smaller ones take less; none of those was measured."""
 
 
 def activation_bytes(model: Model, component: str, picture: Picture, item_bytes: int) -> int:

@@ -1,7 +1,7 @@
 """A complete script, without quantlab, that makes the image of one plan again.
 
 Run from the folder that holds data/flux-mini it writes ``image.png`` into the current folder, the
-same to the bit on the same machine and versions.
+same to the bit on the same machine and versions; compiled plans on a GPU to the last bits.
 """
 
 from __future__ import annotations
@@ -66,7 +66,11 @@ def snippet(
     if comparison.carried is not None and fused is None:
         script.after += attach_lines(comparison.carried, model)
     if plan.compiled:
-        script.after.append(f"pipe.{model.denoiser}.compile_repeated_blocks(fullgraph=True)")
+        script.after += [
+            "# On a GPU kernels are picked by their times: another process may pick others, and",
+            "# pixels then differ in their last bits.",
+            f"pipe.{model.denoiser}.compile_repeated_blocks(fullgraph=True)",
+        ]
     methods = sorted({part.scheme.method for part in parts if part.scheme is not None})
     packages = [p for m in methods for p in catalog.methods[m].packages]
     packages += ["peft"] if comparison.carried else []
