@@ -167,7 +167,7 @@ class Bench:
     def sized(self, plan: Plan, pipe: Any, side: int) -> None:
         """The step and the peak at another size."""
         counters().start()
-        first, decode_s = self.image(pipe, replace(self.asked, width=side, height=side))
+        first, decode_s = self.image(pipe, self.asked.changed(width=side, height=side))
         peak = counters().peak_bytes()
         call = self.stepper(plan, pipe.transformer, first)
         call()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-from dataclasses import replace
 from typing import Any
 
 from benchmarks.gpu_day.flux_bench import Bench, allocated
@@ -43,7 +42,7 @@ def offloaded(bench: Bench, text: str, placement: str) -> None:
         load_s, there = clock() - started, allocated()
         peak.loaded()
         encoded = [encode(loaded.pipe, bench.asked) for _ in range(2)][-1]
-        asked, stop = replace(bench.asked, steps=STEPS), threading.Event()
+        asked, stop = bench.asked.changed(steps=STEPS), threading.Event()
         run = generate(loaded.pipe, asked, encoded, on_step=lambda _: None, stop=stop)
     needs = needs_of(
         plan, bench.model, width=asked.width, height=asked.height,

@@ -125,8 +125,9 @@ def _placed(book: Book, text: str, steps: int) -> None:
             book.add("placed", plan=str(plan), placement=kind, reason=said)
             return
         first = pixels if first is None else first
-        psnr = compare_images(pixels, first).psnr_db
-        book.add("placed", plan=str(plan), placement=kind, same=psnr is None, psnr_db=psnr)
+        psnr = compare_images(pixels, first).get("psnr_db")
+        same = bool((pixels == first).all())
+        book.add("placed", plan=str(plan), placement=kind, same=same, psnr_db=psnr)
 
 
 def _image(asked: Comparison, bench: Bench, kind: str) -> Any:

@@ -61,8 +61,9 @@ def _try(book: Book, item: str, folder: Path, steps: int) -> None:
         row["reason"] = said
     else:
         ours = resolve("PIL.Image.open")(outcome.image)
-        psnr = compare_images(image_array(resolve("PIL.Image.open")(theirs)), image_array(ours))
-        row |= {"same": psnr.psnr_db is None, "psnr_db": psnr.psnr_db}
+        pair = image_array(resolve("PIL.Image.open")(theirs)), image_array(ours)
+        psnr = compare_images(*pair).get("psnr_db")
+        row |= {"same": bool((pair[0] == pair[1]).all()), "psnr_db": psnr}
     book.add("script", **row)
 
 
