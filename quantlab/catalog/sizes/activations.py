@@ -37,11 +37,12 @@ loaded (https://github.com/sayakpaul/diffusers-torchao, README, H100). An H200 t
 ENTRY = "encoder.conv_in"
 """The first convolution of every autoencoder's encoder that a family has."""
 
-CONTEXT_BYTES = 704 * 2**20
+CONTEXT_BYTES = 512 * 2**20
 """What a process takes of a GPU beside torch's allocations: context, cuBLAS and cuDNN handles.
 
-0.67 to 0.69 GiB on an H200 with driver 580.159 and CUDA 13 (data/results/gpu-h200.jsonl). It grows
-with the GPU's multiprocessors, so that smaller ones take less; none of those was measured."""
+An assumption, for cards on which it matters. It grows with the GPU's multiprocessors: 0.67 to 0.69
+GiB were measured on an H200 (driver 580.159, CUDA 13, data/results/gpu-h200.jsonl), where 2 % of
+the peak are kept free beside it; on an RTX 4090 as much would deny what is reported to run."""
 
 
 def activation_bytes(model: Model, component: str, picture: Picture, item_bytes: int) -> int:
