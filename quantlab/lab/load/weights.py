@@ -99,7 +99,8 @@ def _left_alone(layer: Any, scheme: Scheme) -> bool:
     weight = layer.weight
     if scheme.storage is None or type(weight) is not torch().nn.Parameter or weight.ndim != 2:
         return False
-    return weight_bytes(scheme.storage, *weight.shape, weight.element_size()) is None
+    rows, columns = weight.shape
+    return weight_bytes(scheme.storage, rows, columns, weight.element_size()) is None
 
 
 def _linears(module: Any) -> Iterator[tuple[str, Any]]:
