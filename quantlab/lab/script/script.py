@@ -25,7 +25,7 @@ class Script:
         self.arguments: list[str] = []
         """Lines among the arguments of the pipeline's ``from_pretrained``."""
         self.quantizes_on: str | None = None
-        """The device on which it quantizes, if not the CPU: their scales differ in the last bits."""
+        """The device on which it quantizes, None for the CPU: scales differ in their last bits."""
         self.after: list[str] = []
 
     def embed(self, function: Callable[..., Any]) -> None:
