@@ -295,7 +295,7 @@ def test_schemes_that_are_hopeless_in_eager_mode_say_so_before_and_after() -> No
     for plan, warned in (("torchao-int8dq", True), ("torchao-int8dq@compiled", False)):
         parsed = parse_plan(plan, MINI)
         assert bool(warnings_of(plan, CATALOG)) == warned
-        assert ("slower than bf16 on a GPU" in ahead(0, plan, "idle", CATALOG)[0]) == warned
+        assert ("slower than bf16 on a GPU" in ahead(0, plan, "idle", CATALOG)["head-0"]) == warned
         assert bool(trial._notes(parsed, loaded("resident"), run, drawn, CATALOG)) == warned
         assert not trial._notes(parsed, loaded("cpu"), run, drawn, CATALOG)
     assert len(warnings_of("transformer=torchao-int4wo,text_encoder_2=bnb-nf4", CATALOG)) == 1

@@ -94,14 +94,16 @@ class Bench:
             "outside_torch_bytes": outside,
         }
 
-    def needs(self, plan: Plan, **size: int) -> Prediction:
-        """The prediction for the size that is asked for, or another."""
-        given = {
-            "width": self.asked.width,
-            "height": self.asked.height,
-            "sequence_length": self.asked.sequence_length,
-        }
-        return predict(self.model.id, plan, **(given | size), catalog=self.subject.catalog)
+    def needs(self, plan: Plan, side: int | None = None) -> Prediction:
+        """The prediction for the size that is asked for, or for a square of ``side`` pixels."""
+        return predict(
+            self.model.id,
+            plan,
+            width=side or self.asked.width,
+            height=side or self.asked.height,
+            sequence_length=self.asked.sequence_length,
+            catalog=self.subject.catalog,
+        )
 
     def image(self, pipe: Any, asked: Comparison) -> tuple[FirstStep, float]:
         """One step and the decoding, through the pipeline, and the seconds of the latter."""
@@ -174,7 +176,7 @@ class Bench:
         before = allocated()
         counters().start()
         seconds = each(call, 3)
-        predicted = self.needs(plan, width=side, height=side).peak_bytes
+        predicted = self.needs(plan, side).peak_bytes
         self.book.add(
             "size",
             plan=str(plan),

@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.gpu_day.flux_bench import Bench, allocated
 from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.sizes.needs import needs_of
+from quantlab.catalog.sizes.picture import Picture
 from quantlab.lab.bench.measure import PeakMemory, clock, counters
 from quantlab.lab.bench.run import encode, generate
 from quantlab.lab.libraries import device
@@ -44,10 +45,8 @@ def offloaded(bench: Bench, text: str, placement: str) -> None:
         encoded = [encode(loaded.pipe, bench.asked) for _ in range(2)][-1]
         asked, stop = bench.asked.changed(steps=STEPS), threading.Event()
         run = generate(loaded.pipe, asked, encoded, on_step=lambda _: None, stop=stop)
-    needs = needs_of(
-        plan, bench.model, width=asked.width, height=asked.height,
-        sequence_length=asked.sequence_length, catalog=catalog,
-    )  # fmt: skip
+    picture = Picture(asked.width, asked.height, asked.sequence_length)
+    needs = needs_of(plan, bench.model, picture, catalog=catalog)
     predicted = needs.offload_bytes if kind == "model-offload" else needs.group_bytes
     bench.book.add(
         "offload",
