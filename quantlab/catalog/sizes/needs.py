@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from quantlab.catalog.schema import Model
+from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.sizes.activations import activation_bytes
 from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.sizes.shapes import shapes_of
@@ -163,11 +163,16 @@ def _passing_bytes(plan: Plan, model: Model, name: str, weights: int, catalog: C
     config converts one module after the other, on the device where there is one.
     """
     scheme = catalog.schemes.get(plan.scheme(name) or "")
-    if scheme is not None and scheme.way == "config":
+    if scheme is not None and _converts(scheme):
         return _converting_bytes(plan, model, name, catalog)
     if scheme is None and _dtype(plan, model, name) == model.base_dtype:
         return _largest(_table(model, name)) * WIDTHS[model.base_dtype]
     return weights
+
+
+def _converts(scheme: Scheme) -> bool:
+    """Whether it is made of base weights, module by module: no file of its own, and no cast."""
+    return not scheme.from_file and (scheme.storage is None or scheme.storage.rule != "cast")
 
 
 def _converting_bytes(plan: Plan, model: Model, name: str, catalog: Catalog) -> int:
