@@ -23,6 +23,7 @@ from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import DoesNotFit, InputError
 from quantlab.lab.load.fits import place_on
+from quantlab.ui.pick.query import proposals_of, read_query
 from quantlab.words.plan import Plan
 
 CATALOG = load_catalog()
@@ -235,6 +236,35 @@ def test_weights_that_keep_their_files_dtype_pass_the_host_without_being_held() 
     assert passing("fp32") == 2 * whole
     gguf = needs_of(parse_plan("gguf-q4_k", DEV), DEV, catalog=CATALOG)
     assert gguf.passing["transformer"] == gguf.weights["transformer"]
+
+
+# What is typed
+
+
+@pytest.mark.parametrize(
+    ("hardware", "typed", "card"),
+    [
+        ("cuda", "24", "rtx-4090-24gb"),
+        ("rocm", "16", "rx-6800-16gb"),
+        ("metal", "36", "apple-36gb"),
+    ],
+)
+def test_a_typed_size_and_the_card_of_that_size_give_the_same_answer(
+    hardware: str, typed: str, card: str
+) -> None:
+    blank = {"bits": "4", "model": "flux1-dev", "library": "", "needs": []}
+    by_size = read_query({**blank, "hardware": hardware, "memory": typed})
+    by_card = read_query({**blank, "hardware": card, "memory": ""})
+    assert by_size.memory_gib == pytest.approx(GPUS[card].bytes / GIB)
+    named, listed = ({p.placement for p in proposals_of(q)} for q in (by_size, by_card))
+    assert named == listed
+
+
+@pytest.mark.parametrize("typed", ["nan", "inf", "-3", "0", "1e9"])
+def test_a_size_that_no_device_has_is_told(typed: str) -> None:
+    blank = {"bits": "", "model": "flux1-dev", "library": "", "needs": []}
+    with pytest.raises(InputError, match="memory: "):
+        read_query({**blank, "hardware": "cuda", "memory": typed})
 
 
 # One memory

@@ -13,12 +13,12 @@ from html import escape
 from quantlab.catalog.answer.pick import Recommendation
 from quantlab.catalog.answer.proposals import Proposal
 from quantlab.catalog.columns import column
-from quantlab.catalog.gpus import Gpu, load_gpus
+from quantlab.catalog.gpus import Gpu, load_gpus, usable_bytes
 from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.table import Catalog
 from quantlab.ui.pick.card_view import lead_of, proposed
 from quantlab.ui.words import PLACEMENT_LABELS
-from quantlab.words.units import size
+from quantlab.words.units import GIB, size
 
 __all__ = ["Query", "answer", "picks", "problem"]
 
@@ -40,7 +40,8 @@ class Query:
     needs: tuple[str, ...] = ()
     library: str | None = None
     model: str | None = None
-    memory_gib: float | None = None
+    memory_gb: float | None = None
+    """As printed on the box of a card; of a CPU GiB."""
     gpu: str | None = None
 
     @property
@@ -49,9 +50,16 @@ class Query:
         return load_gpus().get(self.gpu or "")
 
     @property
+    def memory_gib(self) -> float | None:
+        """What a device of that size reports, as the cards of that size do."""
+        if self.memory_gb is None:
+            return None
+        return usable_bytes(self.memory_gb, self.hardware) / GIB
+
+    @property
     def places(self) -> bool:
         """Whether a model's whole pipeline is held against a device."""
-        sized = self.gpu is not None or self.memory_gib is not None
+        sized = self.gpu is not None or self.memory_gb is not None
         return self.model is not None and sized and self.library != "transformers"
 
 
@@ -98,8 +106,8 @@ def answer(
 def _asked(query: Query, model: Model | None) -> str:
     name = query.card.name if query.card else column(query.hardware).chosen
     where = f"On {_article(name)}{name}"
-    if query.memory_gib and query.card is None:
-        where += f" with {query.memory_gib:g} GiB"
+    if query.memory_gb and query.card is None:
+        where += f" with {query.memory_gb:g} GB"
     parts = [where, *([model.name] if model else [])]
     if query.bits:
         parts.append(f"{query.bits:g} bit")

@@ -33,6 +33,7 @@ __all__ = [
 
 QUESTION = ("hardware", "memory", "bits", "model", "library", "needs")
 """The controls of the Pick tab, by name."""
+MOST_BITS, MOST_MEMORY_GB = 32.0, 4096.0
 MAX_ADDRESS = 500
 """Characters of an address that are read."""
 
@@ -40,19 +41,19 @@ MAX_ADDRESS = 500
 def default_query(catalog: Catalog) -> Query:
     """What this machine is, as far as that can be told without importing torch.
 
-    On a Space the machine is not the visitor's: there the question starts from a 12 GiB NVIDIA
+    On a Space the machine is not the visitor's: there the question starts from a 12 GB NVIDIA
     card, the one most people ask about.
     """
     full = "flux1-dev" if "flux1-dev" in catalog.models else None
     if os.environ.get("SPACE_ID"):
-        return Query(hardware="cuda", model=full, memory_gib=12)
+        return Query(hardware="cuda", model=full, memory_gb=12)
     machine = this_machine()
     hardware = machine.hardware[-1]
     mini = "flux-mini" if "flux-mini" in catalog.models else None
     return Query(
         hardware=hardware,
         model=mini if hardware == "cpu" else full,
-        memory_gib=round(machine.device_bytes / GIB) if machine.device_bytes else None,
+        memory_gb=round(machine.device_bytes / GIB) if machine.device_bytes else None,
     )
 
 
@@ -72,8 +73,8 @@ def read_query(asked: Mapping[str, Any]) -> Query:
     return Query(
         hardware=kind,
         gpu=card.id if card else None,
-        memory_gib=None if card else _number("memory", asked["memory"]),
-        bits=_number("bits", asked["bits"]),
+        memory_gb=None if card else _number("memory", asked["memory"], MOST_MEMORY_GB),
+        bits=_number("bits", asked["bits"], MOST_BITS),
         model=asked["model"] or None,
         library=asked["library"] or None,
         needs=tuple(need for need in asked["needs"] or () if need in NEEDS),
@@ -106,11 +107,14 @@ def best_schemes(catalog: Catalog, asked: Mapping[str, Any]) -> list[tuple[str, 
     return [(row.scheme, "") for _, row in found if row.scheme]
 
 
-def _number(part: str, text: object) -> float | None:
+def _number(part: str, text: object, most: float) -> float | None:
     try:
-        return float(str(text)) if text else None
+        number = float(str(text)) if text else None
     except ValueError as error:
         raise InputError(part, f"{text!r:.40} is not a number") from error
+    if number is not None and not 0 < number <= most:
+        raise InputError(part, f"{text!r:.40}; a number above 0, up to {most:g}, is allowed")
+    return number
 
 
 @lru_cache(maxsize=256)

@@ -32,7 +32,7 @@ from quantlab.words.units import GIB
 __all__ = ["ask", "build_pick", "memory_of", "restore"]
 
 BITS = (1, 2, 3, 4, 5, 6, 8)
-MEMORY_CHOICES = [("any", ""), *((f"{n} GiB", str(n)) for n in (6, 8, 12, 16, 24, 32, 48, 80))]
+MEMORY_CHOICES = [("any", ""), *((f"{n} GB", str(n)) for n in (6, 8, 12, 16, 24, 32, 48, 80))]
 """Sizes of common cards; any other number may be typed."""
 FIND = (
     '<div class="ql-find"><label>Search <input type="search" autocomplete="off" '
@@ -134,7 +134,7 @@ def _controls(catalog: Catalog, query: Query) -> Parts:
         )
         memory = gr.Dropdown(
             MEMORY_CHOICES,
-            value=f"{query.memory_gib:g}" if query.memory_gib else "",
+            value=f"{query.memory_gb:g}" if query.memory_gb else "",
             label="Memory",
             allow_custom_value=True,
             min_width=110,
