@@ -127,7 +127,7 @@ def test_the_tensors_of_each_library_are_counted_to_the_byte(scheme: str) -> Non
 
 def test_every_library_that_runs_here_is_among_them() -> None:
     schemes = load_catalog().schemes
-    on_cpu = {s.method for s in schemes.values() if s.on_cpu != "no" and s.way != "none"}
+    on_cpu = {s.method for s in schemes.values() if s.on_cpu != "no" and s.loadable}
     assert {schemes[scheme].method for scheme in BY_HAND} == on_cpu
 
 

@@ -286,7 +286,8 @@ def test_a_space_takes_listed_ones_alone(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_app_takes_a_folder_and_nothing_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no folder or safetensors file"):
-        app.add_loras(["owner/name"])
+        app.add_loras(["not a name"])
+    assert app.add_loras(["owner/name@main"]) == ("owner/name",)
     with pytest.raises(InputError, match="has no safetensors file"):
         app.add_loras([str(tmp_path)])
 

@@ -36,6 +36,7 @@ from quantlab.lab.script.pipeline import snippet
 from quantlab.record.link import from_query, to_query
 from quantlab.record.store.row import input_key
 from quantlab.ui.compare.edit import change_model
+from quantlab.ui.named import Call
 from quantlab.ui.services import Services
 from tests.hub_server import COMMIT, Hub
 from tests.test_hub import REPO, hub, server  # noqa: F401
@@ -420,10 +421,12 @@ def test_what_is_listed_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_page_says_where_its_defaults_come_from(folder: Path) -> None:
     model = admit(str(folder))
     services = Services(load_catalog(), LocalRunner(), None)
-    told = change_model(services, model.id, "flux1-dev")[0]["info"]
+    changed = Call(services, {"model": model.id, "before": "flux1-dev"})
+    told = change_model(changed)["model"]["info"]
     assert told.startswith("Where nothing else is said it runs like flux-mini, the listed model")
     assert told in about(model)
-    assert change_model(services, "flux1-dev", model.id)[0]["info"] == ""
+    back = Call(services, {"model": "flux1-dev", "before": model.id})
+    assert change_model(back)["model"]["info"] == ""
 
 
 def test_a_description_that_is_gone_is_said(
