@@ -3,8 +3,8 @@
 Importing this package imports neither torch nor gradio.
 """
 
-from quantlab.functions import compare, link, pick, predict
+from quantlab.functions import compare, link, pick, predict, propose
 
-__all__ = ["__version__", "compare", "link", "pick", "predict"]
+__all__ = ["__version__", "compare", "link", "pick", "predict", "propose"]
 
 __version__ = "0.1.0"

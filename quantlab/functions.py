@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from quantlab.catalog.answer.pick import Recommendation
     from quantlab.catalog.sizes.predict import Prediction
+    from quantlab.words.choice import Choice
     from quantlab.words.comparison import Comparison
     from quantlab.words.outcome import Outcome
 
-__all__ = ["compare", "link", "pick", "predict"]
+__all__ = ["compare", "link", "pick", "predict", "propose"]
 
 PAGE = "http://127.0.0.1:7860/"
 """Where a page of one's own is served unless it was told otherwise."""
@@ -56,6 +57,53 @@ def pick(
         library=library,
         model=model,
     )
+
+
+def propose(
+    model: str,
+    *,
+    gpu: str | None = None,
+    hardware: str | None = None,
+    memory_gib: float | None = None,
+    ram_gib: float | None = None,
+    bits: float | None = None,
+    needs: Sequence[str] = (),
+    width: int | None = None,
+    height: int | None = None,
+    batch: int | None = None,
+    references: int | None = None,
+    steps: int | None = None,
+) -> tuple[Choice, ...]:
+    """At most three plans of ``model`` for a device: fastest, best picture, smallest.
+
+    Args:
+        model: a model's id.
+        gpu: a card, as people type it; or else
+        hardware, memory_gib: a kind of device and its memory in GiB.
+        ram_gib: the host's memory in GiB; not checked where it is left out.
+        bits, needs: asked of the denoiser's scheme, as in ``pick``.
+        width, height: of the picture, in pixels; steps, batch, references: how many. The model's
+            own where left out.
+
+    Raises:
+        InputError: names the argument that is wrong and what is allowed.
+    """
+    from quantlab.catalog.answer import choices
+
+    return choices.propose(
+        model=model,
+        gpu=gpu,
+        hardware=hardware,
+        memory_gib=memory_gib,
+        ram_gib=ram_gib,
+        bits=bits,
+        needs=needs,
+        width=width,
+        height=height,
+        batch=batch,
+        references=references,
+        steps=steps,
+    ).choices
 
 
 def predict(plans: Sequence[str], *, model: str = "flux-mini", **settings: Any) -> list[Prediction]:

@@ -23,7 +23,7 @@ from quantlab.lab.runners.local import LocalRunner
 from quantlab.record.link import from_url
 from tests.served_page import Counting, served
 
-NAMES = ["recommend", "predict", "compare", "link", "result"]
+NAMES = ["recommend", "propose", "predict", "compare", "link", "result"]
 
 
 @pytest.fixture(scope="module")

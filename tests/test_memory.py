@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quantlab.catalog.answer.choices import propose
 from quantlab.catalog.answer.pick import recommend
-from quantlab.catalog.answer.proposals import propose
 from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.largest import largest_size
@@ -103,7 +103,7 @@ def test_predict_for_a_card_adds_where_and_the_largest_size(
     without = document(capsys, *asked)
     rows = document(capsys, *asked, "--gpu", "rtx 3060 12gb")
     for row, plain in zip(rows, without, strict=True):
-        assert set(row) - set(plain) == {"placement", "largest_size"}
+        assert set(row) - set(plain) == {"placement", "image_s", "largest_size"}
         assert set(row["largest_size"]) == {"width", "height"}
     assert [row["placement"] for row in rows] == ["group-offload", "model-offload"]
     (small,) = document(capsys, *asked[:-2], "bnb-nf4", "--gpu", "apple-8gb")
@@ -222,9 +222,9 @@ def test_what_the_host_cannot_hold_is_not_proposed_and_says_why() -> None:
 def test_no_proposal_needs_more_host_memory_than_there_is(
     gpu: str, ram_gib: float, more: float
 ) -> None:
-    small = propose(model="flux1-dev", gpu=gpu, ram_gib=ram_gib)
-    assert all(p.placement.host_bytes <= ram_gib * GIB - HOST_KEPT for p in small)
-    assert not small or propose(model="flux1-dev", gpu=gpu, ram_gib=ram_gib + more)
+    small = propose(model="flux1-dev", gpu=gpu, ram_gib=ram_gib).choices
+    assert all(c.host_bytes == 0 or c.host_bytes <= ram_gib * GIB - HOST_KEPT for c in small)
+    assert not small or propose(model="flux1-dev", gpu=gpu, ram_gib=ram_gib + more).choices
 
 
 def test_weights_that_keep_their_files_dtype_pass_the_host_without_being_held() -> None:

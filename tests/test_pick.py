@@ -13,12 +13,9 @@ from hypothesis import strategies as st
 
 from quantlab.catalog.answer.judge import VERDICTS
 from quantlab.catalog.answer.pick import Recommendation, nearest, recommend
-from quantlab.catalog.answer.proposals import FEWEST_BITS, measured_loss, propose
-from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.machine import Machine, here
-from quantlab.catalog.placement import KINDS
 from quantlab.catalog.schema import HARDWARE, LIBRARIES, NEEDS
-from quantlab.catalog.sizes.predict import plan_bytes, predict
+from quantlab.catalog.sizes.predict import plan_bytes
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError
 
@@ -197,95 +194,7 @@ def test_a_card_stands_for_its_hardware_and_its_memory() -> None:
     assert pick(gpu="rtx-4090-24gb", model="flux1-dev")["torchao-fp8dq"].placement is not None
 
 
-# What is proposed
-
-
-def proposed(**asked: Any) -> list[tuple[str, str | None, str | None]]:
-    found = propose(**({"model": "flux1-dev"} | asked))
-    return [(p.placement.kind, p.transformer, p.encoder) for p in found]
-
-
-def test_a_12_gb_card_is_offered_an_offloaded_plan_and_none_below_four_bits() -> None:
-    found = propose(model="flux1-dev", gpu="rtx-3060-12gb")
-    assert [p.placement.kind for p in found] == ["model-offload", "group-offload"]
-    first, last = found
-    assert (first.transformer, first.encoder) == ("gguf-q6_k", None)
-    assert first.placement.peak_bytes < first.device_bytes == 12_616_466_432
-    assert (last.transformer, last.encoder) == (None, None)
-    assert last.download_bytes > first.download_bytes
-
-
-def test_all_stays_on_a_large_card_and_nothing_is_quantized() -> None:
-    assert proposed(gpu="h100-80gb") == [("resident", None, None)]
-
-
-@pytest.mark.parametrize("gib", [4, 6, 8, 10, 12, 16, 20, 24, 32, 48])
-def test_what_is_proposed_loses_least_and_each_offload_gains_something(gib: float) -> None:
-    found = propose(model="flux1-dev", hardware="cuda", memory_gib=gib)
-    order = [KINDS.index(p.placement.kind) for p in found]
-    assert order == sorted(set(order))
-    losses = [(min(p.bits), *p.bits) for p in found]
-    assert losses == sorted(losses)
-    assert all(min(p.bits) >= FEWEST_BITS for p in found)
-    for p in found:
-        plan = ",".join(
-            f"{part}={scheme}"
-            for part, scheme in (("transformer", p.transformer), ("text_encoder_2", p.encoder))
-            if scheme
-        )
-        prediction = predict("flux1-dev", parse_plan(plan or "bf16", CATALOG.models["flux1-dev"]))
-        assert prediction.total_bytes == p.weights_bytes
-        assert prediction.download_bytes == p.download_bytes
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.floats(2, 80), st.floats(0, 40), st.sampled_from(["flux1-dev", "flux2-klein-4b"]))
-def test_more_memory_never_loses_more(gib: float, more: float, model: str) -> None:
-    small = {p.placement.kind: p for p in propose(model=model, memory_gib=gib)}
-    large = {p.placement.kind: p for p in propose(model=model, memory_gib=gib + more)}
-    for at, kind in enumerate(KINDS):
-        if kind in small:
-            loss = (min(small[kind].bits), *small[kind].bits)
-            best = [large[k] for k in KINDS[: at + 1] if k in large]
-            assert max((min(p.bits), *p.bits) for p in best) >= loss
-
-
-def test_of_equal_bits_what_was_measured_to_lose_less_comes_first() -> None:
-    loss = measured_loss()
-    assert set(loss) <= set(CATALOG.schemes)
-    assert loss["gguf-q8_0"] < loss["torchao-int8wo"] < loss["torchao-fp8wo"] < loss["bnb-nf4"]
-    eight = [name for name in loss if CATALOG.schemes[name].bits == 8]
-    best = min(eight, key=lambda name: loss[name])
-    assert proposed(hardware="cuda", memory_gib=24, bits=8)[0] == ("resident", best, None)
-
-
-def test_bits_and_needs_are_asked_of_the_transformer() -> None:
-    for _, transformer, _ in proposed(hardware="cuda", memory_gib=16, bits=4):
-        assert CATALOG.schemes[str(transformer)].bits == 4
-    asked = {"hardware": "cuda", "needs": ["peft"], "model": "flux1-dev"}
-    for _, transformer, _ in proposed(hardware="cuda", memory_gib=16, needs=["peft"]):
-        assert transformer is None or pick(**asked)[transformer].verdict == "runs"
-    assert proposed(hardware="cuda", memory_gib=12, bits=2)
-
-
-def test_fewer_than_four_bits_only_where_nothing_else_fits() -> None:
-    [(kind, transformer, _)] = proposed(gpu="apple-16gb")
-    assert kind == "resident"
-    assert CATALOG.schemes[str(transformer)].bits < FEWEST_BITS
-
-
-def test_what_is_slow_unless_compiled_is_never_proposed() -> None:
-    slow = {scheme.id for scheme in CATALOG.schemes.values() if scheme.eager}
-    assert slow
-    for gib in (8, 10, 12, 16, 24):
-        for _, transformer, encoder in proposed(hardware="cuda", memory_gib=gib):
-            assert not {transformer, encoder} & slow
-
-
-def test_nothing_is_proposed_where_nothing_fits() -> None:
-    assert proposed(hardware="metal", memory_gib=4) == []
-    with pytest.raises(InputError, match="memory-gib"):
-        propose(model="flux1-dev", hardware="cuda")
+# A whole pipeline
 
 
 def test_there_is_no_offloading_on_a_cpu() -> None:

@@ -258,7 +258,7 @@ def test_a_wrong_rule_is_refused_by_name(tmp_path: Path, line: str, message: str
 
 def test_placing_needs_no_torch() -> None:
     code = (
-        "import sys; from quantlab.catalog.answer.proposals import propose;"
+        "import sys; from quantlab.catalog.answer.choices import propose;"
         "propose(model='flux1-dev', gpu='rtx-3060-12gb');"
         "sys.exit(bool({'torch', 'gradio', 'pandas'} & set(sys.modules)))"
     )

@@ -1,65 +1,323 @@
-"""Measures how much each scheme changes flux-mini's transformer: data/results/loss-flux-mini.csv.
+"""Measures how much each scheme changes what flux-mini draws: data/results/loss-flux-mini.csv.
 
     python -m tools.loss
 
-One identical step, relative L2 of the transformer's output against fp32, for every scheme that
-runs here. The file gives proposals.py the order of schemes with equal bits; it takes some minutes.
+The figure is the mean relative L2 of the denoiser's output, over prompts and over all steps of the
+unquantized path: at each step the plan's denoiser gets the reference's latents, and the embeddings
+of the plan's own text encoders: column ``one_step``. ``psnr_db`` is the plan's own picture beside
+the reference's.
+
+``loss`` is the same for a denoiser. What an encoder rounds away pulls every step the same way, and
+moves the picture three times as far as a denoiser with that figure does; so for a plan with an
+encoder in it ``loss`` is the figure of the denoiser that moves the picture as far: by a straight
+line between PSNR and the logarithm of ``one_step``, fitted to the denoisers' rows.
+
+A row has a scheme for the denoiser, for the large text encoder, or for both; the rows of both say
+whether the rule of quantlab/catalog/loss.py holds. ``how`` says who did the arithmetic:
+
+- library: the scheme as the project runs it
+- ggml: GGUF's K- and I-quants, which the gguf package cannot write, packed by ggml's own quantizer
+  (``pip install libggml-python``, MIT) and read by diffusers; without it these rows are kept
+- arithmetic: torchao's dynamic float8 has no CPU kernel; weights and activations are rounded to
+  float8 here as it rounds them, and multiplied in fp32
+
+Rows of what does not run on this machine stay as they are in the file.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
+import ctypes
+import math
 import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean, linear_regression
+from typing import Any
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.reach import why_not
 from quantlab.catalog.table import load_catalog
-from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.bench.fidelity import compare_images, image_array, relative_l2
+from quantlab.lab.bench.run import encode, generate
+from quantlab.lab.bench.tensors import first_of
 from quantlab.lab.libraries import versions
-from quantlab.words.comparison import MAX_PLANS
-from quantlab.words.outcome import Outcome
+from quantlab.lab.load.pool import LoadedPlan, Pool
 
-MODEL = "flux-mini"
-PROMPT = "a red apple on a blue background"
+MODEL = load_catalog().models["flux-mini"]
+DENOISER, ENCODER = MODEL.denoiser, "text_encoder_2"
+STEPS = 8
+PAIRED = ("torchao-int8wo", "quanto-fp8", "gguf-q4_0", "bnb-nf4", "quanto-int2")
+"""Schemes of the denoiser that are tried with those of the encoder below: near and far ones."""
+PAIRED_ENCODERS = ("torchao-int8wo", "quanto-fp8", "bnb-nf4", "quanto-int2")
+BY_GGML = ("q6_k", "q5_k", "q4_k", "q3_k", "q2_k", "iq4_nl", "iq4_xs")
+DYNAMIC_FLOAT8 = "torchao-fp8dq"
 TARGET = PROJECT / "data" / "results" / "loss-flux-mini.csv"
+PROMPTS = PROJECT / "data" / "results" / "prompts.txt"
+COLUMNS = ("denoiser", "encoder", "loss", "one_step", "low", "high", "psnr_db", "ssim", "how")
 
 
-def schemes() -> list[str]:
-    """The schemes that run on this machine, in the catalogue's order."""
+@dataclass(frozen=True)
+class Case:
+    """What is measured: a scheme for the denoiser, for the encoder, or both; "" is neither."""
+
+    denoiser: str
+    encoder: str
+    how: str = "library"
+
+    @property
+    def plan(self) -> str:
+        """The plan's text; what the project cannot load is put in afterwards."""
+        named = {ENCODER: self.encoder}
+        if self.how == "library":
+            named = {DENOISER: self.denoiser} | named
+        return ",".join(f"{part}={scheme}" for part, scheme in named.items() if scheme) or "fp32"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The unquantized path of one prompt: each call's inputs with its output, and the picture."""
+
+    calls: tuple[tuple[Mapping[str, Any], Any], ...]
+    pixels: Any
+
+
+def cases() -> Iterator[Case]:
+    """All that this machine can measure: single schemes, then pairs."""
     catalog, machine = load_catalog(), this_machine()
-    model = catalog.models[MODEL]
-    return [
-        scheme.id
+    encoder = MODEL.component(ENCODER)
+    assert encoder is not None
+    runs = [
+        scheme
         for scheme in catalog.schemes.values()
-        if here(scheme, catalog.methods[scheme.method], machine, model) == "ok"
+        if here(scheme, catalog.methods[scheme.method], machine, MODEL) == "ok"
     ]
+    for scheme in runs:
+        if why_not(scheme, "diffusers", MODEL.components[0].cls) is None:
+            yield Case(scheme.id, "")
+        if why_not(scheme, encoder.library, encoder.cls) is None:
+            yield Case("", scheme.id)
+    yield Case("bf16", "")
+    if find_spec("libggml") is not None:
+        yield from (Case(f"gguf-{kind}", "", "ggml") for kind in BY_GGML)
+    yield Case(DYNAMIC_FLOAT8, "", "arithmetic")
+    yield from (Case(d, e) for d in PAIRED for e in PAIRED_ENCODERS)
 
 
-def measure(names: list[str], bench: Bench) -> list[Outcome]:
-    """Outcomes of ``names``, each against fp32."""
-    comparison = make_comparison(model=MODEL, plans=["fp32", *names], prompt=PROMPT, steps=1)
-    with tempfile.TemporaryDirectory() as folder:
-        return compare(comparison, bench=bench, out=Path(folder), warmup=0)[1:]
+def loaded(case: Case, pool: Pool, folder: Path) -> LoadedPlan:
+    """A pipeline for ``case``."""
+    comparison = make_comparison(model=MODEL.id, plans=[case.plan], prompt="")
+    plan = pool.load(MODEL, comparison.plans[0], lambda _: None, "cpu")
+    if case.how == "ggml":
+        setattr(plan.pipe, DENOISER, packed_by_ggml(case.denoiser, folder))
+    elif case.how == "arithmetic":
+        round_to_float8(plan.denoiser)
+        pool.drop_all()  # nobody else may get this one
+    return plan
 
 
-def main() -> None:
-    """Measure and write the file."""
-    names, size = schemes(), MAX_PLANS - 1
-    bench = Bench()
-    parts = [names[at : at + size] for at in range(0, len(names), size)]
-    outcomes = [outcome for part in parts for outcome in measure(part, bench)]
-    same = {"model": MODEL, "reference": "fp32", "prompt": PROMPT, "seed": 0}
-    same |= {"measured_on": date.today().isoformat(), **versions()}
+def packed_by_ggml(scheme: str, folder: Path) -> Any:
+    """The denoiser with every Linear weight whose rows ggml's blocks divide packed as ``scheme``;
+    the rule is that of lab/ways for the kinds that the gguf package writes."""
+    import gguf
+    import libggml
+    import torch
+    from diffusers import FluxTransformer2DModel, GGUFQuantizationConfig
+    from safetensors.numpy import load_file
+
+    library = ctypes.CDLL(str(Path(libggml.__file__).parent / "lib64" / "libggml-base.so"))
+    pack = library.ggml_quantize_chunk
+    size, place = ctypes.c_int64, ctypes.c_void_p
+    pack.restype = ctypes.c_size_t
+    pack.argtypes = [ctypes.c_int, place, place, size, size, size, place]
+    kind = gguf.GGMLQuantizationType[scheme.removeprefix("gguf-").upper()]
+    block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+    source, target = PROJECT / MODEL.source / DENOISER, folder / f"{scheme}.gguf"
+    writer = gguf.GGUFWriter(str(target), arch="flux")
+    for shard in sorted(source.glob("*.safetensors")):
+        for name, array in load_file(shard).items():
+            values = array.astype("float32")
+            if values.ndim != 2 or values.shape[1] % block:
+                writer.add_tensor(name, values)
+                continue
+            rows, columns = values.shape
+            out = bytearray(rows * columns // block * block_bytes)
+            into = (ctypes.c_char * len(out)).from_buffer(out)
+            pack(int(kind), values.ctypes.data, into, 0, rows, columns, None)
+            stored = torch.frombuffer(out, dtype=torch.uint8).reshape(rows, -1).numpy()
+            writer.add_tensor(name, stored, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    config = GGUFQuantizationConfig(compute_dtype=torch.float32)
+    return FluxTransformer2DModel.from_single_file(
+        str(target), config=str(source), quantization_config=config, dtype=torch.float32
+    )
+
+
+def round_to_float8(module: Any) -> None:
+    """Round weights and activations of ``module``'s Linear layers to float8, a scale a tensor."""
+    import torch
+
+    kind = torch.float8_e4m3fn
+    largest = torch.finfo(kind).max
+
+    def rounded(value: Any) -> Any:
+        scale = value.abs().amax().clamp(min=1e-12) / largest
+        return (value / scale).to(kind).to(value.dtype) * scale
+
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Linear):
+            layer.weight.data = rounded(layer.weight.data)
+            layer.register_forward_pre_hook(lambda _, args: (rounded(args[0]), *args[1:]))
+
+
+class Ruler:
+    """Holds plans against the unquantized path of each prompt."""
+
+    def __init__(self, prompts: list[str]) -> None:
+        self.prompts = prompts
+        self.references: dict[str, Reference] = {}
+
+    def learn(self, plan: LoadedPlan) -> None:
+        """Keep the path of ``plan``, the reference."""
+        for seed, prompt in enumerate(self.prompts):
+            calls: list[tuple[Mapping[str, Any], Any]] = []
+
+            def keep(_: Any, __: Any, inputs: Any, output: Any, calls: Any = calls) -> None:
+                calls.append((dict(inputs), first_of(output).clone()))
+
+            hook = plan.denoiser.register_forward_hook(keep, with_kwargs=True)
+            pixels = self._picture(plan, prompt, seed)
+            hook.remove()
+            self.references[prompt] = Reference(tuple(calls), pixels)
+
+    def measure(self, plan: LoadedPlan) -> dict[str, float]:
+        """The mean distance of ``plan`` with the ends of its 95 % interval over prompts, and the
+        means of its picture's PSNR (dB) and SSIM."""
+        losses, psnr, ssim = [], [], []
+        for seed, prompt in enumerate(self.prompts):
+            losses.append(self._distance(plan, prompt, seed))
+            reference = self.references[prompt].pixels
+            fidelity = compare_images(self._picture(plan, prompt, seed), reference)
+            psnr.append(fidelity.get("psnr_db"))
+            ssim.append(fidelity.get("ssim"))
+        low, high = _interval(losses)
+        known = {"psnr_db": psnr, "ssim": ssim}
+        means = {k: fmean([v for v in vs if v is not None]) for k, vs in known.items() if any(vs)}
+        return {"one_step": fmean(losses), "low": low, "high": high, **means}
+
+    def _distance(self, plan: LoadedPlan, prompt: str, seed: int) -> float:
+        import torch
+
+        text = encode(plan.pipe, self._comparison(prompt, seed)).inputs
+        own = {
+            "encoder_hidden_states": text["prompt_embeds"],
+            "pooled_projections": text["pooled_prompt_embeds"],
+        }
+        found = []
+        for inputs, output in self.references[prompt].calls:
+            dtype = {k: v.to(inputs[k].dtype) for k, v in own.items()}
+            with torch.no_grad():
+                again = first_of(plan.pipe.transformer(**{**inputs, **dtype}))
+            found.append(relative_l2(again, output))
+        return fmean(found)
+
+    def _picture(self, plan: LoadedPlan, prompt: str, seed: int) -> Any:
+        comparison = self._comparison(prompt, seed)
+        run = generate(
+            plan.pipe,
+            comparison,
+            encode(plan.pipe, comparison),
+            on_step=lambda _: None,
+            stop=threading.Event(),
+        )
+        return image_array(run.image)
+
+    def _comparison(self, prompt: str, seed: int) -> Any:
+        return make_comparison(model=MODEL.id, prompt=prompt, seed=seed, steps=STEPS)
+
+
+def _interval(values: list[float]) -> tuple[float, float]:
+    """The ends of the mean's 95 % interval, by the normal approximation."""
+    mean = fmean(values)
+    spread = (sum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1)) ** 0.5
+    half = 1.96 * spread / len(values) ** 0.5
+    return mean - half, mean + half
+
+
+def _prompts(count: int) -> list[str]:
+    """``count`` prompts of the sweep, spread over all of them."""
+    lines = PROMPTS.read_text("utf-8").splitlines()
+    found = [line for line in lines if line and not line.startswith("#")]
+    return found[:: max(1, len(found) // count)][:count]
+
+
+def _written() -> dict[tuple[str, str], dict[str, str]]:
+    """The rows that the file has, by schemes."""
+    if not TARGET.exists():
+        return {}
+    with TARGET.open(encoding="utf-8", newline="") as file:
+        return {(row["denoiser"], row["encoder"]): row for row in csv.DictReader(file)}
+
+
+def with_losses(rows: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """``rows`` with their ``loss``, as the head of this file says."""
+    found = [dict(row) for row in rows]
+    known = [row for row in found if row["denoiser"] and not row["encoder"] and row["psnr_db"]]
+    if len(known) < 2:
+        return [{**row, "loss": row["one_step"]} for row in found]
+    fitted = linear_regression(
+        [float(row["psnr_db"]) for row in known],
+        [math.log(float(row["one_step"])) for row in known],
+    )
+    for row in found:
+        row["loss"] = row["one_step"]
+        if row["encoder"]:
+            row["loss"] = f"{math.exp(fitted.intercept + fitted.slope * float(row['psnr_db'])):.5f}"
+    return found
+
+
+def _write(rows: Iterable[Mapping[str, str]]) -> None:
+    rows = with_losses(rows)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
     with TARGET.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["scheme", "transformer_rel_l2", *same], lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        for outcome in outcomes:
-            if outcome.transformer_rel_l2 is not None:
-                value = f"{outcome.transformer_rel_l2:.5f}"
-                writer.writerow({"scheme": outcome.plan, "transformer_rel_l2": value, **same})
+        writer.writerows(rows)
+
+
+def main(say: Callable[[str], None] = print) -> None:
+    """Measure and write the file, a row at a time."""
+    parser = argparse.ArgumentParser(description="Measure what schemes change on flux-mini.")
+    parser.add_argument("--schemes", nargs="+", help="only these; otherwise all that run here")
+    parser.add_argument("--prompts", type=int, default=16, help="how many prompts of the sweep")
+    arguments = parser.parse_args()
+    wanted = set(arguments.schemes or ())
+    chosen = [c for c in cases() if not wanted or wanted & {c.denoiser, c.encoder}]
+    ruler, pool, rows = Ruler(_prompts(arguments.prompts)), Pool(2**30), _written()
+    same = {"prompts": str(len(ruler.prompts)), "steps": str(STEPS), "reference": "fp32"}
+    same |= {"model": MODEL.id, "measured_on": date.today().isoformat(), **versions()}
+    with tempfile.TemporaryDirectory() as folder:
+        ruler.learn(loaded(Case("", ""), pool, Path(folder)))
+        for case in chosen:
+            found = ruler.measure(loaded(case, pool, Path(folder)))
+            figures = {k: f"{v:.2f}" if k == "psnr_db" else f"{v:.5f}" for k, v in found.items()}
+            named = {"denoiser": case.denoiser, "encoder": case.encoder, "how": case.how}
+            row = {column: (named | figures).get(column, "") for column in COLUMNS}
+            rows[case.denoiser, case.encoder] = row | same
+            say(
+                f"{case.denoiser:16} {case.encoder:16} {figures['one_step']} {row['psnr_db']:>6} dB"
+            )
+            _write(rows.values())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from quantlab.catalog import columns
@@ -111,6 +112,35 @@ class Spec:
 
 
 @dataclass(frozen=True)
+class Trap:
+    """What people run into with a library on some hardware: told, with its source."""
+
+    about: str
+    source: str
+    checked: str
+    hardware: str
+    """A column's id."""
+    schemes: tuple[str, ...]
+    """fnmatch patterns of ids."""
+    capability: str = ""
+    """As in ``Cell.capability``; empty: any card of that kind."""
+    eager: bool = False
+    """Whether compiling escapes it."""
+    builds: bool = False
+    """Whether something has to be built there first, with tools that few people have."""
+
+    def __str__(self) -> str:
+        """One sentence with its source."""
+        return f"{self.about} ({self.source}, {self.checked})"
+
+    def catches(self, scheme: str, hardware: str | None, capability: str) -> bool:
+        """Whether it is about ``scheme`` on hardware of that kind and capability, "" unknown."""
+        if hardware != self.hardware or not any(fnmatchcase(scheme, p) for p in self.schemes):
+            return False
+        return not self.capability or not capability or _meets(capability, self.capability)
+
+
+@dataclass(frozen=True)
 class Storage:
     """How a scheme stores the weight of one Linear of ``out`` x ``in`` elements.
 
@@ -188,6 +218,8 @@ class Scheme:
     """The way by which the library does it, where ``on_cpu`` says that it does."""
     lora: LoraRule | None = None
     """None: not known, which never counts as yes."""
+    timing: str = "untimed"
+    """The class of data/latency/constants.toml that it is timed as."""
 
     @property
     def loadable(self) -> bool:
@@ -229,6 +261,7 @@ class Method:
     """Package -> the version that its ways of storing were held against."""
     language_model: LanguageModel | None = None
     """How a language model is loaded with it, where quantlab writes a script for that."""
+    traps: tuple[Trap, ...] = ()
 
     @property
     def copyleft(self) -> bool:

@@ -117,6 +117,14 @@ def _pick(arguments: argparse.Namespace) -> None:
         pick.tell(arguments, rows)
 
 
+def _propose(arguments: argparse.Namespace) -> None:
+    from quantlab.cli.propose import run_propose
+
+    documents = run_propose(arguments)
+    if documents is not None:
+        _print_json(documents)
+
+
 def _compare(arguments: argparse.Namespace) -> None:
     from quantlab.cli.compare import run
 
@@ -228,6 +236,7 @@ def _link(arguments: argparse.Namespace) -> None:
 
 COMMANDS: Mapping[str, tuple[str, AddOptions, Command]] = {
     "pick": ("Say which methods suit hardware, bits and needs.", options.pick, _pick),
+    "propose": ("Say which plan to take on a device.", options.propose, _propose),
     "compare": ("Run plans side by side and measure them.", options.compare, _compare),
     "predict": ("Predict bytes of plans without loading anything.", options.predict, _predict),
     "snippet": (

@@ -19,6 +19,7 @@ __all__ = [
     "pick",
     "predict",
     "probe",
+    "propose",
     "remove",
     "save",
     "settings_of",
@@ -61,15 +62,31 @@ def settings_of(arguments: argparse.Namespace, *, swept: bool = True) -> dict[st
     return {row.key: getattr(arguments, row.key, None) for row in rows}
 
 
+def propose(parser: argparse.ArgumentParser) -> None:
+    """The device, the model and what is to be drawn."""
+    _question(parser)
+    parser.add_argument("--model", required=True, help="a model's id, a folder or owner/name")
+    parser.add_argument("--width", type=int, help="pixels")
+    parser.add_argument("--height", type=int, help="pixels")
+    parser.add_argument("--batch", type=int, help="images at once (1)")
+    parser.add_argument("--references", type=int, help="pictures to go by")
+    parser.add_argument("--steps", type=int, help="denoising steps")
+
+
 def pick(parser: argparse.ArgumentParser) -> None:
     """What is asked for."""
+    _question(parser)
+    parser.add_argument("--library", help="transformers or diffusers")
+    parser.add_argument("--model", help="a model's id, a folder or owner/name")
+
+
+def _question(parser: argparse.ArgumentParser) -> None:
+    """What pick and propose are both asked."""
     parser.add_argument("--hardware", help="cpu, cuda, rocm, metal or intel")
     parser.add_argument("--bits", type=float, help="bit width, for example 4")
     parser.add_argument(
         "--need", action="append", default=[], help="compile, peft, qat, serializable, on-the-fly"
     )
-    parser.add_argument("--library", help="transformers or diffusers")
-    parser.add_argument("--model", help="a model's id, a folder or owner/name")
     parser.add_argument("--memory-gib", type=float, help="memory of the device in GiB")
     parser.add_argument("--gpu", help="a card's id, for example rtx-3060-12gb, for both")
     parser.add_argument("--ram-gib", type=float, help=RAM)

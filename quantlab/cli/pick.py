@@ -11,17 +11,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from quantlab.catalog.answer.pick import Recommendation, recommend
-from quantlab.catalog.answer.proposals import Proposal, propose
+from quantlab.catalog.loss import word_of
 from quantlab.catalog.machine import in_words
-from quantlab.catalog.schema import Model
-from quantlab.catalog.sizes.rows import target
-from quantlab.catalog.table import load_catalog
+from quantlab.cli.propose import answer_to, lines_of
 from quantlab.words.units import GIB
 
 __all__ = ["ask", "tell"]
 
-ROW = "{:18}{:22}{:>10}  {:17}{}"
-HEADS = ("verdict", "scheme", "weights", "where", "on this machine")
+ROW = "{:18}{:22}{:>10}  {:24}{:17}{}"
+HEADS = ("verdict", "scheme", "weights", "picture", "where", "on this machine")
 
 
 def ask(arguments: argparse.Namespace) -> list[Recommendation]:
@@ -37,9 +35,10 @@ def tell(arguments: argparse.Namespace, rows: Iterable[Recommendation]) -> None:
     """Print the plans that fit, where a model is held against a card, and the rows."""
     sized = arguments.gpu or arguments.memory_gib is not None
     if arguments.model and sized and arguments.library != "transformers":
-        model = load_catalog().models[arguments.model]
-        for line in _proposed(propose(**_question(arguments)), model):
-            print(line)
+        answer = answer_to(arguments)
+        for choice in answer.choices:
+            print("\n".join(lines_of(choice)))
+        print(answer.nearest)
     print(ROW.format(*HEADS).rstrip())
     for row in rows:
         for line in _lines(row):
@@ -47,7 +46,6 @@ def tell(arguments: argparse.Namespace, rows: Iterable[Recommendation]) -> None:
 
 
 def _question(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What ``recommend`` and ``propose`` are both asked."""
     return {
         "hardware": arguments.hardware,
         "bits": arguments.bits,
@@ -59,36 +57,12 @@ def _question(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _proposed(proposals: Iterable[Proposal], model: Model) -> Iterable[str]:
-    """A plan for each way of placing it that fits, with what it takes."""
-    for proposal in proposals:
-        placement = proposal.placement
-        takes = (
-            f"{placement.peak_bytes / GIB:.1f} of {proposal.device_bytes / GIB:.1f} GiB at the "
-            f"peak, {placement.host_bytes / GIB:.1f} GiB of host memory"
-        )
-        if proposal.download_bytes:
-            takes += f", {proposal.download_bytes / GIB:.1f} GiB to download"
-        yield f"{placement.kind.replace('-', ' ')}: {_plan(proposal, model)}"
-        yield f"    {takes}; predicted"
-        yield from (f"    licence of {said}" for said in proposal.licences)
-    yield ""
-
-
-def _plan(proposal: Proposal, model: Model) -> str:
-    """The plan's text, as ``--plans`` takes it."""
-    encoder = target(model, "transformers")
-    parts = [f"transformer={proposal.transformer}"] if proposal.transformer else []
-    if proposal.encoder and encoder is not None:
-        parts.append(f"{encoder.name}={proposal.encoder}")
-    return ",".join(parts) or model.base_dtype
-
-
 def _lines(row: Recommendation) -> Iterable[str]:
     here, _, why = row.here.partition(": ")
     size = f"{row.bytes / GIB:.2f} GiB" if row.bytes else "-"
     where = row.placement.kind.replace("-", " ") if row.placement else "-"
-    yield ROW.format(row.verdict, row.scheme or row.method, size, where, here)
+    picture = "-" if row.loss is None else f"{word_of(row.loss)} ({row.loss:.1%} off)"
+    yield ROW.format(row.verdict, row.scheme or row.method, size, picture, where, here)
     for reason in row.against:
         yield f"    {reason}"
     if why and row.verdict.startswith("runs"):

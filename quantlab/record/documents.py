@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.sizes.predict import Prediction, predict
 from quantlab.catalog.table import Catalog
+from quantlab.errors import QuantlabError
 from quantlab.record.store.row import Stored
+from quantlab.words.choice import Choice
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
 
-__all__ = ["comparison_document", "predictions", "result_document"]
+__all__ = ["choice_document", "comparison_document", "predictions", "result_document"]
 
 
 def comparison_document(
@@ -43,6 +46,24 @@ def result_document(stored: Stored) -> dict[str, Any]:
     }
 
 
+def choice_document(
+    choice: Choice, model: str, catalog: Catalog | None = None, **settings: Any
+) -> dict[str, Any]:
+    """A choice with the script that makes its image; writing that imports torch.
+
+    Where no script can be written it is None, and the last of the reasons says why.
+    """
+    from quantlab.lab.script.pipeline import snippet
+
+    plans, document = [choice.plan], choice.as_dict()
+    try:
+        made = make_comparison(model=model, plans=plans, prompt="", catalog=catalog, **settings)
+        return {**document, "snippet": snippet(made, made.plans[0], catalog)}
+    except QuantlabError as error:
+        reasons = [*choice.as_dict()["reasons"], f"no script: {error}"]
+        return {**document, "reasons": reasons, "snippet": None}
+
+
 def predictions(
     comparison: Comparison,
     catalog: Catalog | None = None,
@@ -65,6 +86,7 @@ def predictions(
             width=c.width,
             height=c.height,
             sequence_length=c.sequence_length,
+            steps=c.steps,
             batch=batch,
             references=references,
             gpu=gpu,

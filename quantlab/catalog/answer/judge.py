@@ -20,6 +20,7 @@ from quantlab.catalog.schema import (
     Model,
     Scheme,
     Support,
+    Trap,
     Verdict,
 )
 from quantlab.catalog.sizes.download import download_bytes
@@ -27,7 +28,17 @@ from quantlab.catalog.sizes.rows import sizes
 from quantlab.catalog.table import Catalog
 from quantlab.words.plan import Plan
 
-__all__ = ["VERDICTS", "Claim", "Question", "claims_of", "judge", "worst"]
+__all__ = [
+    "NO_BF16",
+    "VERDICTS",
+    "Claim",
+    "Question",
+    "claims_of",
+    "emulates_bf16",
+    "judge",
+    "traps_of",
+    "worst",
+]
 
 VERDICTS: tuple[Verdict, ...] = ("runs", "runs-with-offload", "partial", "unknown", "no")
 """Best first."""
@@ -117,6 +128,7 @@ def claims_of(
     claims += _loading(scheme, question.model)
     claims += _licence(method)
     claims += _eager(scheme, question)
+    claims += _traps(method, scheme, question)
     columns = [_asked(need, question) for need in question.needs]
     columns += [question.library or ("diffusers" if question.model else "")]
     claims += [_claim(method, scheme, column, measured) for column in columns if column]
@@ -231,6 +243,35 @@ def _eager(scheme: Scheme | None, question: Question) -> list[Claim]:
         return []
     slow = scheme.eager
     return [Claim("runs", f"eager mode: {slow.warning}", warns=True)] if slow else []
+
+
+NO_BF16 = (
+    "bf16: the card has no hardware for it and emulates it, several times slower (CUDA C++ "
+    "Programming Guide, compute capabilities, 2026-11); FLUX in fp16 overflows to a black picture "
+    "(https://github.com/huggingface/optimum-quanto/issues/231, 2026-11)"
+)
+
+
+def _traps(method: Method, scheme: Scheme | None, question: Question) -> list[Claim]:
+    """Warnings, not verdicts: what people run into on this hardware."""
+    said = [NO_BF16] if emulates_bf16(question) else []
+    said += [str(trap) for trap in traps_of(method, scheme, question)]
+    return [Claim("runs", text, warns=True) for text in said]
+
+
+def emulates_bf16(question: Question) -> bool:
+    """Whether a model of bf16 is asked about on a card without hardware for it."""
+    gpu, model = question.gpu, question.model
+    in_bf16 = model is not None and model.base_dtype == "bf16"
+    return gpu is not None and gpu.bf16_native is False and in_bf16
+
+
+def traps_of(method: Method, scheme: Scheme | None, question: Question) -> tuple[Trap, ...]:
+    """The traps of ``method`` that ``scheme`` falls into on the hardware or card asked about."""
+    gpu = question.gpu
+    card = (gpu.capability or gpu.arch) if gpu is not None else ""
+    known = method.traps if scheme is not None else ()
+    return tuple(t for t in known if scheme and t.catches(scheme.id, question.hardware, card))
 
 
 def _memory(question: Question, plan: Plan | None, catalog: Catalog) -> list[Claim]:

@@ -2,7 +2,8 @@
 
 Verdicts come from the catalogue's cells, what probes measured of them and predicted sizes only
 (answer/judge.py); what this machine makes of a scheme is said apart (machine.py). Order: verdict,
-measured before documented before predicted, predicted bytes, name. There are no weights.
+loss (catalog/loss.py; those that nobody measured last), measured before documented before
+predicted, predicted bytes, name. There are no weights.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from difflib import get_close_matches
 
 from quantlab.catalog.answer.judge import VERDICTS, Claim, Question, judge, worst
 from quantlab.catalog.gpus import choose_one
+from quantlab.catalog.loss import scheme_loss
 from quantlab.catalog.machine import Machine, here, this_machine
 from quantlab.catalog.placement import Placement
 from quantlab.catalog.read.measured import Finding, findings_for, this_machines
@@ -59,6 +61,8 @@ class Recommendation:
     here: str
     placement: Placement | None = None
     """Where the weights are kept on the device that was asked about, where one was and it fits."""
+    loss: float | None = None
+    """How far it moves the picture, measured on flux-mini (catalog/loss.py); None: not known."""
     against: tuple[str, ...] = ()
     """Those of the reasons that warn, or decide where the verdict is neither of both that run."""
 
@@ -151,6 +155,7 @@ def _row(
         reasons=tuple(claim.reason for claim in claims),
         here=here(scheme, method, machine, question.model),
         placement=next((claim.placement for claim in claims if claim.placement), None),
+        loss=scheme_loss(scheme.id, encoder=question.library == "transformers") if scheme else None,
         against=_against(claims, verdict),
     )
 
@@ -166,9 +171,10 @@ def _evidence(claims: Sequence[Claim], verdict: Verdict) -> Evidence:
     return max(decisive, key=_EVIDENCE.index, default="documented")
 
 
-def _order(row: Recommendation) -> tuple[int, int, float, str, str]:
+def _order(row: Recommendation) -> tuple[int, float, int, float, str, str]:
     return (
         VERDICTS.index(row.verdict),
+        math.inf if row.loss is None else row.loss,
         _EVIDENCE.index(row.evidence),
         math.inf if row.bytes is None else row.bytes,
         row.method,

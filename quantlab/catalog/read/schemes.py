@@ -14,6 +14,7 @@ from quantlab.catalog.read.facts import read_eager, read_texts
 from quantlab.catalog.read.toml import Table
 from quantlab.catalog.schema import (
     COLUMNS,
+    HARDWARE,
     SUPPORT,
     Cell,
     LoraRule,
@@ -22,9 +23,10 @@ from quantlab.catalog.schema import (
     Spec,
     Storage,
     Support,
+    Trap,
 )
 
-__all__ = ["read_cells", "read_id", "read_scheme"]
+__all__ = ["read_cells", "read_id", "read_scheme", "read_trap"]
 
 _KEBAB = re.compile(r"[a-z0-9]+(?:-[a-z0-9_]+)*")
 _CAPABILITY = re.compile(r"\d+\.\d\+?|[A-Z]+\d+")
@@ -68,6 +70,25 @@ def _cell(table: Table, sources: Mapping[str, Source]) -> Cell:
     return Cell(value, source.title, source.checked, note, source.url, capability, then, changed)
 
 
+def read_trap(table: Table, sources: Mapping[str, Source]) -> Trap:
+    """One of a method's ``[[traps]]``."""
+    source = sources[table.choice("source", tuple(sources))]
+    trap = Trap(
+        about=table.text("about"),
+        source=source.title,
+        checked=source.checked,
+        hardware=table.choice("hardware", HARDWARE),
+        schemes=table.texts("schemes"),
+        capability=table.text("capability", ""),
+        eager=table.get("eager", bool, False),
+        builds=table.get("builds", bool, False),
+    )
+    table.done()
+    if trap.capability and not _CAPABILITY.fullmatch(trap.capability):
+        raise table.fail("capability", f'{trap.capability!r} is not like "8.9", "8.9+" or "CDNA3"')
+    return trap
+
+
 def read_scheme(
     table: Table, method: str, sources: Mapping[str, Source], unreachable: Mapping[str, str]
 ) -> Scheme:
@@ -98,6 +119,7 @@ def read_scheme(
         unreachable=unreachable,
         library_way=read_id(table, "library_way") if table.has("library_way") else None,
         lora=_lora(table.table("lora"), sources) if table.has("lora") else None,
+        timing=table.text("timing", "untimed"),
     )
     table.done()
     if wrong := [text for text in scheme.requires if not _REQUIRES.fullmatch(text)]:

@@ -25,6 +25,8 @@ from quantlab.catalog.sizes.weights import (
     plan_bytes,
 )
 from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.catalog.time import Reason, Seconds
+from quantlab.catalog.time.of_plan import image_seconds
 from quantlab.words.plan import Plan
 
 __all__ = [
@@ -49,11 +51,20 @@ class OnCard:
 
     placement: Kind | None
     largest_size: Size | None
+    image_s: Seconds | Reason | None = None
+    """One call, encoders once; None where it does not fit."""
 
     def as_dict(self) -> dict[str, object]:
         """The keys that ``predict --gpu`` adds."""
-        size = self.largest_size
-        return {"placement": self.placement, "largest_size": size and size.as_dict()}
+        size, time = self.largest_size, self.image_s
+        seconds = None
+        if isinstance(time, Seconds):
+            seconds = {"low": time.low, "mid": time.mid, "high": time.high}
+        return {
+            "placement": self.placement,
+            "image_s": seconds,
+            "largest_size": size and size.as_dict(),
+        }
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,7 @@ def predict(
     sequence_length: int | None = None,
     batch: int | None = None,
     references: int | None = None,
+    steps: int | None = None,
     gpu: Gpu | None = None,
     ram_bytes: int | None = None,
     catalog: Catalog | None = None,
@@ -132,7 +144,7 @@ def predict(
     needs = needs_of(plan, model, picture, catalog=catalog)
     on_card = None
     if gpu is not None:
-        on_card = _on_card(plan, model, picture, gpu, ram_bytes, catalog)
+        on_card = _on_card(plan, model, picture, gpu, ram_bytes, steps, catalog)
     return Prediction(
         plan=str(plan),
         component_bytes=needs.weights,
@@ -147,7 +159,13 @@ def predict(
 
 
 def _on_card(
-    plan: Plan, model: Model, asked: Picture, gpu: Gpu, ram_bytes: int | None, catalog: Catalog
+    plan: Plan,
+    model: Model,
+    asked: Picture,
+    gpu: Gpu,
+    ram_bytes: int | None,
+    steps: int | None,
+    catalog: Catalog,
 ) -> OnCard:
     """Nothing where the catalogue says that a scheme of the plan does not run on such a card."""
     if support(plan, model, gpu, catalog) == "no":
@@ -155,7 +173,20 @@ def _on_card(
     needs = needs_of(plan, model, asked, catalog=catalog)
     found = placements_for(needs, plan, gpu, catalog, ram_bytes)
     largest = largest_size(plan, model, gpu, asked, catalog, ram_bytes)
-    return OnCard(found[0].kind if found else None, largest)
+    if not found:
+        return OnCard(None, largest)
+    kind = found[0].kind
+    time = image_seconds(
+        plan,
+        model,
+        gpu,
+        asked,
+        steps=steps,
+        placement=kind,
+        moved_bytes=0 if kind == "resident" else needs.weights_bytes,
+        catalog=catalog,
+    )
+    return OnCard(kind, largest, time)
 
 
 def rules_versions(catalog: Catalog) -> dict[str, str]:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from html import escape
 
 from quantlab.catalog.answer.pick import Recommendation
-from quantlab.catalog.answer.proposals import Proposal
 from quantlab.catalog.columns import column
 from quantlab.catalog.gpus import Gpu, load_gpus, usable_bytes
 from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.table import Catalog
 from quantlab.ui.pick.card_view import lead_of, proposed
 from quantlab.ui.words import PLACEMENT_LABELS
+from quantlab.words.choice import Choice
 from quantlab.words.units import GIB, size
 
 __all__ = ["Query", "answer", "picks", "problem"]
@@ -76,16 +76,16 @@ def picks(rows: Sequence[Row], catalog: Catalog) -> list[tuple[str, Row]]:
 
 
 def answer(
-    rows: Sequence[Row], query: Query, catalog: Catalog, proposals: Sequence[Proposal] = ()
+    rows: Sequence[Row], query: Query, catalog: Catalog, choices: Sequence[Choice] = ()
 ) -> str:
     """The answer in words: the plans that are proposed for a card, or how many schemes run and
     the one to begin with in each bit class."""
     model = catalog.models.get(query.model or "")
     counts = f"{_counted(rows)}{_rest(rows)}."
-    if model is not None and proposals:
-        lead = lead_of(_asked(query, model), proposals[0], model)
+    if model is not None and choices:
+        lead = lead_of(_asked(query, model), choices[0], model)
         return (
-            f'<p class="ql-lead">{lead}</p>{proposed(proposals, model)}<p class="ql-count">In the '
+            f'<p class="ql-lead">{lead}</p>{proposed(choices, model)}<p class="ql-count">In the '
             f"table, with only the transformer quantized: {counts}</p>"
         )
     lead = f'<p class="ql-lead">{escape(_asked(query, model))}: {counts}</p>'

@@ -1,6 +1,7 @@
-"""What is proposed for a card, in words: one plan a placement, with its numbers and the rule.
+"""What is proposed for a device, in words: at most three plans with memory, seconds and quality.
 
-Pure functions of proposals; every text is escaped here.
+Pure functions of choices; every text is escaped here. The rules are those of
+quantlab/catalog/answer/choices.py.
 """
 
 from __future__ import annotations
@@ -8,49 +9,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from quantlab.catalog.answer.proposals import FEWEST_BITS, Proposal
-from quantlab.catalog.placement import Kind
+from quantlab.catalog.loss import in_words
 from quantlab.catalog.schema import Model
-from quantlab.catalog.sizes.rows import target
+from quantlab.words.choice import Choice, Label
+from quantlab.words.plan import Plan
 from quantlab.words.units import GIB, size
 
 __all__ = ["lead_of", "proposed"]
 
-HEADS: dict[Kind, str] = {
-    "resident": "All stays on the device",
-    "model-offload": "Model offload, one component at a time",
-    "group-offload": "Group offload, layer by layer",
+HEADS: dict[Label, str] = {
+    "fastest": "Fastest",
+    "best-picture": "Best picture",
+    "smallest": "Smallest",
 }
-SPEED: dict[Kind, str] = {
-    "resident": "saves memory, not time",
-    "model-offload": "slower: each component travels to the device for every image",
-    "group-offload": "slowest: every layer travels to the device at every step",
-}
-ENCODERS = {"T5EncoderModel": "T5", "Qwen3ForCausalLM": "Qwen3"}
 RULE = (
-    "More bits lose less. The part with fewer bits counts first, then the transformer, then the "
-    "text encoder; of equal bits, what changed flux-mini's transformer less when it was measured. "
-    f"Fewer than {FEWEST_BITS:g} bits are proposed only where nothing else fits, and no scheme "
-    "that is several times slower unless compiled. For each way of placing the weights, this is "
-    "the first plan that fits. All bytes are predicted, for one image of the model's default size."
+    "Of all plans that fit, those stay that no other beats in memory, time and loss at once. The "
+    "fastest is the fastest whose picture stays close to the unquantized one, or as close as "
+    "anything that fits; the best picture loses least; the smallest takes least of the device. "
+    "Loss is measured on flux-mini, bytes and seconds are predicted."
 )
 
 
-def lead_of(asked: str, proposal: Proposal, model: Model) -> str:
+def lead_of(asked: str, choice: Choice, model: Model) -> str:
     """The answer as one sentence; ``asked`` is who asks for what, such as "On a card"."""
-    where = proposal.placement.kind
-    way = "" if where == "resident" else f" with {where.replace('-', ' ')}"
-    unquantized = proposal.transformer is None and proposal.encoder is None
-    if where == "resident":
-        cost = "nothing is lost" if unquantized else SPEED[where]
-    else:
-        cost = "slower" if unquantized else "saves memory, costs time"
-    return f"{escape(asked)}: <b>{_named(proposal, model)}</b>; about {_of(proposal)}{way}; {cost}."
+    way = "" if choice.placement == "resident" else f" with {choice.placement.replace('-', ' ')}"
+    time = f", {_seconds(choice)}" if choice.image_s else ""
+    return (
+        f"{escape(asked)}: <b>{_named(choice, model)}</b>; about {_of(choice)}{way}{time}; "
+        f"picture: {escape(in_words(choice.loss))}."
+    )
 
 
-def proposed(proposals: Sequence[Proposal], model: Model) -> str:
-    """Every proposal with its numbers, and how they were chosen."""
-    items = "".join(_item(proposal, model) for proposal in proposals)
+def proposed(choices: Sequence[Choice], model: Model) -> str:
+    """Every choice with its numbers, and how they were chosen."""
+    items = "".join(_item(choice, model) for choice in choices)
     return (
         f'<ul class="ql-picks">{items}</ul><div class="ql-hint">'
         '<button type="button" class="ql-button" data-try-all>Try these side by side</button>'
@@ -59,57 +51,58 @@ def proposed(proposals: Sequence[Proposal], model: Model) -> str:
     )
 
 
-def _item(proposal: Proposal, model: Model) -> str:
-    placement = proposal.placement
-    held = [f"{size(proposal.weights_bytes)} of weights"]
-    held.append(f"{size(placement.host_bytes)} of host memory")
-    if proposal.download_bytes:
-        held.append(f"{size(proposal.download_bytes)} to download")
-    unquantized = proposal.transformer is None and proposal.encoder is None
-    as_is = unquantized and placement.kind == "resident"
-    notes = [
-        f"{_of(proposal)} at the peak, predicted",
-        ", ".join(held),
-        "nothing is lost" if as_is else SPEED[placement.kind],
-        *(f"licence of {said}" for said in proposal.licences),
-    ]
+def _item(choice: Choice, model: Model) -> str:
+    head = ", ".join(HEADS[label] for label in choice.labels)
+    memory = [f"{_of(choice)} at the peak, predicted", choice.placement.replace("-", " ")]
+    if choice.host_bytes:
+        memory.append(f"{size(choice.host_bytes)} of host memory")
+    if choice.download_bytes:
+        memory.append(f"{size(choice.download_bytes)} to download")
+    time = _seconds(choice) if choice.image_s else f"seconds: none. {choice.image_s_why}"
+    notes = [", ".join(memory), time, in_words(choice.loss)]
+    notes += [choice.given_up] if choice.given_up else []
+    notes += [reason for reason in choice.reasons if reason.startswith("licence")]
     return (
-        f'<li><span class="ql-class">{HEADS[placement.kind]}</span>'
-        f'<span class="ql-plan">{_parts(proposal, model)}</span>'
+        f'<li><span class="ql-class">{head}</span>'
+        f'<span class="ql-plan">{_parts(choice, model)}</span>'
+        f'<meter aria-label="memory of the device" max="{choice.device_bytes}" '
+        f'value="{choice.peak_bytes}"></meter>'
         + "".join(f'<span class="ql-weight">{escape(note)}</span>' for note in notes)
         + "</li>"
     )
 
 
-def _of(proposal: Proposal) -> str:
-    """Peak and all of the device, as placement.py says them: ``9.1 of 12.0 GiB``."""
-    return f"{proposal.placement.peak_bytes / GIB:.1f} of {proposal.device_bytes / GIB:.1f} GiB"
+def _of(choice: Choice) -> str:
+    """Peak and all of the device: ``9.1 of 12.0 GiB``."""
+    return f"{choice.peak_bytes / GIB:.1f} of {choice.device_bytes / GIB:.1f} GiB"
 
 
-def _named(proposal: Proposal, model: Model) -> str:
-    """The plan in words: what the transformer is in, and what the text encoder."""
-    encoder = _encoder_name(model)
-    if proposal.transformer is None and proposal.encoder is None:
-        return f"everything in {model.base_dtype}, unquantized"
-    first = escape(proposal.transformer or model.base_dtype)
-    second = f"{escape(proposal.encoder)} for {encoder}" if proposal.encoder else ""
-    return f"{first} for the transformer, {second or f'{encoder} unchanged'}"
+def _seconds(choice: Choice) -> str:
+    """``about 12 s an image (10 to 15), predicted``."""
+    if choice.image_s is None:
+        return ""
+    s, evidence = choice.image_s, choice.image_s_why.partition(":")[0]
+    return f"about {s.mid:.3g} s an image ({s.low:.3g} to {s.high:.3g}), {evidence}"
 
 
-def _parts(proposal: Proposal, model: Model) -> str:
-    said = []
-    for part, scheme in (("transformer", proposal.transformer), ("", proposal.encoder)):
-        name = escape(scheme or "")
-        shown = (
-            f'<button type="button" class="ql-name" data-claims="{name}">{name}</button>'
-            if scheme
-            else f"<b>{model.base_dtype}</b>"
-        )
-        said.append(f"<span>{shown} {part or _encoder_name(model)}</span>")
-    return "".join(said)
+def _schemes(choice: Choice, model: Model) -> list[tuple[str, str]]:
+    """Scheme and what people call the part, of every part that is quantized."""
+    plan = Plan.read(choice.plan, model.denoiser)
+    called = {model.denoiser: model.denoiser}
+    return [(scheme, called.get(name) or model.family.label(name)) for name, scheme in plan.parts]
 
 
-def _encoder_name(model: Model) -> str:
-    """How people call the model's large text encoder."""
-    component = target(model, "transformers")
-    return ENCODERS.get(component.cls if component else "", "the text encoder")
+def _named(choice: Choice, model: Model) -> str:
+    """The plan in words: what each part is in."""
+    compiled = ", compiled" if choice.plan.endswith("@compiled") else ""
+    said = [f"{escape(scheme)} for the {part}" for scheme, part in _schemes(choice, model)]
+    return (", ".join(said) or f"everything in {model.base_dtype}, unquantized") + compiled
+
+
+def _parts(choice: Choice, model: Model) -> str:
+    shown = [
+        f'<span><button type="button" class="ql-name" data-claims="{escape(scheme)}">'
+        f"{escape(scheme)}</button> {escape(part)}</span>"
+        for scheme, part in _schemes(choice, model)
+    ]
+    return "".join(shown) or f"<span><b>{model.base_dtype}</b> everything</span>"

@@ -11,22 +11,24 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
+from quantlab.catalog.answer.choices import propose
 from quantlab.catalog.answer.pick import Recommendation, recommend
-from quantlab.catalog.answer.proposals import Proposal, propose
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.machine import this_machine
-from quantlab.catalog.schema import HARDWARE, NEEDS
+from quantlab.catalog.schema import HARDWARE, NEEDS, Model
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.ui.pick.answer_view import Query, picks
+from quantlab.words.choice import Choice
+from quantlab.words.plan import Plan
 from quantlab.words.units import GIB
 
 __all__ = [
     "QUESTION",
     "best_schemes",
+    "choices_of",
     "default_query",
     "from_address",
-    "proposals_of",
     "read_query",
     "rows_of",
 ]
@@ -100,11 +102,22 @@ def best_schemes(catalog: Catalog, asked: Mapping[str, Any]) -> list[tuple[str, 
     """The schemes that the answer names, in its order: the transformer's and the text encoder's,
     "" where it keeps the model's dtype."""
     query = read_query(asked)
-    if proposals := proposals_of(query):
-        named = [(p.transformer or "", p.encoder or "") for p in proposals]
+    if proposed := choices_of(query):
+        model = catalog.models[query.model or ""]
+        named = [_columns(choice.plan, model) for choice in proposed]
         return [pair for pair in dict.fromkeys(named) if any(pair)]
     found = picks(rows_of(query), catalog)
     return [(row.scheme, "") for _, row in found if row.scheme]
+
+
+def _columns(text: str, model: Model) -> tuple[str, str]:
+    """A plan as the choosers of a column hold it: both schemes, or its text where it says more."""
+    plan = Plan.read(text, model.denoiser)
+    encoder = model.encoder.name if model.encoder else ""
+    parts = dict(plan.parts)
+    if plan.compiled or set(parts) - {model.denoiser, encoder}:
+        return (text, "")
+    return (parts.get(model.denoiser, ""), parts.get(encoder, ""))
 
 
 def _number(part: str, text: object, most: float) -> float | None:
@@ -138,7 +151,7 @@ def rows_of(query: Query) -> tuple[Recommendation, ...]:
 
 
 @lru_cache(maxsize=256)
-def proposals_of(query: Query) -> tuple[Proposal, ...]:
+def choices_of(query: Query) -> tuple[Choice, ...]:
     """The plans that are proposed, where a model is held against a device; else none."""
     if query.model is None or not query.places:
         return ()
@@ -149,4 +162,4 @@ def proposals_of(query: Query) -> tuple[Proposal, ...]:
         needs=query.needs,
         memory_gib=query.memory_gib,
         gpu=query.gpu,
-    )
+    ).choices

@@ -18,9 +18,9 @@ from quantlab.ui.pick.answer_view import Query
 from quantlab.ui.pick.query import (
     MAX_ADDRESS,
     QUESTION,
+    choices_of,
     default_query,
     from_address,
-    proposals_of,
     read_query,
     rows_of,
 )
@@ -49,10 +49,10 @@ def ask(call: Call) -> Updates:
     catalog = call.services.catalog
     try:
         query = read_query(call.given)
-        rows, proposals = rows_of(query), proposals_of(query)
+        rows, choices = rows_of(query), choices_of(query)
     except InputError as error:
         return {"answer": answer_view.problem(str(error))}
-    found = answer_view.answer(rows, query, catalog, proposals)
+    found = answer_view.answer(rows, query, catalog, choices)
     return {"answer": found, "table": pick_view.table(rows, catalog)}
 
 
@@ -87,7 +87,7 @@ def build_pick(services: Services) -> Parts:
     parts = {
         **question,
         "answer": gr.HTML(
-            answer_view.answer(rows, query, catalog, proposals_of(query)),
+            answer_view.answer(rows, query, catalog, choices_of(query)),
             elem_id="ql-answer",
             apply_default_css=False,
             js_on_load=script("answer.js"),

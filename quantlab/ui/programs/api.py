@@ -10,10 +10,11 @@ from typing import Any
 
 import gradio as gr
 
+from quantlab.catalog.answer.choices import propose as catalog_propose
 from quantlab.catalog.answer.pick import recommend as catalog_recommend
 from quantlab.catalog.comparison import make_comparison
 from quantlab.errors import InputError, StoreError
-from quantlab.record.documents import predictions, result_document
+from quantlab.record.documents import choice_document, predictions, result_document
 from quantlab.record.link import result_id, result_url, to_url
 from quantlab.ui.compare.run import visitor_of
 from quantlab.ui.compare.share import base_url
@@ -22,8 +23,9 @@ from quantlab.ui.programs.input import number, one_sentence, text, texts
 from quantlab.ui.programs.settings import checked, takes_settings
 from quantlab.ui.services import Services
 from quantlab.words.comparison import Comparison
+from quantlab.words.numbers import whole
 
-__all__ = ["ENDPOINTS", "compare", "link", "predict", "recommend", "register", "result"]
+__all__ = ["ENDPOINTS", "compare", "link", "predict", "propose", "recommend", "register", "result"]
 
 
 def recommend(
@@ -63,6 +65,61 @@ def recommend(
             catalog=services.catalog,
         )
         return [row.as_dict() for row in rows]
+
+
+def propose(
+    services: Services,
+    model: str,
+    gpu: str | None = None,
+    hardware: str | None = None,
+    memory_gib: float | None = None,
+    ram_gib: float | None = None,
+    bits: float | None = None,
+    needs: list[str] | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    batch: int | None = None,
+    references: int | None = None,
+    steps: int | None = None,
+) -> list[dict[str, Any]]:
+    """Say which plan to take on a device: at most three, the fastest whose picture stays close,
+    the best picture and the smallest, each with memory, seconds, loss, reasons and a script.
+
+    Args:
+        model: A model's id, such as flux1-dev or flux2-klein-4b.
+        gpu: A card as people call it, such as rtx-3060-12gb or 4060ti 16gb.
+        hardware: Instead of gpu, with memory_gib: cuda, rocm, metal, intel or cpu.
+        memory_gib: Memory of the device in GiB.
+        ram_gib: The host's memory in GiB; not checked if left out.
+        bits: Bit width of the denoiser's weights, for example 4.
+        needs: What its scheme must have, such as compile or lora.
+        width: Pixels; the model's default if left out.
+        height: Pixels; the model's default if left out.
+        batch: Images at once.
+        references: Pictures to go by.
+        steps: Denoising steps; the model's default if left out.
+
+    Returns:
+        A list of objects, empty where nothing fits: labels, plan, placement, peak_bytes,
+        host_bytes, download_bytes, image_s, image_s_why, loss, reasons, install, snippet.
+    """
+    sizes = {"width": width, "height": height, "steps": steps}
+    with one_sentence():
+        picture: dict[str, Any] = {name: _whole(name, value) for name, value in sizes.items()}
+        answer = catalog_propose(
+            model=text("model", model),
+            gpu=_maybe("gpu", gpu),
+            hardware=_maybe("hardware", hardware),
+            memory_gib=number("memory_gib", memory_gib),
+            ram_gib=number("ram_gib", ram_gib),
+            bits=number("bits", bits),
+            needs=texts("needs", needs),
+            batch=_whole("batch", batch),
+            references=_whole("references", references),
+            catalog=services.catalog,
+            **picture,
+        )
+        return [choice_document(c, model, services.catalog, **picture) for c in answer.choices]
 
 
 @takes_settings(lambda row: row.sized)
@@ -156,7 +213,7 @@ def result(services: Services, request: gr.Request, id: str) -> dict[str, Any]:
         return {**document, "link": result_url(base_url(request, services), wanted)}
 
 
-ENDPOINTS: tuple[Callable[..., Any], ...] = (recommend, predict, compare, link, result)
+ENDPOINTS: tuple[Callable[..., Any], ...] = (recommend, propose, predict, compare, link, result)
 
 
 def register(services: Services) -> None:
@@ -178,6 +235,11 @@ def _comparison(
         catalog=services.catalog,
         **checked(given),
     )
+
+
+def _whole(part: str, value: object) -> int | None:
+    found = number(part, value)
+    return None if found is None else whole(part, found, 1, 2**16)
 
 
 def _maybe(part: str, value: object) -> str | None:

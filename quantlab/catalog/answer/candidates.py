@@ -1,0 +1,163 @@
+"""The plans that may be proposed at all, before any is held against a device.
+
+A scheme may be where the catalogue says that it runs on the hardware or card, nothing has to be
+built for it there, its library's packages are here, how it stores weights is known, and so is its
+loss. The denoiser's is loaded through diffusers, a text encoder's through transformers from the
+model's own files; the two are chosen apart. What only writes the prompt anew gets what the text
+encoder gets.
+
+What another scheme beats in bytes and in loss while it is offloaded and timed alike is left out
+here, so that few pairs remain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+from quantlab.catalog.answer.judge import Claim, Question, claims_of, traps_of, worst
+from quantlab.catalog.gpus import load_gpus
+from quantlab.catalog.loss import scheme_loss
+from quantlab.catalog.machine import Machine, missing_packages
+from quantlab.catalog.reach import why_not
+from quantlab.catalog.read.measured import findings_for
+from quantlab.catalog.schema import Component, Model, Scheme
+from quantlab.catalog.sizes.weights import component_bytes
+from quantlab.catalog.table import Catalog
+from quantlab.catalog.time import Mode, load_constants
+from quantlab.catalog.time.of_plan import prompt_writers
+from quantlab.words.plan import Plan
+
+__all__ = ["absent", "candidates"]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A scheme for one component, or None where it keeps the model's dtype."""
+
+    scheme: str | None
+    bytes: int
+    loss: float
+    alike: tuple[str, ...] = ()
+    """What it shares with those that it may stand for: how it is offloaded, and timing class."""
+
+
+def candidates(
+    catalog: Catalog, model: Model, question: Question, missing: frozenset[str]
+) -> tuple[Plan, ...]:
+    """Every plan that may be proposed for ``question``, eager and compiled; ``missing`` are the
+    methods that lack a package."""
+    card = question.gpu.id if question.gpu else None
+    asked = (question.hardware, question.bits, question.needs)
+    return _plans(catalog, model.id, card, asked, missing)
+
+
+def absent(catalog: Catalog, machine: Machine) -> frozenset[str]:
+    """The methods that lack a package here."""
+    return frozenset(m.id for m in catalog.methods.values() if missing_packages(m, machine))
+
+
+@lru_cache(maxsize=256)
+def _plans(
+    catalog: Catalog,
+    model_id: str,
+    card: str | None,
+    asked: tuple[str | None, float | None, tuple[str, ...]],
+    missing: frozenset[str],
+) -> tuple[Plan, ...]:
+    """Kept: the same whatever the host has."""
+    model, gpu = catalog.models[model_id], load_gpus().get(card or "")
+    hardware, bits, needs = asked
+    question = Question(hardware, bits, needs, None, model, None, gpu)
+    usable = [s for s in catalog.schemes.values() if s.method not in missing and s.storage]
+    first = _fewest(_parts(usable, model, model.components[0], question, catalog))
+    if question.bits is None:
+        first.append(_plain(model, model.components[0]))
+    encoder = model.encoder
+    second = [_plain(model, encoder)] if encoder else [_Part(None, 0, 0.0)]
+    if encoder is not None and not encoder.stored_as:
+        through = Question(question.hardware, None, (), "transformers", model, None, question.gpu)
+        second += _fewest(_parts(usable, model, encoder, through, catalog))
+    found = []
+    for one, other in product(first, second):
+        plan = _plan(model, one.scheme, other.scheme)
+        found += [
+            Plan(plan.parts, plan.dtype, compiled)
+            for compiled in (False, True)
+            if _may_run(one.scheme, compiled, question, catalog)
+        ]
+    return tuple(found)
+
+
+def _plan(model: Model, denoiser: str | None, encoder: str | None) -> Plan:
+    parts = [(model.denoiser, denoiser)] if denoiser else []
+    if encoder is not None and model.encoder is not None:
+        parts += [(name, encoder) for name in (model.encoder.name, *prompt_writers(model))]
+    order = [component.name for component in model.components]
+    parts.sort(key=lambda part: order.index(part[0]))
+    named = tuple((name, scheme) for name, scheme in parts if scheme)
+    return Plan(named) if named else Plan(dtype=model.base_dtype)
+
+
+def _parts(
+    schemes: Iterable[Scheme],
+    model: Model,
+    component: Component,
+    question: Question,
+    catalog: Catalog,
+) -> Iterator[_Part]:
+    encoder = component is not model.components[0]
+    for scheme in schemes:
+        loss = scheme_loss(scheme.id, encoder=encoder)
+        if loss is None or why_not(scheme, component.library, component.cls):
+            continue
+        if worst(_claims(scheme, question, catalog)) != "runs":
+            continue
+        if any(t.builds for t in traps_of(catalog.methods[scheme.method], scheme, question)):
+            continue
+        count = component_bytes(model, component.name, scheme.id, catalog=catalog)
+        alike = (catalog.methods[scheme.method].offload.group, "" if encoder else scheme.timing)
+        yield _Part(scheme.id, count, loss, alike)
+
+
+def _claims(scheme: Scheme, question: Question, catalog: Catalog) -> tuple[Claim, ...]:
+    """What the catalogue says about ``scheme`` and ``question``, memory left out."""
+    tried = findings_for(scheme, question.library, question.hardware)
+    return claims_of(catalog.methods[scheme.method], scheme, question, tried)
+
+
+def _fewest(parts: Iterable[_Part]) -> list[_Part]:
+    """Those that none alike beats in bytes and in loss."""
+    found = list(parts)
+    return [
+        one
+        for one in found
+        if not any(
+            other.alike == one.alike
+            and (other.bytes, other.loss) != (one.bytes, one.loss)
+            and other.bytes <= one.bytes
+            and other.loss <= one.loss
+            for other in found
+        )
+    ]
+
+
+def _plain(model: Model, component: Component) -> _Part:
+    return _Part(None, component_bytes(model, component.name), 0.0)
+
+
+def _may_run(scheme_id: str | None, compiled: bool, question: Question, catalog: Catalog) -> bool:
+    """Whether the mode is no trap: compiled where the catalogue says so, on a GPU of NVIDIA, whose
+    compiled times are known; and never what is several times slower than 16-bit weights in it."""
+    if compiled and question.hardware != "cuda":
+        return False
+    scheme = catalog.schemes.get(scheme_id or "")
+    timing = load_constants().classes[scheme.timing if scheme else "none"]
+    cost = timing.costs.get(Mode.COMPILED if compiled else Mode.EAGER)
+    if cost is not None and cost.slower > 1:
+        return False
+    if compiled and scheme is not None:
+        return catalog.methods[scheme.method].cell("compile", scheme).value == "yes"
+    return not compiled or cost is not None

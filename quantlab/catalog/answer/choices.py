@@ -1,0 +1,185 @@
+"""Which plan to take on a device: at most three, from memory, time and loss together.
+
+The rules, whole; there are no weights:
+
+1. Candidates are those of candidates.py: schemes that the catalogue says run there, with packages
+   that are here and a loss that was measured, for the denoiser and the text encoder apart; eager,
+   and compiled where the catalogue says that it compiles and the card is NVIDIA's. What is several
+   times slower than 16-bit weights in a mode is none in that mode. ``bits`` and ``needs`` are asked
+   of the denoiser's scheme.
+2. Each is placed in every way that fits the device (catalog/placement.py) and the host's memory,
+   where that is known. What needs more host memory than there is, is not proposed.
+3. Memory is the peak on the device, time the middle of the predicted seconds of one image
+   (catalog/time), loss that of catalog/loss.py. No time counts as slower than any; among those
+   without, what travels less is faster, and what needs no compiler.
+4. Only what no other plan beats stays: none that is at least as small, as fast and as near, and
+   better in one of the three.
+5. The fastest is the fastest of those whose loss is at most "close" in data/bands.toml; where
+   nothing that fits is, of those in the nearest band that fits. It is never the unquantized model
+   under group offload where a quantized plan fits.
+6. The best picture has the least loss; of equals the fastest.
+7. The smallest has the least peak, to a tenth of a GiB, of those that are not both slower and worse
+   than the two before, in no band beyond "far" and not under group offload, where anything else is
+   left.
+8. One plan that is several of these is one choice. The fastest stands first.
+
+Where nothing fits there is no choice, and ``nearest_miss`` tells what would and what it lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from quantlab.catalog.answer.candidates import absent, candidates
+from quantlab.catalog.answer.front import Placed, front_of, named
+from quantlab.catalog.answer.pick import read_question
+from quantlab.catalog.answer.told import choice_of
+from quantlab.catalog.gpus import Gpu
+from quantlab.catalog.loss import loss_of
+from quantlab.catalog.machine import Machine, this_machine
+from quantlab.catalog.placement import HOST_KEPT, Device, Placement, placements_for
+from quantlab.catalog.schema import Model
+from quantlab.catalog.sizes.needs import Needs, needs_of
+from quantlab.catalog.sizes.picture import Picture, picture_of
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.catalog.time import Reason, Seconds
+from quantlab.catalog.time.of_plan import image_seconds
+from quantlab.errors import InputError
+from quantlab.words.choice import Choice
+from quantlab.words.plan import Plan
+from quantlab.words.units import GIB
+
+__all__ = ["Answer", "propose"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The choices, and where there is none, what comes nearest and what it lacks, for people."""
+
+    choices: tuple[Choice, ...]
+    nearest: str = ""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What plans are held against."""
+
+    model: Model
+    device: Gpu | Device
+    ram_bytes: int | None
+    picture: Picture
+    steps: int | None
+    catalog: Catalog
+
+
+def propose(
+    *,
+    model: str,
+    gpu: str | None = None,
+    hardware: str | None = None,
+    memory_gib: float | None = None,
+    ram_gib: float | None = None,
+    bits: float | None = None,
+    needs: Sequence[str] | None = (),
+    width: int | None = None,
+    height: int | None = None,
+    batch: int | None = None,
+    references: int | None = None,
+    steps: int | None = None,
+    catalog: Catalog | None = None,
+    machine: Machine | None = None,
+) -> Answer:
+    """Plans of ``model`` for ``gpu``, a card, or for ``memory_gib`` on ``hardware``.
+
+    ``ram_gib`` is the host's memory, not checked where it is None. Sizes in pixels, ``batch``
+    pictures at once, ``references`` to go by; None is the model's default.
+
+    Raises:
+        InputError: an argument is wrong, or no device is named.
+    """
+    catalog = catalog or load_catalog()
+    question = read_question(catalog, hardware, bits, needs, None, model, memory_gib, gpu, ram_gib)
+    device, known = question.device, question.model
+    if device is None or known is None:
+        raise InputError("gpu", "name a card, or hardware and memory-gib")
+    asked = _Asked(
+        model=known,
+        device=device,
+        ram_bytes=question.ram_bytes,
+        picture=picture_of(known, width=width, height=height, batch=batch, references=references),
+        steps=steps,
+        catalog=catalog,
+    )
+    plans = candidates(catalog, known, question, absent(catalog, machine or this_machine()))
+    front = front_of(_placed(plans, asked))
+    chosen = named(front)
+    choices = tuple(
+        choice_of(one, labels, [o for _, o in chosen if o is not one], question, asked.ram_bytes)
+        for labels, one in chosen
+    )
+    return Answer(choices, "" if choices else _nearest_miss(plans, asked))
+
+
+def _placed(plans: Iterable[Plan], asked: _Asked) -> Iterator[Placed]:
+    """Every plan in every placement that fits device and host."""
+    for plan in plans:
+        loss, needs = loss_of(plan, asked.model), _needs(plan, asked)
+        if loss is None:
+            continue
+        held = (asked.device, asked.catalog, asked.ram_bytes)
+        for placement in placements_for(needs, plan, *held):
+            time = _time(plan, placement, needs, asked)
+            if plan.compiled and isinstance(time, Reason):
+                continue  # nothing would speak for it
+            yield Placed(plan, placement, loss, time, loss.value > 0)
+
+
+def _needs(plan: Plan, asked: _Asked) -> Needs:
+    return needs_of(plan, asked.model, asked.picture, catalog=asked.catalog)
+
+
+def _time(plan: Plan, placement: Placement, needs: Needs, asked: _Asked) -> Seconds | Reason:
+    """The time of one image; no card, no figures."""
+    if not isinstance(asked.device, Gpu):
+        return Reason.NO_FIGURES
+    moved = 0 if placement.kind == "resident" else needs.weights_bytes
+    return image_seconds(
+        plan,
+        asked.model,
+        asked.device,
+        asked.picture,
+        steps=asked.steps,
+        placement=placement.kind,
+        moved_bytes=moved,
+        catalog=asked.catalog,
+    )
+
+
+def _nearest_miss(plans: Iterable[Plan], asked: _Asked) -> str:
+    """The plan that lacks least of device and host together, and what it lacks."""
+    device = asked.device
+    endless = Device(2**60, device.kind, device.capability, unified=device.unified)
+    best: tuple[float, str] | None = None
+    for plan in plans:
+        if plan.compiled:
+            continue
+        for placement in placements_for(_needs(plan, asked), plan, endless, asked.catalog):
+            lacking = max(0, placement.peak_bytes - device.bytes)
+            host = 0
+            if asked.ram_bytes is not None:
+                host = max(0, placement.host_bytes + HOST_KEPT - asked.ram_bytes)
+            if best is None or lacking + host < best[0]:
+                best = (lacking + host, _lacks(plan, placement, host, asked))
+    return best[1] if best else "no plan of this model runs on this hardware"
+
+
+def _lacks(plan: Plan, placement: Placement, host: int, asked: _Asked) -> str:
+    way = placement.kind.replace("-", " ")
+    peak, own = placement.peak_bytes / GIB, asked.device.bytes / GIB
+    said = [f"nothing fits; the nearest is {plan}, {way}"]
+    said.append(f"its peak is {peak:.1f} GiB, and the device has {own:.1f} with a part to be free")
+    if host and asked.ram_bytes is not None:
+        ram = asked.ram_bytes / GIB
+        said.append(f"it needs {placement.host_bytes / GIB:.1f} GiB of host memory, not {ram:.1f}")
+    return "; ".join(said)

@@ -1,0 +1,123 @@
+"""The Pareto front over memory, time and loss, and which plans of it are named.
+
+Pure functions of placed plans; the rules are told in choices.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from quantlab.catalog.bands import load_bands
+from quantlab.catalog.loss import band_of
+from quantlab.catalog.placement import KINDS, Placement
+from quantlab.catalog.time import Reason, Seconds
+from quantlab.words.choice import LABELS, Label, Loss
+from quantlab.words.plan import Plan
+from quantlab.words.units import GIB
+
+__all__ = ["CLOSE", "LAST_RESORT", "Placed", "front_of", "named"]
+
+CLOSE = "close"
+"""The farthest band of data/bands.toml that the fastest plan may be in."""
+FARTHEST = "far"
+"""The farthest band that is proposed where anything nearer fits."""
+LAST_RESORT = "group-offload"
+"""The placement in which every layer travels at every step."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A plan in one placement that fits. ``quantizes`` is whether it is not the model as it is."""
+
+    plan: Plan
+    placement: Placement
+    loss: Loss
+    time: Seconds | Reason
+    quantizes: bool
+
+    @cached_property
+    def seconds(self) -> float:
+        """The middle of the time; infinity where none is known, which counts as slower."""
+        return self.time.mid if isinstance(self.time, Seconds) else math.inf
+
+    @cached_property
+    def level(self) -> int:
+        """Of its band: the higher, the nearer."""
+        return band_of(self.loss).level
+
+    @cached_property
+    def speed(self) -> tuple[float, int, bool]:
+        """What it is compared by as to speed: seconds; where none are known, what travels least;
+        and then no compiler."""
+        return (self.seconds, KINDS.index(self.placement.kind), self.plan.compiled)
+
+    @property
+    def tenths(self) -> int:
+        """The peak in tenths of a GiB, as people read it."""
+        return round(self.placement.peak_bytes / GIB * 10)
+
+    @cached_property
+    def measures(self) -> tuple[int, tuple[float, int, bool], float]:
+        """Memory, time and loss."""
+        return (self.placement.peak_bytes, self.speed, self.loss.value)
+
+
+def front_of(placed: Iterable[Placed]) -> list[Placed]:
+    """What nothing beats: nothing is at least as small, as fast and as near, and better in one of
+    the three. Of what is alike in all three, the first; the smallest stands first."""
+    front: list[Placed] = []
+    kept: list[tuple[tuple[float, int, bool], float]] = []  # all of them are at least as small
+    for one in sorted(placed, key=lambda p: p.measures):
+        _, speed, loss = one.measures
+        if not any(other <= speed and value <= loss for other, value in kept):
+            front.append(one)
+            kept.append((speed, loss))
+    return front
+
+
+def named(front: Sequence[Placed]) -> list[tuple[tuple[Label, ...], Placed]]:
+    """At most three plans with their labels, in the order of ``LABELS``; none of none."""
+    if not front:
+        return []
+    fastest = _fastest(front)
+    best = min(front, key=lambda p: (p.loss.value, p.speed, p.placement.peak_bytes))
+    smallest = _smallest(front, (fastest, best))
+    found: dict[Placed, list[Label]] = {}
+    for label, one in zip(LABELS, (fastest, best, smallest), strict=True):
+        found.setdefault(one, []).append(label)
+    return [(tuple(labels), one) for one, labels in found.items()]
+
+
+def _fastest(front: Sequence[Placed]) -> Placed:
+    """The fastest that is close enough; where none is, of those that are nearest."""
+    usual = [p for p in front if p.quantizes or p.placement.kind != LAST_RESORT]
+    allowed = usual if any(p.quantizes for p in usual) else list(front)
+    enough = [p for p in allowed if _within(p, CLOSE)]
+    if not enough:
+        nearest = max(p.level for p in allowed)
+        enough = [p for p in allowed if p.level == nearest]
+    return min(enough, key=lambda p: (p.speed, p.loss.value, p.placement.peak_bytes))
+
+
+def _smallest(front: Sequence[Placed], others: Sequence[Placed]) -> Placed:
+    """The least memory that is not both slower and worse than another choice."""
+
+    def fair(one: Placed) -> bool:
+        return not any(o.speed < one.speed and o.loss.value < one.loss.value for o in others)
+
+    left = [p for p in front if p in others or fair(p)]
+    left = [p for p in left if _within(p, FARTHEST)] or left
+    left = [p for p in left if p.placement.kind != LAST_RESORT] or left
+    return min(left, key=lambda p: (p.tenths, p not in others, p.loss.value, p.speed))
+
+
+def _within(one: Placed, word: str) -> bool:
+    return one.level >= _levels()[word]
+
+
+@lru_cache(maxsize=1)
+def _levels() -> dict[str, int]:
+    return {band.word: band.level for band in load_bands().bands}

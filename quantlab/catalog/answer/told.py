@@ -1,0 +1,147 @@
+"""A placed plan as a choice: what it takes, what it rests on, what is given up, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from quantlab.catalog.answer.front import LAST_RESORT, Placed
+from quantlab.catalog.answer.judge import NO_BF16, Question, emulates_bf16, traps_of
+from quantlab.catalog.loss import band_of, in_words, published_losses
+from quantlab.catalog.placement import ONE_KIND
+from quantlab.catalog.schema import Model, Scheme
+from quantlab.catalog.sizes.download import download_bytes
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.catalog.time import Seconds
+from quantlab.words.choice import Choice, Label, Span
+from quantlab.words.units import gib
+
+__all__ = ["choice_of"]
+
+COMPILED = (
+    "compiled: the first image takes longer, 10 s on an H100, and every new size again "
+    "(https://docs.pytorch.org/devlogs/inductor/2026-05-11-torch-compile-and-diffusers, 2026-11)"
+)
+BASE = ("torch", "diffusers", "transformers", "accelerate")
+
+
+def choice_of(
+    one: Placed,
+    labels: tuple[Label, ...],
+    others: Sequence[Placed],
+    question: Question,
+    ram_bytes: int | None,
+    catalog: Catalog | None = None,
+) -> Choice:
+    """``one`` as a choice; ``others`` are those that it stands beside."""
+    catalog = catalog or load_catalog()
+    model, device = question.model, question.device
+    assert model is not None
+    assert device is not None
+    unified = device.unified or device.kind in ONE_KIND
+    time = one.time
+    known = isinstance(time, Seconds)
+    why = "; ".join(basis.text for basis in time.basis) if isinstance(time, Seconds) else time.text
+    return Choice(
+        labels=labels,
+        plan=str(one.plan),
+        placement=one.placement.kind,
+        peak_bytes=one.placement.peak_bytes,
+        device_bytes=device.bytes,
+        host_bytes=0 if unified else one.placement.host_bytes,
+        download_bytes=download_bytes(model, dict(one.plan.parts), catalog),
+        image_s=Span(time.low, time.mid, time.high) if isinstance(time, Seconds) else None,
+        image_s_why=f"{time.evidence}: {why}" if isinstance(time, Seconds) and known else why,
+        loss=one.loss,
+        given_up=_given_up(one, others),
+        reasons=tuple(_reasons(one, question, model, unified, ram_bytes, catalog)),
+        install=_install(one, catalog),
+    )
+
+
+def _given_up(one: Placed, others: Sequence[Placed]) -> str:
+    """What another choice has and this one has not: picture, time or memory."""
+    said = []
+    if nearer := min((o for o in others if o.loss.value < one.loss.value), key=_loss, default=None):
+        said.append(f"picture: {_far(one)}, not {_far(nearer)}")
+    if faster := min((o for o in others if o.speed < one.speed), key=_speed, default=None):
+        said.append(f"time: {_taken(one)}, not {_taken(faster)}")
+    if smaller := min((o for o in others if _peak(o) < _peak(one)), key=_peak, default=None):
+        said.append(f"memory: {gib(_peak(one))} at the peak, not {gib(_peak(smaller))}")
+    return f"gives up {'; '.join(said)}" if said else ""
+
+
+def _far(one: Placed) -> str:
+    """The word with its number: ``close (1.2%)``."""
+    return f"{band_of(one.loss).word} ({one.loss.value:.1%})" if one.loss.value else "unquantized"
+
+
+def _loss(one: Placed) -> float:
+    return one.loss.value
+
+
+def _speed(one: Placed) -> tuple[float, int, bool]:
+    return one.speed
+
+
+def _peak(one: Placed) -> int:
+    return one.placement.peak_bytes
+
+
+def _taken(one: Placed) -> str:
+    if isinstance(one.time, Seconds):
+        return f"{one.time.mid:.3g} s"
+    return one.placement.kind.replace("-", " ")
+
+
+def _reasons(
+    one: Placed,
+    question: Question,
+    model: Model,
+    unified: bool,
+    ram_bytes: int | None,
+    catalog: Catalog,
+) -> list[str]:
+    said = [f"loss: {in_words(one.loss)}", f"memory: {'; '.join(one.placement.reasons)}"]
+    if one.placement.kind == LAST_RESORT:
+        said.append("group offload: every layer travels to the device at every step")
+    if one.plan.compiled:
+        said.append(COMPILED)
+    if ram_bytes is None and not unified:
+        said.append("host memory is not checked: say how much there is")
+    said += [NO_BF16] if emulates_bf16(question) else []
+    for name, scheme_id in one.plan.parts:
+        scheme = catalog.schemes.get(scheme_id)
+        if scheme is not None:
+            said += _about(scheme, name == model.denoiser, one, question, catalog)
+    said += [
+        str(row)
+        for row in published_losses()
+        if row.model == model.id and row.plan == one.plan.scheme(model.denoiser)
+    ]
+    if model.gated == "yes":
+        said.append(f"licence to accept first: {model.licence.name} ({model.licence.url})")
+    return list(dict.fromkeys(said))
+
+
+def _about(
+    scheme: Scheme, denoiser: bool, one: Placed, question: Question, catalog: Catalog
+) -> Iterator[str]:
+    """What to know of a scheme in this plan: its traps, where it runs at every step, its licence,
+    and what has to be there."""
+    method = catalog.methods[scheme.method]
+    if denoiser:
+        traps = traps_of(method, scheme, question)
+        yield from (str(trap) for trap in traps if not (trap.eager and one.plan.compiled))
+    if method.copyleft:
+        source = method.sources[method.licence_source]
+        said = f"{method.licence} ({source.title}, {source.checked})"
+        yield f"licence of {scheme.id}: {said}; installed apart"
+    if "compiler" in scheme.requires:
+        yield f"{scheme.id} builds a kernel on first use and needs a C++ compiler"
+
+
+def _install(one: Placed, catalog: Catalog) -> str:
+    """The pip line of what the plan needs."""
+    schemes = [catalog.schemes[s] for _, s in one.plan.parts if s in catalog.schemes]
+    packages = [p for scheme in schemes for p in catalog.methods[scheme.method].packages]
+    return f"pip install {' '.join(dict.fromkeys((*BASE, *packages)))}"

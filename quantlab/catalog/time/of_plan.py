@@ -1,0 +1,162 @@
+"""The time of a plan: its model, settings and schemes as the work and the run that are predicted.
+
+What a model's shapes and its family say becomes a ``Work``; what the plan's schemes say, by their
+timing class in data/methods, becomes a ``Run``. Encoders run once, whatever the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from quantlab.catalog.gpus import Gpu
+from quantlab.catalog.schema import Component, Model
+from quantlab.catalog.sizes.picture import Picture
+from quantlab.catalog.sizes.shapes import component_shapes
+from quantlab.catalog.sizes.weights import find_model
+from quantlab.catalog.table import Catalog
+from quantlab.catalog.time.cards import card_of
+from quantlab.catalog.time.predict import predict
+from quantlab.catalog.time.streams import denoiser
+from quantlab.catalog.time.texts import Reason
+from quantlab.catalog.time.values import (
+    Denoiser,
+    Encoder,
+    MeasuredRun,
+    Mode,
+    Placement,
+    Run,
+    Seconds,
+    Work,
+)
+from quantlab.words.plan import Plan
+
+__all__ = ["UNKNOWN", "image_seconds", "prompt_writers", "run_of", "work_of"]
+
+UNKNOWN = "untimed"
+"""The class of a scheme whose file names none."""
+REFERENCE_PIXELS = 1024 * 1024
+"""Of a reference picture where nothing else is said: what pipelines bring it to."""
+
+
+def image_seconds(
+    plan: Plan,
+    model: Model,
+    gpu: Gpu,
+    picture: Picture,
+    *,
+    steps: int | None = None,
+    guidance: float | None = None,
+    placement: str = Placement.RESIDENT,
+    moved_bytes: int = 0,
+    host_memory_suffices: bool = True,
+    measured: Sequence[MeasuredRun] = (),
+    catalog: Catalog,
+) -> Seconds | Reason:
+    """Seconds of one call of ``plan`` on ``gpu``, warm; ``moved_bytes`` are all that the placement
+    brings to the card in one call. A reason where nothing honest can be said.
+    """
+    work = work_of(plan, model, picture, catalog, steps=steps, guidance=guidance)
+    run = run_of(plan, model, placement, moved_bytes, host_memory_suffices, catalog)
+    return predict(work, card_of(gpu), run, measured=measured)
+
+
+def work_of(
+    plan: Plan,
+    model: Model,
+    picture: Picture,
+    catalog: Catalog,
+    *,
+    steps: int | None = None,
+    guidance: float | None = None,
+) -> Work:
+    """What one call of ``plan`` does; None takes the model's default."""
+    scale = model.defaults.guidance if guidance is None else guidance
+    passes = 2 if model.guided(scale) else 1
+    eager = replace(plan, compiled=False)
+    return _work(model.id, eager, picture, steps or model.defaults.steps, passes, catalog)
+
+
+@lru_cache(maxsize=4096)
+def _work(
+    model_id: str, plan: Plan, picture: Picture, steps: int, passes: int, catalog: Catalog
+) -> Work:
+    """Kept, because a proposal asks for every plan in each placement."""
+    model = find_model(model_id, catalog)
+    tokens = picture.sequence_length * picture.batch * passes
+    family, p = model.family, picture
+    components = [model.component(name) for name in family.encoders]
+    encoders = [
+        Encoder(_parameters(model.id, c.name, catalog), tokens, _timing(plan, c, catalog))
+        for c in components
+        if c and c.name not in prompt_writers(model) and not plan.leaves_out(c.name)
+    ]
+    frames = model.defaults.frames or 1
+    return Work(
+        denoiser=_denoiser(model.id, catalog),
+        image_tokens=family.image_tokens(p.width, p.height, frames),
+        text_tokens=p.sequence_length,
+        steps=steps,
+        decoded_pixels=p.width * p.height * p.batch,
+        reference_tokens=p.references * (REFERENCE_PIXELS // family.pixels**2),
+        batch=p.batch,
+        passes=passes,
+        encoded_pixels=p.references * REFERENCE_PIXELS,
+        encoders=tuple(encoders),
+        frames=frames,
+        writes_prompt=_writes_prompt(plan, model),
+    )
+
+
+def run_of(
+    plan: Plan,
+    model: Model,
+    placement: str,
+    moved_bytes: int,
+    host_memory_suffices: bool,
+    catalog: Catalog,
+) -> Run:
+    """How ``plan`` is run."""
+    fp32 = (plan.dtype or model.base_dtype) == "fp32"
+    return Run(
+        timing=_timing(plan, model.components[0], catalog),
+        mode=Mode.COMPILED if plan.compiled else Mode.EAGER,
+        placement=Placement(placement),
+        dtype="fp32" if fp32 else "bf16",
+        moved_bytes=moved_bytes,
+        host_memory_suffices=host_memory_suffices,
+    )
+
+
+def _timing(plan: Plan, component: Component, catalog: Catalog) -> str:
+    """The timing class of what the component is in."""
+    if component.stored_as:
+        return UNKNOWN
+    scheme = catalog.schemes.get(plan.scheme(component.name) or "")
+    return scheme.timing if scheme is not None else "none"
+
+
+def _writes_prompt(plan: Plan, model: Model) -> bool:
+    """Whether a language model writes the prompt anew first."""
+    return any(component.name in prompt_writers(model) for component in model.used(plan))
+
+
+def prompt_writers(model: Model) -> tuple[str, ...]:
+    """The components that write the prompt anew before it is encoded: encoders that may be left
+    out, beside the one that encodes."""
+    known = [model.component(name) for name in model.family.encoders]
+    return tuple(c.name for c in known if c and c.optional and c != model.encoder)
+
+
+@lru_cache(maxsize=64)
+def _denoiser(model_id: str, catalog: Catalog) -> Denoiser | None:
+    model = find_model(model_id, catalog)
+    shapes = component_shapes(model, model.denoiser)
+    return denoiser((module.name, module.kind, module.weight) for module in shapes)
+
+
+@lru_cache(maxsize=256)
+def _parameters(model_id: str, component: str, catalog: Catalog) -> int:
+    shapes = component_shapes(find_model(model_id, catalog), component)
+    return sum(module.numbers for module in shapes)

@@ -1,0 +1,69 @@
+"""What ``quantlab propose`` prints: at most three plans for a device, each with what it costs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from quantlab.catalog.answer.choices import Answer, propose
+from quantlab.words.choice import Choice
+from quantlab.words.units import gib
+
+__all__ = ["answer_to", "lines_of", "run_propose"]
+
+
+def run_propose(arguments: argparse.Namespace) -> list[dict[str, Any]] | None:
+    """Print the choices; with ``--json`` give them as documents instead.
+
+    Raises:
+        InputError: names the argument that is wrong and what is allowed.
+    """
+    settings = {"width": arguments.width, "height": arguments.height, "steps": arguments.steps}
+    at_once = {"batch": arguments.batch, "references": arguments.references}
+    answer = answer_to(arguments, **settings, **at_once)
+    if answer.nearest:
+        print(f"quantlab: {answer.nearest}", file=sys.stderr)
+    if arguments.json:
+        from quantlab.record.documents import choice_document
+
+        return [choice_document(choice, arguments.model, **settings) for choice in answer.choices]
+    for choice in answer.choices:
+        for line in (*lines_of(choice), *(f"    {reason}" for reason in choice.reasons)):
+            print(line)
+        print(f"    {choice.install}")
+    return None
+
+
+def answer_to(arguments: argparse.Namespace, **more: Any) -> Answer:
+    """The answer to what ``pick`` and ``propose`` both ask."""
+    return propose(
+        model=arguments.model,
+        gpu=arguments.gpu,
+        hardware=arguments.hardware,
+        memory_gib=arguments.memory_gib,
+        bits=arguments.bits,
+        needs=arguments.need,
+        ram_gib=arguments.ram_gib,
+        **more,
+    )
+
+
+def lines_of(choice: Choice) -> Iterable[str]:
+    """A choice in a few lines: the plan, what it takes, what is given up."""
+    place = choice.placement.replace("-", " ")
+    yield f"{', '.join(choice.labels)}: {choice.plan} ({place})"
+    takes = f"{gib(choice.peak_bytes)} of {gib(choice.device_bytes)} at the peak"
+    if choice.host_bytes:
+        takes += f", {gib(choice.host_bytes)} of host memory"
+    if choice.download_bytes:
+        takes += f", {gib(choice.download_bytes)} to download"
+    yield f"    {takes}; predicted"
+    if choice.image_s is not None:
+        span = f"{choice.image_s.low:.3g} to {choice.image_s.high:.3g}"
+        yield f"    {choice.image_s.mid:.3g} s an image ({span}), {choice.image_s_why}"
+    else:
+        yield f"    seconds: none. {choice.image_s_why}"
+    if choice.given_up:
+        yield f"    {choice.given_up}"

@@ -1,0 +1,84 @@
+"""A choice: a plan proposed for a device, with memory, time, loss and what is given up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["LABELS", "Choice", "Evidence", "Label", "Loss", "Span"]
+
+Label = Literal["fastest", "best-picture", "smallest"]
+LABELS: tuple[Label, ...] = ("fastest", "best-picture", "smallest")
+"""In the order in which choices stand."""
+Evidence = Literal["documented", "predicted", "measured"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Seconds of one image, warm, with the ends of their interval."""
+
+    low: float
+    mid: float
+    high: float
+
+    def as_dict(self) -> dict[str, float]:
+        """The keys of the contract."""
+        return {"low": self.low, "mid": self.mid, "high": self.high}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How far a plan moves the picture: ``value`` of ``metric``, a row of words/metrics.py.
+    ``of`` is the model that it was measured on."""
+
+    value: float
+    metric: str
+    of: str
+    evidence: Evidence
+
+    def as_dict(self) -> dict[str, object]:
+        """The keys of the contract."""
+        return {
+            "value": self.value,
+            "metric": self.metric,
+            "of": self.of,
+            "evidence": self.evidence,
+        }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One proposed plan. ``plan`` is its text; bytes are predicted, ``host_bytes`` 0 where device
+    and host share one memory. ``image_s`` is None where nothing honest can be said;
+    ``image_s_why`` says what the seconds rest on, or why there are none. ``given_up`` is what
+    another choice has and this one has not."""
+
+    labels: tuple[Label, ...]
+    plan: str
+    placement: str
+    peak_bytes: int
+    device_bytes: int
+    host_bytes: int
+    download_bytes: int
+    image_s: Span | None
+    image_s_why: str
+    loss: Loss
+    given_up: str
+    reasons: tuple[str, ...]
+    install: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The keys that ``propose`` promises, but for ``snippet``, which takes the lab to write."""
+        return {
+            "labels": list(self.labels),
+            "plan": self.plan,
+            "placement": self.placement,
+            "peak_bytes": self.peak_bytes,
+            "host_bytes": self.host_bytes,
+            "download_bytes": self.download_bytes,
+            "image_s": self.image_s.as_dict() if self.image_s else None,
+            "image_s_why": self.image_s_why,
+            "loss": self.loss.as_dict(),
+            "reasons": [*([self.given_up] if self.given_up else []), *self.reasons],
+            "install": self.install,
+        }

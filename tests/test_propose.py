@@ -1,0 +1,273 @@
+"""What is proposed for a device: the rules hold on cards, models and hosts of any size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quantlab.catalog.answer.choices import Answer, propose
+from quantlab.catalog.answer.front import CLOSE
+from quantlab.catalog.answer.judge import VERDICTS
+from quantlab.catalog.answer.pick import recommend
+from quantlab.catalog.bands import load_bands
+from quantlab.catalog.comparison import parse_plan
+from quantlab.catalog.gpus import load_gpus
+from quantlab.catalog.loss import band_of
+from quantlab.catalog.machine import Machine
+from quantlab.catalog.sizes.predict import predict
+from quantlab.catalog.table import load_catalog
+from quantlab.catalog.time import load_constants
+from quantlab.cli.commands import main
+from quantlab.errors import InputError
+from quantlab.words.choice import LABELS, Choice
+from quantlab.words.plan import Plan
+
+CATALOG = load_catalog()
+GIB = 2**30
+EVERYTHING = dict.fromkeys(
+    [name for method in CATALOG.methods.values() for name in method.packages], "99"
+)
+FULL = Machine(compiler=True, packages=EVERYTHING)
+KEYS = [
+    "labels",
+    "plan",
+    "placement",
+    "peak_bytes",
+    "host_bytes",
+    "download_bytes",
+    "image_s",
+    "image_s_why",
+    "loss",
+    "reasons",
+    "install",
+]
+LEVELS = {band.word: band.level for band in load_bands().bands}
+
+
+def answer(**asked: Any) -> Answer:
+    return propose(**({"model": "flux1-dev", "machine": FULL} | asked))
+
+
+def quantizes(choice: Choice) -> bool:
+    return bool(Plan.read(choice.plan).parts)
+
+
+def slower(one: Choice, other: Choice) -> bool:
+    return bool(one.image_s and other.image_s and one.image_s.mid > other.image_s.mid)
+
+
+devices = st.sampled_from(sorted(load_gpus()))
+models = st.sampled_from(["flux1-dev", "flux2-klein-4b", "z-image-turbo", "sd3.5-medium"])
+hosts = st.one_of(st.none(), st.integers(8, 128))
+
+
+@settings(max_examples=60, deadline=None)
+@given(devices, models, hosts)
+def test_the_rules_hold(gpu: str, model: str, ram: int | None) -> None:
+    card, choices = load_gpus()[gpu], answer(gpu=gpu, model=model, ram_gib=ram).choices
+    assert len(choices) <= len(LABELS)
+    told = [label for choice in choices for label in choice.labels]
+    assert sorted(told) == sorted(LABELS if choices else ())
+    for choice in choices:
+        parse_plan(choice.plan, CATALOG.models[model])
+        assert choice.peak_bytes <= card.bytes
+        assert ram is None or choice.host_bytes <= ram * GIB
+        assert choice.host_bytes == 0 if card.kind == "metal" else choice.host_bytes >= 0
+        assert choice.image_s_why
+    for one, other in permutations(choices, 2):
+        assert not (slower(one, other) and other.loss.value < one.loss.value)
+    if choices and choices[0].placement == "group-offload" and not quantizes(choices[0]):
+        assert not any(quantizes(choice) for choice in choices)
+
+
+@settings(max_examples=25, deadline=None)
+@given(devices, hosts)
+def test_the_headline_is_close_where_anything_that_stays_on_the_card_is(
+    gpu: str, ram: int | None
+) -> None:
+    choices = answer(gpu=gpu, model="flux2-klein-4b", ram_gib=ram).choices
+    for choice in choices:
+        near = band_of(choice.loss).level >= LEVELS[CLOSE]
+        if near and choice.placement == "resident" and quantizes(choice):
+            assert band_of(choices[0].loss).level >= LEVELS[CLOSE]
+
+
+def test_the_labels_mean_what_they_say() -> None:
+    choices = answer(gpu="rtx-4090-24gb", ram_gib=64).choices
+    by_label = {label: choice for choice in choices for label in choice.labels}
+    fastest, best, smallest = (by_label[label] for label in LABELS)
+    assert choices[0] is fastest
+    assert best.loss.value == min(choice.loss.value for choice in choices)
+    assert smallest.peak_bytes == min(choice.peak_bytes for choice in choices)
+    assert fastest.image_s
+    assert all(not slower(fastest, choice) for choice in choices)
+    assert "gives up picture: " in fastest.given_up
+    assert "time: " in best.given_up
+
+
+def test_the_keys_are_those_of_the_contract() -> None:
+    [first, *_] = answer(gpu="rtx-4060-8gb").choices
+    document = first.as_dict()
+    assert list(document) == KEYS
+    assert isinstance(document["host_bytes"], int)
+    assert set(first.loss.as_dict()) == {"value", "metric", "of", "evidence"}
+    assert first.image_s
+    assert list(first.image_s.as_dict()) == ["low", "mid", "high"]
+    json.dumps(document)
+
+
+def test_a_named_cards_host_memory_is_not_checked_and_that_is_told() -> None:
+    said = "host memory is not checked: say how much there is"
+    assert all(said in choice.reasons for choice in answer(gpu="rtx-4090-24gb").choices)
+    held = answer(gpu="rtx-4090-24gb", ram_gib=64).choices
+    assert not any(said in choice.reasons for choice in held)
+    mac = answer(gpu="apple-24gb").choices
+    assert mac
+    assert not any(said in choice.reasons for choice in mac)
+
+
+def test_less_host_memory_never_gives_a_better_picture() -> None:
+    best = [
+        min((c.loss.value for c in answer(gpu="rtx-4060-8gb", ram_gib=ram).choices), default=9.0)
+        for ram in (8, 16, 32, 64, 128)
+    ]
+    assert best == sorted(best, reverse=True)
+
+
+def test_a_card_without_bf16_is_told_so_and_no_card_that_has_it() -> None:
+    old = answer(gpu="t4-16gb").choices
+    assert old
+    assert all(any("no hardware for it" in r for r in c.reasons) for c in old)
+    new = answer(gpu="rtx-3060-12gb").choices
+    assert not any("no hardware for it" in r for c in new for r in c.reasons)
+
+
+@pytest.mark.parametrize("gpu", ["apple-24gb", "rx-7900-xtx-24gb", "arc-b580-12gb"])
+def test_where_no_time_is_known_none_is_given_and_why(gpu: str) -> None:
+    for choice in answer(gpu=gpu).choices:
+        assert choice.image_s is None
+        assert choice.image_s_why
+        assert not choice.plan.endswith("@compiled")
+
+
+def test_what_is_hopeless_or_has_to_be_built_is_never_proposed() -> None:
+    for gpu in ("rtx-4060-8gb", "rtx-3060-12gb", "rtx-4090-24gb", "h100-80gb"):
+        for choice in answer(gpu=gpu).choices:
+            named = {scheme for _, scheme in Plan.read(choice.plan).parts}
+            assert not named & {"quanto-fp8", "quanto-int4", "torchao-int4wo"}
+            assert choice.plan.endswith("@compiled") or "torchao-int8dq" not in named
+
+
+def test_predict_tells_the_seconds_of_the_placement_that_it_names() -> None:
+    card, model = load_gpus()["rtx-4090-24gb"], CATALOG.models["flux1-dev"]
+
+    def on_card(plan: str, steps: int = 28) -> dict[str, Any]:
+        found = predict(model.id, parse_plan(plan, model), gpu=card, steps=steps)
+        return found.as_dict()
+
+    eager, compiled = on_card("gguf-q6_k"), on_card("gguf-q6_k@compiled")
+    assert eager["placement"] == "resident"
+    assert eager["image_s"]["low"] < eager["image_s"]["mid"] < eager["image_s"]["high"]
+    assert compiled["image_s"]["mid"] < eager["image_s"]["mid"]
+    assert on_card("gguf-q6_k", 14)["image_s"]["mid"] < 0.6 * eager["image_s"]["mid"]
+    assert on_card("sdnq-int8")["image_s"]
+    amd = predict(model.id, parse_plan("bf16", model), gpu=load_gpus()["mi300x-192gb"])
+    assert amd.as_dict()["image_s"] is None
+    assert amd.as_dict()["placement"] == "resident"
+
+
+def test_bits_and_needs_are_asked_of_the_denoiser() -> None:
+    for choice in answer(gpu="rtx-4090-24gb", bits=4, needs=["lora"]).choices:
+        scheme = dict(Plan.read(choice.plan).parts)["transformer"]
+        assert CATALOG.schemes[scheme].bits == 4
+
+
+def test_nothing_fits_and_the_nearest_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(hardware="metal", memory_gib=3)
+    assert found.choices == ()
+    assert found.nearest.startswith("nothing fits; the nearest is ")
+    asked = ["--model", "flux1-dev", "--hardware", "metal", "--memory-gib", "3"]
+    assert main(["propose", *asked, "--json"]) == 0
+    written = capsys.readouterr()
+    assert json.loads(written.out) == []
+    assert "its peak is" in written.err
+    assert "Traceback" not in written.err
+
+
+def test_larger_pictures_take_longer_and_more() -> None:
+    small, large = (
+        answer(gpu="h100-80gb", width=side, height=side).choices[0] for side in (512, 1536)
+    )
+    assert slower(large, small)
+    assert large.peak_bytes > small.peak_bytes
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [
+        ({}, "gpu"),
+        ({"gpu": "voodoo-2"}, "gpu"),
+        ({"gpu": "rtx-3060-12gb", "ram_gib": 0}, "ram-gib"),
+        ({"gpu": "rtx-3060-12gb", "ram_gib": -4}, "ram-gib"),
+        ({"gpu": "rtx-3060-12gb", "model": "sdxxl"}, "model"),
+        ({"gpu": "rtx-3060-12gb", "needs": ["hope"]}, "need"),
+    ],
+)
+def test_a_wrong_argument_is_named(asked: dict[str, Any], part: str) -> None:
+    with pytest.raises(InputError) as caught:
+        answer(**asked)
+    assert caught.value.part == part
+
+
+def test_the_command_prints_documents_with_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["propose", "--model", "flux2-klein-4b", "--gpu", "rtx-3060-12gb", "--json"]
+    assert main(asked) == 0
+    documents = json.loads(capsys.readouterr().out)
+    assert documents
+    for document in documents:
+        assert list(document) == [*KEYS, "snippet"]
+        compile(document["snippet"], "snippet", "exec")
+        assert document["install"].startswith("pip install ")
+
+
+def test_every_scheme_is_timed_as_a_class_that_exists() -> None:
+    classes = load_constants().classes
+    assert {scheme.timing for scheme in CATALOG.schemes.values()} <= set(classes)
+    assert CATALOG.schemes["gguf-q4_k"].timing == "gguf-k"
+    assert CATALOG.schemes["torchao-fp8dq"].timing == "fp8-dynamic"
+
+
+def test_traps_are_told_with_their_source_on_the_hardware_that_they_are_about() -> None:
+    def said(gpu: str, scheme: str) -> str:
+        rows = recommend(gpu=gpu, model="flux1-dev", machine=FULL)
+        return "; ".join(next(row.reasons for row in rows if row.scheme == scheme))
+
+    assert "needs nvcc" in said("rtx-4090-24gb", "quanto-fp8")
+    assert "needs nvcc" not in said("t4-16gb", "quanto-fp8")
+    assert "slower than bf16: 27 against 12 s" in said("h100-80gb", "bnb-int8")
+    assert "slower than bf16" not in said("rx-7900-xtx-24gb", "gguf-q8_0")
+    assert "emulates it" in said("t4-16gb", "bnb-nf4")
+
+
+def test_pick_is_ordered_by_verdict_and_loss() -> None:
+    rows = recommend(gpu="apple-16gb", model="flux1-dev", machine=FULL)
+    for verdict in VERDICTS:
+        known = [row.loss for row in rows if row.verdict == verdict and row.loss is not None]
+        assert known == sorted(known)
+    plain = recommend(hardware="cuda", machine=FULL)
+    assert plain[0].scheme != "quanto-int2"
+
+
+def test_proposing_needs_no_torch() -> None:
+    code = (
+        "import sys; from quantlab import propose; propose('flux1-dev', gpu='rtx-3060-12gb');"
+        "sys.exit(bool({'torch', 'gradio', 'pandas'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
