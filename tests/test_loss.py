@@ -7,9 +7,7 @@ import math
 
 import pytest
 
-from quantlab.catalog.bands import load_bands
-from quantlab.catalog.comparison import parse_plan
-from quantlab.catalog.loss import (
+from quantlab.catalog.answer.loss import (
     band_of,
     in_words,
     loss_of,
@@ -17,6 +15,8 @@ from quantlab.catalog.loss import (
     published_losses,
     scheme_loss,
 )
+from quantlab.catalog.bands import load_bands
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.words.choice import Loss

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from quantlab.catalog.answer.choices import Answer, propose
 from quantlab.catalog.answer.front import CLOSE
 from quantlab.catalog.answer.judge import VERDICTS
+from quantlab.catalog.answer.loss import band_of
 from quantlab.catalog.answer.pick import recommend
 from quantlab.catalog.bands import load_bands
 from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.gpus import load_gpus
-from quantlab.catalog.loss import band_of
 from quantlab.catalog.machine import Machine
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog

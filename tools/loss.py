@@ -13,7 +13,7 @@ encoder in it ``loss`` is the figure of the denoiser that moves the picture as f
 line between PSNR and the logarithm of ``one_step``, fitted to the denoisers' rows.
 
 A row has a scheme for the denoiser, for the large text encoder, or for both; the rows of both say
-whether the rule of quantlab/catalog/loss.py holds. ``how`` says who did the arithmetic:
+whether the rule of quantlab/catalog/answer/loss.py holds. ``how`` says who did the arithmetic:
 
 - library: the scheme as the project runs it
 - ggml: GGUF's K- and I-quants, which the gguf package cannot write, packed by ggml's own quantizer

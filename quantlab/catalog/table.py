@@ -19,7 +19,7 @@ from quantlab.catalog.models.reader import read_models
 from quantlab.catalog.own.describe import read_own
 from quantlab.catalog.paths import PROJECT, own_descriptions
 from quantlab.catalog.read.facts import read_flags, read_language_model, read_offload, read_texts
-from quantlab.catalog.read.schemes import read_cells, read_id, read_scheme
+from quantlab.catalog.read.schemes import read_cells, read_id, read_scheme, read_trap
 from quantlab.catalog.read.toml import Table, read_toml
 from quantlab.catalog.schema import BitRange, Method, Model, Scheme, Source
 from quantlab.errors import CatalogError
@@ -115,6 +115,7 @@ def _method(table: Table) -> Method:
         offload=read_offload(table.table("offload")) if table.has("offload") else NOTHING_KNOWN,
         loads_on_device=table.get("loads_on_device", bool, False),
         dynamo=read_flags(table.table("dynamo")),
+        traps=tuple(read_trap(item, sources) for item in table.tables("traps")),
         imports=read_texts(table.table("imports")),
         rules_of=read_texts(table.table("rules_of")),
         language_model=read_language_model(language_model) if language_model else None,

@@ -10,8 +10,8 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
+from quantlab.catalog.answer.loss import word_of
 from quantlab.catalog.answer.pick import Recommendation, recommend
-from quantlab.catalog.loss import word_of
 from quantlab.catalog.machine import in_words
 from quantlab.cli.propose import answer_to, lines_of
 from quantlab.words.units import GIB

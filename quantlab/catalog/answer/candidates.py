@@ -18,8 +18,8 @@ from functools import lru_cache
 from itertools import product
 
 from quantlab.catalog.answer.judge import Claim, Question, claims_of, traps_of, worst
+from quantlab.catalog.answer.loss import scheme_loss
 from quantlab.catalog.gpus import load_gpus
-from quantlab.catalog.loss import scheme_loss
 from quantlab.catalog.machine import Machine, missing_packages
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.read.measured import findings_for

@@ -10,7 +10,7 @@ The rules, whole; there are no weights:
 2. Each is placed in every way that fits the device (catalog/placement.py) and the host's memory,
    where that is known. What needs more host memory than there is, is not proposed.
 3. Memory is the peak on the device, time the middle of the predicted seconds of one image
-   (catalog/time), loss that of catalog/loss.py. No time counts as slower than any; among those
+   (catalog/time), loss that of answer/loss.py. No time counts as slower than any; among those
    without, what travels less is faster, and what needs no compiler.
 4. Only what no other plan beats stays: none that is at least as small, as fast and as near, and
    better in one of the three.
@@ -33,10 +33,10 @@ from dataclasses import dataclass
 
 from quantlab.catalog.answer.candidates import absent, candidates
 from quantlab.catalog.answer.front import Placed, front_of, named
+from quantlab.catalog.answer.loss import loss_of
 from quantlab.catalog.answer.pick import read_question
 from quantlab.catalog.answer.told import choice_of
 from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.loss import loss_of
 from quantlab.catalog.machine import Machine, this_machine
 from quantlab.catalog.placement import HOST_KEPT, Device, Placement, placements_for
 from quantlab.catalog.schema import Model

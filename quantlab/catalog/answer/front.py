@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from quantlab.catalog.answer.loss import band_of
 from quantlab.catalog.bands import load_bands
-from quantlab.catalog.loss import band_of
 from quantlab.catalog.placement import KINDS, Placement
 from quantlab.catalog.time import Reason, Seconds
 from quantlab.words.choice import LABELS, Label, Loss

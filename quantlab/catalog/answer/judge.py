@@ -150,15 +150,20 @@ def _claim(
     measured: Mapping[str, Finding],
     card: str = "",
 ) -> Claim:
-    """``card`` is the capability or the architecture of a card that is asked about."""
+    """``card`` is the capability or the architecture of a card that is asked about.
+
+    Where a claim depends on that, what another card did decides nothing and stands beside it.
+    """
     cell = method.cell(column, scheme)
-    if found := measured.get(column):
+    found = measured.get(column)
+    if found and (not cell.capability or found.hardware is None):
         how = f": {found.detail}" if found.detail else ""
         reason = f"{called(column).name}: {found.value} (measured on {found.where}{how})"
         beside = f"; documented: {_said(cell, cell.value)}" if cell.source else ""
         return Claim(_VERDICT_OF[found.value], reason + beside, "measured")
     value = cell.on_card(card)
     mine = f"; this GPU has {card}" if card and cell.capability else ""
+    mine += f"; {found.value} on {found.where}" if found else ""
     return Claim(_VERDICT_OF[value], f"{called(column).name}: {_said(cell, value)}{mine}")
 
 

@@ -2,7 +2,7 @@
 
 Verdicts come from the catalogue's cells, what probes measured of them and predicted sizes only
 (answer/judge.py); what this machine makes of a scheme is said apart (machine.py). Order: verdict,
-loss (catalog/loss.py; those that nobody measured last), measured before documented before
+loss (catalog/answer/loss.py; those that nobody measured last), measured before documented before
 predicted, predicted bytes, name. There are no weights.
 """
 
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from quantlab.catalog.answer.judge import VERDICTS, Claim, Question, judge, worst
+from quantlab.catalog.answer.loss import scheme_loss
 from quantlab.catalog.gpus import choose_one
-from quantlab.catalog.loss import scheme_loss
 from quantlab.catalog.machine import Machine, here, this_machine
 from quantlab.catalog.placement import Placement
 from quantlab.catalog.read.measured import Finding, findings_for, this_machines
@@ -62,7 +62,7 @@ class Recommendation:
     placement: Placement | None = None
     """Where the weights are kept on the device that was asked about, where one was and it fits."""
     loss: float | None = None
-    """How far it moves the picture, measured on flux-mini (catalog/loss.py); None: not known."""
+    """How far it moves the picture, measured on flux-mini (catalog/answer/loss.py); None: not known."""
     against: tuple[str, ...] = ()
     """Those of the reasons that warn, or decide where the verdict is neither of both that run."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from quantlab.catalog.answer.front import LAST_RESORT, Placed
 from quantlab.catalog.answer.judge import NO_BF16, Question, emulates_bf16, traps_of
-from quantlab.catalog.loss import band_of, in_words, published_losses
+from quantlab.catalog.answer.loss import band_of, in_words, published_losses
 from quantlab.catalog.placement import ONE_KIND
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.sizes.download import download_bytes

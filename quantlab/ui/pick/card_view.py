@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from quantlab.catalog.loss import in_words
+from quantlab.catalog.answer.loss import in_words
 from quantlab.catalog.schema import Model
 from quantlab.words.choice import Choice, Label
 from quantlab.words.plan import Plan
