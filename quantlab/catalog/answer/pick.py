@@ -62,7 +62,7 @@ class Recommendation:
     placement: Placement | None = None
     """Where the weights are kept on the device that was asked about, where one was and it fits."""
     loss: float | None = None
-    """How far it moves the picture, measured on flux-mini (catalog/answer/loss.py); None: not known."""
+    """How far it moves the picture, measured on flux-mini (answer/loss.py); None: not known."""
     against: tuple[str, ...] = ()
     """Those of the reasons that warn, or decide where the verdict is neither of both that run."""
 
