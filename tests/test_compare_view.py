@@ -196,7 +196,9 @@ def test_stopping_is_shown_until_the_end(services: Services) -> None:
 
     pressed, last = asyncio.run(stopped())
     assert all("is-stopping" in pressed[f"head-{n}"] for n in range(2))
-    under_way = try_run._underway(job.comparison, Progress(1, "step 1 of 2", 0.5), stopping=True)
+    under_way = try_run._underway(
+        services, job.comparison, Progress(1, "step 1 of 2", 0.5), stopping=True
+    )
     assert "is-stopping" in under_way["head-1"]
     settled = try_run.settle(call(services, job=job, shown=last["shown"]))
     assert settled["run"]["value"] == "Run"
