@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from quantlab.catalog.comparison import make_comparison
+from quantlab.catalog.models.schema import Licence
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
@@ -194,8 +195,12 @@ def test_a_model_of_ones_own_is_named_without_its_place(
     licence: str, front: str, said: str
 ) -> None:
     comparison = asked("torchao-int8wo")
-    own = {"licence": licence, "source": "/home/somebody/models/my-flux"}
-    catalog = replace(CATALOG, models={"flux-mini": replace(CATALOG.models["flux-mini"], **own)})
+    model = replace(
+        CATALOG.models["flux-mini"],
+        licence=Licence(licence, licence, "unknown"),
+        source="/home/somebody/models/my-flux",
+    )
+    catalog = replace(CATALOG, models={"flux-mini": model})
     parts = quantized(comparison, catalog)
     loaded = LoadedPlan(None, {}, dict.fromkeys(parts, 1), 0.0, "", "cpu")
     differences = dict.fromkeys(parts, Difference(1, 0, 0.0))
