@@ -68,7 +68,7 @@ def test_the_tools_are_the_five_functions(url: str) -> None:
         properties = tool.inputSchema["properties"]
         assert all(each.get("description") for each in properties.values()), tool.name
         assert not {"services", "request"} & set(properties)
-    compare = found.tools[2].inputSchema
+    compare = next(t for t in found.tools if t.name == "compare").inputSchema
     assert compare["required"] == ["plans", "prompt"]
     assert compare["properties"]["plans"]["items"] == {"type": "string"}
 
