@@ -23,7 +23,7 @@ from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import DoesNotFit, InputError
 from quantlab.lab.load.fits import place_on
-from quantlab.ui.pick.query import proposals_of, read_query
+from quantlab.ui.pick.query import choices_of, read_query
 from quantlab.words.plan import Plan
 
 CATALOG = load_catalog()
@@ -256,8 +256,10 @@ def test_a_typed_size_and_the_card_of_that_size_give_the_same_answer(
     by_size = read_query({**blank, "hardware": hardware, "memory": typed})
     by_card = read_query({**blank, "hardware": card, "memory": ""})
     assert by_size.memory_gib == pytest.approx(GPUS[card].bytes / GIB)
-    named, listed = ({p.placement for p in proposals_of(q)} for q in (by_size, by_card))
-    assert named == listed
+    named, listed = (choices_of(query) for query in (by_size, by_card))
+    assert named
+    assert {choice.device_bytes for choice in (*named, *listed)} == {GPUS[card].bytes}
+    assert min(c.loss.value for c in named) == min(c.loss.value for c in listed)
 
 
 @pytest.mark.parametrize("typed", ["nan", "inf", "-3", "0", "1e9"])

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
-from quantlab.catalog.answer.judge import Claim, Question, claims_of, traps_of, worst
+from quantlab.catalog.answer.judge import Claim, Question, claims_of, worst
 from quantlab.catalog.answer.loss import scheme_loss
+from quantlab.catalog.answer.traps import traps_of
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.machine import Machine, missing_packages
 from quantlab.catalog.reach import why_not
@@ -115,7 +116,8 @@ def _parts(
             continue
         if worst(_claims(scheme, question, catalog)) != "runs":
             continue
-        if any(t.builds for t in traps_of(catalog.methods[scheme.method], scheme, question)):
+        traps = traps_of(catalog.methods[scheme.method], scheme, question.hardware, question.gpu)
+        if any(trap.builds for trap in traps):
             continue
         count = component_bytes(model, component.name, scheme.id, catalog=catalog)
         alike = (catalog.methods[scheme.method].offload.group, "" if encoder else scheme.timing)

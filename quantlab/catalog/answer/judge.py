@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
 from quantlab.catalog.columns import column as called
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import has_file
@@ -20,7 +21,6 @@ from quantlab.catalog.schema import (
     Model,
     Scheme,
     Support,
-    Trap,
     Verdict,
 )
 from quantlab.catalog.sizes.download import download_bytes
@@ -28,17 +28,7 @@ from quantlab.catalog.sizes.rows import sizes
 from quantlab.catalog.table import Catalog
 from quantlab.words.plan import Plan
 
-__all__ = [
-    "NO_BF16",
-    "VERDICTS",
-    "Claim",
-    "Question",
-    "claims_of",
-    "emulates_bf16",
-    "judge",
-    "traps_of",
-    "worst",
-]
+__all__ = ["VERDICTS", "Claim", "Question", "claims_of", "judge", "worst"]
 
 VERDICTS: tuple[Verdict, ...] = ("runs", "runs-with-offload", "partial", "unknown", "no")
 """Best first."""
@@ -250,33 +240,13 @@ def _eager(scheme: Scheme | None, question: Question) -> list[Claim]:
     return [Claim("runs", f"eager mode: {slow.warning}", warns=True)] if slow else []
 
 
-NO_BF16 = (
-    "bf16: the card has no hardware for it and emulates it, several times slower (CUDA C++ "
-    "Programming Guide, compute capabilities, 2026-11); FLUX in fp16 overflows to a black picture "
-    "(https://github.com/huggingface/optimum-quanto/issues/231, 2026-11)"
-)
-
-
 def _traps(method: Method, scheme: Scheme | None, question: Question) -> list[Claim]:
     """Warnings, not verdicts: what people run into on this hardware."""
-    said = [NO_BF16] if emulates_bf16(question) else []
-    said += [str(trap) for trap in traps_of(method, scheme, question)]
+    said = [NO_BF16] if emulates_bf16(question.gpu, question.model) else []
+    if scheme is not None:
+        found = traps_of(method, scheme, question.hardware, question.gpu)
+        said += [str(trap) for trap in found]
     return [Claim("runs", text, warns=True) for text in said]
-
-
-def emulates_bf16(question: Question) -> bool:
-    """Whether a model of bf16 is asked about on a card without hardware for it."""
-    gpu, model = question.gpu, question.model
-    in_bf16 = model is not None and model.base_dtype == "bf16"
-    return gpu is not None and gpu.bf16_native is False and in_bf16
-
-
-def traps_of(method: Method, scheme: Scheme | None, question: Question) -> tuple[Trap, ...]:
-    """The traps of ``method`` that ``scheme`` falls into on the hardware or card asked about."""
-    gpu = question.gpu
-    card = (gpu.capability or gpu.arch) if gpu is not None else ""
-    known = method.traps if scheme is not None else ()
-    return tuple(t for t in known if scheme and t.catches(scheme.id, question.hardware, card))
 
 
 def _memory(question: Question, plan: Plan | None, catalog: Catalog) -> list[Claim]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from quantlab.catalog.answer.front import LAST_RESORT, Placed
-from quantlab.catalog.answer.judge import NO_BF16, Question, emulates_bf16, traps_of
+from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import band_of, in_words, published_losses
+from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
 from quantlab.catalog.placement import ONE_KIND
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.sizes.download import download_bytes
@@ -108,7 +109,7 @@ def _reasons(
         said.append(COMPILED)
     if ram_bytes is None and not unified:
         said.append("host memory is not checked: say how much there is")
-    said += [NO_BF16] if emulates_bf16(question) else []
+    said += [NO_BF16] if emulates_bf16(question.gpu, question.model) else []
     for name, scheme_id in one.plan.parts:
         scheme = catalog.schemes.get(scheme_id)
         if scheme is not None:
@@ -130,7 +131,7 @@ def _about(
     and what has to be there."""
     method = catalog.methods[scheme.method]
     if denoiser:
-        traps = traps_of(method, scheme, question)
+        traps = traps_of(method, scheme, question.hardware, question.gpu)
         yield from (str(trap) for trap in traps if not (trap.eager and one.plan.compiled))
     if method.copyleft:
         source = method.sources[method.licence_source]
