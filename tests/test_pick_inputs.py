@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from quantlab.catalog.advice import beforehand, tokens_kept
 from quantlab.catalog.answer.pick import Recommendation, recommend
 from quantlab.catalog.columns import column
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.machine import Machine
 from quantlab.catalog.read.measured import COLUMN_OF, findings_for, load_findings
 from quantlab.catalog.schema import HARDWARE
 from quantlab.catalog.table import load_catalog
-from quantlab.errors import CatalogError
+from quantlab.cli import main
+from quantlab.errors import CatalogError, PlanError
+from quantlab.lab.runners.zerogpu_cost import who_has_less
 from quantlab.record.probes import kept_probes
 
 CATALOG = load_catalog()
@@ -171,3 +176,60 @@ def test_a_file_that_is_no_probe_is_refused(
 @pytest.mark.parametrize("hardware", HARDWARE)
 def test_every_kind_of_hardware_has_its_label_through_diffusers(hardware: str) -> None:
     assert column(f"diffusers-{hardware}").name == f"diffusers on {column(hardware).name}"
+
+
+# What people type
+
+
+@pytest.mark.parametrize(
+    ("typed", "nearest"),
+    [
+        ("nf4", "bnb-nf4, bnb-nf4-dq"),
+        ("int8wo", "torchao-int8wo"),
+        ("q4_0", "gguf-q4_0"),
+        ("bnb-nf3", "bnb-nf4"),
+    ],
+)
+def test_an_unknown_scheme_is_answered_with_the_nearest(
+    typed: str, nearest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["snippet", "--plan", typed]) == 2
+    said = capsys.readouterr().err
+    assert f"unknown scheme {typed!r}; the nearest: {nearest}" in said
+    assert "tab" not in said.lower()
+
+
+@pytest.mark.parametrize("typed", ["zzzzzzzz", "x" * 64])
+def test_where_nothing_is_near_pick_is_named(typed: str) -> None:
+    with pytest.raises(PlanError, match="pick names them all"):
+        parse_plan(typed, CATALOG.models["flux1-dev"])
+
+
+def test_a_model_that_is_stored_quantized_is_told_to_run_as_stored() -> None:
+    model = CATALOG.models["flux1-dev"]
+    first, *rest = model.components
+    stored = replace(model, components=(replace(first, stored_as="bitsandbytes 4-bit"), *rest))
+    assert not beforehand(model, ["a cat"], 512)
+    [said] = beforehand(stored, ["a cat"], 512)
+    assert "used as stored: the transformer (bitsandbytes 4-bit)" in said
+
+
+def test_how_many_tokens_each_encoder_keeps_is_told_where_a_prompt_has_more() -> None:
+    flux, mini = CATALOG.models["flux1-dev"], CATALOG.models["flux-mini"]
+    assert tokens_kept(flux, 512) == {"text encoder": 77, "T5 encoder": 512}
+    assert tokens_kept(mini, 32) == {"text encoder": 77, "T5 encoder": 32}
+    assert beforehand(flux, ["word " * 70], 512) == ()
+    [some] = beforehand(flux, ["word " * 80], 512)
+    assert "the text encoder keeps 77, the T5 encoder keeps 512" in some
+    assert "same picture" not in some
+    [every] = beforehand(flux, ["word " * 600], 512)
+    assert "Prompts that differ only after that give the same picture" in every
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(100, None), (123, "without an account"), (400, "with a free account")]
+)
+def test_who_cannot_afford_a_run_is_known_before(seconds: int, said: str | None) -> None:
+    found = who_has_less(seconds)
+    assert (found[0] if found else None) == said
+    assert not found or found[1] < seconds

@@ -9,16 +9,67 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from quantlab.catalog.schema import Model
-from quantlab.catalog.vocabulary import unknown_words
+from quantlab.catalog.sizes.shapes import config_of
+from quantlab.catalog.vocabulary import pieces, unknown_words
 
-__all__ = ["beforehand"]
+__all__ = ["beforehand", "tokens_kept"]
 
 MOST_WORDS = 8
+MARKS = 2
+"""Tokens that mark beginning and end."""
+FEW_POSITIONS = 1024
+"""CLIP has 77; encoders that are language models have thousands."""
 
 
 def beforehand(model: Model, prompts: Iterable[str], sequence_length: int) -> tuple[str, ...]:
     """The sentences about ``prompts`` at ``sequence_length`` tokens; none where all is well."""
-    return (*_about_words(model, prompts), *_about_length(model, sequence_length))
+    listed = list(prompts)
+    return (
+        *_about_stored(model),
+        *_about_words(model, listed),
+        *_about_limits(model, listed, sequence_length),
+        *_about_length(model, sequence_length),
+    )
+
+
+def _about_stored(model: Model) -> tuple[str, ...]:
+    """What is stored quantized and stays so, whatever the plan says."""
+    stored = [f"the {c.name} ({c.stored_as})" for c in model.components if c.stored_as]
+    if not stored:
+        return ()
+    return (
+        f"{model.name} is stored quantized and used as stored: {', '.join(stored)}; a plan of fp32 "
+        "or bf16 is about the rest.",
+    )
+
+
+def _about_limits(model: Model, prompts: Iterable[str], length: int) -> tuple[str, ...]:
+    """How many tokens each encoder keeps, where a prompt surely has more.
+
+    Words and marks are counted, each of which is one token or more: on the safe side.
+    """
+    longest = max((len(pieces(prompt)) for prompt in prompts), default=0)
+    kept = tokens_kept(model, length)
+    if all(longest <= count - MARKS for count in kept.values()):
+        return ()
+    each = ", ".join(f"the {name} keeps {count}" for name, count in kept.items())
+    said = f"A prompt has {longest} tokens at least; {each}."
+    if longest > max(kept.values()) - MARKS:
+        said += " Prompts that differ only after that give the same picture."
+    return (said,)
+
+
+def tokens_kept(model: Model, length: int) -> dict[str, int]:
+    """What people call each encoder -> the tokens of a prompt that it reads, its marks included;
+    ``length`` is the comparison's sequence length, which those with few positions do not follow."""
+    found = {}
+    for name in model.family.encoders:
+        component = model.component(name)
+        if component is not None:
+            most = config_of(component.shapes).get("max_position_embeddings")
+            few = isinstance(most, int) and most < FEW_POSITIONS
+            found[model.family.label(name)] = int(most) if few and most else length
+    return found
 
 
 def _about_words(model: Model, prompts: Iterable[str]) -> tuple[str, ...]:

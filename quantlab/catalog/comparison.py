@@ -20,6 +20,10 @@ from quantlab.words.settings import SETTINGS, Value
 __all__ = ["make_comparison", "parse_plan", "to_predict"]
 
 
+_LONGEST_ID = 64
+"""Characters of a foreign id that are compared; no scheme has a longer one."""
+
+
 def parse_plan(text: str, model: Model, catalog: Catalog | None = None) -> Plan:
     """The plan of ``model`` that ``text`` says, its parts in the order of the model's components.
 
@@ -60,10 +64,18 @@ def _check_scheme(scheme_id: str, component_name: str, model: Model, catalog: Ca
         )
     scheme = catalog.schemes.get(scheme_id)
     if scheme is None:
-        raise PlanError(f"unknown scheme {show(scheme_id)}; the Pick tab lists them all")
+        raise PlanError(f"unknown scheme {show(scheme_id)}; {_nearest(scheme_id, catalog)}")
     reason = why_not(scheme, component.library, component.cls)
     if reason:
         raise PlanError(f"{scheme_id} cannot be used on {component_name}: {reason}")
+
+
+def _nearest(scheme_id: str, catalog: Catalog) -> str:
+    """The schemes that may be meant: those of which it is a part of the name, else the closest."""
+    wanted = f"-{scheme_id[:_LONGEST_ID].lower()}-"
+    found = [known for known in catalog.schemes if wanted in f"-{known}-"]
+    found = found or get_close_matches(wanted.strip("-"), catalog.schemes, n=3, cutoff=0.5)
+    return f"the nearest: {', '.join(found)}" if found else "pick names them all"
 
 
 def make_comparison(

@@ -10,7 +10,7 @@ from functools import lru_cache
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.schema import Model
 
-__all__ = ["unknown_words"]
+__all__ = ["pieces", "unknown_words"]
 
 _PIECES = re.compile(r"\w+|[^\w\s]+")
 """Words and runs of punctuation, as the tokenizers' Whitespace splits them."""
@@ -24,8 +24,12 @@ def unknown_words(model: Model, prompt: str) -> tuple[str, ...]:
     known = _words(model.source) if model.local else None
     if known is None:
         return ()
-    pieces = _PIECES.findall(unicodedata.normalize("NFKC", prompt).lower())
-    return tuple(dict.fromkeys(piece for piece in pieces if piece not in known))
+    return tuple(dict.fromkeys(piece for piece in pieces(prompt) if piece not in known))
+
+
+def pieces(prompt: str) -> list[str]:
+    """Words and runs of punctuation, in lower case."""
+    return _PIECES.findall(unicodedata.normalize("NFKC", prompt).lower())
 
 
 @lru_cache(maxsize=4)

@@ -24,10 +24,14 @@ from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
 from quantlab.words.plan import DTYPE_SCHEMES, Plan
 
-__all__ = ["DURATION_FACTOR", "gpu_seconds", "quota_seconds"]
+__all__ = ["DURATION_FACTOR", "QUOTAS", "gpu_seconds", "quota_seconds", "who_has_less"]
 
 DURATION_FACTOR = 1.5
 """What a second of the half card counts (spaces 0.51.3, configs.json, RTX PRO 6000)."""
+
+QUOTAS = {"without an account": 120, "with a free account": 300, "with PRO": 2400}
+"""Quota seconds a day of each kind of visitor, the least first
+(https://huggingface.co/docs/hub/spaces-zerogpu, 2026-08-22)."""
 
 START_S = 15
 """A forked worker's CUDA context and its first imports."""
@@ -53,6 +57,13 @@ SLOWER = {"torchao-int8dq": 20.0}
 def quota_seconds(seconds: int) -> int:
     """What ``seconds`` of GPU count against a visitor's daily quota."""
     return round(seconds * DURATION_FACTOR)
+
+
+def who_has_less(quota: float) -> tuple[str, int] | None:
+    """The kind of visitor with the most quota of those who cannot afford ``quota`` seconds, and
+    what they have a day; None where everybody can."""
+    poor = [(who, most) for who, most in QUOTAS.items() if most < quota]
+    return poor[-1] if poor else None
 
 
 def gpu_seconds(

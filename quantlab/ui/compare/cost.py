@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from quantlab.errors import QuantlabError
+from quantlab.lab.runners.zerogpu_cost import who_has_less
 from quantlab.ui.named import Call, Updates
 from quantlab.ui.services import Services
 from quantlab.ui.state import Values, read_comparison
@@ -28,4 +29,6 @@ def cost_note(services: Services, values: Values) -> str:
     text = f"About {seconds:.0f} quota seconds of ZeroGPU."
     if not seconds:
         text = "No quota of ZeroGPU: none of these plans can run there."
+    elif less := who_has_less(seconds):
+        text += f" A visitor {less[0]} has {less[1]} a day: it is refused there."
     return f'<p class="ql-cost" role="status">{escape(text)}</p>'
