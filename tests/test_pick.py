@@ -298,7 +298,7 @@ def test_nothing_is_near_on_a_machine_without_libraries() -> None:
     ("asked", "said"),
     [
         ({"hardware": "gpu"}, "hardware: unknown hardware 'gpu'; allowed: cpu, cuda"),
-        ({"needs": ["speed"]}, "need: unknown need 'speed'; allowed: compile"),
+        ({"needs": ["haste"]}, "need: unknown need 'haste'; allowed: compile"),
         ({"library": "mlx"}, "library: unknown library 'mlx'; allowed: transformers"),
         ({"model": "sd15"}, "model: unknown model 'sd15'; allowed: sdxl"),
         ({"bits": 0}, "bits: 0; a number above 0"),

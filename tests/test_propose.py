@@ -189,6 +189,21 @@ def test_bits_and_needs_are_asked_of_the_denoiser() -> None:
         assert CATALOG.schemes[scheme].bits == 4
 
 
+def test_speed_is_asked_of_a_card_and_a_model_in_the_same_mode() -> None:
+    asked: dict[str, Any] = {"needs": ["speed"], "machine": FULL, "model": "flux1-dev"}
+    ada = {row.scheme: row for row in recommend(gpu="rtx-4090-24gb", **asked)}
+    assert ada["torchao-fp8dq"].verdict.startswith("runs")
+    assert "speed: " in "; ".join(ada["torchao-fp8dq"].reasons)
+    assert ada["gguf-q4_0"].verdict == ada["bnb-nf4"].verdict == "no"
+    turing = {row.scheme: row for row in recommend(gpu="t4-16gb", **asked)}
+    assert turing["torchao-fp8dq"].verdict == "no"
+    plain = {row.scheme: row for row in recommend(hardware="cuda", **asked)}
+    assert plain["torchao-fp8dq"].verdict == "unknown"
+    choices = answer(gpu="rtx-4090-24gb", needs=["speed"]).choices
+    assert choices
+    assert all(choice.plan.endswith("@compiled") for choice in choices)
+
+
 def test_nothing_fits_and_the_nearest_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(hardware="metal", memory_gib=3)
     assert found.choices == ()

@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "ASKED",
     "COLUMNS",
     "DIFFUSERS",
     "HARDWARE",
     "LIBRARIES",
     "NEEDS",
+    "SPEED",
     "Column",
     "column",
     "ids",
@@ -76,6 +78,10 @@ NEEDS = (
     Column("on-the-fly", "on the fly", "No calibration", "On the fly, no calibration", always=True),
 )
 """``peft`` is fine-tuning through transformers, ``lora`` a LoRA on a model of diffusers."""
+SPEED = Column("speed", "speed", "Faster than bf16")
+"""No column of the table: it depends on card and model, and is predicted."""
+ASKED = (*NEEDS, SPEED)
+"""What may be asked of a scheme."""
 LIBRARIES = (
     Column("transformers", "transformers", head="trans&shy;formers", always=True),
     Column("diffusers", "diffusers", head="dif&shy;fusers", always=True),
@@ -99,4 +105,4 @@ def column(column_id: str) -> Column:
     Raises:
         KeyError: there is none.
     """
-    return {row.id: row for row in COLUMNS}[column_id]
+    return {row.id: row for row in (*COLUMNS, SPEED)}[column_id]

@@ -25,7 +25,7 @@ Evidence = Literal["documented", "predicted", "measured"]
 
 SUPPORT: tuple[Support, ...] = ("yes", "no", "partial", "unknown")
 HARDWARE = ids(columns.HARDWARE)
-NEEDS = ids(columns.NEEDS)
+NEEDS = ids(columns.ASKED)
 LIBRARIES = ids(columns.LIBRARIES)
 DIFFUSERS_HARDWARE = ids(columns.DIFFUSERS)
 COLUMNS = ids(columns.COLUMNS)

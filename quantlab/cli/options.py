@@ -85,7 +85,10 @@ def _question(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hardware", help="cpu, cuda, rocm, metal or intel")
     parser.add_argument("--bits", type=float, help="bit width, for example 4")
     parser.add_argument(
-        "--need", action="append", default=[], help="compile, peft, qat, serializable, on-the-fly"
+        "--need",
+        action="append",
+        default=[],
+        help="compile, peft, lora, qat, serializable, on-the-fly, speed",
     )
     parser.add_argument("--memory-gib", type=float, help="memory of the device in GiB")
     parser.add_argument("--gpu", help="a card's id, for example rtx-3060-12gb, for both")

@@ -19,7 +19,9 @@ from itertools import product
 
 from quantlab.catalog.answer.judge import Claim, Question, claims_of, worst
 from quantlab.catalog.answer.loss import scheme_loss
+from quantlab.catalog.answer.speed import compiles, faster
 from quantlab.catalog.answer.traps import traps_of
+from quantlab.catalog.columns import SPEED
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.machine import Machine, missing_packages
 from quantlab.catalog.reach import why_not
@@ -160,6 +162,8 @@ def _may_run(scheme_id: str | None, compiled: bool, question: Question, catalog:
     cost = timing.costs.get(Mode.COMPILED if compiled else Mode.EAGER)
     if cost is not None and cost.slower > 1:
         return False
-    if compiled and scheme is not None:
-        return catalog.methods[scheme.method].cell("compile", scheme).value == "yes"
+    if scheme is not None and compiled and not compiles(catalog.methods[scheme.method], scheme):
+        return False
+    if SPEED.id in question.needs and (model := question.model) and question.gpu:
+        return bool(scheme and faster(scheme, model, question.gpu, compiled=compiled))
     return not compiled or cost is not None

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from quantlab.catalog.answer.speed import speeds
 from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
+from quantlab.catalog.columns import SPEED
 from quantlab.catalog.columns import column as called
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import has_file
@@ -119,10 +121,23 @@ def claims_of(
     claims += _licence(method)
     claims += _eager(scheme, question)
     claims += _traps(method, scheme, question)
-    columns = [_asked(need, question) for need in question.needs]
+    columns = [_asked(need, question) for need in question.needs if need != SPEED.id]
     columns += [question.library or ("diffusers" if question.model else "")]
     claims += [_claim(method, scheme, column, measured) for column in columns if column]
-    return tuple(claims)
+    return (*claims, *_speed(scheme, question)) if SPEED.id in question.needs else tuple(claims)
+
+
+def _speed(scheme: Scheme | None, question: Question) -> list[Claim]:
+    """Whether an image takes less than without it, eager or compiled."""
+    model, gpu = question.model, question.gpu
+    if scheme is None or model is None or gpu is None:
+        return [Claim("unknown", "speed: depends on card and model; name both")]
+    found = speeds(scheme, model, gpu)
+    if not found:
+        return [Claim("unknown", "speed: no time is known", "predicted")]
+    told = [f"{mode} {mine:.3g} s, not {plain:.3g}" for mode, (mine, plain) in found.items()]
+    better = any(mine < plain for mine, plain in found.values())
+    return [Claim("runs" if better else "no", f"speed: {'; '.join(told)}", "predicted")]
 
 
 def _asked(need: str, question: Question) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from quantlab.catalog.columns import HARDWARE, LIBRARIES, NEEDS
+from quantlab.catalog.columns import ASKED, HARDWARE, LIBRARIES
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
@@ -150,7 +150,7 @@ def _controls(catalog: Catalog, query: Query) -> Parts:
             min_width=130,
         )
         needs = gr.Dropdown(
-            [(row.chosen, row.id) for row in NEEDS],
+            [(row.chosen, row.id) for row in ASKED],
             value=[],
             multiselect=True,
             label="It must have",

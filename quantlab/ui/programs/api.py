@@ -44,7 +44,7 @@ def recommend(
     Args:
         hardware: cpu, cuda, rocm, metal or intel; any of them if left out.
         bits: Bit width of the weights, for example 4.
-        needs: Any of compile, peft, qat, serializable, on-the-fly.
+        needs: Any of compile, peft, lora, qat, serializable, on-the-fly, speed.
         library: transformers or diffusers.
         model: flux-mini, flux1-dev, flux1-schnell or flux2-klein-4b; fills in bytes.
         memory_gib: Memory of the device in GiB, held against the predicted peak of the model.
@@ -92,7 +92,7 @@ def propose(
         memory_gib: Memory of the device in GiB.
         ram_gib: The host's memory in GiB; not checked if left out.
         bits: Bit width of the denoiser's weights, for example 4.
-        needs: What its scheme must have, such as compile or lora.
+        needs: What its scheme must have, such as compile, lora or speed.
         width: Pixels; the model's default if left out.
         height: Pixels; the model's default if left out.
         batch: Images at once.

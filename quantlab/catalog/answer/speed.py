@@ -1,0 +1,63 @@
+"""Whether a scheme makes a model faster than 16-bit weights do on one card; predicted.
+
+Both are resident, whatever the card's memory, and in the same mode: a compiled plan is held against
+the compiled model, so that what the compiler does is no merit of the scheme.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+from quantlab.catalog.gpus import Gpu, load_gpus
+from quantlab.catalog.schema import Method, Model, Scheme
+from quantlab.catalog.sizes.picture import picture_of
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.catalog.time import Seconds
+from quantlab.catalog.time.of_plan import image_seconds
+from quantlab.words.plan import Plan
+
+__all__ = ["compiles", "faster", "speeds"]
+
+MODES = {"eager": False, "compiled": True}
+
+
+def compiles(method: Method, scheme: Scheme) -> bool:
+    """Whether the catalogue says that it works with torch.compile."""
+    return method.cell("compile", scheme).value == "yes"
+
+
+def faster(scheme: Scheme, model: Model, gpu: Gpu, *, compiled: bool) -> bool | None:
+    """Whether it is faster than the model as it is in that mode; None where nobody can say."""
+    found = speeds(scheme, model, gpu).get("compiled" if compiled else "eager")
+    return None if found is None else found[0] < found[1]
+
+
+def speeds(scheme: Scheme, model: Model, gpu: Gpu) -> dict[str, tuple[float, float]]:
+    """By mode the seconds of an image with the scheme and without; none where no time is known."""
+    catalog = load_catalog()
+    if model.id not in catalog.models or scheme.id not in catalog.schemes or gpu.id == "":
+        return {}
+    return _speeds(scheme.id, model.id, gpu.id, catalog)
+
+
+@lru_cache(maxsize=4096)
+def _speeds(
+    scheme_id: str, model_id: str, gpu_id: str, catalog: Catalog
+) -> dict[str, tuple[float, float]]:
+    scheme, model, gpu = catalog.schemes[scheme_id], catalog.models[model_id], load_gpus()[gpu_id]
+    method, found = catalog.methods[scheme.method], {}
+    for name, compiled in MODES.items():
+        if compiled and not compiles(method, scheme):
+            continue
+        plans = (Plan(((model.denoiser, scheme_id),)), Plan(dtype=model.base_dtype))
+        times = [
+            image_seconds(
+                replace(plan, compiled=compiled), model, gpu, picture_of(model), catalog=catalog
+            )
+            for plan in plans
+        ]
+        known = [time.mid for time in times if isinstance(time, Seconds)]
+        if len(known) == len(times):
+            found[name] = (known[0], known[1])
+    return found
