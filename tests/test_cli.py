@@ -97,7 +97,7 @@ def test_pick_for_a_card_proposes_plans_and_tells_what_decides(
 ) -> None:
     assert main(["pick", "--gpu", "rtx-3060-12gb", "--bits", "4", "--model", "flux1-dev"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("fastest: ")
+    assert lines[0].startswith("fastest")
     assert "of 11.8 GiB at the peak" in lines[1]
     assert "GiB to download; predicted" in lines[1]
     nf4 = next(line for line in lines if line.split()[1:2] == ["bnb-nf4"])

@@ -178,6 +178,28 @@ def test_every_kind_of_hardware_has_its_label_through_diffusers(hardware: str) -
     assert column(f"diffusers-{hardware}").name == f"diffusers on {column(hardware).name}"
 
 
+# What is proposed where little fits
+
+
+def test_a_mac_that_is_too_small_is_told_the_nearest_plan(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["--gpu", "apple-8gb", "--model", "flux2-klein-4b"]
+    assert main(["propose", *asked, "--json"]) == 0
+    written = capsys.readouterr()
+    assert written.out.strip() == "[]"
+    assert "nothing fits; the nearest is" in written.err
+    assert main(["pick", *asked]) == 0
+    assert capsys.readouterr().out.startswith("nothing fits; the nearest is")
+
+
+def test_two_bits_never_come_first_where_more_runs() -> None:
+    rows = recommend(gpu="apple-36gb", model="flux1-dev", machine=CPU)
+    running = [row.scheme for row in rows if row.verdict == "runs"]
+    assert running
+    assert CATALOG.schemes[str(running[0])].bits > 2
+
+
 # What people type
 
 

@@ -28,6 +28,7 @@ from quantlab.cli.commands import main
 from quantlab.errors import InputError
 from quantlab.words.choice import LABELS, Choice
 from quantlab.words.plan import Plan
+from tools import answers
 
 CATALOG = load_catalog()
 GIB = 2**30
@@ -278,6 +279,26 @@ def test_pick_is_ordered_by_verdict_and_loss() -> None:
         assert known == sorted(known)
     plain = recommend(hardware="cuda", machine=FULL)
     assert plain[0].scheme != "quanto-int2"
+
+
+def test_nothing_is_called_fastest_of_which_no_seconds_are_known_where_others_have_some() -> None:
+    for gpu in ("rtx-4060-8gb", "rtx-3060-12gb", "rtx-4090-24gb"):
+        choices = answer(gpu=gpu, ram_gib=64).choices
+        assert choices[0].image_s
+        least = min(choices, key=lambda choice: choice.peak_bytes)
+        assert "smallest" in least.labels
+
+
+def test_more_device_memory_never_gives_a_worse_best_picture() -> None:
+    best = [
+        min(c.loss.value for c in answer(hardware="cuda", memory_gib=gib, ram_gib=64).choices)
+        for gib in (6, 8, 12, 16, 24, 48)
+    ]
+    assert best == sorted(best, reverse=True)
+
+
+def test_the_readmes_table_is_of_today() -> None:
+    assert answers.main(["--check"]) == 0, "run python -m tools.answers"
 
 
 def test_proposing_needs_no_torch() -> None:

@@ -61,8 +61,7 @@ def lines_of(choice: Choice) -> Iterable[str]:
         takes += f", {gib(choice.download_bytes)} to download"
     yield f"    {takes}; predicted"
     if choice.image_s is not None:
-        span = f"{choice.image_s.low:.3g} to {choice.image_s.high:.3g}"
-        yield f"    {choice.image_s.mid:.3g} s an image ({span}), {choice.image_s_why}"
+        yield f"    an image in {choice.image_s}, {choice.image_s_why}"
     else:
         yield f"    seconds: none. {choice.image_s_why}"
     if choice.given_up:

@@ -21,9 +21,19 @@ class Span:
     mid: float
     high: float
 
+    def __str__(self) -> str:
+        """``12 s (10 to 15)``."""
+        return f"{_short(self.mid)} s ({_short(self.low)} to {_short(self.high)})"
+
     def as_dict(self) -> dict[str, float]:
         """The keys of the contract."""
         return {"low": self.low, "mid": self.mid, "high": self.high}
+
+
+def _short(seconds: float) -> str:
+    if seconds >= 10:
+        return f"{seconds:.0f}"
+    return f"{seconds:.1f}" if seconds >= 1 else f"{seconds:.2f}"
 
 
 @dataclass(frozen=True)

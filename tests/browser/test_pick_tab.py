@@ -124,7 +124,7 @@ def test_on_my_card_says_what_to_load_and_where_it_is_kept(page: Page) -> None:
     lead = page.locator("#ql-answer .ql-lead")
     expect(lead).to_contain_text(f"{first.peak_bytes / 2**30:.1f} of 11.8 GiB")
     expect(lead).to_contain_text(f"with {first.placement.replace('-', ' ')}")
-    expect(lead).to_contain_text("s an image")
+    expect(lead).to_contain_text("an image in about ")
     plans = page.locator("#ql-answer .ql-picks li")
     expect(plans).to_have_count(len(found))
     expect(plans.first).to_contain_text("Fastest")

@@ -6,12 +6,14 @@ loss. The denoiser's is loaded through diffusers, a text encoder's through trans
 model's own files; the two are chosen apart. What only writes the prompt anew gets what the text
 encoder gets.
 
-What another scheme beats in bytes and in loss while it is offloaded and timed alike is left out
-here, so that few pairs remain.
+What another scheme beats in bytes, loss and seconds (on a card, at the model's own size; where no
+card is known, only what is timed alike counts) while it is offloaded alike is left out here, so
+that few pairs remain.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +21,7 @@ from itertools import product
 
 from quantlab.catalog.answer.judge import Claim, Question, claims_of, worst
 from quantlab.catalog.answer.loss import scheme_loss
-from quantlab.catalog.answer.speed import compiles, faster
+from quantlab.catalog.answer.speed import MODES, compiles, faster, speeds
 from quantlab.catalog.answer.traps import traps_of
 from quantlab.catalog.columns import SPEED
 from quantlab.catalog.gpus import load_gpus
@@ -41,10 +43,11 @@ class _Part:
     """A scheme for one component, or None where it keeps the model's dtype."""
 
     scheme: str | None
-    bytes: int
-    loss: float
+    costs: tuple[float, ...]
+    """What is better low: bytes, loss, and of a denoiser on a card its seconds in each mode."""
     alike: tuple[str, ...] = ()
-    """What it shares with those that it may stand for: how it is offloaded, and timing class."""
+    """What it shares with those that it may stand for: how it is offloaded, and where no card is
+    known the timing class."""
 
 
 def candidates(
@@ -79,7 +82,7 @@ def _plans(
     if question.bits is None:
         first.append(_plain(model, model.components[0]))
     encoder = model.encoder
-    second = [_plain(model, encoder)] if encoder else [_Part(None, 0, 0.0)]
+    second = [_plain(model, encoder)] if encoder else [_Part(None, (0.0, 0.0))]
     if encoder is not None and not encoder.stored_as:
         through = Question(question.hardware, None, (), "transformers", model, None, question.gpu)
         second += _fewest(_parts(usable, model, encoder, through, catalog))
@@ -122,8 +125,13 @@ def _parts(
         if any(trap.builds for trap in traps):
             continue
         count = component_bytes(model, component.name, scheme.id, catalog=catalog)
-        alike = (catalog.methods[scheme.method].offload.group, "" if encoder else scheme.timing)
-        yield _Part(scheme.id, count, loss, alike)
+        group, timing, times = catalog.methods[scheme.method].offload.group, "", tuple[float, ...]()
+        if not encoder and question.gpu is None:
+            timing = scheme.timing
+        elif not encoder and question.gpu is not None:
+            known = speeds(scheme, model, question.gpu)
+            times = tuple(known[mode][0] if mode in known else math.inf for mode in MODES)
+        yield _Part(scheme.id, (count, loss, *times), (group, timing))
 
 
 def _claims(scheme: Scheme, question: Question, catalog: Catalog) -> tuple[Claim, ...]:
@@ -133,23 +141,22 @@ def _claims(scheme: Scheme, question: Question, catalog: Catalog) -> tuple[Claim
 
 
 def _fewest(parts: Iterable[_Part]) -> list[_Part]:
-    """Those that none alike beats in bytes and in loss."""
+    """Those that none alike beats."""
     found = list(parts)
     return [
         one
         for one in found
         if not any(
             other.alike == one.alike
-            and (other.bytes, other.loss) != (one.bytes, one.loss)
-            and other.bytes <= one.bytes
-            and other.loss <= one.loss
+            and other.costs != one.costs
+            and all(a <= b for a, b in zip(other.costs, one.costs, strict=True))
             for other in found
         )
     ]
 
 
 def _plain(model: Model, component: Component) -> _Part:
-    return _Part(None, component_bytes(model, component.name), 0.0)
+    return _Part(None, (component_bytes(model, component.name), 0.0))
 
 
 def _may_run(scheme_id: str | None, compiled: bool, question: Question, catalog: Catalog) -> bool:

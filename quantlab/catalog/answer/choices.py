@@ -15,12 +15,13 @@ The rules, whole; there are no weights:
 4. Only what no other plan beats stays: none that is at least as small, as fast and as near, and
    better in one of the three.
 5. The fastest is the fastest of those whose loss is at most "close" in data/bands.toml; where
-   nothing that fits is, of those in the nearest band that fits. It is never the unquantized model
+   nothing that fits is, of those in the nearest band that fits. Nothing is called the fastest of
+   which no seconds are known, where they are known of others. It is never the unquantized model
    under group offload where a quantized plan fits.
 6. The best picture has the least loss; of equals the fastest.
-7. The smallest has the least peak, to a tenth of a GiB, of those that are not both slower and worse
-   than the two before, in no band beyond "far" and not under group offload, where anything else is
-   left.
+7. The smallest has the least peak of those that are not both slower and worse than the two before,
+   in no band beyond "visible" and not under group offload, where anything else is left; if one of
+   the two takes no more than a tenth more, or less, it is that one.
 8. One plan that is several of these is one choice. The fastest stands first.
 
 Where nothing fits there is no choice, and ``nearest_miss`` tells what would and what it lacks.

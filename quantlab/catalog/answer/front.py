@@ -6,6 +6,7 @@ Pure functions of placed plans; the rules are told in choices.py.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -16,14 +17,15 @@ from quantlab.catalog.placement import KINDS, Placement
 from quantlab.catalog.time import Reason, Seconds
 from quantlab.words.choice import LABELS, Label, Loss
 from quantlab.words.plan import Plan
-from quantlab.words.units import GIB
 
 __all__ = ["CLOSE", "LAST_RESORT", "Placed", "front_of", "named"]
 
 CLOSE = "close"
 """The farthest band of data/bands.toml that the fastest plan may be in."""
-FARTHEST = "far"
-"""The farthest band that is proposed where anything nearer fits."""
+FARTHEST = "visible"
+"""The farthest band that the smallest plan may be in where anything that near fits."""
+ALIKE = 0.1
+"""What is smaller by no more than this share is not told apart."""
 LAST_RESORT = "group-offload"
 """The placement in which every layer travels at every step."""
 
@@ -54,11 +56,6 @@ class Placed:
         and then no compiler."""
         return (self.seconds, KINDS.index(self.placement.kind), self.plan.compiled)
 
-    @property
-    def tenths(self) -> int:
-        """The peak in tenths of a GiB, as people read it."""
-        return round(self.placement.peak_bytes / GIB * 10)
-
     @cached_property
     def measures(self) -> tuple[int, tuple[float, int, bool], float]:
         """Memory, time and loss."""
@@ -69,12 +66,17 @@ def front_of(placed: Iterable[Placed]) -> list[Placed]:
     """What nothing beats: nothing is at least as small, as fast and as near, and better in one of
     the three. Of what is alike in all three, the first; the smallest stands first."""
     front: list[Placed] = []
-    kept: list[tuple[tuple[float, int, bool], float]] = []  # all of them are at least as small
+    steps: list[tuple[tuple[float, int, bool], float]] = []  # slower and nearer, one by one
     for one in sorted(placed, key=lambda p: p.measures):
         _, speed, loss = one.measures
-        if not any(other <= speed and value <= loss for other, value in kept):
-            front.append(one)
-            kept.append((speed, loss))
+        at = bisect_right(steps, (speed, math.inf))
+        if at and steps[at - 1][1] <= loss:  # what is at least as small and as fast is as near
+            continue
+        front.append(one)
+        end = at
+        while end < len(steps) and steps[end][1] >= loss:
+            end += 1
+        steps[at:end] = [(speed, loss)]
     return front
 
 
@@ -95,15 +97,17 @@ def _fastest(front: Sequence[Placed]) -> Placed:
     """The fastest that is close enough; where none is, of those that are nearest."""
     usual = [p for p in front if p.quantizes or p.placement.kind != LAST_RESORT]
     allowed = usual if any(p.quantizes for p in usual) else list(front)
-    enough = [p for p in allowed if _within(p, CLOSE)]
+    timed = [p for p in allowed if p.seconds < math.inf] or allowed
+    enough = [p for p in timed if _within(p, CLOSE)]
     if not enough:
-        nearest = max(p.level for p in allowed)
-        enough = [p for p in allowed if p.level == nearest]
+        nearest = max(p.level for p in timed)
+        enough = [p for p in timed if p.level == nearest]
     return min(enough, key=lambda p: (p.speed, p.loss.value, p.placement.peak_bytes))
 
 
 def _smallest(front: Sequence[Placed], others: Sequence[Placed]) -> Placed:
-    """The least memory that is not both slower and worse than another choice."""
+    """The least memory that is not both slower and worse than another choice; one of the others
+    where that is no larger, or hardly."""
 
     def fair(one: Placed) -> bool:
         return not any(o.speed < one.speed and o.loss.value < one.loss.value for o in others)
@@ -111,7 +115,10 @@ def _smallest(front: Sequence[Placed], others: Sequence[Placed]) -> Placed:
     left = [p for p in front if p in others or fair(p)]
     left = [p for p in left if _within(p, FARTHEST)] or left
     left = [p for p in left if p.placement.kind != LAST_RESORT] or left
-    return min(left, key=lambda p: (p.tenths, p not in others, p.loss.value, p.speed))
+    least = min(left, key=lambda p: (p.placement.peak_bytes, p.loss.value, p.speed))
+    known = min(others, key=lambda p: p.placement.peak_bytes)
+    alike = least.placement.peak_bytes > (1 - ALIKE) * known.placement.peak_bytes
+    return known if alike else least
 
 
 def _within(one: Placed, word: str) -> bool:

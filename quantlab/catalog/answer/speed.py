@@ -17,7 +17,7 @@ from quantlab.catalog.time import Seconds
 from quantlab.catalog.time.of_plan import image_seconds
 from quantlab.words.plan import Plan
 
-__all__ = ["compiles", "faster", "speeds"]
+__all__ = ["MODES", "compiles", "faster", "speeds"]
 
 MODES = {"eager": False, "compiled": True}
 

@@ -91,7 +91,7 @@ def _peak(one: Placed) -> int:
 def _taken(one: Placed) -> str:
     if isinstance(one.time, Seconds):
         return f"{one.time.mid:.3g} s"
-    return one.placement.kind.replace("-", " ")
+    return f"no seconds known with {one.placement.kind.replace('-', ' ')}"
 
 
 def _reasons(

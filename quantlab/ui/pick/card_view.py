@@ -78,11 +78,8 @@ def _of(choice: Choice) -> str:
 
 
 def _seconds(choice: Choice) -> str:
-    """``about 12 s an image (10 to 15), predicted``."""
-    if choice.image_s is None:
-        return ""
-    s, evidence = choice.image_s, choice.image_s_why.partition(":")[0]
-    return f"about {s.mid:.3g} s an image ({s.low:.3g} to {s.high:.3g}), {evidence}"
+    """``an image in about 12 s (10 to 15), predicted``."""
+    return f"an image in about {choice.image_s}, predicted"
 
 
 def _schemes(choice: Choice, model: Model) -> list[tuple[str, str]]:
