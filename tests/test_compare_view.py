@@ -20,6 +20,7 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.errors import CatalogError
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.lab.runners.zerogpu import ZeroGpuRunner
+from quantlab.lab.runners.zerogpu_cost import QUOTAS
 from quantlab.ui.bands_view import SHEET, badge, sheet
 from quantlab.ui.compare import run as try_run
 from quantlab.ui.compare.cost import cost_note
@@ -241,6 +242,10 @@ def test_zerogpu_s_seconds_are_said_before_a_run(space: Services) -> None:
     assert seconds("bf16") == space.runner.cost_s(comparison)
     assert seconds("bf16", "bnb-nf4") > seconds("bf16")
     assert seconds("bf16", steps=50) > seconds("bf16")
+    assert seconds("bf16", steps=50) > QUOTAS["without an account"] > seconds("bf16", steps=8)
+    assert "refused" not in cost_note(space, flux("bf16", steps=8))
+    note = cost_note(space, flux("bf16", steps=50))
+    assert "A visitor without an account has 120 a day: it is refused there." in note
     assert "none of these plans" in cost_note(space, flux("fp32"))
     assert cost_note(space, flux("nonsense")) == ""
 

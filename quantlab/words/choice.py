@@ -74,6 +74,8 @@ class Choice:
     image_s_why: str
     loss: Loss
     given_up: str
+    licences: tuple[str, ...]
+    """Schemes of libraries whose licence has to be told, each with it; also among the reasons."""
     reasons: tuple[str, ...]
     install: str
 

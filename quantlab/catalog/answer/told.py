@@ -54,6 +54,7 @@ def choice_of(
         image_s_why=f"{time.evidence}: {why}" if isinstance(time, Seconds) and known else why,
         loss=one.loss,
         given_up=_given_up(one, others),
+        licences=tuple(_licences(one, catalog)),
         reasons=tuple(_reasons(one, question, model, unified, ram_bytes, catalog)),
         install=_install(one, catalog),
     )
@@ -114,6 +115,7 @@ def _reasons(
         scheme = catalog.schemes.get(scheme_id)
         if scheme is not None:
             said += _about(scheme, name == model.denoiser, one, question, catalog)
+    said += _licences(one, catalog)
     said += [
         str(row)
         for row in published_losses()
@@ -127,18 +129,24 @@ def _reasons(
 def _about(
     scheme: Scheme, denoiser: bool, one: Placed, question: Question, catalog: Catalog
 ) -> Iterator[str]:
-    """What to know of a scheme in this plan: its traps, where it runs at every step, its licence,
-    and what has to be there."""
+    """What to know of a scheme in this plan: its traps, where it runs at every step, and what has
+    to be there."""
     method = catalog.methods[scheme.method]
     if denoiser:
         traps = traps_of(method, scheme, question.hardware, question.gpu)
         yield from (str(trap) for trap in traps if not (trap.eager and one.plan.compiled))
-    if method.copyleft:
-        source = method.sources[method.licence_source]
-        said = f"{method.licence} ({source.title}, {source.checked})"
-        yield f"licence of {scheme.id}: {said}; installed apart"
     if "compiler" in scheme.requires:
         yield f"{scheme.id} builds a kernel on first use and needs a C++ compiler"
+
+
+def _licences(one: Placed, catalog: Catalog) -> Iterator[str]:
+    """The schemes of libraries whose licence what is built on them may have to carry."""
+    for scheme_id in dict.fromkeys(scheme for _, scheme in one.plan.parts):
+        scheme = catalog.schemes.get(scheme_id)
+        if scheme is not None and (method := catalog.methods[scheme.method]).copyleft:
+            source = method.sources[method.licence_source]
+            said = f"{method.licence} ({source.title}, {source.checked})"
+            yield f"licence of {scheme_id}: {said}; installed apart"
 
 
 def _install(one: Placed, catalog: Catalog) -> str:

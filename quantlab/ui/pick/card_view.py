@@ -54,6 +54,7 @@ def proposed(choices: Sequence[Choice], model: Model) -> str:
 def _item(choice: Choice, model: Model) -> str:
     head = ", ".join(HEADS[label] for label in choice.labels)
     memory = [f"{_of(choice)} at the peak, predicted", choice.placement.replace("-", " ")]
+    memory += ["compiled"] if Plan.read(choice.plan).compiled else []
     if choice.host_bytes:
         memory.append(f"{size(choice.host_bytes)} of host memory")
     if choice.download_bytes:
@@ -61,7 +62,7 @@ def _item(choice: Choice, model: Model) -> str:
     time = _seconds(choice) if choice.image_s else f"seconds: none. {choice.image_s_why}"
     notes = [", ".join(memory), time, in_words(choice.loss)]
     notes += [choice.given_up] if choice.given_up else []
-    notes += [reason for reason in choice.reasons if reason.startswith("licence")]
+    notes += choice.licences
     return (
         f'<li><span class="ql-class">{head}</span>'
         f'<span class="ql-plan">{_parts(choice, model)}</span>'
@@ -91,7 +92,7 @@ def _schemes(choice: Choice, model: Model) -> list[tuple[str, str]]:
 
 def _named(choice: Choice, model: Model) -> str:
     """The plan in words: what each part is in."""
-    compiled = ", compiled" if choice.plan.endswith("@compiled") else ""
+    compiled = ", compiled" if Plan.read(choice.plan).compiled else ""
     said = [f"{escape(scheme)} for the {part}" for scheme, part in _schemes(choice, model)]
     return (", ".join(said) or f"everything in {model.base_dtype}, unquantized") + compiled
 
