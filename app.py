@@ -119,11 +119,10 @@ def main() -> None:
     except QuantlabError as error:
         print(f"quantlab: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
-    runner = choose_runner(os.environ)
-    public = allowed_names(os.environ) is None
+    catalog, public = load_catalog(), allowed_names(os.environ) is None
     services = Services(
-        catalog=load_catalog(),
-        runner=runner,
+        catalog=catalog,
+        runner=choose_runner(os.environ, catalog),
         store=open_store(),
         allow_probe=arguments.allow_probe,
         public=public,

@@ -18,6 +18,7 @@ from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench
 from quantlab.lab.bench.run import encode, generate
+from quantlab.lab.device import this_device
 from quantlab.lab.libraries import resolve, torch
 
 PROMPT = "a fox on a blue background"
@@ -28,12 +29,14 @@ SIDE = 1536
 def main() -> None:
     """Measure, print the table, and print the figures as the last line."""
     comparison = make_comparison(plans=["fp32"], prompt=PROMPT)
-    model = load_catalog().models[comparison.model]
-    pipe = Bench().pool.load(model, comparison.plans[0], lambda _: None).pipe
+    catalog, device = load_catalog(), this_device()
+    model = catalog.models[comparison.model]
+    pipe = Bench(catalog, device).pool.load(model, comparison.plans[0], lambda _: None).pipe
 
     def image() -> None:
-        encoded = encode(pipe, comparison)
-        generate(pipe, comparison, encoded, on_step=lambda _: None, stop=threading.Event())
+        encoded = encode(pipe, comparison, device)
+        stop = threading.Event()
+        generate(pipe, comparison, encoded, device, on_step=lambda _: None, stop=stop)
 
     with resolve("torch.utils.flop_counter.FlopCounterMode")(display=False) as counter:
         image()

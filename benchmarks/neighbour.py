@@ -19,7 +19,9 @@ from pathlib import Path
 from statistics import median
 
 from quantlab.catalog.comparison import make_comparison
+from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.device import this_device
 from quantlab.lab.threads import PASSIVE
 
 PROMPT = "a red apple on a blue background"
@@ -37,7 +39,7 @@ while True:
 
 def main() -> None:
     """Measure, print the table, and print the figures as the last line."""
-    bench = Bench()
+    bench = Bench(load_catalog(), this_device())
     work = {"image": _runs(bench, ("fp32",)), "five_plans": _runs(bench, PLANS)}
     taken: dict[tuple[str, str], list[float]] = {}
     for run in work.values():

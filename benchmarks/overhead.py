@@ -15,6 +15,7 @@ from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench
 from quantlab.lab.bench.run import encode, generate
+from quantlab.lab.device import this_device
 from quantlab.lab.libraries import torch
 
 PLANS = ("fp32", "torchao-int8wo", "bnb-nf4")
@@ -36,8 +37,9 @@ def main() -> None:
 def _measure(plan: str) -> tuple[float, float]:
     """Median seconds bare and measured."""
     comparison = make_comparison(plans=[plan], prompt=PROMPT)
-    model = load_catalog().models[comparison.model]
-    pipe = Bench().pool.load(model, comparison.plans[0], lambda _: None).pipe
+    catalog, device = load_catalog(), this_device()
+    model = catalog.models[comparison.model]
+    pipe = Bench(catalog, device).pool.load(model, comparison.plans[0], lambda _: None).pipe
     stop = threading.Event()
 
     def bare() -> float:
@@ -54,8 +56,8 @@ def _measure(plan: str) -> tuple[float, float]:
         return time.perf_counter() - started
 
     def ours() -> float:
-        encoded = encode(pipe, comparison)
-        run = generate(pipe, comparison, encoded, on_step=lambda _: None, stop=stop)
+        encoded = encode(pipe, comparison, device)
+        run = generate(pipe, comparison, encoded, device, on_step=lambda _: None, stop=stop)
         return encoded.seconds + run.total_s
 
     bare(), ours()

@@ -23,9 +23,12 @@ from pathlib import Path
 from PIL import Image
 
 from quantlab.catalog.comparison import make_comparison
+from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.fidelity import compare_images, image_array
+from quantlab.lab.device import this_device
 from quantlab.record.store.store import Store
+from quantlab.record.sweeps.place import Here
 from quantlab.record.sweeps.run import run
 from quantlab.record.sweeps.sweep import make_sweep
 from quantlab.words.outcome import Outcome
@@ -113,7 +116,7 @@ def _bare(out: Path) -> Numbers:
 def _one(plans: Sequence[str], prompt: str, out: Path) -> Outcome:
     """The last plan's outcome; everything is loaded anew, since a fresh bench holds nothing."""
     comparison = make_comparison(plans=plans, prompt=prompt, steps=STEPS)
-    outcome = compare(comparison, bench=Bench(), out=out, warmup=0)[-1]
+    outcome = compare(comparison, bench=Bench(load_catalog(), this_device()), out=out, warmup=0)[-1]
     if outcome.status != "ok":
         raise SystemExit(f"{plans[-1]}: {outcome.error}")
     return outcome
@@ -125,7 +128,7 @@ def _numbers(outcome: Outcome) -> tuple[float | None, ...]:
 
 def _sweep() -> Numbers:
     sweep = make_sweep(PLANS, PROMPTS, [0], steps=STEPS, warmup=0, noise_floor=False)
-    rows = run(sweep, Store())
+    rows = run(sweep, Store(), Here(sweep, load_catalog(), this_device()))
     return {(row.comparison.prompt, row.outcome.plan): _numbers(row.outcome) for row in rows}
 
 

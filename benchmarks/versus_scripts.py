@@ -25,6 +25,8 @@ from statistics import median
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.table import load_catalog
+from quantlab.lab.device import this_device
 from quantlab.lab.script.pipeline import snippet
 
 PLANS = ("fp32", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0")
@@ -59,7 +61,7 @@ def main() -> None:
 def _round(folder: Path) -> dict[str, float]:
     folder.mkdir()
     comparison = make_comparison(plans=PLANS, prompt=PROMPT, steps=8)
-    scripts = [snippet(comparison, plan) for plan in comparison.plans]
+    scripts = [snippet(comparison, p, load_catalog(), this_device()) for p in comparison.plans]
     paths = []
     for index, text in enumerate(scripts):
         paths.append(folder / f"{index}.py")

@@ -139,11 +139,13 @@ def compare(
         InputError: names the part that is wrong and what is allowed.
     """
     comparison = _comparison(plans, prompt, model, settings)
+    from quantlab.catalog.table import load_catalog
     from quantlab.lab.bench import compare as bench
+    from quantlab.lab.device import this_device
 
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    kept = bench.Bench()
+    kept = bench.Bench(load_catalog(), this_device())
     return bench.compare(comparison, bench=kept, out=folder, repeats=repeats, warmup=warmup)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 from typing import Any
 
@@ -34,4 +35,6 @@ def outcome(plan: str, **more: Any) -> Outcome:
     )
     if psnr is not None:
         made = made.scored(psnr_db=psnr, ssim=psnr / 40, transformer_rel_l2=0.1)
-    return replace(made, **more)
+    fields = {field.name for field in dataclasses.fields(Outcome)}
+    made = made.scored(**{name: value for name, value in more.items() if name not in fields})
+    return replace(made, **{name: value for name, value in more.items() if name in fields})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from quantlab.catalog.table import load_catalog
-from quantlab.lab.runners.local import Machine, Runner
+from quantlab.lab.runners.runner import Machine, Runner
 from quantlab.record.store.store import Store
 from quantlab.ui.page import build
 from quantlab.ui.serve import serve

@@ -16,6 +16,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.record.link import from_url
@@ -32,7 +33,7 @@ PLANS = ["fp32", "bnb-nf4", "torchao-fp8dq"]
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Services]]:
-    with served(LocalRunner(), tmp_path_factory.mktemp("api")) as found:
+    with served(LocalRunner(load_catalog()), tmp_path_factory.mktemp("api")) as found:
         yield found
 
 

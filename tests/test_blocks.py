@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from typing import Any
 
@@ -11,6 +9,7 @@ import gradio as gr
 import pytest
 
 from quantlab.ui.blocks import Page
+from tests.drawn import awaited
 
 SKIP: dict[str, Any] = gr.skip()
 
@@ -29,9 +28,7 @@ def test_skipped_outputs_stay_where_they_are(values: list[Any]) -> None:
         parts = [gr.Textbox(str(number)) for number in range(3)]
         gr.Button().click(lambda: values, None, parts)
     event = next(iter(page.fns.values()))
-    with ThreadPoolExecutor(max_workers=1) as thread:  # whose event loop is nobody else's
-        ours = page.postprocess_data(event, deepcopy(values), None)
-        found = thread.submit(asyncio.run, ours).result()
-        usual = gr.Blocks.postprocess_data(page, event, deepcopy(values), None)
-        assert found == thread.submit(asyncio.run, usual).result()
+    found = awaited(page.postprocess_data(event, deepcopy(values), None))
+    usual = gr.Blocks.postprocess_data(page, event, deepcopy(values), None)
+    assert found == awaited(usual)
     assert [value == SKIP for value in found] == [value == SKIP for value in values]

@@ -14,7 +14,7 @@ import pytest
 
 from quantlab.catalog.schema import Method
 from quantlab.catalog.table import load_catalog
-from quantlab.lab.ways.config import build
+from quantlab.lab.specs import build
 from tests.test_catalog_libraries import QUANTIZER_KEYS
 
 CATALOG = load_catalog()

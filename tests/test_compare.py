@@ -20,18 +20,18 @@ from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.lab import libraries
 from quantlab.lab.bench.compare import Bench, compare
-from quantlab.lab.load import check as checks
 from quantlab.lab.load import pool as pooling
 from quantlab.lab.runners.isolated import compare_isolated
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.words.outcome import Event, Finished, Outcome, Progress
+from tests.device import DEVICE
 
 PROMPT = "a fox on a white background"
 
 
 @pytest.fixture(scope="module")
 def bench() -> Bench:
-    return Bench()
+    return Bench(load_catalog(), DEVICE)
 
 
 def test_a_repeated_reference_is_identical_to_the_bit(bench: Bench, tmp_path: Path) -> None:
@@ -112,29 +112,28 @@ def test_stop_ends_at_the_next_step(bench: Bench, tmp_path: Path) -> None:
 def test_what_does_not_fit_is_refused_before_it_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "_free_bytes", lambda: 2**20)
+    full = replace(DEVICE, host_free_bytes=lambda: 2**20)
     monkeypatch.setattr(pooling.Pool, "load", lambda *_: pytest.fail("loaded"))
     comparison = make_comparison(plans=["fp32"], prompt=PROMPT)
-    (outcome,) = compare(comparison, bench=Bench(), out=tmp_path)
+    (outcome,) = compare(comparison, bench=Bench(load_catalog(), full), out=tmp_path)
     assert outcome.error is not None
     assert outcome.error.type == "DoesNotFit"
     assert "GiB" in outcome.error.message
     assert "Predicted to fit here: " in outcome.error.message
 
 
-def test_memory_held_for_later_is_given_up_before_a_plan_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench = Bench()
-    first = make_comparison(plans=["fp32", "bnb-nf4"], prompt=PROMPT, steps=1)
-    compare(first, bench=bench, out=tmp_path, warmup=0)
+def test_memory_held_for_later_is_given_up_before_a_plan_is_refused(tmp_path: Path) -> None:
+    full = False
 
     def free() -> int:
         """As little as if everything but one kept transformer filled the machine."""
         waiting = any(key.scheme == "bnb-nf4" for key in bench.pool.held())
-        return 2**20 if waiting else 2**30
+        return 2**20 if full and waiting else 2**30
 
-    monkeypatch.setattr(checks, "_free_bytes", free)
+    bench = Bench(load_catalog(), replace(DEVICE, host_free_bytes=free))
+    first = make_comparison(plans=["fp32", "bnb-nf4"], prompt=PROMPT, steps=1)
+    compare(first, bench=bench, out=tmp_path, warmup=0)
+    full = True
     again = make_comparison(plans=["torchao-int8wo"], prompt=PROMPT, steps=1)
     (outcome,) = compare(again, bench=bench, out=tmp_path, warmup=0)
     assert outcome.status == "ok", outcome.error
@@ -142,7 +141,7 @@ def test_memory_held_for_later_is_given_up_before_a_plan_is_refused(
 
 
 def test_the_pool_keeps_to_its_budget(tmp_path: Path) -> None:
-    bench = Bench(budget_bytes=0)
+    bench = Bench(load_catalog(), DEVICE, 0)
     comparison = make_comparison(plans=["fp32", "bnb-nf4", "fp32"], prompt=PROMPT, steps=1)
     assert all(o.status == "ok" for o in compare(comparison, bench=bench, out=tmp_path))
     assert {key.scheme for key in bench.pool.held()} == {None}
@@ -152,7 +151,9 @@ def test_isolated_plans_give_the_same_images(bench: Bench, tmp_path: Path) -> No
     plans = ["fp32", "torchao-int8wo", "text_encoder_2=bnb-nf4"]
     comparison = make_comparison(plans=plans, prompt=PROMPT, steps=2)
     here = compare(comparison, bench=bench, out=tmp_path / "here", warmup=0)
-    apart = compare_isolated(comparison, out=tmp_path / "apart", warmup=0)
+    apart = compare_isolated(
+        comparison, catalog=load_catalog(), device=DEVICE, out=tmp_path / "apart", warmup=0
+    )
     for a, b in zip(here, apart, strict=True):
         assert Path(a.image or "").read_bytes() == Path(b.image or "").read_bytes()
         assert (a.psnr_db, a.ssim) == (b.psnr_db, b.ssim)
@@ -170,7 +171,9 @@ def test_a_killed_child_is_a_failed_row(tmp_path: Path) -> None:
             killed.extend(int(pid) for pid in children if _is_ours(int(pid)))
             os.kill(killed[-1], signal.SIGKILL)
 
-    outcomes: list[Outcome] = compare_isolated(comparison, out=tmp_path, report=kill_first)
+    outcomes: list[Outcome] = compare_isolated(
+        comparison, catalog=load_catalog(), device=DEVICE, out=tmp_path, report=kill_first
+    )
     assert outcomes[0].error is not None
     assert (outcomes[0].error.stage, outcomes[0].error.type) == ("process", "ChildDied")
     said, _, named = outcomes[0].error.message.partition(" Predicted to fit here: ")
@@ -190,7 +193,9 @@ def _is_ours(pid: int) -> bool:
 def test_the_runner_streams_events_and_images_are_whole(tmp_path: Path) -> None:
     comparison = make_comparison(plans=["fp32", "torchao-int8wo"], prompt=PROMPT, steps=2)
     seen = 0
-    for event in LocalRunner().stream(comparison, out=tmp_path, stop=threading.Event()):
+    for event in LocalRunner(load_catalog()).stream(
+        comparison, out=tmp_path, stop=threading.Event()
+    ):
         if isinstance(event, Finished):
             Image.open(event.outcome.image or "").verify()
             seen += 1
@@ -206,7 +211,7 @@ def test_what_is_stored_quantized_is_not_quantized_again(tmp_path: Path) -> None
     stored = json.loads(config.read_text()) | {"quantization_config": {"quant_method": "torchao"}}
     config.write_text(json.dumps(stored))
     models = {"flux-mini": replace(mini, source=str(copy))}
-    bench = Bench(catalog=replace(catalog, models=models))
+    bench = Bench(replace(catalog, models=models), DEVICE)
     comparison = make_comparison(plans=["bnb-nf4"], prompt=PROMPT, steps=1)
     (outcome,) = compare(comparison, bench=bench, out=tmp_path / "out", warmup=0)
     assert outcome.error is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import re
 from collections.abc import Mapping
@@ -32,6 +31,7 @@ from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown
 from quantlab.words.metrics import metric
 from quantlab.words.outcome import Failure, Outcome, Progress
+from tests.drawn import awaited
 from tests.test_page import CATALOG, StandIn, call, outcome, take_in, values
 
 
@@ -195,7 +195,7 @@ def test_stopping_is_shown_until_the_end(services: Services) -> None:
         *_, last = [update async for update in events]
         return pressed, last
 
-    pressed, last = asyncio.run(stopped())
+    pressed, last = awaited(stopped())
     assert all("is-stopping" in pressed[f"head-{n}"] for n in range(2))
     under_way = try_run._underway(
         services, job.comparison, Progress(1, "step 1 of 2", 0.5), stopping=True
@@ -218,7 +218,7 @@ def flux(*plans: str, steps: int = 28) -> dict[str, Any]:
 @pytest.fixture
 def space(services: Services) -> Services:
     """Outside a Space the real runner can be made, and asked what it would cost."""
-    return replace(services, runner=ZeroGpuRunner())
+    return replace(services, runner=ZeroGpuRunner(CATALOG))
 
 
 def test_zerogpu_s_seconds_are_said_before_a_run(space: Services) -> None:
@@ -251,4 +251,6 @@ def test_zerogpu_s_seconds_are_said_before_a_run(space: Services) -> None:
 
 
 def test_a_run_on_this_machine_costs_no_quota(services: Services) -> None:
-    assert cost_note(replace(services, runner=LocalRunner()), values("fp32", "bnb-nf4")) == ""
+    assert (
+        cost_note(replace(services, runner=LocalRunner(CATALOG)), values("fp32", "bnb-nf4")) == ""
+    )

@@ -21,6 +21,7 @@ from quantlab.lab.load.check import check
 from quantlab.lab.load.modular import BlockPipeline, blocks_of
 from quantlab.lab.load.pool import Pool
 from quantlab.lab.script.pipeline import snippet
+from tests.device import DEVICE
 
 PIPELINES = [(f, cls) for f in families().values() for cls in f.pipelines if not f.modular]
 MODULAR = [(f, cls) for f in families().values() for cls in f.pipelines if f.modular]
@@ -149,6 +150,6 @@ def test_what_is_not_run_here_is_refused_before_loading(pipeline: str, said: str
     comparison = make_comparison(plans=["fp32"], prompt="a fox", catalog=catalog)
     plan = comparison.plans[0]
     with pytest.raises(Unavailable, match=said):
-        check(comparison, plan, catalog, Pool(0, catalog))
+        check(comparison, plan, Pool(0, catalog, DEVICE))
     with pytest.raises(PlanError, match=said):
-        snippet(comparison, plan, catalog)
+        snippet(comparison, plan, catalog, DEVICE)

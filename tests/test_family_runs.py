@@ -19,6 +19,7 @@ from quantlab.lab.load.modular import BlockPipeline, blocks_of
 from quantlab.lab.load.processor import load_processor
 from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
+from tests.device import DEVICE
 from tools.twins import build
 
 SIZE, STEPS, LENGTH = 64, 2, 64
@@ -44,16 +45,16 @@ def scales(family: Family) -> list[float]:
 
 def drawn(pipe: Any, family: Family, comparison: Comparison, drop: bool) -> Any:
     """The picture by our path, held against its own first step done again."""
-    encoded = encode(pipe, comparison)
+    encoded = encode(pipe, comparison, DEVICE)
     kept = {name: getattr(pipe, name) for name in family.encoders} if drop else {}
     for name in kept:
         setattr(pipe, name, None)
     seen: list[int] = []
-    run = generate(pipe, comparison, encoded, on_step=seen.append, stop=threading.Event())
+    run = generate(pipe, comparison, encoded, DEVICE, on_step=seen.append, stop=threading.Event())
     for name, module in kept.items():
         setattr(pipe, name, module)
     assert (seen, run.finite) == ([1, 2], True)
-    again = forward(getattr(pipe, family.denoiser), run.first, torch.float32)
+    again = forward(getattr(pipe, family.denoiser), run.first, torch.float32, DEVICE.target)
     assert relative_l2(again, run.first.output) == 0
     return np.asarray(run.image)
 

@@ -242,7 +242,7 @@ def test_a_frame_of_nothing() -> None:
 
 
 def test_results_beyond_the_limit_are_counted_and_said(store: Store) -> None:
-    services = Services(load_catalog(), LocalRunner(), store)
+    services = Services(load_catalog(), LocalRunner(load_catalog()), store)
     comparison = make_comparison(plans=["fp32"], prompt="a dragonfly")
     moment = "2026-01-01T00:00:00Z"
     row = Stored("", comparison, "fp32", outcome("fp32"), None, DEVICE, VERSIONS, moment)

@@ -24,6 +24,7 @@ from quantlab.catalog.sizes.shapes import config_of
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.run import encode
+from tests.device import DEVICE
 
 CATALOG = load_catalog()
 KLEIN = CATALOG.models["flux2-klein-4b"]
@@ -82,16 +83,14 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     return replace(CATALOG, models={**CATALOG.models, KLEIN.id: known})
 
 
-def test_a_comparison_of_flux2_runs_and_is_scored(
-    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_comparison_of_flux2_runs_and_is_scored(catalog: Catalog, tmp_path: Path) -> None:
     # The prediction is of the full size, which this machine need not hold.
-    monkeypatch.setattr("quantlab.lab.load.check._free_bytes", lambda: 2**40)
+    large = replace(DEVICE, host_free_bytes=lambda: 2**40)
     comparison = make_comparison(
         model=KLEIN.id, plans=["fp32", "bf16", "torchao-int8wo"], prompt="a fox", steps=2,
         width=256, height=256, sequence_length=16, catalog=catalog,
     )  # fmt: skip
-    bench = Bench(catalog=catalog)
+    bench = Bench(catalog, large)
     outcomes = compare(comparison, bench=bench, out=tmp_path, warmup=0)
     assert [o.error for o in outcomes] == [None, None, None]
     full, half, quantized = outcomes
@@ -108,12 +107,12 @@ def test_what_the_pipeline_is_set_to_survives_the_loading(catalog: Catalog) -> N
         model=KLEIN.id, plans=["fp32"], prompt="a fox", guidance=4.0, sequence_length=16,
         catalog=catalog,
     )  # fmt: skip
-    pool = Bench(catalog=catalog).pool
+    pool = Bench(catalog, DEVICE).pool
     pipe = pool.load(catalog.models[KLEIN.id], comparison.plans[0], lambda _: None).pipe
     assert pipe.config.is_distilled is True
-    assert set(encode(pipe, comparison).inputs) == {"prompt_embeds"}
+    assert set(encode(pipe, comparison, DEVICE).inputs) == {"prompt_embeds"}
     pipe.register_to_config(is_distilled=False)
-    found = encode(pipe, comparison).inputs
+    found = encode(pipe, comparison, DEVICE).inputs
     assert set(found) == {"prompt_embeds", "negative_prompt_embeds"}
     assert found["prompt_embeds"].shape == (1, 16, 3 * WIDTH)
     assert (found["prompt_embeds"] != found["negative_prompt_embeds"]).any()

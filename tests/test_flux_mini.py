@@ -17,7 +17,9 @@ from safetensors import safe_open
 from torch import nn
 
 from quantlab.catalog.comparison import make_comparison
+from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench, compare
+from tests.device import DEVICE
 from tools.flux_mini.evaluate import Case, autoencoder_psnr_db, cases, draw, score
 from tools.flux_mini.reference import References
 
@@ -194,7 +196,7 @@ def test_a_plain_call_at_512_tokens_draws_the_right_thing(
 def test_fewer_bits_do_more_damage(tmp_path: Path) -> None:
     """Mean PSNR against fp32 over prompts and seeds falls from 8 to 4 to 2 bits, and 2 shows."""
     plans = ["fp32", "torchao-int8wo", "quanto-int4", "quanto-int2"]
-    bench, found = Bench(), np.zeros((4, 3))
+    bench, found = Bench(load_catalog(), DEVICE), np.zeros((4, 3))
     for seed, entry in enumerate(LISTING["concepts"][::20]):
         prompt = LISTING["templates"][0].format(
             article="a", thing=entry["name"], colour_article="a", colour="white"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ from benchmarks.flux_shaped.rows import AIMS, MARK, Row, figures, show
 from quantlab.catalog.paths import own_descriptions
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.load.reader import Reader
+from tests.device import DEVICE
 
 EAGER = ("bf16", "torchao-int8wo", "torchao-fp8wo", "bnb-nf4")
 """In the order of their one-step errors."""
@@ -194,10 +195,10 @@ def test_full_size_is_loaded_as_the_listed_model_from_a_folder(
 def test_full_size_is_refused_without_a_large_gpu_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = SimpleNamespace(usable_bytes=lambda: 24 * 2**30)
-    monkeypatch.setattr(flux_shaped, "counters", lambda: small)
+    small: Any = SimpleNamespace(usable_bytes=lambda: 24 * 2**30)
     for name, there in (("cpu", 0), ("cuda", 24)):
-        monkeypatch.setattr(flux_shaped, "device", lambda name=name: name)
+        device = replace(DEVICE, target=name, counters=small)
+        monkeypatch.setattr(flux_shaped, "this_device", lambda device=device: device)
         assert flux_shaped.main(["--schemes", "bf16"]) == 2
         said = capsys.readouterr().err
         assert f"; {there} are here. --scale mini runs anywhere\n" in said
@@ -259,8 +260,7 @@ def test_on_cuda_a_step_is_what_the_events_say(monkeypatch: pytest.MonkeyPatch) 
         now += 400.0
 
     waited: list[bool] = []
-    monkeypatch.setattr(shaped_visits, "device", lambda: "cuda")
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(True))
-    assert shaped_visits._seconds(step, 3) == [0.4, 0.4, 0.4]
+    assert shaped_visits._seconds(step, 3, replace(DEVICE, target="cuda")) == [0.4, 0.4, 0.4]
     assert waited == [True]

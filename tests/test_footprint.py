@@ -26,6 +26,7 @@ from quantlab.lab.load.pool import Pool
 from quantlab.lab.load.weights import stored_bytes, verify
 from quantlab.lab.specs import build, spec_for
 from quantlab.words.plan import Plan
+from tests.device import DEVICE
 from tools import shapes as shape_tables
 
 CATALOG = load_catalog()
@@ -77,7 +78,7 @@ def test_unquantized_flux_mini_has_the_bytes_of_its_files(dtype: str) -> None:
 
 @pytest.fixture(scope="module")
 def pool() -> Pool:
-    return Pool(budget_bytes=0, catalog=CATALOG)
+    return Pool(0, CATALOG, DEVICE)
 
 
 @pytest.mark.parametrize(

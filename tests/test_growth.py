@@ -22,6 +22,7 @@ from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.script.pipeline import snippet
 from quantlab.record.link import from_query, to_query
+from tests.device import DEVICE
 from tools.shapes import render, table
 
 PLANS = ["fp32", "torchao-int8wo", "bnb-nf4"]
@@ -141,7 +142,7 @@ max_sequence_length = 256
             model="aura-mini", plans=PLANS, prompt="a fox", catalog=catalog
         )
         outcomes = compare(
-            comparison, bench=Bench(catalog=catalog), out=tmp_path_factory.mktemp("out"), warmup=0
+            comparison, bench=Bench(catalog, DEVICE), out=tmp_path_factory.mktemp("out"), warmup=0
         )
         assert [outcome.error for outcome in outcomes] == [None, None, None]
         for outcome, plan in zip(outcomes, comparison.plans, strict=True):
@@ -158,7 +159,7 @@ max_sequence_length = 256
         comparison = make_comparison(
             model="aura-mini", plans=[text], prompt="a fox", catalog=catalog
         )
-        script = snippet(comparison, parse_plan(text, model, catalog), catalog)
+        script = snippet(comparison, parse_plan(text, model, catalog), catalog, DEVICE)
         (tmp_path / "script.py").write_text(script)
         run = subprocess.run(
             [sys.executable, "-I", "script.py"], cwd=tmp_path, capture_output=True, text=True

@@ -27,6 +27,7 @@ from quantlab.lab.load.way import ways
 from quantlab.lab.script.pipeline import snippet
 from quantlab.record.link import from_url, to_url
 from quantlab.words.outcome import Outcome
+from tests.device import DEVICE
 
 CATALOG = load_catalog()
 PROMPT = "a red apple on a blue background"
@@ -49,12 +50,12 @@ def drive(scheme: str, catalog: Catalog, place: Path) -> Outcome:
     comparison = make_comparison(plans=["fp32", scheme], prompt=PROMPT, steps=2, catalog=catalog)
     plan = comparison.plans[1]
     assert from_url(to_url("https://example.org", comparison), catalog) == comparison
-    outcomes = compare(comparison, bench=Bench(0, catalog), out=place / "out", warmup=0)
+    outcomes = compare(comparison, bench=Bench(catalog, DEVICE, 0), out=place / "out", warmup=0)
     outcome = outcomes[1]
     assert outcome.status == "ok", outcome.error
     predicted = predict("flux-mini", plan, catalog=catalog)
     assert predicted.component_bytes == outcome.weights_bytes
-    (place / "script.py").write_text(snippet(comparison, plan, catalog), encoding="utf-8")
+    (place / "script.py").write_text(snippet(comparison, plan, catalog, DEVICE), encoding="utf-8")
     made = place / "made"
     made.mkdir()
     (made / "data").symlink_to(PROJECT / "data")
@@ -200,7 +201,7 @@ def test_a_library_is_a_file_and_a_way_is_a_file(
     file.write_text(LIBRARY.replace("torch.float16", "torch.float32"), encoding="utf-8")
     catalog = load_catalog(tmp_path / "wrong")
     comparison = make_comparison(plans=["halves-16"], prompt=PROMPT, steps=1, catalog=catalog)
-    (failed,) = compare(comparison, bench=Bench(0, catalog), out=tmp_path / "out")
+    (failed,) = compare(comparison, bench=Bench(catalog, DEVICE, 0), out=tmp_path / "out")
     assert failed.error is not None
     assert failed.error.type == VerificationError.__name__
 

@@ -23,6 +23,7 @@ from quantlab.lab.hub import snapshot as fetching
 from quantlab.lab.hub.files import intact
 from quantlab.lab.hub.snapshot import file, snapshot
 from quantlab.lab.load.pool import Pool
+from tests.device import DEVICE
 from tests.hub_server import Faults, Hub, serve
 
 REPO = "quantlab/flux-mini"
@@ -89,12 +90,14 @@ def test_progress_is_told_in_bytes(hub: Hub, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_pipeline_from_the_hub_holds_what_the_local_one_holds(hub: Hub) -> None:
     catalog = load_catalog()
-    local = Pool(0, catalog).load(
+    local = Pool(0, catalog, DEVICE).load(
         catalog.models["flux-mini"], parse_plan("fp32", catalog.models["flux-mini"]), quiet
     )
     remote = Catalog(catalog.methods, catalog.schemes, {"flux-mini": MINI})
     said: list[str] = []
-    loaded = Pool(0, remote).load(MINI, parse_plan("torchao-int8wo", MINI, remote), said.append)
+    loaded = Pool(0, remote, DEVICE).load(
+        MINI, parse_plan("torchao-int8wo", MINI, remote), said.append
+    )
     assert loaded.weights_bytes["vae"] == local.weights_bytes["vae"]
     assert loaded.weights_bytes["transformer"] < local.weights_bytes["transformer"] / 2
     assert any(text.startswith("downloading, ") for text in said)

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -22,9 +20,11 @@ from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.run import encode, generate
+from quantlab.lab.device import Device
 from quantlab.lab.load.weights import stored_bytes
 from quantlab.lab.ways.bitsandbytes import quantize_with_bitsandbytes
 from quantlab.words.comparison import Comparison
+from tests.device import DEVICE
 
 INPUTS, OUTPUTS = 256, 512
 N = INPUTS * OUTPUTS
@@ -134,18 +134,28 @@ def test_every_library_that_runs_here_is_among_them() -> None:
 # The clock
 
 
-class _Sleepy:
-    """A pipeline that does nothing but sleep, and writes down how long that took."""
+@dataclasses.dataclass(frozen=True)
+class _Watch(Device):
+    """A device whose clock moves only when it is told to."""
 
-    def __init__(self) -> None:
+    now: list[float] = dataclasses.field(default_factory=lambda: [0.0])
+
+    def clock(self) -> float:
+        return self.now[0]
+
+
+class _Sleepy:
+    """A pipeline that does nothing but let time pass on its device's clock."""
+
+    config: Mapping[str, Any] = {}
+
+    def __init__(self, watch: _Watch) -> None:
+        self.watch = watch
         self.transformer = torch.nn.Identity()
         self.transformer.register_forward_hook(lambda *_: (torch.zeros(1),))
-        self.slept: list[float] = []
 
     def _sleep(self, seconds: float) -> None:
-        started = time.perf_counter()
-        time.sleep(seconds)
-        self.slept.append(time.perf_counter() - started)
+        self.watch.now[0] += seconds
 
     def encode_prompt(self, **_: Any) -> tuple[torch.Tensor, torch.Tensor, None]:
         self._sleep(0.2)
@@ -156,7 +166,6 @@ class _Sleepy:
         *,
         num_inference_steps: int,
         callback_on_step_end: Any,
-        pooled_prompt_embeds: Any,  # noqa: ARG002 - what tells a FLUX.1 pipeline
         **_: Any,
     ) -> Any:
         for step in range(num_inference_steps):
@@ -167,17 +176,18 @@ class _Sleepy:
         return SimpleNamespace(images=[Image.new("RGB", (8, 8))])
 
 
-def test_a_sleep_is_read_within_five_percent_in_each_part_of_a_run() -> None:
-    """Against how long it really slept: a busy machine may wake up late."""
-    pipe: Any = _Sleepy()
+def test_the_time_of_each_part_of_a_run_is_its_own() -> None:
+    device = _Watch(**vars(DEVICE))
+    pipe: Any = type("FluxPipeline", (_Sleepy,), {})(device)  # its class tells the family
     comparison = make_comparison(plans=["fp32"], prompt="a", steps=3)
-    encoded = encode(pipe, comparison)
-    run = generate(pipe, comparison, encoded, on_step=lambda _: None, stop=threading.Event())
-    encoding, *steps, decoding = pipe.slept
-    assert encoded.seconds == pytest.approx(encoding, rel=0.05)
-    assert run.step_s == pytest.approx(np.median(steps[1:]), rel=0.05)
-    assert run.decode_s == pytest.approx(decoding, rel=0.05)
-    assert run.total_s == pytest.approx(sum(steps) + decoding, rel=0.05)
+    encoded = encode(pipe, comparison, device)
+    run = generate(
+        pipe, comparison, encoded, device, on_step=lambda _: None, stop=threading.Event()
+    )
+    assert encoded.seconds == pytest.approx(0.2)
+    assert run.step_s == pytest.approx(0.2)
+    assert run.decode_s == pytest.approx(0.3)
+    assert run.total_s == pytest.approx(0.9)
 
 
 # What was asked for, and what was run
@@ -190,7 +200,7 @@ def test_an_fp8_that_is_nf4_is_a_failure_and_not_a_number(label: str, tmp_path: 
     real = catalog.schemes[label]
     lie = dataclasses.replace(nf4, id=label, holds=real.holds)
     wrong = dataclasses.replace(catalog, schemes={**catalog.schemes, label: lie})
-    (outcome,) = compare(_one(label), bench=Bench(catalog=wrong), out=tmp_path, warmup=0)
+    (outcome,) = compare(_one(label), bench=Bench(wrong, DEVICE), out=tmp_path, warmup=0)
     assert outcome.error is not None
     assert (outcome.status, outcome.error.stage) == ("failed", "verify")
     assert f"asked for in {label}" in outcome.error.message

@@ -15,7 +15,8 @@ from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import StoreError, Unavailable
-from quantlab.lab.runners.local import LocalRunner, Machine
+from quantlab.lab.runners.local import LocalRunner
+from quantlab.lab.runners.runner import Machine
 from quantlab.record.store.keeping import keep
 from quantlab.record.store.store import Store
 from quantlab.ui.compare import share
@@ -86,7 +87,7 @@ def test_the_command_goes_on_where_nothing_can_be_kept(
 def test_reading_a_result_keeps_nothing_from_retention(tmp_path: Path, event: Finished) -> None:
     """Else anyone could pin them all, and fresh ones would go at once."""
     store = Store(tmp_path / "store", limit_bytes=0)
-    services = Services(load_catalog(), LocalRunner(), store)
+    services = Services(load_catalog(), LocalRunner(load_catalog()), store)
     read = str(keep(store, COMPARISON, event, machine).id)
     request: Any = SimpleNamespace(
         headers={"host": "h:1"}, request=SimpleNamespace(url=SimpleNamespace(query=f"r={read}"))

@@ -39,6 +39,7 @@ from quantlab.ui.state import read_comparison
 from quantlab.words.comparison import Comparison
 from quantlab.words.lora import Lora
 from quantlab.words.outcome import Outcome
+from tests.device import DEVICE
 from tests.hub_server import Hub, serve
 from tests.test_hub import hub  # noqa: F401
 from tests.test_page import values
@@ -68,7 +69,7 @@ def asked(*plans: str, lora: str | None = "mono", weight: float | None = None) -
 
 
 def run(comparison: Comparison, out: Path, bench: Bench | None = None) -> list[Outcome]:
-    return compare(comparison, bench=bench or Bench(), out=out, warmup=0)
+    return compare(comparison, bench=bench or Bench(CATALOG, DEVICE), out=out, warmup=0)
 
 
 def png(outcome: Outcome) -> bytes:
@@ -84,7 +85,7 @@ def colour(outcome: Outcome) -> float:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
-    root, bench = tmp_path_factory.mktemp("lora"), Bench()
+    root, bench = tmp_path_factory.mktemp("lora"), Bench(CATALOG, DEVICE)
     others = [*AFTER, *BEFORE]
     found = {"plain": run(asked("fp32", lora=None), root / "plain", bench)[0]}
     for start in range(0, len(others), 5):
@@ -122,7 +123,7 @@ def test_every_rule_that_is_measured_can_be_measured_here() -> None:
 
 
 def test_afterwards_everything_is_as_it_was_to_the_bit(tmp_path: Path) -> None:
-    bench, plans = Bench(), ("fp32", "bnb-nf4", "quanto-int8")
+    bench, plans = Bench(CATALOG, DEVICE), ("fp32", "bnb-nf4", "quanto-int8")
     first = run(asked(*plans, lora=None), tmp_path / "1", bench)
     worn = run(asked(*plans), tmp_path / "2", bench)
     again = run(asked(*plans, lora=None), tmp_path / "3", bench)
@@ -141,18 +142,18 @@ def test_afterwards_everything_is_as_it_was_to_the_bit(tmp_path: Path) -> None:
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, bytes]]:
     """Our image and that of a script or a saved folder, all run in one process without quantlab."""
     root, ours, scripts = tmp_path_factory.mktemp("scripts"), {}, {}
-    bench = Bench()
+    bench = Bench(CATALOG, DEVICE)
     for plan in SCRIPTS:
         comparison, folder = asked(plan, weight=0.8), root / plan
         folder.mkdir()
         (folder / "data").symlink_to(PROJECT / "data")
         ours[folder] = png(run(comparison, root / f"{plan}-ours", bench)[0])
-        scripts[folder] = snippet(comparison, comparison.plans[0])
+        scripts[folder] = snippet(comparison, comparison.plans[0], CATALOG, DEVICE)
         assert "peft==" in scripts[folder].partition("import ")[0]
     for plan in SAVED:
         comparison, folder = asked(plan, weight=0.8), root / f"{plan}-saved"
         ours[folder] = png(run(comparison, root / f"{plan}-saved-ours", bench)[0])
-        take_away(comparison, folder)
+        take_away(comparison, folder, catalog=CATALOG, device=DEVICE)
         card = (folder / "README.md").read_text()
         assert "carries the LoRA mono, weight 0.8" in card
         scripts[folder] = re.findall(r"```python\n(.*?)```", card, re.S)[0]

@@ -33,7 +33,7 @@ EVIL = "<script>alert(1)</script>"
 AGREES = Probed("bnb-nf4", "load", "yes", "yes", "5 MiB", 1.5, limit_s=420)
 DISAGREES = Probed("bnb-nf4", "save-reload", "yes", "no", EVIL, 0.5, limit_s=120)
 LEFT_OUT = Probed("eetq-int8", "load", "yes", "skipped", "needs a CUDA device", 0)
-SERVICES = Services(catalog=load_catalog(), runner=LocalRunner(), store=None)
+SERVICES = Services(catalog=load_catalog(), runner=LocalRunner(load_catalog()), store=None)
 
 
 @pytest.fixture

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import importlib.util
 import io
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,10 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, ImageContent, ListToolsResult, TextContent
 from PIL import Image
 
+from quantlab.catalog.table import load_catalog
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.record.link import from_url
+from tests.drawn import awaited
 from tests.served_page import Counting, served
 
 NAMES = ["recommend", "propose", "predict", "compare", "link", "result"]
@@ -28,7 +28,7 @@ NAMES = ["recommend", "propose", "predict", "compare", "link", "result"]
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(LocalRunner(), tmp_path_factory.mktemp("mcp")) as (address, _):
+    with served(LocalRunner(load_catalog()), tmp_path_factory.mktemp("mcp")) as (address, _):
         yield address
 
 
@@ -43,9 +43,7 @@ def ask(url: str, work: Callable[[ClientSession], Awaitable[Any]]) -> Any:
             await client.initialize()
             return await work(client)
 
-    # A browser kept open for other tests leaves its event loop running in the main thread.
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(lambda: asyncio.run(session())).result()
+    return awaited(session())
 
 
 def call(url: str, name: str, **values: Any) -> CallToolResult:

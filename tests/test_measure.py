@@ -10,10 +10,12 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from quantlab.lab.bench import measure
+from quantlab.catalog.sizes.activations import CONTEXT_BYTES
+from quantlab.lab import counters
 from quantlab.lab.bench.fidelity import compare_images, is_flat, relative_l2
 from quantlab.lab.bench.measure import PeakMemory
 from quantlab.lab.load.weights import stored_bytes
+from tests.device import DEVICE
 
 MIB = 2**20
 rng = np.random.default_rng(0)
@@ -25,9 +27,9 @@ def _touch(size: int) -> np.ndarray:
 
 @pytest.mark.parametrize("mib", [200, 400])
 def test_a_peak_of_known_size_is_read_within_two_percent(mib: int) -> None:
-    with PeakMemory() as empty:
+    with PeakMemory(DEVICE.counters) as empty:
         pass
-    with PeakMemory() as peak:
+    with PeakMemory(DEVICE.counters) as peak:
         block = _touch(mib * MIB)
         del block
     assert (peak.bytes - empty.bytes) / (mib * MIB) == pytest.approx(1, abs=0.02)
@@ -36,10 +38,10 @@ def test_a_peak_of_known_size_is_read_within_two_percent(mib: int) -> None:
 def test_a_peak_that_lasts_twenty_milliseconds_is_seen_by_the_sampler(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(measure, "_reset_high_water", lambda: False)
-    with PeakMemory() as empty:
+    monkeypatch.setattr(counters, "_reset_high_water", lambda: False)
+    with PeakMemory(DEVICE.counters) as empty:
         time.sleep(0.02)
-    with PeakMemory() as peak:
+    with PeakMemory(DEVICE.counters) as peak:
         block = _touch(300 * MIB)
         time.sleep(0.02)
         del block
@@ -48,9 +50,9 @@ def test_a_peak_that_lasts_twenty_milliseconds_is_seen_by_the_sampler(
 
 
 def test_a_peak_of_another_thread_counts() -> None:
-    with PeakMemory() as empty:
+    with PeakMemory(DEVICE.counters) as empty:
         pass
-    with PeakMemory() as peak:
+    with PeakMemory(DEVICE.counters) as peak:
         thread = threading.Thread(target=_touch, args=(200 * MIB,))
         thread.start()
         thread.join()
@@ -88,13 +90,10 @@ class Backend:
         self.kept = self.allocated
 
 
-def test_a_devices_allocator_gives_loading_and_running_apart(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_devices_allocator_gives_loading_and_running_apart() -> None:
     backend = Backend(1000 * MIB)
-    monkeypatch.setattr(measure, "counters", lambda: measure._Allocator("cuda-allocated", backend))
     backend.allocate(10 * MIB)
-    with PeakMemory() as peak:
+    with PeakMemory(counters._Allocator("cuda-allocated", backend)) as peak:
         backend.allocate(300 * MIB)
         backend.allocate(-200 * MIB)
         peak.loaded()
@@ -109,11 +108,11 @@ def test_a_devices_allocator_gives_loading_and_running_apart(
 
 def test_what_other_processes_hold_is_not_usable() -> None:
     backend = Backend(10 * 1024 * MIB)
-    device = measure._Allocator("cuda-allocated", backend)
+    device = counters._Allocator("cuda-allocated", backend)
     backend.others = 4 * 1024 * MIB
     backend.allocate(1024 * MIB)
     # Free, what is our own, and the driver's share, which the prediction takes off.
-    assert device.usable_bytes() == 6 * 1024 * MIB + measure.CONTEXT_BYTES
+    assert device.usable_bytes() == 6 * 1024 * MIB + CONTEXT_BYTES
     device.release()
     assert backend.kept == backend.allocated
 
@@ -126,13 +125,13 @@ def test_a_device_that_does_not_tell_what_is_free_gives_none() -> None:
         def get_device_properties(self, _: int) -> object:
             return type("Properties", (), {"total_memory": self.total})
 
-    device = measure._Allocator("xpu-allocated", Silent(8 * MIB))
+    device = counters._Allocator("xpu-allocated", Silent(8 * MIB))
     assert device.device_bytes() is None
     assert device.usable_bytes() == 8 * MIB
 
 
 def test_a_cpu_tells_its_peaks_apart_and_nothing_of_a_device() -> None:
-    with PeakMemory() as peak:
+    with PeakMemory(DEVICE.counters) as peak:
         block = _touch(300 * MIB)
         del block
         peak.loaded()

@@ -1,6 +1,6 @@
 """Modes, noise floor, out of memory, and what a device tells: the ways of a GPU, run on a CPU.
 
-The counters of a device (lab/bench/measure.py) are the seam where one is stood in for.
+The counters of a device (lab/counters.py) are the seam where one is stood in for.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from diffusers import FluxTransformer2DModel
 
 from quantlab.catalog.answer.pick import recommend
 from quantlab.catalog.comparison import make_comparison, parse_plan
+from quantlab.catalog.machine import Machine
 from quantlab.catalog.sizes.predict import plan_bytes
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
@@ -25,7 +26,6 @@ from quantlab.lab.bench import trial
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.run import FirstStep, Run
 from quantlab.lab.libraries import load
-from quantlab.lab.load import fits
 from quantlab.lab.load.check import check
 from quantlab.lab.load.oom import ran_out, what_was_asked
 from quantlab.lab.load.pool import LoadedPlan, Pool
@@ -35,6 +35,7 @@ from quantlab.ui.compare.stage.measured_view import how_it_ran, warnings_of
 from quantlab.words.outcome import NoiseFloor, Outcome
 from quantlab.words.outcome_text import floor_text
 from quantlab.words.plan import Plan
+from tests.device import DEVICE
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
@@ -44,7 +45,7 @@ GIB = 2**30
 
 @pytest.fixture(scope="module")
 def bench() -> Bench:
-    return Bench()
+    return Bench(CATALOG, DEVICE)
 
 
 # The noise floor
@@ -87,7 +88,7 @@ def test_a_reference_that_wavers_has_a_floor_of_its_own_size(
 
 def test_the_floor_crosses_the_border_of_isolated_plans(tmp_path: Path) -> None:
     comparison = make_comparison(plans=["fp32", "fp32"], prompt=PROMPT, steps=1)
-    outcomes = compare_isolated(comparison, out=tmp_path, warmup=0)
+    outcomes = compare_isolated(comparison, catalog=CATALOG, device=DEVICE, out=tmp_path, warmup=0)
     assert [o.noise_floor for o in outcomes] == [NoiseFloor(None, 0.0, "step")] * 2
 
 
@@ -164,7 +165,7 @@ def test_out_of_memory_is_a_row_that_names_what_fits_and_leaves_nothing_behind(
     monkeypatch.setattr(Pool, "load", loading)
     plans = ["fp32", "torchao-int8wo", "bnb-nf4"]
     comparison = make_comparison(plans=plans, prompt=PROMPT, steps=1)
-    first, failed, last = compare(comparison, bench=Bench(), out=tmp_path, warmup=0)
+    first, failed, last = compare(comparison, bench=Bench(CATALOG, DEVICE), out=tmp_path, warmup=0)
     assert failed.error is not None
     assert (failed.error.stage, failed.error.type) == ("run", "OutOfMemory")
     said, _, named = failed.error.message.partition("Predicted to fit here: ")
@@ -214,14 +215,14 @@ def test_a_plan_leaves_the_compilers_settings_as_they_are() -> None:
     """
     settings = load("torch._inductor.config")
     before = settings.save_config_portable()
-    Pool(0).load(MINI, parse_plan("torchao-int8dq", MINI), lambda _: None)
+    Pool(0, CATALOG, DEVICE).load(MINI, parse_plan("torchao-int8dq", MINI), lambda _: None)
     assert settings.save_config_portable() == before
 
 
 # What a device tells
 
 
-class Device:
+class Told:
     """Counters of a device with ``total`` bytes."""
 
     kind = "cuda-allocated"
@@ -232,12 +233,22 @@ class Device:
     def usable_bytes(self) -> int:
         return self._total
 
+    def release(self) -> None:
+        """Nothing is kept."""
 
-def on_a_gpu(monkeypatch: pytest.MonkeyPatch, total: float) -> None:
-    monkeypatch.setattr(fits, "counters", lambda: Device(round(total * GIB)))
-    monkeypatch.setattr(fits, "hardware", lambda: "cuda")
-    monkeypatch.setattr("quantlab.lab.load.check.device", lambda: "cuda")
-    monkeypatch.setattr("quantlab.lab.load.check._free_bytes", lambda: 64 * GIB)
+
+def a_gpu(gib: float, host_gib: float = 64) -> Pool:
+    """A pool on a CUDA device with ``gib`` of memory, with every library installed."""
+    packages = {name: "99" for method in CATALOG.methods.values() for name in method.packages}
+    device = replace(
+        DEVICE,
+        kind="cuda",
+        target="cuda",
+        counters=Told(round(gib * GIB)),  # type: ignore[arg-type]
+        host_free_bytes=lambda: round(host_gib * GIB),
+        machine=Machine(("cpu", "cuda"), 8.9, compiler=True, packages=packages),
+    )
+    return Pool(0, CATALOG, device)
 
 
 @pytest.mark.parametrize(
@@ -250,23 +261,16 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch, total: float) -> None:
         ("bnb-nf4", 16, "model-offload"),
     ],
 )
-def test_a_gpu_gets_the_best_placement_that_fits(
-    plan: str, gib: float, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    on_a_gpu(monkeypatch, gib)
-    monkeypatch.setattr("quantlab.lab.load.check.here", lambda *_: "ok")
+def test_a_gpu_gets_the_best_placement_that_fits(plan: str, gib: float, kind: str) -> None:
     comparison = make_comparison(model="flux1-dev", plans=[plan], prompt=PROMPT)
-    assert check(comparison, comparison.plans[0], CATALOG, Pool(0, CATALOG)) == kind
+    assert check(comparison, comparison.plans[0], a_gpu(gib)) == kind
 
 
-def test_what_fits_no_way_is_refused_with_the_numbers_and_a_plan_that_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    on_a_gpu(monkeypatch, 12)
+def test_what_fits_no_way_is_refused_with_the_numbers_and_a_plan_that_does() -> None:
     plan = "transformer=quanto-int8,text_encoder_2=quanto-int8"
     comparison = make_comparison(model="flux1-dev", plans=[plan], prompt=PROMPT)
     with pytest.raises(DoesNotFit) as error:
-        check(comparison, comparison.plans[0], CATALOG, Pool(0, CATALOG))
+        check(comparison, comparison.plans[0], a_gpu(12))
     message = str(error.value)
     assert "GiB with model offload" in message
     assert "group offload does not work with" in message
@@ -274,19 +278,17 @@ def test_what_fits_no_way_is_refused_with_the_numbers_and_a_plan_that_does(
     assert "Predicted to fit here" in message
 
 
-def test_offloaded_weights_must_fit_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    on_a_gpu(monkeypatch, 16)
-    monkeypatch.setattr("quantlab.lab.load.check._free_bytes", lambda: 8 * GIB)
+def test_offloaded_weights_must_fit_the_host() -> None:
     comparison = make_comparison(model="flux1-dev", plans=["bf16"], prompt=PROMPT)
     with pytest.raises(DoesNotFit, match=r"GiB of host memory beside the GPU's; 8\.0 GiB are free"):
-        check(comparison, comparison.plans[0], CATALOG, Pool(0, CATALOG))
+        check(comparison, comparison.plans[0], a_gpu(16, host_gib=8))
 
 
 # Warnings
 
 
 def loaded(placement: str) -> LoadedPlan:
-    return LoadedPlan(None, {}, {}, 0.0, "", placement)
+    return LoadedPlan(None, {}, {}, 0.0, "", placement, DEVICE)
 
 
 def test_schemes_that_are_hopeless_in_eager_mode_say_so_before_and_after() -> None:

@@ -38,6 +38,7 @@ from quantlab.record.store.row import input_key
 from quantlab.ui.compare.edit import change_model
 from quantlab.ui.named import Call
 from quantlab.ui.services import Services
+from tests.device import DEVICE
 from tests.hub_server import COMMIT, Hub
 from tests.test_hub import REPO, hub, server  # noqa: F401
 
@@ -162,7 +163,9 @@ def test_a_repository_runs_and_is_known_without_the_hub_afterwards(
     model_id = document["comparison"]["model"]
     assert model_id == f"{REPO}@{COMMIT[:12]}"
     comparison = make_comparison(model=model_id, plans=["fp32"], prompt="a fox")
-    assert f'    revision="{COMMIT}",' in snippet(comparison, comparison.plans[0])
+    assert f'    revision="{COMMIT}",' in snippet(
+        comparison, comparison.plans[0], load_catalog(), DEVICE
+    )
     hub.faults.status = 503
     assert admit(REPO).id == model_id
 
@@ -345,7 +348,7 @@ def test_tied_and_renamed_tensors() -> None:
 
 
 def test_a_component_that_is_stored_quantized_is_taken_as_it_is(folder: Path) -> None:
-    subject = Subject("torchao-int8wo")
+    subject = Subject("torchao-int8wo", load_catalog(), DEVICE)
     pipe = subject.load().pipe
     shutil.rmtree(folder / "transformer")
     subject.module(pipe).save_pretrained(folder / "transformer")
@@ -354,7 +357,7 @@ def test_a_component_that_is_stored_quantized_is_taken_as_it_is(folder: Path) ->
     with pytest.raises(PlanError, match=r"transformer of my-flux.*stored quantized already"):
         parse_plan("bnb-nf4", model)
     plan = parse_plan("text_encoder_2=quanto-int8", model)
-    loaded = Pool(0).load(model, plan, lambda _: None)
+    loaded = Pool(0, load_catalog(), DEVICE).load(model, plan, lambda _: None)
     predicted = predict(model.id, plan)
     for name, stored in loaded.weights_bytes.items():
         assert predicted.component_bytes[name] == pytest.approx(stored, rel=0.005)
@@ -420,7 +423,7 @@ def test_what_is_listed_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_the_page_says_where_its_defaults_come_from(folder: Path) -> None:
     model = admit(str(folder))
-    services = Services(load_catalog(), LocalRunner(), None)
+    services = Services(load_catalog(), LocalRunner(load_catalog()), None)
     changed = Call(services, {"model": model.id, "before": "flux1-dev"})
     told = change_model(changed)["model"]["info"]
     assert told.startswith("Where nothing else is said it runs like flux-mini, the listed model")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import math
 import re
@@ -46,7 +45,7 @@ from quantlab.ui.state import Job, Result, Shown, read_comparison
 from quantlab.words import units
 from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.outcome import Event, Failure, Finished, Outcome, Progress
-from tests.drawn import drawn
+from tests.drawn import awaited, drawn
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
@@ -341,7 +340,7 @@ def test_a_visitor_who_leaves_stops_the_run(services: Services) -> None:
         try_run.leave(call(services))
         return updates + [update async for update in events]
 
-    *_, last = asyncio.run(left())
+    *_, last = awaited(left())
     states = [result.outcome.status for _, result in last["shown"].results]
     assert states == ["failed", "failed"]
     assert len(services.jobs) == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from quantlab.lab.load.keys import keys_of
 from quantlab.lab.load.part import part_of
 from quantlab.lab.load.pool import Pool
 from quantlab.lab.ways import config
+from tests.device import DEVICE
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
@@ -34,7 +36,7 @@ COMPARISON = make_comparison(plans=["fp32"], prompt="a fox on a white background
 
 @pytest.fixture(scope="module")
 def pool() -> Pool:
-    return Pool(2**30, CATALOG)
+    return Pool(2**30, CATALOG, DEVICE)
 
 
 def pipe_of(pool: Pool, plan: str) -> Any:
@@ -42,8 +44,10 @@ def pipe_of(pool: Pool, plan: str) -> Any:
 
 
 def image(pipe: Any) -> np.ndarray:
-    encoded = encode(pipe, COMPARISON)
-    run = generate(pipe, COMPARISON, encoded, on_step=lambda _: None, stop=threading.Event())
+    encoded = encode(pipe, COMPARISON, DEVICE)
+    run = generate(
+        pipe, COMPARISON, encoded, DEVICE, on_step=lambda _: None, stop=threading.Event()
+    )
     return image_array(run.image)
 
 
@@ -131,11 +135,13 @@ def test_only_the_plan_at_hand_lies_on_the_device(
     """With an accelerator every plan is placed, and what it does not use is parked first."""
     seen: list[tuple[str, str]] = []
     parked: list[Any] = []
-    pool = Pool(2**30, CATALOG)
-    pipe_of(pool, "fp32")
+    pool = Pool(2**30, CATALOG, replace(DEVICE, kind="intel", target="xpu"))
+    monkeypatch.setattr(config, "quantizes_on", lambda *_: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(place, "apply", lambda *_: None)
+        patch.setattr(place, "onto", lambda *_: None)
+        pipe_of(pool, "fp32")
     left = next(h.module for k, h in pool._held.items() if k.component == "transformer")
-    for module in ("pool", "reader"):
-        monkeypatch.setattr(f"quantlab.lab.load.{module}.device", lambda: "xpu")
     monkeypatch.setattr(config, "quantizes_on", lambda *_: None)
     monkeypatch.setattr(place, "onto", lambda *_: None)
     monkeypatch.setattr(place, "park", parked.append)
@@ -168,7 +174,9 @@ def test_a_config_quantizes_on_the_device_it_is_told(
     """The way of a GPU, with the CPU as the device that diffusers is to load onto."""
     expected = image(pipe_of(pool, "torchao-int8wo"))
     monkeypatch.setattr(config, "quantizes_on", lambda *_: "cpu")
-    pipe = pipe_of(Pool(0, CATALOG), "transformer=torchao-int8wo,text_encoder_2=torchao-int8wo")
+    pipe = pipe_of(
+        Pool(0, CATALOG, DEVICE), "transformer=torchao-int8wo,text_encoder_2=torchao-int8wo"
+    )
     both = image(pipe_of(pool, "transformer=torchao-int8wo,text_encoder_2=torchao-int8wo"))
     assert (image(pipe) == both).all()
     assert (both != expected).any()

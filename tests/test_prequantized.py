@@ -19,6 +19,7 @@ from quantlab.lab.bench.run import forward
 from quantlab.lab.load.pool import Pool
 from quantlab.lab.probe.subject import Subject
 from quantlab.lab.ways.stored import unquantized_layers
+from tests.device import DEVICE
 from tests.hub_server import Hub
 from tests.test_hub import MINI, SHARD, hub, server  # noqa: F401
 
@@ -40,7 +41,7 @@ def put_in_cache() -> Path:
     folder = root / "snapshots" / COMMIT
     source = PROJECT / "data" / "flux-mini"
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.safetensors*"))
-    subject = Subject(SCHEME)
+    subject = Subject(SCHEME, load_catalog(), DEVICE)
     subject.module(subject.load().pipe).save_pretrained(folder / "transformer")
     (root / "refs").mkdir()
     (root / "refs" / "main").write_text(COMMIT)
@@ -55,26 +56,26 @@ def test_a_stored_component_is_taken_as_it_is_and_the_base_is_not_fetched(
     catalog, said = listed(), list[str]()
     model = catalog.models["flux-mini"]
     plan = parse_plan(SCHEME, model, catalog)
-    loaded = Pool(0, catalog).load(model, plan, said.append)
+    loaded = Pool(0, catalog, DEVICE).load(model, plan, said.append)
     assert loaded.way == f"stored quantized in {READY}"
     assert SHARD not in hub.fetched()
-    subject = Subject(SCHEME)
+    subject = Subject(SCHEME, load_catalog(), DEVICE)
     pipe = subject.load().pipe
     step = subject.run(pipe).first
     here = subject.output(pipe.transformer, step)
-    assert (forward(loaded.pipe.transformer, step, subject.dtype) == here).all()
+    assert (forward(loaded.pipe.transformer, step, subject.dtype, DEVICE.target) == here).all()
 
 
 def test_where_the_repository_cannot_be_used_the_base_weights_are(hub: Hub) -> None:  # noqa: F811
     catalog, said = listed(), list[str]()
     model = catalog.models["flux-mini"]
-    pool = Pool(2**30, catalog)
+    pool = Pool(2**30, catalog, DEVICE)
     loaded = pool.load(model, parse_plan(SCHEME, model, catalog), said.append)
     assert loaded.way == "PipelineQuantizationConfig"
     assert any(t.startswith(f"{READY} cannot be used") and "base weights" in t for t in said)
     assert SHARD in hub.fetched()
     put_in_cache()  # the base weights are here by now: nothing would be saved
-    again = Pool(0, catalog).load(model, parse_plan(SCHEME, model, catalog), said.append)
+    again = Pool(0, catalog, DEVICE).load(model, parse_plan(SCHEME, model, catalog), said.append)
     assert again.way == "PipelineQuantizationConfig"
 
 
@@ -83,7 +84,9 @@ def test_what_diffusers_refuses_on_a_cpu_is_not_fetched_stored(
 ) -> None:
     catalog, said = listed("bnb-nf4"), list[str]()
     model = catalog.models["flux-mini"]
-    loaded = Pool(0, catalog).load(model, parse_plan("bnb-nf4", model, catalog), said.append)
+    loaded = Pool(0, catalog, DEVICE).load(
+        model, parse_plan("bnb-nf4", model, catalog), said.append
+    )
     assert loaded.way == "the library, on the loaded component"
     assert SHARD in hub.fetched()
     assert not any(READY in text for text in said)
@@ -98,7 +101,7 @@ def test_a_base_that_is_stored_quantized_is_never_quantized_again(tmp_path: Path
     assert unquantized_layers(copy, "transformer") == ("proj_out", "proj_out.*")
     catalog = load_catalog()
     model = replace(catalog.models["flux-mini"], source=str(copy))
-    pool = Pool(0, replace(catalog, models={"flux-mini": model}))
+    pool = Pool(0, replace(catalog, models={"flux-mini": model}), DEVICE)
     for scheme in ("bnb-nf4", "layerwise-fp8"):
         with pytest.raises(PlanError, match="twice"):
             pool.load(model, parse_plan(scheme, model), lambda _: None)

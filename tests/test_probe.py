@@ -27,6 +27,7 @@ from quantlab.lab.probe.probe import CAPABILITIES, LIMITS_S, Probed, disagrees, 
 from quantlab.lab.probe.scope import capabilities_of, left_out, schemes_here
 from quantlab.lab.probe.subject import Subject
 from quantlab.record.probes import ProbeLog, read_csv, to_csv
+from tests.device import DEVICE
 
 CATALOG = load_catalog()
 KEPT = sorted((PROJECT / "data" / "results").glob("probe-*.csv"))
@@ -149,11 +150,11 @@ def test_bad_arguments_are_one_line(
 
 
 def test_a_component_that_is_moved_tells_its_bytes_and_what_it_holds() -> None:
-    moved = TABLE["dtype-move"](Subject("bnb-nf4"))
+    moved = TABLE["dtype-move"](Subject("bnb-nf4", CATALOG, DEVICE))
     before, after = map(int, re.findall(r"(\d+) bytes before, (\d+) after", moved.detail)[0])
     assert moved.measured == "yes"
     assert 0 < after < before, "what is not quantized is halved, the codes stay"
-    undone = TABLE["dtype-move"](Subject("layerwise-fp8"))
+    undone = TABLE["dtype-move"](Subject("layerwise-fp8", CATALOG, DEVICE))
     assert undone.measured == "no"
     assert "holds something else" in undone.detail
 
@@ -197,7 +198,7 @@ def test_where_a_method_s_library_is_here_the_library_itself_is_asked() -> None:
     assert not {"awq-int4", "hqq-int4", "hqq-int8"} & out
     assert capabilities_of("awq-int4", "text_encoder_2") == ("load",)
     with pytest.raises(ValueError, match="require the model to be pre-quantized"):
-        TABLE["load"](Subject("awq-int4", "text_encoder_2"))
+        TABLE["load"](Subject("awq-int4", CATALOG, DEVICE, "text_encoder_2"))
 
 
 def test_cells_are_reused_only_under_the_same_circumstances(tmp_path: Path) -> None:

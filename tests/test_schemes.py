@@ -18,6 +18,7 @@ from quantlab.errors import VerificationError
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.load.weights import verify
 from quantlab.words.outcome import Outcome
+from tests.device import DEVICE
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
@@ -43,7 +44,7 @@ T5 = live("transformers", "T5EncoderModel")
 
 @pytest.fixture(scope="module")
 def bench() -> Bench:
-    return Bench()
+    return Bench(CATALOG, DEVICE)
 
 
 @pytest.fixture(scope="module")

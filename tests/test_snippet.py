@@ -13,13 +13,16 @@ import torch
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.table import load_catalog
 from quantlab.errors import PlanError
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.script import pipeline
 from quantlab.lab.script.pipeline import snippet
+from tests.device import DEVICE
 from tests.test_schemes import T5, TRANSFORMER
 
 PROMPT = 'an owl\'s "face" on a yellow background'
+HERE = (load_catalog(), DEVICE)
 PLANS = ["fp32", "bf16", "transformer=bf16", *TRANSFORMER, *(f"text_encoder_2={s}" for s in T5)]
 IN_ONE_PROCESS = """
 import json, os, runpy, sys
@@ -33,14 +36,14 @@ for folder in json.loads(sys.argv[1]):
 def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, bytes]]:
     """Plan -> (our image, the script's image), all scripts run in one process without quantlab."""
     root = tmp_path_factory.mktemp("snippets")
-    bench, ours, folders = Bench(), {}, []
+    bench, ours, folders = Bench(*HERE), {}, []
     for start in range(0, len(PLANS), 6):
         comparison = make_comparison(plans=PLANS[start : start + 6], prompt=PROMPT, steps=2)
         outcomes = compare(comparison, bench=bench, out=root / str(start), warmup=0)
         for outcome, plan in zip(outcomes, comparison.plans, strict=True):
             assert outcome.image is not None, outcome.error
             ours[str(plan)] = Path(outcome.image).read_bytes()
-            folders.append(_folder(root, str(plan), snippet(comparison, plan)))
+            folders.append(_folder(root, str(plan), snippet(comparison, plan, *HERE)))
     _run(["-c", IN_ONE_PROCESS, json.dumps([str(folder) for folder in folders])], root)
     return {
         plan: (ours[plan], (folder / "image.png").read_bytes())
@@ -74,8 +77,8 @@ def test_the_script_makes_the_same_image_to_the_bit(
 
 def test_a_script_runs_as_it_is_in_a_process_of_its_own(tmp_path: Path) -> None:
     comparison = make_comparison(plans=["gguf-q4_0"], prompt=PROMPT, steps=2)
-    (outcome,) = compare(comparison, bench=Bench(), out=tmp_path / "ours", warmup=0)
-    folder = _folder(tmp_path, "alone", snippet(comparison, comparison.plans[0]))
+    (outcome,) = compare(comparison, bench=Bench(*HERE), out=tmp_path / "ours", warmup=0)
+    folder = _folder(tmp_path, "alone", snippet(comparison, comparison.plans[0], *HERE))
     _run(["script.py"], folder)
     assert (folder / "image.png").read_bytes() == Path(outcome.image or "").read_bytes()
 
@@ -83,7 +86,7 @@ def test_a_script_runs_as_it_is_in_a_process_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("plan", PLANS)
 def test_the_script_names_versions_threads_and_no_quantlab(plan: str) -> None:
     comparison = make_comparison(plans=[plan], prompt=PROMPT)
-    text = snippet(comparison, comparison.plans[0])
+    text = snippet(comparison, comparison.plans[0], *HERE)
     assert "diffusers==" in text.partition("import ")[0]
     assert "torch.set_num_threads(" in text
     modules = {
@@ -98,7 +101,7 @@ def test_the_script_names_versions_threads_and_no_quantlab(plan: str) -> None:
 def test_a_prompt_cannot_break_out_of_the_script() -> None:
     prompt = "'''); import os; os.abort() #\\ \"\"\" {0} \u2028"
     comparison = make_comparison(plans=["fp32"], prompt=prompt)
-    tree = ast.parse(snippet(comparison, comparison.plans[0]))
+    tree = ast.parse(snippet(comparison, comparison.plans[0], *HERE))
     strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)]
     assert prompt in strings
 
@@ -106,7 +109,7 @@ def test_a_prompt_cannot_break_out_of_the_script() -> None:
 def test_the_script_of_a_full_size_model_is_for_a_gpu_whatever_this_machine_is() -> None:
     plan = "transformer=bnb-nf4,text_encoder_2=torchao-int8wo"
     comparison = make_comparison(model="flux1-dev", plans=[plan, "gguf-q4_k"], prompt=PROMPT)
-    quantized, gguf = (snippet(comparison, p) for p in comparison.plans)
+    quantized, gguf = (snippet(comparison, p, *HERE) for p in comparison.plans)
     ast.parse(quantized)
     assert '"transformer": diffusers.BitsAndBytesConfig(' in quantized
     assert '"text_encoder_2": transformers.TorchAoConfig(' in quantized
@@ -135,7 +138,7 @@ def test_on_a_gpu_the_script_quantizes_where_the_runner_does(
     """A scale that is worked out on the CPU differs from the GPU's in its last bits."""
     monkeypatch.setattr(pipeline, "device", lambda: "cuda")
     comparison = make_comparison(plans=[plan], prompt=PROMPT, lora=lora)
-    text = snippet(comparison, comparison.plans[0])
+    text = snippet(comparison, comparison.plans[0], load_catalog(), DEVICE)
     ast.parse(text)
     assert text.count('device_map="cuda"') == (1 if where else 0)
     assert where is None or where in text
@@ -145,7 +148,7 @@ def test_on_a_gpu_the_script_quantizes_where_the_runner_does(
 def test_the_simple_form_is_offered_where_diffusers_takes_it() -> None:
     plan = "transformer=bnb-nf4,text_encoder_2=bnb-nf4"
     comparison = make_comparison(model="flux1-dev", plans=[plan], prompt=PROMPT)
-    text = snippet(comparison, comparison.plans[0], simple=True)
+    text = snippet(comparison, comparison.plans[0], *HERE, simple=True)
     ast.parse(text)
     assert "quant_backend='bitsandbytes_4bit'" in text
     assert "components_to_quantize=['transformer', 'text_encoder_2']" in text
@@ -165,4 +168,4 @@ def test_the_simple_form_is_offered_where_diffusers_takes_it() -> None:
 def test_the_simple_form_is_refused_with_the_reason(model: str, plan: str, said: str) -> None:
     comparison = make_comparison(model=model, plans=[plan], prompt=PROMPT)
     with pytest.raises(PlanError, match=said):
-        snippet(comparison, comparison.plans[0], simple=True)
+        snippet(comparison, comparison.plans[0], *HERE, simple=True)

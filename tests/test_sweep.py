@@ -18,19 +18,28 @@ import pandas as pd
 import pytest
 
 from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import InputError, StoreError
 from quantlab.lab.runners import series as series_module
+from quantlab.record.results.export import Row
 from quantlab.record.store.store import Store
 from quantlab.record.sweeps import place as sweep_place
-from quantlab.record.sweeps.run import run
+from quantlab.record.sweeps.place import Here
+from quantlab.record.sweeps.run import run as run_at
 from quantlab.record.sweeps.statistics import Point, interval, on_front, spread, summarize
 from quantlab.record.sweeps.sweep import Sweep, make_sweep, role, summaries
 from quantlab.record.sweeps.table import to_tidy_csv
 from quantlab.words.outcome import Failure, Outcome
+from tests.device import DEVICE
 
 PROMPTS = ("a fox", "=1+1, a cat")
 PLANS = ("fp32", "bnb-nf4")
+
+
+def run(sweep: Sweep, store: Store, **more: Any) -> list[Row]:
+    """The sweep on this machine."""
+    return run_at(sweep, store, Here(sweep, load_catalog(), DEVICE), **more)
 
 
 @pytest.fixture
@@ -280,7 +289,11 @@ def test_after_two_deaths_in_a_row_the_rest_is_left_for_later(tmp_path: Path) ->
 def _apart(folder: Path, seeds: list[int]) -> list[Outcome]:
     lane = make_sweep(["fp32"], ["a"], seeds, noise_floor=False).lanes[0]
     series = series_module.Series(lane.comparisons, folder, folder)
-    return list(series_module.run_apart(series, threading.Event(), "tests.series_stand_in"))
+    return list(
+        series_module.run_apart(
+            series, threading.Event(), load_catalog(), DEVICE, "tests.series_stand_in"
+        )
+    )
 
 
 # Statistics, against values worked out by hand

@@ -19,6 +19,7 @@ import torch
 from ray.cluster_utils import Cluster
 
 from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import InputError
 from quantlab.lab import libraries
@@ -26,9 +27,11 @@ from quantlab.record.results.export import Row
 from quantlab.record.store.store import Store
 from quantlab.record.sweeps import on_ray as sweep_ray
 from quantlab.record.sweeps.on_ray import OnRay, cluster
+from quantlab.record.sweeps.place import Here
 from quantlab.record.sweeps.run import Step, run
 from quantlab.record.sweeps.sweep import Sweep, make_sweep
 from quantlab.words.outcome import Outcome
+from tests.device import DEVICE
 
 PROMPTS = ("a fox", "a cat")
 PLANS = ("fp32", "bnb-nf4", "gguf-q4_0")
@@ -109,7 +112,7 @@ def _sweep(plans: tuple[str, ...] = PLANS, prompts: tuple[str, ...] = PROMPTS) -
 
 
 def _on_ray(sweep: Sweep, store: Store, cpus: int = 1, **more: Any) -> list[Row]:
-    return run(sweep, store, place=OnRay(sweep, cpus), **more)
+    return run(sweep, store, OnRay(sweep, cpus), **more)
 
 
 def _figures(rows: list[Row]) -> list[tuple[object, ...]]:
@@ -129,7 +132,7 @@ def _images(store: Store) -> dict[tuple[str, str], bytes | None]:
 @pytest.mark.usefixtures("connected", "one_thread")
 def test_the_rows_are_those_of_a_sweep_here(tmp_path: Path) -> None:
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
-    rows = run(_sweep(), here)
+    rows = run(_sweep(), here, Here(_sweep(), load_catalog(), DEVICE))
     steps: list[Step] = []
     on_ray = _on_ray(_sweep(), there, say=steps.append)
     assert _figures(on_ray) == _figures(rows)

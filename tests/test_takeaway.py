@@ -25,10 +25,12 @@ from quantlab.lab.keep.takeaway import quantized, take_away
 from quantlab.lab.libraries import torch
 from quantlab.lab.load.pool import LoadedPlan
 from quantlab.words.comparison import Comparison
+from tests.device import DEVICE
 
 CATALOG = load_catalog()
 PROMPT = 'a green frog\'s "hat" on a white background'
 BOTH = "transformer=torchao-int8wo,text_encoder_2=sdnq-int8"
+ON: dict[str, Any] = {"catalog": CATALOG, "device": DEVICE}
 
 
 def asked(plan: str, model: str = "flux-mini") -> Comparison:
@@ -59,8 +61,8 @@ def alone(script: str, folder: Path) -> bytes:
 @pytest.mark.parametrize("plan", [BOTH, "quanto-int4"])
 def test_plain_diffusers_makes_the_same_image_by_the_card(plan: str, tmp_path: Path) -> None:
     comparison = asked(plan)
-    (outcome,) = compare(comparison, bench=Bench(), out=tmp_path / "ours", warmup=0)
-    saved = take_away(comparison, tmp_path / "away")
+    (outcome,) = compare(comparison, bench=Bench(CATALOG, DEVICE), out=tmp_path / "ours", warmup=0)
+    saved = take_away(comparison, tmp_path / "away", **ON)
     assert saved.differences.keys() == dict(comparison.plans[0].parts).keys()
     assert not any(d.changed for d in saved.differences.values())
     assert (
@@ -71,8 +73,10 @@ def test_plain_diffusers_makes_the_same_image_by_the_card(plan: str, tmp_path: P
 
 def test_the_components_alone_go_with_the_base_model(tmp_path: Path) -> None:
     comparison = asked("torchao-int8wo")
-    (outcome,) = compare(comparison, bench=Bench(), out=tmp_path / "ours", warmup=0)
-    saved = take_away(comparison, tmp_path / "away", components_only=True)
+    (outcome,) = compare(comparison, bench=Bench(CATALOG, DEVICE), out=tmp_path / "ours", warmup=0)
+    saved = take_away(
+        comparison, tmp_path / "away", components_only=True, catalog=CATALOG, device=DEVICE
+    )
     assert sorted(p.name for p in saved.folder.iterdir()) == ["README.md", "transformer"]
     assert saved.bytes < 12 * 2**20
     (saved.folder / "data").symlink_to(PROJECT / "data")
@@ -82,7 +86,9 @@ def test_the_components_alone_go_with_the_base_model(tmp_path: Path) -> None:
 
 
 def test_the_card_names_plan_versions_and_licence_and_no_place(tmp_path: Path) -> None:
-    folder = take_away(asked("torchao-int8wo"), tmp_path / "away").folder
+    folder = take_away(
+        asked("torchao-int8wo"), tmp_path / "away", catalog=CATALOG, device=DEVICE
+    ).folder
     card = (folder / "README.md").read_text()
     assert card.startswith("---\nlicense: apache-2.0\n")
     assert "by the plan `torchao-int8wo`" in card
@@ -98,9 +104,9 @@ def test_the_card_names_plan_versions_and_licence_and_no_place(tmp_path: Path) -
 
 def test_the_card_of_a_gated_model_names_its_repository_and_licence() -> None:
     comparison = asked("transformer=bnb-nf4,text_encoder_2=sdnq-int8", "flux1-dev")
-    parts = quantized(comparison, CATALOG)
+    parts = quantized(comparison, CATALOG, DEVICE)
     sizes = dict.fromkeys(parts, 2**30)
-    loaded = LoadedPlan(None, {}, sizes, 0.0, "", "resident")
+    loaded = LoadedPlan(None, {}, sizes, 0.0, "", "resident", DEVICE)
     differences = dict.fromkeys(parts, Difference(3, 1, 0.00123))
     for only in (True, False):
         card = model_card(comparison, parts, loaded, differences, only, CATALOG)
@@ -131,14 +137,14 @@ def test_what_cannot_be_saved_is_refused_before_anything_is_loaded(
 ) -> None:
     monkeypatch.setattr(takeaway, "Pool", _never)
     with pytest.raises(PlanError) as refused:
-        take_away(asked(plan), tmp_path / "away")
+        take_away(asked(plan), tmp_path / "away", **ON)
     assert said in str(refused.value)
     assert list(tmp_path.iterdir()) == []
     _, found, other = str(refused.value).partition("the nearest that can is ")
     if "cannot be saved" in str(refused.value):
         assert found
         name = "text_encoder_2" if "text_encoder" in plan else "transformer"
-        takeaway.refuse_unsaveable(asked(f"{name}={other}"), CATALOG)  # and it can
+        takeaway.refuse_unsaveable(asked(f"{name}={other}"), CATALOG, DEVICE)  # and it can
 
 
 def _never(*_: Any) -> None:
@@ -149,10 +155,15 @@ def test_a_folder_that_holds_something_is_refused_and_left(tmp_path: Path) -> No
     (tmp_path / "away").mkdir()
     (tmp_path / "away" / "mine").write_text("mine")
     with pytest.raises(InputError, match="out: is there already and not empty"):
-        take_away(asked("torchao-int8wo"), tmp_path / "away")
+        take_away(asked("torchao-int8wo"), tmp_path / "away", **ON)
     assert (tmp_path / "away" / "mine").read_text() == "mine"
     with pytest.raises(InputError, match="out"):
-        take_away(asked("torchao-int8wo"), tmp_path / "away" / "mine" / "deeper")
+        take_away(
+            asked("torchao-int8wo"),
+            tmp_path / "away" / "mine" / "deeper",
+            catalog=CATALOG,
+            device=DEVICE,
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["away"]
 
 
@@ -162,7 +173,7 @@ def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(takeaway, "read_back", changed)
     with pytest.raises(LoadError, match="comes back changed"):
-        take_away(asked("torchao-int8wo"), tmp_path / "away")
+        take_away(asked("torchao-int8wo"), tmp_path / "away", **ON)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -201,8 +212,8 @@ def test_a_model_of_ones_own_is_named_without_its_place(
         source="/home/somebody/models/my-flux",
     )
     catalog = replace(CATALOG, models={"flux-mini": model})
-    parts = quantized(comparison, catalog)
-    loaded = LoadedPlan(None, {}, dict.fromkeys(parts, 1), 0.0, "", "cpu")
+    parts = quantized(comparison, catalog, DEVICE)
+    loaded = LoadedPlan(None, {}, dict.fromkeys(parts, 1), 0.0, "", "cpu", DEVICE)
     differences = dict.fromkeys(parts, Difference(1, 0, 0.0))
     card = model_card(comparison, parts, loaded, differences, True, catalog)
     assert front in card

@@ -112,10 +112,11 @@ def test_flux_mini_tells_its_own_pace() -> None:
     from diffusers import FluxPipeline
 
     from quantlab.lab.bench.pace import measure_pace
+    from tests.device import DEVICE
 
     pipe = FluxPipeline.from_pretrained(PROJECT / "data" / "flux-mini")
     pipe.set_progress_bar_config(disable=True)
-    pace = measure_pace(pipe, text_tokens=32, repeats=1, max_sequence_length=32)
+    pace = measure_pace(pipe, DEVICE, text_tokens=32, repeats=1, max_sequence_length=32)
     small, large = (
         pace.seconds(image_tokens=(side // 16) ** 2, text_tokens=32, pixels=side**2, steps=8).mid
         for side in (64, 256)

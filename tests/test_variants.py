@@ -34,6 +34,7 @@ from quantlab.lab.load.part import Base, Part, part_of
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.probe.subject import Subject
 from quantlab.words.outcome import Outcome
+from tests.device import DEVICE
 from tests.hub_server import Hub
 from tests.test_hub import MINI as HUB_MINI
 from tests.test_hub import SHARD, hub, server  # noqa: F401
@@ -60,14 +61,14 @@ def entries(folder: Path) -> list[Path]:
 
 def load(folder: Path, plan: str, limit: int = GIB) -> LoadedPlan:
     """The plan, loaded by a pool that holds nothing yet."""
-    pool = Pool(0, CATALOG, Variants(folder, limit))
+    pool = Pool(0, CATALOG, DEVICE, Variants(folder, limit))
     return pool.load(MINI, parse_plan(plan, MINI), lambda _: None)
 
 
 def shown(plan: str, out: Path) -> Outcome:
     """The outcome of one plan in a bench of its own."""
     comparison = make_comparison(plans=[plan], prompt=PROMPT, steps=2)
-    (outcome,) = compare(comparison, bench=Bench(), out=out, warmup=0)
+    (outcome,) = compare(comparison, bench=Bench(CATALOG, DEVICE), out=out, warmup=0)
     assert outcome.status == "ok", outcome.error
     return outcome
 
@@ -149,8 +150,12 @@ def test_a_damaged_entry_is_not_used_and_written_again(damage: str, folder: Path
 
 def test_what_is_reloaded_is_verified(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load(folder, "torchao-int8wo")
-    plain = Subject("torchao-int8wo")
-    full = Pool(0).load(MINI, parse_plan("fp32", MINI), lambda _: None).pipe.transformer
+    plain = Subject("torchao-int8wo", CATALOG, DEVICE)
+    full = (
+        Pool(0, CATALOG, DEVICE)
+        .load(MINI, parse_plan("fp32", MINI), lambda _: None)
+        .pipe.transformer
+    )
     monkeypatch.setattr(variants, "reload", lambda *_: full)
     again = load(folder, "torchao-int8wo")
     assert again.way == CONFIG  # full width came back: it is quantized
@@ -361,7 +366,7 @@ def test_base_weights_are_not_downloaded_for_what_is_kept(
     def again() -> LoadedPlan:
         shutil.rmtree(constants.HF_HUB_CACHE, ignore_errors=True)
         hub.requests.clear()
-        pool = Pool(0, catalog, Variants(folder, GIB))
+        pool = Pool(0, catalog, DEVICE, Variants(folder, GIB))
         return pool.load(HUB_MINI, parse_plan("torchao-int8wo", MINI), lambda _: None)
 
     assert again().way == CONFIG
@@ -417,7 +422,7 @@ def test_the_output_of_what_is_reloaded_is_the_same(folder: Path) -> None:
     first = load(folder, "torchao-int8wo")
     again = load(folder, "torchao-int8wo")
     assert again.way == RELOADED
-    subject = Subject("torchao-int8wo")
+    subject = Subject("torchao-int8wo", CATALOG, DEVICE)
     step = subject.run(first.pipe).first
-    output = forward(again.pipe.transformer, step, subject.dtype)
+    output = forward(again.pipe.transformer, step, subject.dtype, DEVICE.target)
     assert torch.equal(output, subject.output(first.pipe.transformer, step))

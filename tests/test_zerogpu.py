@@ -203,7 +203,7 @@ def test_downloads_come_before_the_gpu_and_fail_as_rows(
 
     monkeypatch.setattr(Reader, "fetch", fetch)
     monkeypatch.setattr(zerogpu, "resolve", lambda _: None)
-    runner = ZeroGpuRunner()
+    runner = ZeroGpuRunner(load_catalog())
     monkeypatch.setattr(runner, "_call", call)
     events = list(runner.stream(flux("bnb-nf4", "bf16"), out=tmp_path, stop=threading.Event()))
     done = [event for event in events if isinstance(event, Finished)]
@@ -215,14 +215,15 @@ def test_downloads_come_before_the_gpu_and_fail_as_rows(
 
 
 def test_the_runner_is_chosen_by_the_environment() -> None:
-    assert isinstance(choose_runner({}), LocalRunner)
-    assert isinstance(choose_runner({"SPACES_ZERO_GPU": "false"}), LocalRunner)
-    assert isinstance(choose_runner({"SPACES_ZERO_GPU": "true"}), ZeroGpuRunner)
+    assert isinstance(choose_runner({}, load_catalog()), LocalRunner)
+    assert isinstance(choose_runner({"SPACES_ZERO_GPU": "false"}, load_catalog()), LocalRunner)
+    assert isinstance(choose_runner({"SPACES_ZERO_GPU": "true"}, load_catalog()), ZeroGpuRunner)
 
 
 def test_outside_a_space_nothing_of_it_is_imported() -> None:
     code = (
-        "import sys; from quantlab.lab.runners.choose import choose_runner; choose_runner({});"
+        "import sys; from quantlab.lab.runners.choose import choose_runner;"
+        "from quantlab.catalog.table import load_catalog; choose_runner({}, load_catalog());"
         "none = ('spaces', 'torch', 'quantlab.lab.runners.zero');"
         "print([m for m in sys.modules if m.startswith(none)])"
     )

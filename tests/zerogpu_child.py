@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from quantlab.catalog.table import load_catalog
 from tools.zerogpu_rehearsal import DeviceService, import_spaces, launch, serve
 
 PLANS = ["fp32", "quanto-int8", "bf16@compiled"]
@@ -62,7 +63,7 @@ class Space:
     def __init__(self, service: Logged) -> None:
         from quantlab.lab.runners.zerogpu import ZeroGpuRunner
 
-        self.service, self.runner = service, ZeroGpuRunner()
+        self.service, self.runner = service, ZeroGpuRunner(load_catalog())
 
     def run(
         self, plans: list[str], steps: int = 2, on_step: Any = lambda _: None

@@ -30,30 +30,26 @@ import argparse
 import csv
 import math
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import fmean, linear_regression
-from typing import Any
+from statistics import linear_regression
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.table import load_catalog
-from quantlab.lab.bench.fidelity import compare_images, image_array, relative_l2
-from quantlab.lab.bench.run import encode, generate
-from quantlab.lab.bench.tensors import first_of
+from quantlab.lab.device import this_device
 from quantlab.lab.libraries import versions
 from quantlab.lab.load.pool import LoadedPlan, Pool
+from tools.loss_ruler import STEPS, Ruler
 from tools.loss_schemes import packed_by_ggml, round_to_float8
 
 MODEL = load_catalog().models["flux-mini"]
 DENOISER, ENCODER = MODEL.denoiser, "text_encoder_2"
-STEPS = 8
 PAIRED = ("torchao-int8wo", "quanto-fp8", "gguf-q4_0", "bnb-nf4", "quanto-int2")
 """Schemes of the denoiser that are tried with those of the encoder below: near and far ones."""
 PAIRED_ENCODERS = ("torchao-int8wo", "quanto-fp8", "bnb-nf4", "quanto-int2")
@@ -79,14 +75,6 @@ class Case:
         if self.how == "library":
             named = {DENOISER: self.denoiser} | named
         return ",".join(f"{part}={scheme}" for part, scheme in named.items() if scheme) or "fp32"
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The unquantized path of one prompt: each call's inputs with its output, and the picture."""
-
-    calls: tuple[tuple[Mapping[str, Any], Any], ...]
-    pixels: Any
 
 
 def cases() -> Iterator[Case]:
@@ -121,80 +109,6 @@ def loaded(case: Case, pool: Pool, folder: Path) -> LoadedPlan:
         round_to_float8(plan.denoiser)
         pool.drop_all()  # nobody else may get this one
     return plan
-
-
-class Ruler:
-    """Holds plans against the unquantized path of each prompt."""
-
-    def __init__(self, prompts: list[str]) -> None:
-        self.prompts = prompts
-        self.references: dict[str, Reference] = {}
-
-    def learn(self, plan: LoadedPlan) -> None:
-        """Keep the path of ``plan``, the reference."""
-        for seed, prompt in enumerate(self.prompts):
-            calls: list[tuple[Mapping[str, Any], Any]] = []
-
-            def keep(_: Any, __: Any, inputs: Any, output: Any, calls: Any = calls) -> None:
-                calls.append((dict(inputs), first_of(output).clone()))
-
-            hook = plan.denoiser.register_forward_hook(keep, with_kwargs=True)
-            pixels = self._picture(plan, prompt, seed)
-            hook.remove()
-            self.references[prompt] = Reference(tuple(calls), pixels)
-
-    def measure(self, plan: LoadedPlan) -> dict[str, float]:
-        """The mean distance of ``plan`` with the ends of its 95 % interval over prompts, and the
-        means of its picture's PSNR (dB) and SSIM."""
-        losses, psnr, ssim = [], [], []
-        for seed, prompt in enumerate(self.prompts):
-            losses.append(self._distance(plan, prompt, seed))
-            reference = self.references[prompt].pixels
-            fidelity = compare_images(self._picture(plan, prompt, seed), reference)
-            psnr.append(fidelity.get("psnr_db"))
-            ssim.append(fidelity.get("ssim"))
-        low, high = _interval(losses)
-        known = {"psnr_db": psnr, "ssim": ssim}
-        means = {k: fmean([v for v in vs if v is not None]) for k, vs in known.items() if any(vs)}
-        return {"one_step": fmean(losses), "low": low, "high": high, **means}
-
-    def _distance(self, plan: LoadedPlan, prompt: str, seed: int) -> float:
-        import torch
-
-        text = encode(plan.pipe, self._comparison(prompt, seed)).inputs
-        own = {
-            "encoder_hidden_states": text["prompt_embeds"],
-            "pooled_projections": text["pooled_prompt_embeds"],
-        }
-        found = []
-        for inputs, output in self.references[prompt].calls:
-            dtype = {k: v.to(inputs[k].dtype) for k, v in own.items()}
-            with torch.no_grad():
-                again = first_of(plan.pipe.transformer(**{**inputs, **dtype}))
-            found.append(relative_l2(again, output))
-        return fmean(found)
-
-    def _picture(self, plan: LoadedPlan, prompt: str, seed: int) -> Any:
-        comparison = self._comparison(prompt, seed)
-        run = generate(
-            plan.pipe,
-            comparison,
-            encode(plan.pipe, comparison),
-            on_step=lambda _: None,
-            stop=threading.Event(),
-        )
-        return image_array(run.image)
-
-    def _comparison(self, prompt: str, seed: int) -> Any:
-        return make_comparison(model=MODEL.id, prompt=prompt, seed=seed, steps=STEPS)
-
-
-def _interval(values: list[float]) -> tuple[float, float]:
-    """The ends of the mean's 95 % interval, by the normal approximation."""
-    mean = fmean(values)
-    spread = (sum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1)) ** 0.5
-    half = 1.96 * spread / len(values) ** 0.5
-    return mean - half, mean + half
 
 
 def _prompts(count: int) -> list[str]:
@@ -246,7 +160,9 @@ def main(say: Callable[[str], None] = print) -> None:
     arguments = parser.parse_args()
     wanted = set(arguments.schemes or ())
     chosen = [c for c in cases() if not wanted or wanted & {c.denoiser, c.encoder}]
-    ruler, pool, rows = Ruler(_prompts(arguments.prompts)), Pool(2**30), _written()
+    device = this_device()
+    ruler, rows = Ruler(_prompts(arguments.prompts), device), _written()
+    pool = Pool(2**30, load_catalog(), device)
     same = {"prompts": str(len(ruler.prompts)), "steps": str(STEPS), "reference": "fp32"}
     same |= {"model": MODEL.id, "measured_on": date.today().isoformat(), **versions()}
     with tempfile.TemporaryDirectory() as folder:

@@ -216,13 +216,14 @@ def main(arguments: list[str] | None = None) -> int:
     with serve(DeviceService(uuid=os.environ.get("CUDA_VISIBLE_DEVICES", "0"))) as service:
         import_spaces(service.url)
         from quantlab.catalog.comparison import make_comparison
+        from quantlab.catalog.table import load_catalog
         from quantlab.lab.runners.zerogpu import ZeroGpuRunner
         from quantlab.words.outcome import Finished
 
         comparison = make_comparison(
             model=asked.model, plans=asked.plans, prompt=asked.prompt, steps=asked.steps
         )
-        runner = ZeroGpuRunner()
+        runner = ZeroGpuRunner(load_catalog())
         launch()
         print(f"quota: {runner.cost_s(comparison)} s", file=sys.stderr)
         failed = 0

@@ -26,8 +26,8 @@ from quantlab.catalog.schema import Component, Model
 from quantlab.catalog.sizes.shapes import config_of
 from quantlab.catalog.sizes.weights import plain_bytes
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.lab.bench.measure import counters
-from quantlab.lab.libraries import device, resolve, torch
+from quantlab.lab.device import this_device
+from quantlab.lab.libraries import resolve, torch
 from quantlab.words.comparison import Comparison
 
 __all__ = ["MODELS", "Shaped", "shaped"]
@@ -146,10 +146,11 @@ def _described(folder: Path, model_id: str, home: Path) -> Iterator[Model]:
 
 def _write(model: Model, small: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
     """Build every component on the device and save the pipeline in shards."""
+    device = this_device()
     parts: dict[str, Any] = {"scheduler": resolve("diffusers.FlowMatchEulerDiscreteScheduler")()}
     for index, component in enumerate(model.components):
         config = dict(config_of(component.shapes)) | dict(small.get(component.name, {}))
-        parts[component.name] = _module(component, config, SEED + index)
+        parts[component.name] = _module(component, config, SEED + index, device.target)
         if component.name in model.family.encoders:
             parts[component.name.replace("text_encoder", "tokenizer")] = _tokenizer()
     if "is_distilled" in _settings(model):
@@ -157,7 +158,7 @@ def _write(model: Model, small: Mapping[str, Mapping[str, Any]], folder: Path) -
     _save(resolve(f"diffusers.{model.pipeline}")(**parts), folder)
     del parts
     gc.collect()
-    counters().release()
+    device.counters.release()
 
 
 def _save(pipe: Any, folder: Path) -> None:
@@ -182,21 +183,21 @@ def _settings(model: Model) -> set[str]:
     return set(cls._get_signature_keys(cls)[1])
 
 
-def _module(component: Component, config: dict[str, Any], seed: int) -> Any:
+def _module(component: Component, config: dict[str, Any], seed: int, target: str) -> Any:
     """A component in bf16 on the device, with random weights."""
     t = torch()
     cls = resolve(f"{component.library}.{component.cls}")
     before = t.get_default_dtype()
     t.set_default_dtype(t.bfloat16)
     try:
-        with t.device(device()):
+        with t.device(target):
             if component.library == "diffusers":
                 module = cls.from_config(config)
             else:
                 module = cls(cls.config_class(**config))
     finally:
         t.set_default_dtype(before)
-    _draw(module, t.Generator(device()).manual_seed(seed))
+    _draw(module, t.Generator(target).manual_seed(seed))
     return module.to(t.bfloat16)
 
 

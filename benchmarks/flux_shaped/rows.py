@@ -14,7 +14,8 @@ from typing import Any
 from benchmarks.flux_shaped.model import Shaped
 from benchmarks.flux_shaped.visits import Visit
 from quantlab.catalog.sizes.predict import predict
-from quantlab.lab.libraries import device_info, torch, versions
+from quantlab.lab.device import this_device
+from quantlab.lab.libraries import torch, versions
 from quantlab.words.plan import Plan
 
 __all__ = ["AIMS", "MARK", "Row", "figures", "machine", "make_row", "show", "write"]
@@ -131,7 +132,7 @@ def make_row(subject: Shaped, scale: str, plan: Plan, visits: Sequence[Visit], r
 
 def machine() -> dict[str, str]:
     """What the rows were measured on and with."""
-    info = device_info()
+    info = this_device().info()
     return {
         "device": str(info["name"]),
         "device_kind": str(info["kind"]),

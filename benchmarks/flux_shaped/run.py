@@ -34,8 +34,7 @@ from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, QuantlabError, first_line
-from quantlab.lab.bench.measure import counters
-from quantlab.lab.libraries import device
+from quantlab.lab.device import Device, this_device
 from quantlab.words.plan import Plan
 
 __all__ = ["SCHEMES", "main", "measure", "plans", "refuse_small"]
@@ -70,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         wanted = plans(asked.model, asked.schemes, modes)
         if asked.scale == "full":
-            refuse_small(asked.model)
+            refuse_small(asked.model, this_device())
         with shaped(asked.model, asked.scale) as subject:
             rows = measure(subject, wanted, asked.scale, ends)
     except QuantlabError as error:
@@ -84,14 +83,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def refuse_small(model_id: str) -> None:
-    """Refuse a machine on which the pipeline in bf16 does not fit the device.
+def refuse_small(model_id: str, device: Device) -> None:
+    """Refuse a device that the pipeline in bf16 does not fit.
 
     Raises:
         InputError: there is no GPU, or it is too small.
     """
     needed = predict(model_id, Plan(dtype=BASE)).peak_bytes
-    there = counters().usable_bytes() if device() != "cpu" else 0
+    there = 0 if device.is_cpu else device.counters.usable_bytes()
     if there < needed:
         said = (
             f"{model_id} needs a GPU with {needed / GIB:.0f} GiB free; {there / GIB:.0f} are here"

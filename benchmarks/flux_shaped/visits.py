@@ -15,13 +15,14 @@ from typing import Any
 
 from benchmarks.flux_shaped.model import Shaped
 from quantlab.catalog.comparison import parse_plan
-from quantlab.catalog.machine import here, this_machine
+from quantlab.catalog.machine import here
 from quantlab.errors import Unavailable
 from quantlab.lab.bench.fidelity import relative_l2
-from quantlab.lab.bench.measure import PeakMemory, clock
+from quantlab.lab.bench.measure import PeakMemory
 from quantlab.lab.bench.run import FirstStep, encode, forward, generate
 from quantlab.lab.bench.tensors import on
-from quantlab.lab.libraries import device, resolve, torch
+from quantlab.lab.device import Device, this_device
+from quantlab.lab.libraries import resolve, torch
 from quantlab.lab.load.keys import compute_dtype, keys_of
 from quantlab.lab.load.oom import forget, ran_out
 from quantlab.lab.load.pool import LoadedPlan, Pool
@@ -61,9 +62,10 @@ class Bench:
 
     def __init__(self, shaped: Shaped) -> None:
         self._shaped = shaped
-        self._pool = Pool(0, shaped.catalog)
+        self._device = this_device()
+        self._pool = Pool(0, shaped.catalog, self._device)
         loaded = self._load(parse_plan(BASE, shaped.model, shaped.catalog))
-        self._encoded = encode(loaded.pipe, shaped.comparison)
+        self._encoded = encode(loaded.pipe, shaped.comparison, self._device)
         self._reference = self._image(loaded.pipe)
         del loaded
         self._clear()
@@ -94,29 +96,30 @@ class Bench:
             if scheme is None:
                 continue  # a dtype
             method = self._shaped.catalog.methods[scheme.method]
-            said = here(scheme, method, this_machine(), self._shaped.model)
+            said = here(scheme, method, self._device.machine, self._shaped.model)
             if said != "ok":
                 raise Unavailable(said)
 
     def _measured(self, plan: Plan) -> Visit:
         keys = keys_of(self._shaped.model, plan)
         alone = set(keys.values()) - {keys[self._shaped.model.denoiser]} <= set(self._pool.held())
-        with PeakMemory() as peak:
-            started = clock()
+        device = self._device
+        with PeakMemory(device.counters) as peak:
+            started = device.clock()
             loaded = self._load(plan)
-            load_s = clock() - started
-            allocated = torch().cuda.memory_allocated() if device() == "cuda" else None
+            load_s = device.clock() - started
+            allocated = torch().cuda.memory_allocated() if device.target == "cuda" else None
             peak.loaded()
             step = self._on_device(self._reference)
             dtype = resolve(compute_dtype(plan, self._shaped.model))
             denoiser = loaded.denoiser
 
             def once() -> Any:
-                return forward(denoiser, step, dtype)
+                return forward(denoiser, step, dtype, device.target)
 
             for _ in range(WARMUPS["compiled" if plan.compiled else "eager"]):
                 output = once()
-            seconds = _seconds(once, REPEATS)
+            seconds = _seconds(once, REPEATS, device)
             self._image(loaded.pipe)
         return Visit(
             load_s=load_s if alone else None,
@@ -136,28 +139,26 @@ class Bench:
     def _image(self, pipe: Any) -> FirstStep:
         """One step and the decoding, through the pipeline; what the transformer was handed."""
         stop = threading.Event()
-        run = generate(
-            pipe, self._shaped.comparison, self._encoded, on_step=lambda _: None, stop=stop
-        )
+        asked = (pipe, self._shaped.comparison, self._encoded, self._device)
+        run = generate(*asked, on_step=lambda _: None, stop=stop)
         return run.first
 
     def _clear(self) -> None:
         """Let go of the transformer; the shared parts stay."""
         self._pool.keep_only(self._shaped.model, NOBODYS)
 
-    @staticmethod
-    def _on_device(step: FirstStep) -> FirstStep:
-        return replace(step, inputs=on(dict(step.inputs), device()))
+    def _on_device(self, step: FirstStep) -> FirstStep:
+        return replace(step, inputs=on(dict(step.inputs), self._device.target))
 
 
-def _seconds(call: Callable[[], Any], repeats: int) -> list[float]:
+def _seconds(call: Callable[[], Any], repeats: int, device: Device) -> list[float]:
     """Seconds of each call, on the device's own clock where it has one."""
-    if device() != "cuda":
+    if device.target != "cuda":
         found = []
         for _ in range(repeats):
-            started = clock()
+            started = device.clock()
             call()
-            found.append(clock() - started)
+            found.append(device.clock() - started)
         return found
     event = torch().cuda.Event
     pairs = [(event(enable_timing=True), event(enable_timing=True)) for _ in range(repeats)]

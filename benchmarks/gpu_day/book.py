@@ -47,9 +47,10 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 def machine() -> dict[str, Any]:
     """What rows are measured on and with. Imports torch."""
-    from quantlab.lab.libraries import device_info, torch, versions
+    from quantlab.lab.device import this_device
+    from quantlab.lab.libraries import torch, versions
 
-    info = device_info()
+    info = this_device().info()
     return {
         "device": info["name"],
         "device_kind": info["kind"],

@@ -13,7 +13,8 @@ from typing import Any
 
 from benchmarks.gpu_day.book import Book
 from benchmarks.gpu_day.clocks import middle
-from quantlab.lab.libraries import device, resolve, torch
+from quantlab.lab.device import this_device
+from quantlab.lab.libraries import resolve, torch
 
 __all__ = ["items", "prepared"]
 
@@ -53,7 +54,7 @@ def _matmul(book: Book, dtype: str, side: int) -> None:
     t = torch()
     pairs = [_operands(dtype, side) for _ in range(3)]
     turn = cycle(pairs)
-    one = t.ones((), device=device())
+    one = t.ones((), device=this_device().target)
 
     def product() -> object:
         a, b = next(turn)
@@ -69,7 +70,7 @@ def _matmul(book: Book, dtype: str, side: int) -> None:
 
 def _operands(dtype: str, side: int) -> tuple[Any, Any]:
     t = torch()
-    shape, where = (side, side), device()
+    shape, where = (side, side), this_device().target
     if dtype == "int8":
         whole = [t.randint(-127, 127, shape, dtype=t.int8, device=where) for _ in range(2)]
         return whole[0], whole[1].t()  # tensor cores want the second by columns
@@ -82,7 +83,9 @@ def _operands(dtype: str, side: int) -> tuple[Any, Any]:
 def _attention(book: Book, tokens: int) -> None:
     """Scaled dot product attention as a FLUX block asks for it: 24 heads of 128."""
     t = torch()
-    qkv = [t.randn(1, 24, tokens, 128, dtype=t.bfloat16, device=device()) for _ in range(3)]
+    qkv = [
+        t.randn(1, 24, tokens, 128, dtype=t.bfloat16, device=this_device().target) for _ in range(3)
+    ]
     attend = resolve("torch.nn.functional.scaled_dot_product_attention")
     seconds = middle(lambda: attend(*qkv), REPEATS)
     rate = 4 * tokens**2 * 24 * 128 / seconds / 1e12
@@ -92,7 +95,7 @@ def _attention(book: Book, tokens: int) -> None:
 def _copy(book: Book, size: int) -> None:
     """Bytes read and written by copies within the device's memory."""
     t = torch()
-    pairs = [[t.randn(size // 4, device=device()) for _ in range(2)] for _ in range(2)]
+    pairs = [[t.randn(size // 4, device=this_device().target) for _ in range(2)] for _ in range(2)]
     turn = cycle(pairs)
 
     def copy() -> None:
@@ -106,9 +109,9 @@ def _copy(book: Book, size: int) -> None:
 def _bus(book: Book, size: int) -> None:
     """Between host and device, both ways, from pinned and from pageable memory."""
     t = torch()
-    there = t.randn(size // 4, device=device())
+    there = t.randn(size // 4, device=this_device().target)
     for pinned in (True, False):
-        if pinned and device() == "cpu":
+        if pinned and this_device().target == "cpu":
             continue
         here = t.randn(size // 4, pin_memory=pinned)
         ways = {
@@ -123,7 +126,7 @@ def _bus(book: Book, size: int) -> None:
 
 def _context(book: Book) -> None:
     """What this process has of the device beside torch's allocations, libraries' handles made."""
-    if device() != "cuda":
+    if this_device().target != "cuda":
         return
     t = torch()
     a = t.randn(512, 512, device="cuda", dtype=t.bfloat16)

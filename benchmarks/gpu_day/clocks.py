@@ -9,8 +9,8 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from quantlab.lab.bench.measure import clock
-from quantlab.lab.libraries import device, load, torch
+from quantlab.lab.device import this_device
+from quantlab.lab.libraries import load, torch
 from quantlab.lab.load.pool import RECOMPILES
 
 __all__ = ["compile_blocks", "each", "middle", "wall"]
@@ -34,10 +34,11 @@ def middle(call: Callable[[], object], repeats: int, most_s: float = 3.0) -> flo
 
 def wall(call: Callable[[], object]) -> float:
     """Seconds of one call, until the device is done."""
-    if device() != "cuda":
-        started = clock()
+    device = this_device()
+    if device.target != "cuda":
+        started = device.clock()
         call()
-        return clock() - started
+        return device.clock() - started
     before: Any = torch().cuda.Event(enable_timing=True)
     after: Any = torch().cuda.Event(enable_timing=True)
     torch().cuda.synchronize()

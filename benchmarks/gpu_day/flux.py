@@ -15,7 +15,7 @@ from benchmarks.gpu_day.flux_bench import Bench
 from benchmarks.gpu_day.flux_offload import offloaded
 from benchmarks.gpu_day.flux_packed import PACKED, packed
 from quantlab.catalog.comparison import parse_plan
-from quantlab.lab.bench.measure import clock
+from quantlab.lab.device import this_device
 from quantlab.lab.libraries import torch
 
 __all__ = ["items", "prepared"]
@@ -58,12 +58,13 @@ def items(scale: str) -> tuple[str, ...]:
 @contextmanager
 def prepared(book: Book, scale: str) -> Iterator[Callable[[str], None]]:
     """Builds the weights, loads the parts that the plans share, yields what tries an item."""
-    started = clock()
+    device = this_device()
+    started = device.clock()
     with shaped(MODEL, scale) as subject:
-        book.add("built", seconds=clock() - started)
-        started = clock()
+        book.add("built", seconds=device.clock() - started)
+        started = device.clock()
         bench = Bench(book, subject)
-        book.add("shared", seconds=clock() - started)
+        book.add("shared", seconds=device.clock() - started)
         yield lambda item: _work(bench, item)
 
 

@@ -15,9 +15,10 @@ from benchmarks.gpu_day.clocks import compile_blocks, each, middle, wall
 from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.sizes.predict import Prediction, predict
 from quantlab.lab.bench.fidelity import relative_l2
-from quantlab.lab.bench.measure import PeakMemory, clock, counters
+from quantlab.lab.bench.measure import PeakMemory
 from quantlab.lab.bench.run import FirstStep, encode, forward, generate
-from quantlab.lab.libraries import device, resolve, torch
+from quantlab.lab.device import this_device
+from quantlab.lab.libraries import resolve, torch
 from quantlab.lab.load.keys import compute_dtype
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.words.comparison import Comparison
@@ -37,24 +38,25 @@ class Bench:
     def __init__(self, book: Book, subject: Shaped) -> None:
         self.book, self.subject = book, subject
         self.model, self.asked = subject.model, subject.comparison
-        self.pool = Pool(0, subject.catalog)
+        self.device = this_device()
+        self.pool = Pool(0, subject.catalog, self.device)
         self.base = parse_plan("bf16", self.model, subject.catalog)
         loaded = self.pool.load(self.model, self.base, lambda _: None)
-        self.encoded = encode(loaded.pipe, self.asked)
+        self.encoded = encode(loaded.pipe, self.asked, self.device)
         self.reference = self.image(loaded.pipe, self.asked)[0]
 
     def clear(self) -> None:
         """Let go of everything but the text encoders and the autoencoder in bf16."""
         self.pool.keep_only(self.model, NOBODYS)
         gc.collect()
-        counters().release()
+        self.device.counters.release()
 
     def resident(self, plan: Plan, more: list[str]) -> None:
         """Loaded with all on the device: bytes, peaks, the step, one image, and ``more``."""
-        with PeakMemory() as peak:
-            started = clock()
+        with PeakMemory(self.device.counters) as peak:
+            started = self.device.clock()
             loaded = self.pool.load(self.model, plan, lambda _: None)
-            seconds, there = clock() - started, allocated()
+            seconds, there = self.device.clock() - started, allocated()
             peak.loaded()
             decode_s = self.image(loaded.pipe, self.asked)[1]
         needs = self.needs(plan)
@@ -80,7 +82,7 @@ class Bench:
 
     def peaks(self, peak: PeakMemory, predicted: int) -> dict[str, Any]:
         """The peaks beside the prediction, and what the process has beside torch's share."""
-        on_cuda = device() == "cuda"
+        on_cuda = self.device.target == "cuda"
         outside = None
         if on_cuda:
             free, total = torch().cuda.mem_get_info()
@@ -108,7 +110,7 @@ class Bench:
     def image(self, pipe: Any, asked: Comparison) -> tuple[FirstStep, float]:
         """One step and the decoding, through the pipeline, and the seconds of the latter."""
         stop = threading.Event()
-        run = generate(pipe, asked, self.encoded, on_step=lambda _: None, stop=stop)
+        run = generate(pipe, asked, self.encoded, self.device, on_step=lambda _: None, stop=stop)
         return run.first, run.decode_s
 
     def step(self, plan: Plan, transformer: Any, mode: str, **more: Any) -> None:
@@ -118,7 +120,7 @@ class Bench:
         for _ in range(2 if mode == "compiled" else 0):
             call()
         before = allocated()
-        counters().start()
+        self.device.counters.start()
         seconds = each(call, REPEATS)
         self.book.add(
             "step",
@@ -136,22 +138,22 @@ class Bench:
         """The transformer's call on ``step``, whose inputs are on the device already."""
         dtype = resolve(compute_dtype(plan, self.model))
         there = replace(step, inputs=_there(step.inputs), output=None)
-        return lambda: forward(transformer, there, dtype)
+        return lambda: forward(transformer, there, dtype, self.device.target)
 
     def parts(self, plan: Plan, pipe: Any) -> None:
         """Seconds and memory of encoding the prompt and of decoding."""
         before = allocated()
-        counters().start()
-        seconds = [encode(pipe, self.asked).seconds for _ in range(3)]
+        self.device.counters.start()
+        seconds = [encode(pipe, self.asked, self.device).seconds for _ in range(3)]
         self.book.add(
             "encode",
             plan=str(plan),
             encode_s=median(seconds[1:]),
             encode_adds_bytes=_added(before),
         )
-        counters().start()
+        self.device.counters.start()
         side, channels = self.asked.width // 8, pipe.vae.config.latent_channels
-        kind = {"device": device(), "dtype": torch().bfloat16}
+        kind = {"device": self.device.target, "dtype": torch().bfloat16}
         latents = torch().randn(1, channels, side, side, **kind)
 
         def decode() -> object:
@@ -168,13 +170,13 @@ class Bench:
 
     def sized(self, plan: Plan, pipe: Any, side: int) -> None:
         """The step and the peak at another size."""
-        counters().start()
+        self.device.counters.start()
         first, decode_s = self.image(pipe, self.asked.changed(width=side, height=side))
-        peak = counters().peak_bytes()
+        peak = self.device.counters.peak_bytes()
         call = self.stepper(plan, pipe.transformer, first)
         call()
         before = allocated()
-        counters().start()
+        self.device.counters.start()
         seconds = each(call, 3)
         predicted = self.needs(plan, side).peak_bytes
         self.book.add(
@@ -186,7 +188,7 @@ class Bench:
             step_adds_bytes=_added(before),
             run_peak_bytes=peak,
             predicted_peak_bytes=predicted,
-            peak_error=peak / predicted - 1 if device() == "cuda" else None,
+            peak_error=peak / predicted - 1 if self.device.target == "cuda" else None,
         )
 
     def compiled(self, plan: Plan, loaded: LoadedPlan) -> None:
@@ -199,14 +201,16 @@ class Bench:
 
 def allocated() -> int | None:
     """Bytes that torch has allocated on a CUDA device now."""
-    return int(torch().cuda.memory_allocated()) if device() == "cuda" else None
+    return int(torch().cuda.memory_allocated()) if this_device().target == "cuda" else None
 
 
 def _added(before: int | None) -> int | None:
     """What the peak since the counters began is above ``before``."""
-    return None if before is None else counters().peak_bytes() - before
+    return None if before is None else this_device().counters.peak_bytes() - before
 
 
 def _there(values: Mapping[str, Any]) -> dict[str, Any]:
     tensor = torch().Tensor
-    return {n: v.to(device()) if isinstance(v, tensor) else v for n, v in values.items()}
+    return {
+        n: v.to(this_device().target) if isinstance(v, tensor) else v for n, v in values.items()
+    }

@@ -10,9 +10,9 @@ from benchmarks.gpu_day.flux_bench import Bench, allocated
 from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.sizes.picture import Picture
-from quantlab.lab.bench.measure import PeakMemory, clock, counters
+from quantlab.lab.bench.measure import PeakMemory
 from quantlab.lab.bench.run import encode, generate
-from quantlab.lab.libraries import device
+from quantlab.lab.device import this_device
 from quantlab.lab.load import place
 from quantlab.lab.load.pool import Pool
 
@@ -27,24 +27,25 @@ def offloaded(bench: Bench, text: str, placement: str) -> None:
     ``placement`` is "model-offload", "group-offload" or "group-offload-plain", without a second
     stream.
     """
-    if device() == "cpu":
+    device = this_device()
+    if device.is_cpu:
         return
     bench.pool.drop_all()
     gc.collect()
-    counters().release()
+    device.counters.release()
     catalog = bench.subject.catalog
     plan = parse_plan(text, bench.model, catalog)
     kind = placement.removesuffix("-plain")
-    started = clock()
-    with PeakMemory() as peak:
-        loaded = Pool(0, catalog).load(bench.model, plan, lambda _: None, kind)
+    started = device.clock()
+    with PeakMemory(device.counters) as peak:
+        loaded = Pool(0, catalog, device).load(bench.model, plan, lambda _: None, kind)
         if kind != placement:
-            _without_stream(loaded.pipe)
-        load_s, there = clock() - started, allocated()
+            _without_stream(loaded.pipe, device.target)
+        load_s, there = device.clock() - started, allocated()
         peak.loaded()
-        encoded = [encode(loaded.pipe, bench.asked) for _ in range(2)][-1]
+        encoded = [encode(loaded.pipe, bench.asked, device) for _ in range(2)][-1]
         asked, stop = bench.asked.changed(steps=STEPS), threading.Event()
-        run = generate(loaded.pipe, asked, encoded, on_step=lambda _: None, stop=stop)
+        run = generate(loaded.pipe, asked, encoded, device, on_step=lambda _: None, stop=stop)
     picture = Picture(asked.width, asked.height, asked.sequence_length)
     needs = needs_of(plan, bench.model, picture, catalog=catalog)
     predicted = needs.offload_bytes if kind == "model-offload" else needs.group_bytes
@@ -64,7 +65,7 @@ def offloaded(bench: Bench, text: str, placement: str) -> None:
     )
 
 
-def _without_stream(pipe: Any) -> None:
+def _without_stream(pipe: Any, target: str) -> None:
     """Group offload once more, as for plans whose tensors a second stream does not suit."""
     place.clear(place.modules_of(pipe))
-    place.apply(pipe, "group-offload", device(), {"offload_type": "leaf_level"})
+    place.apply(pipe, "group-offload", target, {"offload_type": "leaf_level"})

@@ -11,7 +11,8 @@ from typing import Any
 
 from benchmarks.gpu_day.flux_bench import Bench
 from quantlab.catalog.comparison import parse_plan
-from quantlab.lab.bench.measure import PeakMemory, counters
+from quantlab.lab.bench.measure import PeakMemory
+from quantlab.lab.device import this_device
 from quantlab.lab.libraries import load, torch
 from quantlab.lab.load.weights import stored_bytes
 
@@ -27,10 +28,11 @@ def packed(bench: Bench, scheme: str) -> None:
     plan = parse_plan(scheme, bench.model, bench.subject.catalog)
     transformer = _pack(loaded.pipe.transformer, scheme)
     gc.collect()
-    counters().release()
+    device = this_device()
+    device.counters.release()
     needs, stored = bench.needs(plan), stored_bytes(transformer)
     predicted = needs.component_bytes["transformer"]
-    with PeakMemory() as peak:
+    with PeakMemory(device.counters) as peak:
         peak.loaded()
         bench.image(loaded.pipe, bench.asked)
     bench.book.add(

@@ -16,7 +16,8 @@ from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.fidelity import compare_images, image_array
 from quantlab.lab.bench.run import encode, generate
-from quantlab.lab.libraries import device, torch
+from quantlab.lab.device import this_device
+from quantlab.lab.libraries import torch
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Event, Finished
 
@@ -96,7 +97,8 @@ def _compare(
             row |= _predicted(asked, row["plan"], sum(event.outcome.weights_bytes.values()))
             book.add("outcome", **row)
 
-    compare(asked, bench=Bench(), out=folder, report=note, repeats=2, warmup=1)
+    bench = Bench(load_catalog(), this_device())
+    compare(asked, bench=bench, out=folder, report=note, repeats=2, warmup=1)
 
 
 def _predicted(asked: Comparison, plan: str, stored: int) -> dict[str, Any]:
@@ -117,9 +119,10 @@ def _placed(book: Book, text: str, steps: int) -> None:
     asked = make_comparison(plans=[text], prompt=PROMPT, steps=steps)
     plan = asked.plans[0]
     first: Any = None
-    for kind in KINDS if device() != "cpu" else ("cpu",):
+    device = this_device()
+    for kind in ("cpu",) if device.is_cpu else KINDS:
         try:
-            pixels = _image(asked, Bench(), kind)
+            pixels = _image(asked, Bench(load_catalog(), device), kind)
         except Exception as error:  # whatever a backend raises is the row
             said = f"{type(error).__name__}: {str(error)[:300]}"
             book.add("placed", plan=str(plan), placement=kind, reason=said)
@@ -133,19 +136,22 @@ def _placed(book: Book, text: str, steps: int) -> None:
 def _image(asked: Comparison, bench: Bench, kind: str) -> Any:
     model = load_catalog().models[asked.model]
     pipe = bench.pool.load(model, asked.plans[0], lambda _: None, kind).pipe
-    run = generate(pipe, asked, encode(pipe, asked), on_step=lambda _: None, stop=threading.Event())
+    device, stop = bench.pool.device, threading.Event()
+    encoded = encode(pipe, asked, device)
+    run = generate(pipe, asked, encoded, device, on_step=lambda _: None, stop=stop)
     return image_array(run.image)
 
 
 def _memory(book: Book, folder: Path) -> None:
     """Memory runs out in the middle of a comparison: a row with a hint, and the next plan runs."""
-    if device() != "cuda":
+    device = this_device()
+    if device.target != "cuda":
         return
     total = torch().cuda.mem_get_info()[1]
     torch().cuda.set_per_process_memory_fraction(LIMIT / total)
     asked = make_comparison(
         plans=["fp32", "bnb-nf4"], prompt=PROMPT, steps=2, width=256, height=256
     )
-    for outcome in compare(asked, bench=Bench(), out=folder, warmup=0):
+    for outcome in compare(asked, bench=Bench(load_catalog(), device), out=folder, warmup=0):
         book.add("memory", limit_bytes=LIMIT, **outcome.as_dict())
     torch().cuda.set_per_process_memory_fraction(1.0)

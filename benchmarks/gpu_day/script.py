@@ -13,9 +13,11 @@ from typing import Any
 from benchmarks.gpu_day.book import Book
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.fidelity import compare_images, image_array
-from quantlab.lab.libraries import device, load, resolve, torch
+from quantlab.lab.device import this_device
+from quantlab.lab.libraries import load, resolve, torch
 from quantlab.lab.script.pipeline import snippet
 
 __all__ = ["items", "prepared"]
@@ -48,13 +50,14 @@ def _try(book: Book, item: str, folder: Path, steps: int) -> None:
     plan, _, more = item.partition("+")
     lora = "mono" if more == "lora" else None
     asked = make_comparison(plans=[plan], prompt=PROMPT, steps=steps, lora=lora)
-    (outcome,) = compare(asked, bench=Bench(), out=folder / "ours", warmup=0)
+    catalog, device = load_catalog(), this_device()
+    (outcome,) = compare(asked, bench=Bench(catalog, device), out=folder / "ours", warmup=0)
     if outcome.image is None:
         book.add("script", plan=item, same=False, reason=str(outcome.error))
         return
-    text = snippet(asked, asked.plans[0])
+    text = snippet(asked, asked.plans[0], catalog, device)
     if more == "offload":
-        text = text.replace(f'pipe.to("{device()}")', "pipe.enable_model_cpu_offload()")
+        text = text.replace(f'pipe.to("{device.target}")', "pipe.enable_model_cpu_offload()")
     theirs, said = _alone(text, folder)
     row: dict[str, Any] = {"plan": item, "same": False}
     if theirs is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.gpu_day.book import Book, machine
 from quantlab.errors import first_line
-from quantlab.lab.bench.measure import clock
+from quantlab.lab.device import this_device
 from quantlab.lab.load.oom import forget
 
 __all__ = ["BROKEN", "work"]
@@ -50,7 +50,7 @@ def work(part: str, module: Any, items: Sequence[str], scale: str, out: Path, ga
 
 def _broken() -> bool:
     try:
-        clock()
+        this_device().clock()
     except Exception:  # whatever the backend says
         return True
     return False

@@ -16,8 +16,8 @@ from benchmarks.gpu_day.book import Book
 from benchmarks.gpu_day.clocks import compile_blocks, each, wall
 from benchmarks.gpu_day.flux_bench import allocated
 from quantlab.catalog.sizes.shapes import config_of
-from quantlab.lab.bench.measure import counters
-from quantlab.lab.libraries import device, load, resolve, torch
+from quantlab.lab.device import this_device
+from quantlab.lab.libraries import load, resolve, torch
 from quantlab.lab.load.weights import stored_bytes
 
 __all__ = ["items", "prepared"]
@@ -62,7 +62,7 @@ def prepared(book: Book, scale: str) -> Iterator[Callable[[str], None]]:
         finally:
             torch().compiler.reset()
             gc.collect()
-            counters().release()
+            this_device().counters.release()
 
     yield work
 
@@ -80,7 +80,7 @@ def _measure(book: Book, name: str, scheme: str, mode: str, scale: str) -> None:
     first_s = wall(step)
     wall(step)
     before = allocated()
-    counters().start()
+    this_device().counters.start()
     seconds = each(step, REPEATS)
     book.add(
         "step",
@@ -93,7 +93,7 @@ def _measure(book: Book, name: str, scheme: str, mode: str, scale: str) -> None:
         step_s=median(seconds),
         all_s=[round(value, 5) for value in seconds],
         first_s=first_s,
-        step_adds_bytes=None if before is None else counters().peak_bytes() - before,
+        step_adds_bytes=None if before is None else this_device().counters.peak_bytes() - before,
     )
 
 
@@ -110,7 +110,7 @@ def _model(name: str, small: dict[str, Any]) -> Any:
     before = t.get_default_dtype()
     t.set_default_dtype(t.bfloat16)
     try:
-        with t.device(device()):
+        with t.device(this_device().target):
             model = resolve(f"diffusers.{cls}").from_config(config | small)
     finally:
         t.set_default_dtype(before)
@@ -123,18 +123,18 @@ def _model(name: str, small: dict[str, Any]) -> Any:
 def _inputs(name: str, model: Any, side: int, tokens: int) -> dict[str, Any]:
     """What the pipeline hands to the transformer for one image, without guidance."""
     t = torch()
-    kind = {"device": device(), "dtype": t.bfloat16}
+    kind = {"device": this_device().target, "dtype": t.bfloat16}
     if name == "z-image-turbo":
         return {
             "x": [t.randn(16, 1, side // 8, side // 8, **kind)],
-            "t": t.full((1,), 0.5, device=device()),
+            "t": t.full((1,), 0.5, device=this_device().target),
             "cap_feats": [t.randn(tokens, model.config.cap_feat_dim, **kind)],
         }
     image = (side // 16) ** 2
-    ids = t.zeros(image + tokens, 4, device=device())
-    ids[:image, 1] = t.arange(image, device=device()) // (side // 16)
-    ids[:image, 2] = t.arange(image, device=device()) % (side // 16)
-    ids[image:, 3] = t.arange(tokens, device=device())
+    ids = t.zeros(image + tokens, 4, device=this_device().target)
+    ids[:image, 1] = t.arange(image, device=this_device().target) // (side // 16)
+    ids[:image, 2] = t.arange(image, device=this_device().target) % (side // 16)
+    ids[image:, 3] = t.arange(tokens, device=this_device().target)
     inputs = {
         "hidden_states": t.randn(1, image, model.config.in_channels, **kind),
         "encoder_hidden_states": t.randn(1, tokens, model.config.joint_attention_dim, **kind),
@@ -168,7 +168,7 @@ def _quantized(model: Any, scheme: str) -> Any:
             )
             layer.bias = linear.bias
             parent, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(parent), leaf, layer.to(device()).eval())
+            setattr(model.get_submodule(parent), leaf, layer.to(this_device().target).eval())
     elif scheme == "torchao-fp8dq":
         api = load("torchao.quantization")
         config = api.Float8DynamicActivationFloat8WeightConfig(set_inductor_config=False)

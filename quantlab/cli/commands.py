@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from quantlab.catalog.table import load_catalog
 from quantlab.cli import options
 from quantlab.cli.save import run_save, use_variants
 from quantlab.errors import InputError, QuantlabError, first_line
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _admit_model(arguments)
         _admit_lora(arguments)
+        arguments.catalog = load_catalog()  # handed in to everything below
         arguments.command(arguments)
     except InputError as error:
         return _complain(str(error), 2)
@@ -137,6 +139,7 @@ def _compare(arguments: argparse.Namespace) -> None:
         raise InputError("out", f"cannot be used as a folder: {error.strerror}") from None
     run(
         comparison,
+        arguments.catalog,
         out=arguments.out,
         repeats=arguments.repeats,
         warmup=arguments.warmup,
@@ -186,10 +189,12 @@ def _snippet(arguments: argparse.Namespace) -> None:
     elif arguments.repo is not None:
         raise InputError("repo", "goes with --method; a plan's model is named by --model")
     else:
+        from quantlab.lab.device import this_device
         from quantlab.lab.script.pipeline import snippet
 
         comparison = _comparison(arguments, [arguments.plan])
-        text = snippet(comparison, comparison.plans[0], simple=arguments.simple)
+        made = (comparison, comparison.plans[0], arguments.catalog, this_device())
+        text = snippet(*made, simple=arguments.simple)
         about = {"plan": str(comparison.plans[0])}
     if arguments.json:
         _print_json({**about, "script": text})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.advice import beforehand
-from quantlab.catalog.table import load_catalog
+from quantlab.catalog.table import Catalog
 from quantlab.errors import StoreError
 from quantlab.record.documents import comparison_document
 from quantlab.record.store.keeping import keep
@@ -28,16 +28,24 @@ WIDTHS = (32, *(max(9, len(head) + 2) for head in HEADS[1:-1]), 15)
 
 
 def run(
-    comparison: Comparison, *, out: Path, repeats: int, warmup: int, isolate: bool, as_json: bool
+    comparison: Comparison,
+    catalog: Catalog,
+    *,
+    out: Path,
+    repeats: int,
+    warmup: int,
+    isolate: bool,
+    as_json: bool,
 ) -> None:
     """Run ``comparison``, keep its outcomes in the store, and print them."""
     from quantlab.lab.bench.compare import Bench, compare
-    from quantlab.lab.libraries import device_info, versions
+    from quantlab.lab.device import this_device
+    from quantlab.lab.libraries import versions
     from quantlab.lab.runners.isolated import compare_isolated
 
-    tell_beforehand([comparison])
-    device, installed = device_info(), versions()
-    keep = _Keeper(comparison, device, installed)
+    tell_beforehand([comparison], catalog)
+    device, installed = this_device(), versions()
+    keep = _Keeper(comparison, device.info(), installed)
     tell = _Teller(comparison)
 
     def say(event: Event) -> None:
@@ -45,21 +53,31 @@ def run(
         keep(event)
 
     if isolate:
-        outcomes = compare_isolated(comparison, out=out, report=say, repeats=repeats, warmup=warmup)
+        outcomes = compare_isolated(
+            comparison,
+            catalog=catalog,
+            device=device,
+            out=out,
+            report=say,
+            repeats=repeats,
+            warmup=warmup,
+        )
     else:
+        bench = Bench(catalog, device)
         outcomes = compare(
-            comparison, bench=Bench(), out=out, report=say, repeats=repeats, warmup=warmup
+            comparison, bench=bench, out=out, report=say, repeats=repeats, warmup=warmup
         )
     if not as_json:
         _table(outcomes)
         return
-    json.dump(comparison_document(comparison, device, installed, outcomes), sys.stdout, indent=2)
+    document = comparison_document(comparison, device.info(), installed, outcomes)
+    json.dump(document, sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 
-def tell_beforehand(comparisons: Sequence[Comparison]) -> None:
+def tell_beforehand(comparisons: Sequence[Comparison], catalog: Catalog) -> None:
     """What to know of the model before it runs these, which are alike but for prompt and seed."""
-    model = load_catalog().models[comparisons[0].model]
+    model = catalog.models[comparisons[0].model]
     prompts = dict.fromkeys(comparison.prompt for comparison in comparisons)
     for sentence in beforehand(model, prompts, comparisons[0].sequence_length):
         print(f"quantlab: {sentence}", file=sys.stderr)

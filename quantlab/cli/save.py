@@ -34,13 +34,21 @@ def run_save(arguments: argparse.Namespace, comparison: Comparison) -> None:
     Raises:
         InputError: as ``take_away`` does; also PlanError.
     """
+    from quantlab.lab.device import this_device
     from quantlab.lab.keep.takeaway import take_away
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     only = arguments.components_only
-    saved = take_away(comparison, arguments.out, components_only=only, say=say)
+    saved = take_away(
+        comparison,
+        arguments.out,
+        catalog=arguments.catalog,
+        device=this_device(),
+        components_only=only,
+        say=say,
+    )
     if not arguments.json:
         print(f"{saved.folder}: {saved.bytes / MIB:.1f} MiB")
         for name, difference in saved.differences.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.paths import own_descriptions, own_loras
+from quantlab.catalog.table import Catalog
 from quantlab.cli.compare import tell_beforehand
 from quantlab.cli.options import settings_of
 from quantlab.errors import InputError
@@ -48,12 +49,13 @@ def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequ
         model=arguments.model,
         **settings_of(arguments, swept=False),
     )
-    tell_beforehand([each for lane in sweep.lanes for each in lane.comparisons])
+    catalog: Catalog = arguments.catalog
+    tell_beforehand([each for lane in sweep.lanes for each in lane.comparisons], catalog)
     with _place(arguments, sweep) as place:
         rows = run(
             sweep,
             Store(),
-            place=place,
+            place,
             say=_tell_step,
             start=lambda there: _tell_start(there, sweep, place),
             retry=arguments.retry,
@@ -88,7 +90,9 @@ def _place(arguments: argparse.Namespace, sweep: Sweep) -> Iterator[Place]:
     if arguments.ray is not None and arguments.lora in own_loras():
         raise InputError("ray", "a LoRA of your own is known on this machine only; leave --ray out")
     if arguments.ray is None:
-        yield Here(sweep)
+        from quantlab.lab.device import this_device
+
+        yield Here(sweep, arguments.catalog, this_device())
         return
     if cpus is not None and cpus < 1:
         raise InputError("ray-cpus", f"{cpus}; at least 1 is needed")

@@ -19,7 +19,7 @@ from typing import Any
 from quantlab.errors import Unavailable, first_line
 from quantlab.lab.threads import keep_within, wait_passively
 
-__all__ = ["device", "device_info", "load", "resolve", "torch", "versions"]
+__all__ = ["load", "resolve", "torch", "versions"]
 
 _NOISY = ("torchao", "bitsandbytes", "sdnq", "torch.utils._pytree", "diffusers", "transformers")
 PACKAGES = (
@@ -71,16 +71,6 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def device() -> str:
-    """The device that pipelines run on here: "cuda", "mps", "xpu" or "cpu"."""
-    t = torch()
-    if t.cuda.is_available():
-        return "cuda"
-    if t.backends.mps.is_available():
-        return "mps"
-    return "xpu" if hasattr(t, "xpu") and t.xpu.is_available() else "cpu"
-
-
 def torch() -> Any:
     """The torch module."""
     return load("torch")
@@ -108,37 +98,3 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def device_info() -> dict[str, str | int]:
-    """What results on this machine were measured on. Memory in bytes."""
-    import psutil
-
-    info: dict[str, str | int] = {
-        "kind": "cpu",
-        "name": _cpu_name(),
-        "memory_bytes": int(psutil.virtual_memory().total),
-        "threads": int(torch().get_num_threads()),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-    if torch().cuda.is_available():
-        properties = torch().cuda.get_device_properties(0)
-        info |= {"kind": "rocm" if torch().version.hip else "cuda", "name": properties.name}
-        info["memory_bytes"] = int(properties.total_memory)
-    elif torch().backends.mps.is_available():
-        info["kind"] = "metal"
-    elif hasattr(torch(), "xpu") and torch().xpu.is_available():
-        info |= {"kind": "intel", "name": torch().xpu.get_device_name(0)}
-    return info
-
-
-@functools.cache
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

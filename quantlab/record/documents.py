@@ -47,18 +47,19 @@ def result_document(stored: Stored) -> dict[str, Any]:
 
 
 def choice_document(
-    choice: Choice, model: str, catalog: Catalog | None = None, **settings: Any
+    choice: Choice, model: str, catalog: Catalog, **settings: Any
 ) -> dict[str, Any]:
     """A choice with the script that makes its image; writing that imports torch.
 
     Where no script can be written it is None, and the last of the reasons says why.
     """
+    from quantlab.lab.device import this_device
     from quantlab.lab.script.pipeline import snippet
 
     plans, document = [choice.plan], choice.as_dict()
     try:
         made = make_comparison(model=model, plans=plans, prompt="", catalog=catalog, **settings)
-        return {**document, "snippet": snippet(made, made.plans[0], catalog)}
+        return {**document, "snippet": snippet(made, made.plans[0], catalog, this_device())}
     except QuantlabError as error:
         reasons = [*choice.as_dict()["reasons"], f"no script: {error}"]
         return {**document, "reasons": reasons, "snippet": None}

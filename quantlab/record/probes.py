@@ -25,7 +25,8 @@ from quantlab.catalog.machine import this_machine
 from quantlab.catalog.paths import PROJECT, data_folder
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import CatalogError, StoreError
-from quantlab.lab.libraries import device_info, versions
+from quantlab.lab.device import this_device
+from quantlab.lab.libraries import versions
 from quantlab.lab.probe.probe import Probed, documented
 
 __all__ = [
@@ -54,7 +55,7 @@ class Kept:
 
 def circumstances() -> dict[str, Any]:
     """The machine in words, and the versions, that a probe on this machine depends on."""
-    info = device_info()
+    info = this_device().info()
     gib = int(info["memory_bytes"]) / 2**30
     machine = f"{info['name']}, {os.cpu_count()} cores, {info['system']}"
     if info["kind"] != "cpu":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from quantlab.catalog.table import Catalog
-from quantlab.lab.runners.local import Runner
+from quantlab.lab.runners.runner import Runner
 from quantlab.record.store.store import Store
 from quantlab.ui.guard.fetching import Consent
 from quantlab.ui.jobs import Jobs

@@ -21,6 +21,7 @@ from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.device import this_device
 from quantlab.words.comparison import MAX_PLANS
 from quantlab.words.outcome import Outcome
 from tools.flux_mini.concepts import BACKGROUNDS, CONCEPTS, caption
@@ -51,7 +52,7 @@ def scheme_scores(count: int) -> list[SchemeScore]:
     """Every scheme that runs here over ``count`` prompts, each with its own seed; best first."""
     catalog = load_catalog()
     found = []
-    for scheme, pairs in _scores(Bench(), _live(), count).items():
+    for scheme, pairs in _scores(Bench(load_catalog(), this_device()), _live(), count).items():
         psnr, steps = [p for p, _ in pairs], [s for _, s in pairs]
         bits = catalog.schemes[scheme].bits
         found.append(SchemeScore(scheme, bits, mean(psnr), stdev(psnr), mean(steps)))
@@ -71,7 +72,7 @@ def table(scores: Sequence[SchemeScore]) -> str:
 def main() -> None:
     """Command line."""
     argparse.ArgumentParser(description=__doc__, allow_abbrev=False).parse_args()
-    _picture(Bench())
+    _picture(Bench(load_catalog(), this_device()))
 
 
 def _live() -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.catalog.table import Catalog
 from quantlab.lab.bench.reference import Reference
 from quantlab.lab.bench.trial import Report, Trial
+from quantlab.lab.device import Device
 from quantlab.lab.keep.variants import opted
 from quantlab.lab.libraries import resolve
 from quantlab.lab.load.pool import Pool
@@ -18,12 +19,14 @@ __all__ = ["Bench", "compare", "compare_one"]
 
 
 class Bench:
-    """Runs plans of comparisons on this machine and keeps what it loaded between them."""
+    """Runs plans of comparisons on a device and keeps what it loaded between them.
 
-    def __init__(self, budget_bytes: int | None = None, catalog: Catalog | None = None) -> None:
-        self.catalog = catalog or load_catalog()
+    ``budget_bytes`` is for what waits to be used again; None is a quarter of the host's memory.
+    """
+
+    def __init__(self, catalog: Catalog, device: Device, budget_bytes: int | None = None) -> None:
         budget = _default_budget() if budget_bytes is None else budget_bytes
-        self.pool = Pool(budget, self.catalog, opted())
+        self.pool = Pool(budget, catalog, device, opted())
 
     def trial(
         self,
@@ -37,7 +40,7 @@ class Bench:
     ) -> Trial:
         """A comparison to run plan by plan; see ``compare`` for the arguments."""
         stop = stop or threading.Event()
-        return Trial(self.pool, self.catalog, comparison, out, report, stop, repeats, warmup)
+        return Trial(self.pool, comparison, out, report, stop, repeats, warmup)
 
 
 def compare(

@@ -12,19 +12,20 @@ from typing import Any
 
 from quantlab.lab.bench.fidelity import compare_images, image_array, relative_l2
 from quantlab.lab.bench.run import Run, forward
+from quantlab.lab.load.pool import LoadedPlan
 from quantlab.words.outcome import NoiseFloor
 
 __all__ = ["noise_floor"]
 
 
-def noise_floor(runs: Sequence[Run], denoiser: Any, dtype: Any) -> NoiseFloor:
+def noise_floor(runs: Sequence[Run], loaded: LoadedPlan, dtype: Any) -> NoiseFloor:
     """The largest distance of the last of ``runs`` from any before it, warm-up included.
 
-    With a single run: the relative L2 of one step done again on ``denoiser``, in ``dtype``.
+    With a single run: the relative L2 of one step done again on the denoiser, in ``dtype``.
     """
     last, earlier = runs[-1], runs[:-1]
     if not earlier:
-        again = forward(denoiser, last.first, dtype)
+        again = forward(loaded.denoiser, last.first, dtype, loaded.device.target)
         return NoiseFloor(None, relative_l2(again, last.first.output), "step")
     pixels = image_array(last.image)
     found = [compare_images(image_array(run.image), pixels).get("psnr_db") for run in earlier]

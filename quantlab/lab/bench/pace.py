@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from quantlab.catalog.time.pace import Pace, pace_from
-from quantlab.lab.bench.measure import clock
+from quantlab.lab.device import Device
 
 __all__ = ["SIZES", "measure_pace"]
 
@@ -24,6 +24,7 @@ STEPS = 2
 
 def measure_pace(
     pipe: Any,
+    device: Device,
     *,
     text_tokens: int,
     pixels_per_token: int = 16,
@@ -31,7 +32,7 @@ def measure_pace(
     repeats: int = 3,
     **call: Any,
 ) -> Pace:
-    """The pace of ``pipe``, a diffusers pipeline that takes a prompt and a callback per step.
+    """The pace of ``pipe`` on ``device``: a pipeline that takes a prompt and a callback per step.
 
     ``text_tokens`` of one prompt as the denoiser sees it; ``call`` are more arguments of the
     pipeline's call, such as ``max_sequence_length``. Runs ``repeats`` + 1 calls a size.
@@ -41,8 +42,8 @@ def measure_pace(
     """
     steps, decodes, encodes = [], [], []
     for size in sizes:
-        _marks(pipe, size, call)
-        runs = [_marks(pipe, size, call) for _ in range(repeats)]
+        _marks(pipe, device, size, call)
+        runs = [_marks(pipe, device, size, call) for _ in range(repeats)]
         step = median(one - before for _, before, one, _ in runs)
         steps.append(((size // pixels_per_token) ** 2 + text_tokens, step))
         decodes.append((size * size, median(end - last for *_, last, end in runs)))
@@ -50,12 +51,14 @@ def measure_pace(
     return pace_from(steps, decodes, max(median(encodes), 0.0))
 
 
-def _marks(pipe: Any, size: int, call: dict[str, Any]) -> tuple[float, float, float, float]:
+def _marks(
+    pipe: Any, device: Device, size: int, call: dict[str, Any]
+) -> tuple[float, float, float, float]:
     """When a call began, when either step was done, and when it ended; seconds."""
-    marks = [clock()]
+    marks = [device.clock()]
 
     def after_step(_: Any, __: int, ___: Any, ____: Any) -> dict[str, Any]:
-        marks.append(clock())
+        marks.append(device.clock())
         return {}
 
     pipe(
@@ -67,4 +70,4 @@ def _marks(pipe: Any, size: int, call: dict[str, Any]) -> tuple[float, float, fl
         **call,
     )
     start, first, second = marks
-    return start, first, second, clock()
+    return start, first, second, device.clock()

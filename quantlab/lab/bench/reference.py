@@ -68,7 +68,7 @@ class Reference:
         if encoders_of(loaded) == self.encoders:
             output = first.output
         else:
-            output = forward(loaded.denoiser, self.first, dtype)
+            output = forward(loaded.denoiser, self.first, dtype, loaded.device.target)
         return relative_l2(output, self.first.output)
 
 

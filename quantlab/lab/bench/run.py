@@ -16,9 +16,9 @@ from typing import Any
 
 from quantlab.errors import RunError, Stopped
 from quantlab.families import Family, family_of
-from quantlab.lab.bench.measure import clock
 from quantlab.lab.bench.tensors import first_of, mapped, named, on
-from quantlab.lab.libraries import device, torch
+from quantlab.lab.device import Device
+from quantlab.lab.libraries import torch
 from quantlab.lab.load.modular import BlockPipeline
 from quantlab.words.comparison import Comparison
 from quantlab.words.settings import SETTINGS
@@ -67,9 +67,9 @@ class Run:
     finite: bool
 
 
-def encode(pipe: Any, comparison: Comparison) -> Encoded:
+def encode(pipe: Any, comparison: Comparison, device: Device) -> Encoded:
     """Encode the prompt with the pipeline's text encoders, as its own ``__call__`` would."""
-    started = clock()
+    started = device.clock()
     with torch().no_grad():
         inputs = _family(pipe).encode(
             pipe,
@@ -77,7 +77,7 @@ def encode(pipe: Any, comparison: Comparison) -> Encoded:
             guidance=comparison.guidance,
             sequence_length=comparison.sequence_length,
         )
-    seconds = clock() - started
+    seconds = device.clock() - started
     return Encoded(on(inputs, "cpu"), seconds)
 
 
@@ -85,6 +85,7 @@ def generate(
     pipe: Any,
     comparison: Comparison,
     encoded: Encoded,
+    device: Device,
     *,
     on_step: Callable[[int], None],
     stop: threading.Event,
@@ -99,12 +100,12 @@ def generate(
     """
     marks: list[float] = []
     finite = True
-    family, embeddings = _family(pipe), on(dict(encoded.inputs), device())
+    family, embeddings = _family(pipe), on(dict(encoded.inputs), device.target)
     _check_taken(pipe, comparison)
 
     def after_step(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         nonlocal finite
-        marks.append(clock())
+        marks.append(device.clock())
         if index + 1 == comparison.steps:
             finite = bool(torch().isfinite(tensors["latents"]).all())
         on_step(index + 1)
@@ -113,14 +114,14 @@ def generate(
         return {}
 
     with _FirstCall(getattr(pipe, family.denoiser), family.as_given) as first:
-        started = clock()
+        started = device.clock()
         result = pipe(
             **embeddings,
             **family.arguments(dict(comparison.settings)),
             generator=torch().Generator("cpu").manual_seed(comparison.seed),
             callback_on_step_end=after_step,
         )
-        ended = clock()
+        ended = device.clock()
     marks = [started, *marks]
     # The first interval also holds the pipeline's preparation; with more steps it is left out.
     steps = [b - a for a, b in pairwise(marks)]
@@ -145,8 +146,10 @@ def _check_taken(pipe: Any, comparison: Comparison) -> None:
             raise RunError(f"{type(pipe).__name__} has no {row.part}; leave it out")
 
 
-def forward(denoiser: Any, step: FirstStep, dtype: Any) -> Any:
+def forward(denoiser: Any, step: FirstStep, dtype: Any, target: str) -> Any:
     """The denoiser's output on the inputs of ``step``, cast to ``dtype`` as a plan computes.
+
+    ``target`` is what it runs on, such as "cuda".
 
     Only what ``step.as_given`` names, such as positions, stays as the pipeline handed it over.
     """
@@ -154,7 +157,7 @@ def forward(denoiser: Any, step: FirstStep, dtype: Any) -> Any:
     def to(value: Any, *, cast: bool = True) -> Any:
         def move(tensor: Any) -> Any:
             wanted = dtype if cast and tensor.is_floating_point() else None
-            return tensor.to(device=device(), dtype=wanted)
+            return tensor.to(device=target, dtype=wanted)
 
         return mapped(value, move)
 

@@ -57,7 +57,6 @@ class Trial:
     def __init__(
         self,
         pool: Pool,
-        catalog: Catalog,
         comparison: Comparison,
         out: Path,
         report: Report,
@@ -65,10 +64,10 @@ class Trial:
         repeats: int,
         warmup: int,
     ) -> None:
-        self.pool, self.catalog = pool, catalog
+        self.pool, self.catalog, self.device = pool, pool.catalog, pool.device
         self.comparison, self.out = comparison, out
         self.report, self.stop, self.repeats, self.warmup = report, stop, repeats, warmup
-        self.model: Model = catalog.models[comparison.model]
+        self.model: Model = pool.catalog.models[comparison.model]
         self.encoded: dict[tuple[Any, ...], Encoded] = {}
         self.reference: Reference | None = None
         self._stage: Stage = "check"
@@ -94,7 +93,7 @@ class Trial:
             said = what_was_asked(error)
             forget(error)
         self.pool.drop_all()
-        hint = instead(self.comparison, plan, self.catalog)
+        hint = instead(self.comparison, plan, self.catalog, self.device)
         return _failed(plan, stage, OutOfMemory(f"Memory ran out: {said}. {hint}"))
 
     def _taken(self, index: int, plan: Plan, off: ExitStack) -> _Taken:
@@ -106,12 +105,12 @@ class Trial:
         self._stage = "check"
         if self.stop.is_set():
             raise Stopped("stopped before it started")
-        kind = check(self.comparison, plan, self.catalog, self.pool)
+        kind = check(self.comparison, plan, self.pool)
         self._stage = "load"
         lora = self.comparison.carried
         if lora is not None and self._fitting is None:  # what does not fit is told before loading
             self._fitting = fitting(lora, self.model, say)
-        with PeakMemory() as peak:
+        with PeakMemory(self.device.counters) as peak:
             fused = fused_lora(self.comparison, plan, self.catalog)
             loaded = self.pool.load(self.model, plan, say, kind, fused)
             if lora is not None and self._fitting is not None:
@@ -132,8 +131,8 @@ class Trial:
         key = encoders_of(loaded)
         if key not in self.encoded:
             for _ in range(min(self.warmup, 1)):
-                encode(loaded.pipe, self.comparison)
-            self.encoded[key] = encode(loaded.pipe, self.comparison)
+                encode(loaded.pipe, self.comparison, self.device)
+            self.encoded[key] = encode(loaded.pipe, self.comparison, self.device)
         return self.encoded[key]
 
     def _runs(self, index: int, loaded: LoadedPlan, encoded: Encoded) -> list[Run]:
@@ -149,7 +148,14 @@ class Trial:
                 self._say(index, f"{label}step {done} of {steps}", fraction)
 
             runs.append(
-                generate(loaded.pipe, self.comparison, encoded, on_step=on_step, stop=self.stop)
+                generate(
+                    loaded.pipe,
+                    self.comparison,
+                    encoded,
+                    self.device,
+                    on_step=on_step,
+                    stop=self.stop,
+                )
             )
         return runs
 
@@ -184,7 +190,7 @@ class Trial:
             device_bytes=peak.device_bytes,
         )
         if index == 0:
-            floor = noise_floor(taken.runs, loaded.denoiser, dtype)
+            floor = noise_floor(taken.runs, loaded, dtype)
             self.reference = Reference(
                 pixels, runs[-1].first, encoders_of(loaded), plan.compiled, floor
             )

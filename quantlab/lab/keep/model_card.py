@@ -9,7 +9,7 @@ from quantlab import __version__
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog
 from quantlab.lab.keep.saving import Difference
-from quantlab.lab.libraries import device, versions
+from quantlab.lab.libraries import versions
 from quantlab.lab.load.keys import compute_dtype
 from quantlab.lab.load.part import Part
 from quantlab.lab.load.pool import LoadedPlan
@@ -37,6 +37,8 @@ def model_card(
 ) -> str:
     """README.md of a folder that holds the first plan of ``comparison``."""
     model, plan = catalog.models[comparison.model], comparison.plans[0]
+    target = loaded.device.target
+    where = "a CPU" if loaded.device.is_cpu else target
     what = ", ".join(f"{name} in {part.known.id}" for name, part in parts.items())
     fused = fused_lora(comparison, plan, catalog)
     beside = None if fused else comparison.carried
@@ -46,7 +48,7 @@ def model_card(
         f"# {model.name}, {what}",
         "",
         f"{model.name} quantized by the plan `{plan}`; this folder holds {holds}. Made with",
-        f"quantlab {__version__} on {_kind()}.",
+        f"quantlab {__version__} on {where}.",
         *_about_lora(comparison, model, beside),
         "",
         "| component | scheme | weights | read back after saving |",
@@ -57,7 +59,8 @@ def model_card(
         size = f"{loaded.weights_bytes[name] / MIB:.2f} MiB"
         lines.append(f"| {name} | {scheme.name} (`{scheme.id}`) | {size} | {differences[name]} |")
     lines += ["", "## Load", "", *_where(model, components_only), "", "```python"]
-    lines += [*_code(comparison, parts, model, components_only, beside), "```", ""]
+    code = _code(comparison, parts, model, components_only, beside, target)
+    lines += [*code, "```", ""]
     lines += ["## Versions", "", "What is stored is read by these; others were not tried.", ""]
     lines += [f"- {name} {version}" for name, version in versions().items()]
     return "\n".join([*lines, "", *_licence(model)]) + "\n"
@@ -86,10 +89,6 @@ def _about_lora(comparison: Comparison, model: Model, beside: Lora | None) -> li
     return [f"{carried}; its own licence holds for it."]
 
 
-def _kind() -> str:
-    return "a CPU" if device() == "cpu" else device()
-
-
 def _where(model: Model, components_only: bool) -> list[str]:
     if components_only and model.local:
         return ["Run in this folder, with the address of the base model in the place of its name:"]
@@ -102,6 +101,7 @@ def _code(
     model: Model,
     components_only: bool,
     beside: Lora | None,
+    target: str,
 ) -> list[str]:
     """The lines that load the folder and make an image; ``beside`` is the LoRA that lies in it."""
     dtype = compute_dtype(comparison.plans[0], model)
@@ -119,8 +119,8 @@ def _code(
     given = ", ".join([*arguments, f"dtype={dtype}"])
     lines = [*(f"import {name}" for name in sorted(modules)), "", *loads]
     lines.append(f"pipe = diffusers.DiffusionPipeline.from_pretrained({given})")
-    if device() != "cpu":
-        lines.append(f'pipe.to("{device()}")')
+    if target != "cpu":
+        lines.append(f'pipe.to("{target}")')
     if beside is not None:
         lines.append(
             f'pipe.load_lora_weights(".", weight_name="{USUAL}", adapter_name="{ADAPTER}")'

@@ -18,11 +18,11 @@ from pathlib import Path
 from quantlab.catalog.answer.pick import nearest
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Model, Scheme
-from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError, PlanError
+from quantlab.lab.device import Device
 from quantlab.lab.keep.model_card import model_card
 from quantlab.lab.keep.saving import Difference, cannot_save, read_back, save
-from quantlab.lab.libraries import device
 from quantlab.lab.load import place
 from quantlab.lab.load.check import check
 from quantlab.lab.load.keys import keys_of
@@ -49,9 +49,10 @@ def take_away(
     comparison: Comparison,
     out: Path,
     *,
+    catalog: Catalog,
+    device: Device,
     components_only: bool = False,
     say: Callable[[str], None] = lambda _: None,
-    catalog: Catalog | None = None,
 ) -> Saved:
     """Save the first plan of ``comparison`` to the folder ``out``, whole or not at all.
 
@@ -64,18 +65,17 @@ def take_away(
         LoadError, Unavailable, DoesNotFit: as loading does; also where it does not come back as it
             was.
     """
-    catalog = catalog or load_catalog()
-    refuse_unsaveable(comparison, catalog)
+    refuse_unsaveable(comparison, catalog, device)
     part = _prepare(out)
     try:
-        pool = Pool(0, catalog)
-        kind = check(comparison, comparison.plans[0], catalog, pool)
+        pool = Pool(0, catalog, device)
+        kind = check(comparison, comparison.plans[0], pool)
         model = catalog.models[comparison.model]
         fused = fused_lora(comparison, comparison.plans[0], catalog)
         loaded = pool.load(model, comparison.plans[0], say, kind, fused)
         if comparison.carried is not None and fused is None:
             _add_lora(comparison.carried, model, part, say)
-        parts = quantized(comparison, catalog)
+        parts = quantized(comparison, catalog, device)
         differences = _write(loaded, parts, part, components_only, say)
         _forget_paths(part)
         card = model_card(comparison, parts, loaded, differences, components_only, catalog)
@@ -91,17 +91,17 @@ def take_away(
     return Saved(out, size, differences)
 
 
-def quantized(comparison: Comparison, catalog: Catalog) -> dict[str, Part]:
+def quantized(comparison: Comparison, catalog: Catalog, device: Device) -> dict[str, Part]:
     """The components that the first plan quantizes, by name."""
     model, plan = catalog.models[comparison.model], comparison.plans[0]
     keys = keys_of(model, plan)
-    parts = [part_of(keys[name], model, catalog, device()) for name, _ in plan.parts]
+    parts = [part_of(keys[name], model, catalog, device.target) for name, _ in plan.parts]
     return {part.component.name: part for part in parts if part.scheme is not None}
 
 
-def refuse_unsaveable(comparison: Comparison, catalog: Catalog) -> None:
+def refuse_unsaveable(comparison: Comparison, catalog: Catalog, device: Device) -> None:
     """Raises PlanError where the first plan is nothing that a folder can hold."""
-    plan, parts = comparison.plans[0], quantized(comparison, catalog)
+    plan, parts = comparison.plans[0], quantized(comparison, catalog, device)
     if not parts or len(parts) < len(plan.parts):
         raise PlanError(f"{plan}: only what a library quantizes is saved; name such a scheme")
     if plan.compiled:
@@ -110,7 +110,8 @@ def refuse_unsaveable(comparison: Comparison, catalog: Catalog) -> None:
         reason = cannot_save(part, catalog)
         if reason is not None and part.scheme is not None:
             asked = part.scheme.id
-            other = nearest(asked, catalog=catalog, fits=partial(_fits, part, catalog))
+            fits = partial(_fits, part, catalog)
+            other = nearest(asked, device.machine, catalog, fits=fits)
             hint = f"; the nearest that can is {other}" if other else ""
             raise PlanError(f"{asked} on {name} cannot be saved: {reason}{hint}")
 

@@ -6,10 +6,9 @@ What is not refused comes back with where it is to be placed.
 from __future__ import annotations
 
 from quantlab.catalog.answer.pick import nearest
-from quantlab.catalog.machine import here, in_words, this_machine
-from quantlab.catalog.table import Catalog
+from quantlab.catalog.machine import here, in_words
 from quantlab.errors import DoesNotFit, Unavailable
-from quantlab.lab.libraries import device, load, resolve
+from quantlab.lab.libraries import load
 from quantlab.lab.load.fits import instead, needs_at_size, place_on_device
 from quantlab.lab.load.pool import Pool
 from quantlab.lab.load.runnable import why_not_run
@@ -22,8 +21,8 @@ __all__ = ["check"]
 GIB = 2**30
 
 
-def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> str:
-    """Where ``plan`` is to be placed, if it can be tried on this machine now: ``Pool.load``'s kind.
+def check(comparison: Comparison, plan: Plan, pool: Pool) -> str:
+    """Where ``plan`` is to be placed, if it can be tried with ``pool`` now: ``Pool.load``'s kind.
 
     Raises:
         Unavailable: the model is not run here; a scheme does not run here (the message names the
@@ -32,6 +31,7 @@ def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> s
         PlanError: the plan does not take the comparison's LoRA.
         DoesNotFit: the predicted peak is more than the memory that is free.
     """
+    catalog, device = pool.catalog, pool.device
     model = catalog.models[comparison.model]
     if (reason := why_not_run(model)) is not None:
         raise Unavailable(reason)
@@ -39,54 +39,45 @@ def check(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> s
         scheme = catalog.schemes.get(scheme_id)
         if scheme is None:
             continue
-        said = here(scheme, catalog.methods[scheme.method], this_machine(), model)
+        said = here(scheme, catalog.methods[scheme.method], device.machine, model)
         if said != "ok":
-            instead = nearest(scheme.id)
-            hint = f"; the nearest that runs here is {instead}" if instead else ""
+            other = nearest(scheme.id, device.machine, catalog)
+            hint = f"; the nearest that runs here is {other}" if other else ""
             raise Unavailable(f"{scheme.id} on {name} is {in_words(said)}{hint}")
         method = catalog.methods[scheme.method]
         for package in method.packages:
             load(method.imports.get(package, package.replace("-", "_")))
-    if device() == "cpu":
+    if device.is_cpu:
         refuse_lora(comparison, plan, catalog, "cpu")
-        _check_fits(comparison, plan, catalog, pool)
-        return "cpu"
-    found = place_on_device(comparison, plan, catalog)
-    refuse_lora(comparison, plan, catalog, found.kind)
-    _check_host(found.host_bytes, comparison, plan, catalog, pool)
-    return found.kind
-
-
-def _check_fits(comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool) -> None:
-    what = (catalog.models[comparison.model], plan, fused_lora(comparison, plan, catalog))
-    peak_bytes = needs_at_size(comparison, plan, catalog).resident_bytes
-    needed = peak_bytes - pool.reused_bytes(*what)
-    if needed > _free_bytes():
-        pool.keep_only(*what)  # what waits for a later plan goes first
-    free = _free_bytes()
-    if needed > free:
-        raise DoesNotFit(
-            f"predicted to need {needed / GIB:.1f} GiB more at its peak; "
-            f"{free / GIB:.1f} GiB are free here. {instead(comparison, plan, catalog)}"
+        needed, free = _on_host(
+            needs_at_size(comparison, plan, catalog).resident_bytes, comparison, plan, pool
         )
-
-
-def _check_host(
-    needed: int, comparison: Comparison, plan: Plan, catalog: Catalog, pool: Pool
-) -> None:
-    """Offloaded weights wait in host memory, which may be the smaller of the two."""
-    what = (catalog.models[comparison.model], plan, fused_lora(comparison, plan, catalog))
-    needed -= pool.reused_bytes(*what)
-    if needed > _free_bytes():
-        pool.keep_only(*what)
-    free = _free_bytes()
+        if needed > free:
+            raise DoesNotFit(
+                f"predicted to need {needed / GIB:.1f} GiB more at its peak; {free / GIB:.1f} GiB "
+                f"are free here. {instead(comparison, plan, catalog, device)}"
+            )
+        return "cpu"
+    found = place_on_device(comparison, plan, catalog, device)
+    refuse_lora(comparison, plan, catalog, found.kind)
+    # Offloaded weights wait in host memory, which may be the smaller of the two.
+    needed, free = _on_host(found.host_bytes, comparison, plan, pool)
     if needed > free:
         raise DoesNotFit(
             f"predicted to need {needed / GIB:.1f} GiB of host memory beside the GPU's; "
             f"{free / GIB:.1f} GiB are free here"
         )
+    return found.kind
 
 
-def _free_bytes() -> int:
-    """Host memory that is free."""
-    return int(resolve("psutil.virtual_memory")().available)
+def _on_host(needed: int, comparison: Comparison, plan: Plan, pool: Pool) -> tuple[int, int]:
+    """Bytes of host memory that ``plan`` needs beyond what is loaded, and those that are free.
+
+    Where they are not enough, what waits for a later plan goes first.
+    """
+    catalog, free_bytes = pool.catalog, pool.device.host_free_bytes
+    what = (catalog.models[comparison.model], plan, fused_lora(comparison, plan, catalog))
+    needed -= pool.reused_bytes(*what)
+    if needed > free_bytes():
+        pool.keep_only(*what)
+    return needed, free_bytes()

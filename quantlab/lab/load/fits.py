@@ -1,6 +1,6 @@
 """What fits a device, by prediction: where a plan is placed, and what to try where none fits.
 
-``place_on`` is the one rule: for this machine with what its device tells of its memory now, for
+``place_on`` is the one rule: for the device here with what it tells of its memory now, for
 ZeroGPU's card, which is not here yet, with what data/gpus says of it.
 """
 
@@ -9,33 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
+from quantlab.catalog import placement
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.largest import largest_size
-from quantlab.catalog.machine import here, this_machine
-from quantlab.catalog.placement import Device, Placement, placements_for, refusal
+from quantlab.catalog.machine import Machine, here
+from quantlab.catalog.placement import Placement, placements_for, refusal
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import Needs, needs_of
 from quantlab.catalog.sizes.picture import Picture, picture_of
-from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.catalog.table import Catalog
 from quantlab.errors import DoesNotFit
-from quantlab.lab.bench.measure import counters
-from quantlab.lab.libraries import device, torch
+from quantlab.lab.device import Device
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Failure, Outcome
 from quantlab.words.plan import Plan
 
-__all__ = ["died", "hardware", "instead", "needs_at_size", "place_on", "place_on_device"]
+__all__ = ["died", "instead", "needs_at_size", "place_on", "place_on_device"]
 
 GIB = 2**30
-
-
-def hardware() -> str:
-    """The catalogue's word for the device here: cuda, rocm, metal, intel or cpu."""
-    name = device()
-    if name == "cuda":
-        return "rocm" if torch().version.hip else "cuda"
-    return {"mps": "metal", "xpu": "intel"}.get(name, "cpu")
 
 
 def needs_at_size(comparison: Comparison, plan: Plan, catalog: Catalog) -> Needs:
@@ -58,7 +50,9 @@ def picture_of_comparison(comparison: Comparison, model: Model) -> Picture:
     )
 
 
-def place_on(gpu: Gpu | Device, comparison: Comparison, plan: Plan, catalog: Catalog) -> Placement:
+def place_on(
+    gpu: Gpu | placement.Device, comparison: Comparison, plan: Plan, catalog: Catalog
+) -> Placement:
     """The best placement of ``plan`` on ``gpu``.
 
     Raises:
@@ -77,37 +71,35 @@ def place_on(gpu: Gpu | Device, comparison: Comparison, plan: Plan, catalog: Cat
     raise DoesNotFit(refusal(needs, plan, gpu, catalog) + size)
 
 
-def place_on_device(comparison: Comparison, plan: Plan, catalog: Catalog) -> Placement:
-    """The best placement of ``plan`` on this machine's accelerator.
+def place_on_device(
+    comparison: Comparison, plan: Plan, catalog: Catalog, device: Device
+) -> Placement:
+    """The best placement of ``plan`` on an accelerator, in the memory that it has free now.
 
     Raises:
         DoesNotFit: none fits; the message has the numbers of each, and what would fit.
     """
     try:
-        return place_on(_device_here(), comparison, plan, catalog)
+        return place_on(device.memory, comparison, plan, catalog)
     except DoesNotFit as error:
-        raise DoesNotFit(f"{error}. {instead(comparison, plan, catalog)}") from None
+        raise DoesNotFit(f"{error}. {instead(comparison, plan, catalog, device)}") from None
 
 
-def _device_here() -> Device:
-    return Device(counters().usable_bytes(), hardware())
+def instead(comparison: Comparison, plan: Plan, catalog: Catalog, device: Device) -> str:
+    """A sentence that names the largest plan below ``plan`` that is predicted to fit ``device``.
 
-
-def instead(comparison: Comparison, plan: Plan, catalog: Catalog) -> str:
-    """A sentence that names the largest plan below ``plan`` that is predicted to fit here.
-
-    Schemes that do not run on this machine, and those that are hopelessly slow on a GPU unless
+    Schemes that do not run on its machine, and those that are hopelessly slow on a GPU unless
     compiled, are left out.
     """
     model = catalog.models[comparison.model]
     limit = needs_of(plan, model, catalog=catalog).weights_bytes
     best: tuple[int, Plan, Placement] | None = None
-    for smaller in _candidates(plan, model, catalog):
+    for smaller in _candidates(plan, model, catalog, device.machine):
         weights = needs_of(smaller, model, catalog=catalog).weights_bytes
         if weights >= limit or (best is not None and weights <= best[0]):
             continue
         with suppress(DoesNotFit):
-            best = (weights, smaller, place_on(_device_here(), comparison, smaller, catalog))
+            best = (weights, smaller, place_on(device.memory, comparison, smaller, catalog))
     if best is None:
         return "No smaller plan of this model is predicted to fit here; try a smaller size."
     _, smaller, found = best
@@ -115,21 +107,28 @@ def instead(comparison: Comparison, plan: Plan, catalog: Catalog) -> str:
     return f"Predicted to fit here{where}: {smaller}, {found.peak_bytes / GIB:.1f} GiB at its peak."
 
 
-def died(comparison: Comparison, plan: Plan, how: str, *, killed: bool) -> Outcome:
+def died(
+    comparison: Comparison,
+    plan: Plan,
+    how: str,
+    *,
+    killed: bool,
+    catalog: Catalog,
+    device: Device,
+) -> Outcome:
     """The failed outcome of a plan whose process ended without one.
 
     ``how`` goes on after "The process of this plan"; where it was ``killed`` the message also says
-    what would fit.
+    what would fit ``device``.
     """
     said = f"The process of this plan {how}"
     if killed:
-        said += f". {instead(comparison, plan, load_catalog())}"
+        said += f". {instead(comparison, plan, catalog, device)}"
     return Outcome(str(plan), "failed", error=Failure("process", "ChildDied", said))
 
 
-def _candidates(plan: Plan, model: Model, catalog: Catalog) -> Iterator[Plan]:
+def _candidates(plan: Plan, model: Model, catalog: Catalog, machine: Machine) -> Iterator[Plan]:
     """Plans like ``plan`` with another scheme on the denoiser, or on it and the last encoder."""
-    machine = this_machine()
     parts = {} if plan.dtype else dict(plan.parts)
     encoder = model.encoder
     for scheme in catalog.schemes.values():

@@ -15,10 +15,10 @@ from typing import Any
 
 from quantlab.catalog.placement import group_offload_options
 from quantlab.catalog.schema import Method, Model
-from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.lab.bench.measure import counters
+from quantlab.catalog.table import Catalog
+from quantlab.lab.device import Device
 from quantlab.lab.keep.variants import Variants
-from quantlab.lab.libraries import device, load, resolve
+from quantlab.lab.libraries import load, resolve
 from quantlab.lab.load import place
 from quantlab.lab.load.keys import Key, keys_of
 from quantlab.lab.load.reader import Held, Reader
@@ -41,6 +41,7 @@ class LoadedPlan:
     load_s: float
     way: str
     placement: str
+    device: Device
     notes: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
     """The components that read the prompt."""
@@ -59,19 +60,21 @@ class LoadedPlan:
 class Pool:
     """Loaded components under a memory budget; the least recently used go first.
 
-    ``variants`` is where quantized components are kept on disk, if anywhere.
+    ``device`` is what they run on, ``variants`` where quantized components are kept on disk, if
+    anywhere.
     """
 
     def __init__(
         self,
         budget_bytes: int,
-        catalog: Catalog | None = None,
+        catalog: Catalog,
+        device: Device,
         variants: Variants | None = None,
     ) -> None:
         self._budget = budget_bytes
         self._held: OrderedDict[Key, Held] = OrderedDict()
-        self._catalog = catalog or load_catalog()
-        self._reader = Reader(self._catalog, variants)
+        self.catalog, self.device = catalog, device
+        self._reader = Reader(catalog, device.target, variants)
 
     def held(self) -> tuple[Key, ...]:
         """What is loaded now, the least recently used first."""
@@ -85,12 +88,12 @@ class Pool:
     def keep_only(self, model: Model, plan: Plan, fused: Lora | None = None) -> None:
         """Let go of everything that ``plan`` does not use."""
         self._trim(set(keys_of(model, plan, fused).values()), 0)
-        _release()
+        self._release()
 
     def drop_all(self) -> None:
         """Let go of everything, as after memory ran out."""
         self._held.clear()
-        _release()
+        self._release()
 
     def load(
         self,
@@ -109,7 +112,7 @@ class Pool:
             LoadError: a component could not be loaded or quantized, or holds something else.
             Unavailable: a library that the plan needs is not here.
         """
-        keys, target = keys_of(model, plan, fused), device()
+        keys, target = keys_of(model, plan, fused), self.device.target
         kind = "cpu" if target == "cpu" else placement or "resident"
         missing = {name: key for name, key in keys.items() if key not in self._held}
         self._reader.fetch(model, missing, say)
@@ -122,10 +125,10 @@ class Pool:
                 self._held[key] = self._reader.read(model, key, kind, say)
         held = {name: self._held[key] for name, key in keys.items()}
         pipe = self._assemble(model, {name: h.module for name, h in held.items()})
-        place.apply(pipe, kind, target, group_offload_options(plan, self._catalog))
+        place.apply(pipe, kind, target, group_offload_options(plan, self.catalog))
         for name, key in keys.items():
             if key.compiled:
-                _compile(held[name], kind, self._catalog.methods_of([key.scheme or ""]))
+                _compile(held[name], kind, self.catalog.methods_of([key.scheme or ""]))
         self._trim(set(keys.values()), self._budget)
         ways = dict.fromkeys(h.how for n, h in held.items() if keys[n].scheme is not None)
         return LoadedPlan(
@@ -135,6 +138,7 @@ class Pool:
             load_s=sum(h.seconds for h in held.values()),
             way=", ".join(ways) or "from_pretrained",
             placement=kind,
+            device=self.device,
             notes=tuple(note for h in held.values() for note in h.notes),
             encoders=tuple(name for name in model.family.encoders if name in keys),
         )
@@ -145,7 +149,7 @@ class Pool:
             if kind != "resident" or key not in in_use:
                 place.park(held.module)
         self._trim(in_use, self._budget)
-        _release()
+        self._release()
 
     def _assemble(self, model: Model, modules: Mapping[str, Any]) -> Any:
         cls = resolve(f"diffusers.{model.pipeline}")
@@ -153,17 +157,16 @@ class Pool:
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
+    def _release(self) -> None:
+        gc.collect()
+        self.device.counters.release()
+
     def _trim(self, in_use: set[Key], budget: int) -> None:
         total = sum(held.bytes for held in self._held.values())
         for key in [k for k in self._held if k not in in_use]:
             if total <= budget:
                 return
             total -= self._held.pop(key).bytes
-
-
-def _release() -> None:
-    gc.collect()
-    counters().release()
 
 
 def _compile(held: Held, kind: str, methods: Iterable[Method]) -> None:

@@ -17,7 +17,7 @@ from quantlab.catalog.table import Catalog
 from quantlab.errors import LoadError, PlanError, QuantlabError, first_line
 from quantlab.lab.hub.files import quantization_config
 from quantlab.lab.keep.variants import RELOADED, Variant, Variants
-from quantlab.lab.libraries import device, resolve
+from quantlab.lab.libraries import resolve
 from quantlab.lab.load import place
 from quantlab.lab.load.keys import Key
 from quantlab.lab.load.part import Base, Loaded, Part, part_of
@@ -46,13 +46,13 @@ class Held:
 
 
 class Reader:
-    """Reads components of models, each from its files.
+    """Reads components of models, each from its files, for a device of torch's name ``target``.
 
     ``variants`` is where quantized components are kept on disk, or None where nobody asked for it.
     """
 
-    def __init__(self, catalog: Catalog, variants: Variants | None = None) -> None:
-        self._catalog, self._variants = catalog, variants
+    def __init__(self, catalog: Catalog, target: str, variants: Variants | None = None) -> None:
+        self._catalog, self._target, self._variants = catalog, target, variants
         self._bases: dict[str, Base] = {}
 
     def fetch(self, model: Model, keys: Mapping[str, Key], say: Say) -> None:
@@ -115,7 +115,7 @@ class Reader:
         return self._bases.setdefault(model.id, Base(model))
 
     def _part(self, model: Model, key: Key, kind: str = "cpu") -> Part:
-        return part_of(key, model, self._catalog, device(), kind, self._base(model))
+        return part_of(key, model, self._catalog, self._target, kind, self._base(model))
 
     def _variant(self, part: Part) -> Variant | None:
         if self._variants is None or part.scheme is None or part.lora is not None:

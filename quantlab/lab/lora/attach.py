@@ -124,7 +124,7 @@ def effect(loaded: LoadedPlan, first: FirstStep, lora: Lora | None, dtype: Any) 
     denoiser = loaded.denoiser
     denoiser.disable_adapters()
     try:
-        plain = forward(denoiser, first, dtype)
+        plain = forward(denoiser, first, dtype, loaded.device.target)
     finally:
         denoiser.enable_adapters()
     distance = relative_l2(first.output, plain.to(first.output.device))

@@ -17,7 +17,7 @@ from quantlab.catalog.schema import Scheme
 from quantlab.errors import Unavailable, VerificationError, first_line
 from quantlab.lab.bench.fidelity import image_array, is_flat, relative_l2
 from quantlab.lab.bench.run import FirstStep, forward
-from quantlab.lab.libraries import device, load, resolve, torch
+from quantlab.lab.libraries import load, resolve, torch
 from quantlab.lab.load.way import ways
 from quantlab.lab.load.weights import plain_tensors, stored_bytes, verify
 from quantlab.lab.probe.subject import Finding, Subject
@@ -136,8 +136,8 @@ def _train(module: Any, step: FirstStep, parameters: list[Any]) -> list[float]:
 
 def probe_offload(subject: Subject) -> Finding:
     """Model offload, then group offload, each through one image."""
-    name = device()
-    if name == "cpu":
+    name = subject.device.target
+    if subject.device.is_cpu:
         return Finding("skipped", "offload needs an accelerator")
     pipe = subject.load().pipe
     pipe.enable_model_cpu_offload(device=name)
@@ -162,7 +162,7 @@ def probe_dtype_move(subject: Subject) -> Finding:
     said = f"moved to {name}: {before} bytes before, {stored_bytes(module)} after"
     try:
         verify(module, subject.facts, subject.component)
-        difference = relative_l2(forward(module, step, other), output)
+        difference = relative_l2(forward(module, step, other, subject.device.target), output)
     except VerificationError as error:
         return Finding("no", f"holds something else ({error}); {said}")
     except (RuntimeError, TypeError, ValueError) as error:

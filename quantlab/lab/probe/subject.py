@@ -10,8 +10,9 @@ from typing import Any, Literal
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.schema import Scheme
-from quantlab.catalog.table import load_catalog
+from quantlab.catalog.table import Catalog
 from quantlab.lab.bench.run import FirstStep, Run, encode, forward, generate
+from quantlab.lab.device import Device
 from quantlab.lab.libraries import resolve
 from quantlab.lab.load.keys import DTYPES, compute_dtype
 from quantlab.lab.load.pool import LoadedPlan, Pool
@@ -36,9 +37,11 @@ class Finding:
 
 @dataclass
 class Subject:
-    """``scheme`` on ``component`` of ``model``."""
+    """``scheme`` on ``component`` of ``model``, tried on ``device``."""
 
     scheme: str
+    catalog: Catalog
+    device: Device
     component: str = "transformer"
     model: str = "flux-mini"
 
@@ -50,30 +53,34 @@ class Subject:
             PlanError: the component cannot hold the scheme.
         """
         plan = f"{self.component}={self.scheme}"
-        return make_comparison(model=self.model, plans=[plan], prompt=PROMPT, steps=2)
+        return make_comparison(
+            model=self.model, plans=[plan], prompt=PROMPT, steps=2, catalog=self.catalog
+        )
 
     @property
     def facts(self) -> Scheme:
         """The scheme as the catalogue has it."""
-        return load_catalog().schemes[self.scheme]
+        return self.catalog.schemes[self.scheme]
 
     @property
     def dtype(self) -> Any:
         """The torch dtype that the plan computes in."""
-        known = load_catalog().models[self.model]
+        known = self.catalog.models[self.model]
         return resolve(compute_dtype(self.comparison.plans[0], known))
 
     def load(self) -> LoadedPlan:
         """The pipeline, loaded afresh and verified."""
-        known = load_catalog().models[self.model]
-        return Pool(0).load(known, self.comparison.plans[0], lambda _: None)
+        known = self.catalog.models[self.model]
+        return Pool(0, self.catalog, self.device).load(
+            known, self.comparison.plans[0], lambda _: None
+        )
 
     def attempt(self) -> Finding:
         """Ask transformers itself for a scheme that quantlab says cannot be loaded.
 
         The library's refusal is raised as it is: that is the reason, in its own words.
         """
-        known = load_catalog().models[self.model]
+        known = self.catalog.models[self.model]
         part = known.component(self.component)
         assert part is not None
         config = build(spec_for(self.facts, part.library), DTYPES[known.base_dtype])
@@ -87,9 +94,11 @@ class Subject:
 
     def run(self, pipe: Any) -> Run:
         """One image in two steps."""
-        encoded = encode(pipe, self.comparison)
+        encoded = encode(pipe, self.comparison, self.device)
         stop = threading.Event()
-        return generate(pipe, self.comparison, encoded, on_step=lambda _: None, stop=stop)
+        return generate(
+            pipe, self.comparison, encoded, self.device, on_step=lambda _: None, stop=stop
+        )
 
     def module(self, pipe: Any) -> Any:
         """The component under test."""
@@ -97,4 +106,4 @@ class Subject:
 
     def output(self, module: Any, step: FirstStep) -> Any:
         """The transformer's output, (1, image tokens, channels), on the inputs of ``step``."""
-        return forward(module, step, self.dtype)
+        return forward(module, step, self.dtype, self.device.target)

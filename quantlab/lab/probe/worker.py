@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from quantlab.catalog.table import load_catalog
 from quantlab.errors import QuantlabError, first_line
 from quantlab.lab.libraries import resolve
 from quantlab.lab.runners.child import serve
@@ -27,12 +28,13 @@ def main(table: Mapping[str, Callable[[Any], Any]] | None = None) -> None:
 
     def work(job: dict[str, Any], tell: Callable[[Mapping[str, Any]], None]) -> None:
         # Imported here: what its import does must be seen by the parent's limits too.
+        from quantlab.lab.device import this_device
         from quantlab.lab.probe.capabilities import TABLE
         from quantlab.lab.probe.subject import Subject
 
         if table is None:
             resolve("diffusers.FluxPipeline")  # imports belong to no cell's seconds
-        subject = Subject(job["scheme"], job["component"])
+        subject = Subject(job["scheme"], load_catalog(), this_device(), job["component"])
         for name in job["capabilities"]:
             tell({"start": name})
             started = time.perf_counter()

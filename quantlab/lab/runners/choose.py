@@ -1,18 +1,20 @@
-"""Which runner a page has: the one place that knows both."""
+"""Which runner there is for where this runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from quantlab.lab.runners.local import LocalRunner, Runner
+from quantlab.catalog.table import Catalog
+from quantlab.lab.runners.local import LocalRunner
+from quantlab.lab.runners.runner import Runner
 
 __all__ = ["choose_runner"]
 
 
-def choose_runner(environ: Mapping[str, str]) -> Runner:
+def choose_runner(environ: Mapping[str, str], catalog: Catalog) -> Runner:
     """The runner for where this is: ZeroGPU's on such a Space, else this process."""
     if environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true"):  # as spaces reads it
-        from quantlab.lab.runners.zerogpu import ZeroGpuRunner  # only there its client is needed
+        from quantlab.lab.runners.zerogpu import ZeroGpuRunner
 
-        return ZeroGpuRunner()
-    return LocalRunner()
+        return ZeroGpuRunner(catalog)
+    return LocalRunner(catalog)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.comparison import make_comparison
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.lab.device import Device, this_device
 from quantlab.lab.load.fits import died
 from quantlab.lab.runners.child import Child, Expired, serve
 from quantlab.words.comparison import Comparison
@@ -26,13 +28,18 @@ POLL_S = 0.1
 def compare_isolated(
     comparison: Comparison,
     *,
+    catalog: Catalog,
+    device: Device,
     out: Path,
     report: Any = lambda _: None,
     stop: threading.Event | None = None,
     repeats: int = 1,
     warmup: int = 1,
 ) -> list[Outcome]:
-    """Like ``lab.bench.compare.compare``, each plan in a fresh process, one after the other."""
+    """Like ``lab.bench.compare.compare``, each plan in a fresh process, one after the other.
+
+    ``device`` is what the processes will run on.
+    """
     stop = stop or threading.Event()
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
@@ -45,14 +52,19 @@ def compare_isolated(
                 "warmup": warmup,
                 "reference": str(Path(folder) / "reference.pt"),
             }
-            outcome = _child(job, comparison, report, stop)
+            outcome = _child(job, comparison, report, stop, catalog, device)
             outcomes.append(outcome)
             report(Finished(index, outcome))
     return outcomes
 
 
 def _child(
-    job: dict[str, Any], comparison: Comparison, report: Any, stop: threading.Event
+    job: dict[str, Any],
+    comparison: Comparison,
+    report: Any,
+    stop: threading.Event,
+    catalog: Catalog,
+    device: Device,
 ) -> Outcome:
     plan = comparison.plans[job["index"]]
     if stop.is_set():
@@ -64,7 +76,8 @@ def _child(
             except Expired:
                 continue
             if event is None:
-                return died(comparison, plan, child.how_it_ended(), killed=child.was_killed)
+                how, killed = child.how_it_ended(), child.was_killed
+                return died(comparison, plan, how, killed=killed, catalog=catalog, device=device)
             if "outcome" in event:
                 return Outcome.from_dict(event["outcome"])
             report(Progress(**event))
@@ -80,15 +93,17 @@ def main() -> None:
     """The child: run one plan, tell of its progress and its outcome."""
     from quantlab.lab.bench.compare import Bench, compare_one
 
+    catalog = load_catalog()
+
     def work(job: dict[str, Any], tell: Callable[[Mapping[str, Any]], None]) -> None:
         def report(event: Event) -> None:
             assert isinstance(event, Progress)
             tell({"index": event.index, "text": event.text, "fraction": event.fraction})
 
         outcome = compare_one(
-            make_comparison(**job["comparison"]),
+            make_comparison(**job["comparison"], catalog=catalog),
             job["index"],
-            bench=Bench(),
+            bench=Bench(catalog, this_device()),
             out=Path(job["out"]),
             report=report,
             repeats=job["repeats"],

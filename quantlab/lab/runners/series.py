@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.comparison import make_comparison
+from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.bench.compare import Bench
 from quantlab.lab.bench.reference import Reference
 from quantlab.lab.bench.run import Encoded
+from quantlab.lab.device import Device, this_device
 from quantlab.lab.load.fits import died
 from quantlab.lab.runners.child import Child, Expired, serve
 from quantlab.words.comparison import Comparison
@@ -79,22 +81,27 @@ def run_series(
         yield replace(outcome, peak_bytes=peak) if outcome.peak_bytes else outcome
 
 
-def run_apart(series: Series, stop: threading.Event, child: str = CHILD) -> Iterator[Outcome]:
-    """As ``run_series``, in a fresh process.
+def run_apart(
+    series: Series, stop: threading.Event, catalog: Catalog, device: Device, child: str = CHILD
+) -> Iterator[Outcome]:
+    """As ``run_series``, in a fresh process, which will run on ``device``.
 
     A comparison whose process dies is a failed outcome, and a fresh process goes on with the
     next. After two deaths without an outcome between them the rest is not tried.
     """
     left, deaths = series.comparisons, 0
     while left and deaths < MAX_DEATHS and not stop.is_set():
-        for outcome in _one_process(replace(series, comparisons=left), stop, child):
-            died = outcome.error is not None and outcome.error.type == "ChildDied"
-            deaths = deaths + 1 if died else 0
+        apart = _one_process(replace(series, comparisons=left), stop, catalog, device, child)
+        for outcome in apart:
+            dead = outcome.error is not None and outcome.error.type == "ChildDied"
+            deaths = deaths + 1 if dead else 0
             left = left[1:]
             yield outcome
 
 
-def _one_process(series: Series, stop: threading.Event, module: str) -> Iterator[Outcome]:
+def _one_process(
+    series: Series, stop: threading.Event, catalog: Catalog, device: Device, module: str
+) -> Iterator[Outcome]:
     job = {
         "comparisons": [comparison.as_dict() for comparison in series.comparisons],
         "out": str(series.out.resolve()),
@@ -111,7 +118,14 @@ def _one_process(series: Series, stop: threading.Event, module: str) -> Iterator
                 event, reason = None, f"gave no answer within {LIMIT_S:g} s"
             if event is None:
                 if not stop.is_set():
-                    yield died(comparison, comparison.plans[-1], reason, killed=child.was_killed)
+                    yield died(
+                        comparison,
+                        comparison.plans[-1],
+                        reason,
+                        killed=child.was_killed,
+                        catalog=catalog,
+                        device=device,
+                    )
                 return
             yield Outcome.from_dict(event)
 
@@ -130,15 +144,18 @@ def reference_path(references: Path, comparison: Comparison) -> Path:
 def main() -> None:
     """The child: run a series, tell of each outcome."""
 
+    catalog = load_catalog()
+
     def work(job: dict[str, Any], tell: Callable[[Mapping[str, Any]], None]) -> None:
+        comparisons = (make_comparison(**values, catalog=catalog) for values in job["comparisons"])
         series = Series(
-            comparisons=tuple(make_comparison(**values) for values in job["comparisons"]),
+            comparisons=tuple(comparisons),
             out=Path(job["out"]),
             references=Path(job["references"]),
             repeats=job["repeats"],
             warmup=job["warmup"],
         )
-        for outcome in run_series(series, Bench(), threading.Event()):
+        for outcome in run_series(series, Bench(catalog, this_device()), threading.Event()):
             tell(outcome.as_dict())
 
     serve(work)

@@ -16,12 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.catalog.table import Catalog
 from quantlab.errors import QuantlabError, RunError, Stopped, Unavailable
+from quantlab.lab.device import this_device
 from quantlab.lab.libraries import load, resolve
 from quantlab.lab.load.keys import Key, keys_of
 from quantlab.lab.load.reader import Reader
-from quantlab.lab.runners.local import events_of
+from quantlab.lab.runners.runner import events_of
 from quantlab.lab.runners.zerogpu_cost import gpu_seconds, quota_seconds
 from quantlab.lab.runners.zerogpu_limits import death, explain, refusal, worker_died
 from quantlab.lab.runners.zerogpu_worker import Item, unpack, work
@@ -44,8 +45,8 @@ class ZeroGpuRunner:
     launched: the platform wants to know by then that the GPU is used.
     """
 
-    def __init__(self, catalog: Catalog | None = None, recorded: Recorded = lambda _: {}) -> None:
-        self._catalog = catalog or load_catalog()
+    def __init__(self, catalog: Catalog, recorded: Recorded = lambda _: {}) -> None:
+        self._catalog = catalog
         self._recorded = recorded
         self._machine: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
         # "large" is the half card: never the full one, at twice the quota, without being asked.
@@ -121,7 +122,7 @@ class ZeroGpuRunner:
                         raise Stopped("stopped")
                     report(Progress(index, text, 0))
 
-                Reader(self._catalog).fetch(model, keys, say)
+                Reader(self._catalog, this_device().target).fetch(model, keys, say)
 
             try:
                 yield from events_of(body)

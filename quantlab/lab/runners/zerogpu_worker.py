@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.machine import this_machine
-from quantlab.lab.runners.local import events_of
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.lab.runners.runner import events_of
 from quantlab.words.outcome import Event, Finished, Outcome, Progress
 
 if TYPE_CHECKING:
@@ -33,18 +34,19 @@ def work(job: Item) -> Iterator[Item]:
     ``job["folder"]`` is the parent's, who removes it even when this process is killed.
     """
     from quantlab.lab.bench.compare import compare
-    from quantlab.lab.libraries import device_info, load, versions
+    from quantlab.lab.device import this_device
+    from quantlab.lab.libraries import load, versions
 
     this_machine.cache_clear()  # what the parent saw, without a GPU, came along with the fork
     # The parent has downloaded what is needed: no paid second is spent on asking the hub again.
     constants: Any = load("huggingface_hub.constants")
     constants.HF_HUB_OFFLINE = True
-    stop = threading.Event()
+    stop, catalog = threading.Event(), load_catalog()
 
     def body(report: Callable[[Event], None]) -> None:
         compare(
-            make_comparison(**job["comparison"]),
-            bench=_bench(),
+            make_comparison(**job["comparison"], catalog=catalog),
+            bench=_bench(catalog),
             out=Path(job["folder"]),
             report=report,
             stop=stop,
@@ -52,7 +54,7 @@ def work(job: Item) -> Iterator[Item]:
             warmup=job["warmup"],
         )
 
-    yield {"device": device_info(), "versions": versions()}
+    yield {"device": this_device().info(), "versions": versions()}
     events = events_of(body)
     try:
         for event in events:
@@ -66,11 +68,12 @@ def work(job: Item) -> Iterator[Item]:
 
 
 @functools.cache
-def _bench() -> Bench:
+def _bench(catalog: Catalog) -> Bench:
     """What this worker keeps loaded while it lives. Only the plan under way stays on the GPU."""
     from quantlab.lab.bench.compare import Bench
+    from quantlab.lab.device import this_device
 
-    return Bench(budget_bytes=0)
+    return Bench(catalog, this_device(), budget_bytes=0)
 
 
 def pack(event: Event) -> Item:

@@ -12,9 +12,10 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from quantlab.catalog.schema import Model
-from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.catalog.table import Catalog
 from quantlab.errors import PlanError
-from quantlab.lab.libraries import device, torch, versions
+from quantlab.lab.device import Device
+from quantlab.lab.libraries import versions
 from quantlab.lab.load.keys import compute_dtype, keys_of
 from quantlab.lab.load.part import Part, part_of
 from quantlab.lab.load.runnable import why_not_run
@@ -33,19 +34,21 @@ _HEADER_PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
 
 
 def snippet(
-    comparison: Comparison, plan: Plan, catalog: Catalog | None = None, *, simple: bool = False
+    comparison: Comparison, plan: Plan, catalog: Catalog, device: Device, *, simple: bool = False
 ) -> str:
     """The script for ``plan`` of ``comparison``; ``simple`` asks for diffusers' simple form.
+
+    It is for ``device``, but for a GPU where that is a CPU and the model is made for one.
 
     Raises:
         PlanError: the model is not run here, no file of a scheme is known, or its component's
             library has no config class for it, or diffusers has no simple form for the plan.
     """
-    catalog = catalog or load_catalog()
     model = catalog.models[comparison.model]
     if (reason := why_not_run(model)) is not None:
         raise PlanError(reason)
     dtype = compute_dtype(plan, model)
+    target = device.target if model.local or not device.is_cpu else "cuda"
     script = Script()
     refuse_lora(comparison, plan, catalog)
     fused = fused_lora(comparison, plan, catalog)
@@ -54,7 +57,7 @@ def snippet(
             "the simple form quantizes base weights, which have no LoRA fused into them"
         )
     keys = keys_of(model, plan, fused)
-    where = _target(model), "resident"
+    where = target, "resident"
     parts = [part_of(keys[name], model, catalog, *where) for name, _ in plan.parts]
     if simple:
         script.config = _simple(parts)
@@ -74,12 +77,7 @@ def snippet(
     methods = sorted({part.scheme.method for part in parts if part.scheme is not None})
     packages = [p for m in methods for p in catalog.methods[m].packages]
     packages += ["peft"] if comparison.carried else []
-    return _text(script, comparison, plan, model, dtype, packages)
-
-
-def _target(model: Model) -> str:
-    """The device that the script is for: this machine's, but a GPU for models made for one."""
-    return device() if model.local or device() != "cpu" else "cuda"
+    return _text(script, comparison, plan, model, dtype, target, device.threads, packages)
 
 
 def _simple(parts: Sequence[Part]) -> str:
@@ -97,6 +95,8 @@ def _text(
     plan: Plan,
     model: Model,
     dtype: str,
+    target: str,
+    threads: int,
     packages: Iterable[str],
 ) -> str:
     installed = dict(versions())
@@ -115,7 +115,7 @@ def _text(
         *(f"import {name}" for name in sorted(script.modules)),
         *(["from typing import Any"] if script.functions else []),
         "",
-        f"torch.set_num_threads({torch().get_num_threads()})",
+        f"torch.set_num_threads({threads})",
         f"MODEL = {json.dumps(model.source, ensure_ascii=False)}",
         "",
     ]
@@ -134,8 +134,8 @@ def _text(
     if model.own and not model.local:
         lines.append(f'    revision="{model.revision}",')
     lines += [*script.arguments, f"    dtype={dtype},", ")", *script.after]
-    if _target(model) != "cpu":
-        lines.append(f'pipe.to("{_target(model)}")')
+    if target != "cpu":
+        lines.append(f'pipe.to("{target}")')
     lines += pipe_call(comparison, model)
     return "\n".join(lines) + "\n"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantlab.errors import StoreError, Unavailable
-from quantlab.lab.runners.local import Machine
+from quantlab.lab.runners.runner import Machine
 from quantlab.record.store.store import Store
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Finished, Outcome

@@ -18,9 +18,10 @@ from typing import Any, Protocol
 import quantlab
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.schema import Model
-from quantlab.catalog.table import load_catalog
+from quantlab.catalog.table import Catalog
 from quantlab.lab.bench.compare import Bench
-from quantlab.lab.libraries import device_info, versions
+from quantlab.lab.device import Device
+from quantlab.lab.libraries import versions
 from quantlab.lab.runners.series import Embeddings, Series, run_apart, run_series
 from quantlab.record.sweeps.sweep import Sweep
 from quantlab.words.comparison import Comparison
@@ -64,10 +65,10 @@ class Here:
 
     workers = 1
 
-    def __init__(self, sweep: Sweep) -> None:
-        self._isolate = sweep.isolate
-        self._about = circumstances(sweep.model, process(sweep), sweep.warmup)
-        self._bench = Bench()
+    def __init__(self, sweep: Sweep, catalog: Catalog, device: Device) -> None:
+        self._isolate, model = sweep.isolate, catalog.models[sweep.model]
+        self._about = circumstances(model, process(sweep), sweep.warmup, device)
+        self._bench = Bench(catalog, device)
         self._encoded: Embeddings = {}
 
     def machines(self) -> Sequence[Circumstances]:
@@ -99,7 +100,10 @@ def measure(
     encoded: Embeddings,
 ) -> Iterator[Measured]:
     """One plan over its pairs, in order; ends early where it is stopped or dies twice in a row."""
-    outcomes = run_apart(series, stop) if isolate else run_series(series, bench, stop, encoded)
+    if isolate:
+        outcomes = run_apart(series, stop, bench.pool.catalog, bench.pool.device)
+    else:
+        outcomes = run_series(series, bench, stop, encoded)
     since, first = time.perf_counter(), True
     for comparison, outcome in zip(series.comparisons, outcomes, strict=False):
         if outcome.error is not None and outcome.error.stage == "stopped":
@@ -118,11 +122,10 @@ def process(sweep: Sweep) -> str:
     return "one per plan" if sweep.isolate else "shared"
 
 
-def circumstances(model: str, process: str, warmup: int) -> Circumstances:
+def circumstances(model: Model, process: str, warmup: int, device: Device) -> Circumstances:
     """Device and versions of this machine, as rows of a sweep carry them."""
-    device = {**device_info(), "process": process, "warmup_runs": warmup}
-    weights = _weights(load_catalog().models[model])
-    return device, {"quantlab": quantlab.__version__, **versions(), "weights": weights}
+    info = {**device.info(), "process": process, "warmup_runs": warmup}
+    return info, {"quantlab": quantlab.__version__, **versions(), "weights": _weights(model)}
 
 
 def _weights(model: Model) -> str:

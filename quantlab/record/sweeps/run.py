@@ -20,7 +20,7 @@ from quantlab.catalog.paths import cache_folder
 from quantlab.lab.runners.series import Series, reference_path
 from quantlab.record.results.export import Live, Row
 from quantlab.record.store.store import Store
-from quantlab.record.sweeps.place import Here, Measured, Place
+from quantlab.record.sweeps.place import Measured, Place
 from quantlab.record.sweeps.sweep import Lane, Sweep, pair
 from quantlab.words.comparison import Comparison
 
@@ -42,22 +42,22 @@ class Step:
 def run(
     sweep: Sweep,
     store: Store,
+    place: Place,
     *,
-    place: Place | None = None,
     say: Say = lambda _: None,
     start: Callable[[int], None] = lambda _: None,
     stop: threading.Event | None = None,
     retry: bool = False,
 ) -> list[Row]:
-    """Measure what the store does not hold yet; gives all rows of the sweep.
+    """Measure at ``place`` what the store does not hold yet; gives all rows of the sweep.
 
-    ``place`` is this machine where none is given. ``start`` is told how many rows were there,
+    ``start`` is told how many rows were there,
     ``say`` of each new one. With ``retry`` failed rows are measured again.
 
     Raises:
         StoreError: a row could not be kept; what was kept before stays, a new call goes on there.
     """
-    run = _Run(sweep, store, place or Here(sweep), say, stop or threading.Event())
+    run = _Run(sweep, store, place, say, stop or threading.Event())
     return run.all(start, retry)
 
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench
+from quantlab.lab.device import this_device
 from quantlab.lab.libraries import torch
 from quantlab.lab.runners.series import Series, reference_path
 from quantlab.record.sweeps.place import Circumstances, Measured, circumstances, measure
@@ -37,7 +39,8 @@ def about(share: Share) -> Circumstances:
     """What rows measured on this node carry; as many threads as CPUs compute from now on."""
     os.environ["OMP_NUM_THREADS"] = str(share.cpus)  # for child processes
     torch().set_num_threads(share.cpus)
-    return circumstances(share.model, share.process, share.warmup)
+    model = load_catalog().models[share.model]
+    return circumstances(model, share.process, share.warmup, this_device())
 
 
 def work(series: Series, share: Share, left: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
@@ -51,8 +54,9 @@ def work(series: Series, share: Share, left: Mapping[str, bytes]) -> Iterator[di
         here = replace(series, out=Path(folder), references=Path(folder) / "references")
         for name, content in left.items():
             keep(here.references / name, content)
+        bench = Bench(load_catalog(), this_device())
         runs = measure(
-            here, node, threading.Event(), isolate=share.isolate, bench=Bench(), encoded={}
+            here, node, threading.Event(), isolate=share.isolate, bench=bench, encoded={}
         )
         for done in runs:
             yield {

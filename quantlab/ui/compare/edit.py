@@ -187,4 +187,6 @@ def code(call: Call) -> Updates:
         return {f"code-{index}": ""}
     if shown.comparison is not None and shown.get(plans[index]):
         comparison = shown.comparison
-    return {f"code-{index}": code_box(script_of(comparison, plans[index]), plans[index])}
+    return {
+        f"code-{index}": code_box(script_of(call.services, comparison, plans[index]), plans[index])
+    }

@@ -251,14 +251,15 @@ def visitor_of(request: gr.Request | None, services: Services) -> str | None:
     return address(request.headers, getattr(request.client, "host", None))
 
 
-def script_of(comparison: Comparison, plan: str) -> str:
+def script_of(services: Services, comparison: Comparison, plan: str) -> str:
     """The script that reproduces ``plan``, or a comment that says why there is none."""
     found = next((p for p in comparison.plans if str(p) == plan), None)
     if found is None:
         return ""
+    from quantlab.lab.device import this_device
     from quantlab.lab.script.pipeline import snippet
 
     try:
-        return snippet(comparison, found)
+        return snippet(comparison, found, services.catalog, this_device())
     except QuantlabError as error:
         return f"# No script: {error}\n"
