@@ -12,7 +12,7 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.cli import commands as commands_module
 from tools import architecture
 
-MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 14, 325, 60
+MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 14, 300, 60
 SHELVES = ("families",)
 """Folders that grow by one file for each thing of their kind."""
 FOLDERS = ("quantlab", "tools", "benchmarks", "tests")
