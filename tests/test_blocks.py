@@ -32,3 +32,17 @@ def test_skipped_outputs_stay_where_they_are(values: list[Any]) -> None:
     usual = gr.Blocks.postprocess_data(page, event, deepcopy(values), None)
     assert found == awaited(usual)
     assert [value == SKIP for value in found] == [value == SKIP for value in values]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_update_that_is_given_twice_arrives_whole_both_times(count: int) -> None:
+    """As a handler's constants are: every visitor's browser gets their value."""
+    updates = [gr.update(value="Probe", interactive=True), gr.update(visible=True)][:count]
+    with Page() as page, gr.Row():
+        buttons = [gr.Button() for _ in updates]
+        buttons[0].click(lambda: updates, None, buttons)
+    event = next(iter(page.fns.values()))
+    given = updates if count > 1 else updates[0]
+    for _ in range(2):
+        found = awaited(page.postprocess_data(event, given, None))
+        assert found[0]["value"] == "Probe", found

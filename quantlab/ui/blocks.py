@@ -1,9 +1,11 @@
 """Gradio's page, which holds every value to its limit and hands on what an event changes alone.
 
 Values are checked before any handler sees them, whoever sends them; what is wrong with them, or
-goes wrong in a handler, is one sentence to the sender and one line of the log. And an output that
-is skipped costs nothing: Gradio builds a component anew for every update, also for ``gr.skip()``,
-half a millisecond each, and events of this page have up to 90 outputs, most of them skipped.
+goes wrong in a handler, is one sentence to the sender and one line of the log. An output that is
+skipped costs nothing: Gradio builds a component anew for every update, also for ``gr.skip()``,
+half a millisecond each, and events of this page have up to 90 outputs, most of them skipped. And
+an update belongs to its handler: Gradio takes the value out of the dict that it is given, so one
+that a handler gives again, to another visitor too, would come without its value.
 """
 
 from __future__ import annotations
@@ -66,14 +68,14 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
         """The values of an event's outputs as the browser gets them, in the outputs' order."""
         outputs = block_fn.outputs
         if not isinstance(predictions, list | tuple) or not 1 < len(predictions) == len(outputs):
-            return list(await super().postprocess_data(block_fn, predictions, state))
+            return list(await super().postprocess_data(block_fn, _own(predictions), state))
         skipped = gr.skip()
         found = [skipped] * len(outputs)
         kept = [n for n, value in enumerate(predictions) if not _equals(value, skipped)]
         if kept:
             fewer = copy.copy(block_fn)
             fewer.outputs = [outputs[n] for n in kept]
-            values = [predictions[n] for n in kept]
+            values = [_own(predictions[n]) for n in kept]
             given = values if len(kept) > 1 else values[0]
             for n, value in zip(
                 kept, await super().postprocess_data(fewer, given, state), strict=True
@@ -85,3 +87,11 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
 def _equals(value: Any, skipped: dict[str, Any]) -> bool:
     """Asked of dicts only: arrays and frames answer ``==`` with more than one truth."""
     return isinstance(value, dict) and value == skipped
+
+
+def _own(prediction: Any) -> Any:
+    """An update, or a sequence of them, as dicts that Gradio may take apart."""
+    if isinstance(prediction, list | tuple):
+        return [_own(item) for item in prediction]
+    is_update = isinstance(prediction, dict) and prediction.get("__type__") == "update"
+    return dict(prediction) if is_update else prediction
