@@ -21,7 +21,7 @@ from quantlab.errors import InputError, QuantlabError, first_line
 __all__ = ["main"]
 
 AddOptions = Callable[[argparse.ArgumentParser], None]
-Command = Callable[[argparse.Namespace], None]
+Command = Callable[[argparse.Namespace], int | None]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _admit_model(arguments)
         _admit_lora(arguments)
         arguments.catalog = load_catalog()  # handed in to everything below
-        arguments.command(arguments)
+        return arguments.command(arguments) or 0
     except InputError as error:
         return _complain(str(error), 2)
     except QuantlabError as error:
@@ -49,7 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:  # border: a person gets one line, whatever happened
         return _complain(f"{type(error).__name__}: {first_line(error)}", 1)
-    return 0
 
 
 def _admit_model(arguments: argparse.Namespace) -> None:
@@ -181,6 +180,12 @@ def _predict(arguments: argparse.Namespace) -> None:
     tell(rows, table=not arguments.json)
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    from quantlab.cli.check import run_check
+
+    return run_check(arguments)
+
+
 def _snippet(arguments: argparse.Namespace) -> None:
     if arguments.method is not None:
         from quantlab.lab.script.language_model import llm_snippet
@@ -244,6 +249,7 @@ COMMANDS: Mapping[str, tuple[str, AddOptions, Command]] = {
     "propose": ("Say which plan to take on a device.", options.propose, _propose),
     "compare": ("Run plans side by side and measure them.", options.compare, _compare),
     "predict": ("Predict bytes of plans without loading anything.", options.predict, _predict),
+    "check": ("Say what a piece of code really does.", options.check, _check),
     "snippet": (
         "Print a script without quantlab that makes a plan's image.",
         options.snippet,

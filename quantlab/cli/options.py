@@ -12,6 +12,7 @@ from quantlab.words.settings import SETTINGS
 __all__ = [
     "DEFAULT_PROMPT",
     "bring",
+    "check",
     "compare",
     "comparison",
     "export",
@@ -135,6 +136,18 @@ def predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--references", type=int, metavar="N", help="pictures to go by (0)")
     parser.add_argument("--gpu", help="a card: where the plans are kept on it, the largest size")
     parser.add_argument("--ram-gib", type=float, help=RAM)
+
+
+def check(parser: argparse.ArgumentParser) -> None:
+    """What is checked, and how it is told."""
+    about = "a script, a notebook or a folder of them; - reads standard input"
+    parser.add_argument("files", nargs="+", metavar="FILE", help=about)
+    parser.add_argument("--gpu", help="a card: what fails there, and where the plan is kept")
+    parser.add_argument(
+        "--fail-on", choices=("error", "silent"), help="exit with 1 where there is such a finding"
+    )
+    formats = ("text", "github", "sarif")
+    parser.add_argument("--format", choices=formats, default="text", help="how it is printed")
 
 
 def probe(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,135 @@
+"""Checks one piece of code: what it really does, what to write instead, what its plan needs.
+
+It is parsed, never run and never imported. Nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from quantlab.catalog.comparison import make_comparison
+from quantlab.catalog.gpus import Gpu
+from quantlab.catalog.sizes.predict import predict
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.errors import QuantlabError
+from quantlab.lab.check.finding import SEVERITIES, Finding, Report
+from quantlab.lab.check.mend import applied, changed_lines
+from quantlab.lab.check.plan import Told, plan_of
+from quantlab.lab.check.read import read
+from quantlab.lab.check.rules.every import every_rule
+from quantlab.lab.check.rules.rule import Hit, Rule
+from quantlab.lab.check.text import Source, parse, to_source
+from quantlab.lab.check.uses import Code
+
+__all__ = ["check_text"]
+
+ROUNDS = 3
+"""A fix can bring to light what stood behind it."""
+GRAMMAR = "https://docs.python.org/3/reference/grammar.html"
+
+
+def check_text(
+    text: str, name: str = "code", *, gpu: Gpu | None = None, catalog: Catalog | None = None
+) -> Report:
+    """What is to be said about ``text``; ``name`` is what the findings call its file.
+
+    Raises:
+        InputError: it is too long, or a notebook that cannot be read.
+    """
+    source = to_source(text, name)
+    tree = parse(source)
+    if isinstance(tree, SyntaxError):
+        return Report(name, (_broken(source, tree),))
+    code = Code(read(tree), catalog or load_catalog(), source.text, gpu)
+    findings = _findings(code, source)
+    fixed = _fixed(source, findings, code)
+    told = plan_of(_again(fixed, code) if fixed is not None else code)
+    return Report(
+        name,
+        findings,
+        plan=told.plan,
+        model=told.model.id if told.model is not None else None,
+        fixed=fixed,
+        predicted=_predicted(told, gpu, code.catalog),
+    )
+
+
+def _again(text: str, code: Code) -> Code:
+    """The same question about mended code, whose plan is the one that is meant."""
+    tree = parse(Source(text, ""))
+    assert isinstance(tree, ast.Module)
+    return Code(read(tree), code.catalog, text, code.gpu)
+
+
+def _predicted(told: Told, gpu: Gpu | None, catalog: Catalog) -> dict[str, object] | None:
+    """What the plan needs; None where model or plan are not known, or how it is stored is not."""
+    if told.model is None or told.plan is None:
+        return None
+    try:
+        asked = make_comparison(
+            model=told.model.id, plans=[told.plan], catalog=catalog, prompt="", **told.settings
+        )
+        found = predict(
+            told.model.id,
+            asked.plans[0],
+            width=asked.width,
+            height=asked.height,
+            sequence_length=asked.sequence_length,
+            steps=asked.steps,
+            gpu=gpu,
+            catalog=catalog,
+        )
+    except QuantlabError:
+        return None
+    return found.as_dict()
+
+
+def _findings(code: Code, source: Source) -> tuple[Finding, ...]:
+    found = [_finding(rule, hit, source) for rule in every_rule() for hit in rule.find(code)]
+    order = {severity: index for index, severity in enumerate(SEVERITIES)}
+    unique = {(f.line, f.code, f.message): f for f in found}
+    return tuple(sorted(unique.values(), key=lambda f: (order[f.severity], f.line, f.code)))
+
+
+def _finding(rule: Rule, hit: Hit, source: Source) -> Finding:
+    edits = tuple(edit for edit in hit.edits if edit is not None)
+    whole = len(edits) == len(hit.edits)
+    fix = changed_lines(source.text, applied(source.text, edits)) if edits and whole else None
+    return Finding(
+        file=source.name,
+        line=hit.node.lineno,
+        severity=rule.severity,
+        code=rule.code,
+        message=f"{hit.what} {rule.why}",
+        source=rule.source,
+        fix=fix,
+        edits=edits if whole else (),
+    )
+
+
+def _fixed(source: Source, findings: tuple[Finding, ...], code: Code) -> str | None:
+    """The code with every fix in it, and with those that show once the first are made."""
+    text = source.text
+    for _ in range(ROUNDS):
+        edits = [edit for finding in findings for edit in finding.edits]
+        if not edits:
+            break
+        text = applied(text, edits)
+        tree = parse(Source(text, source.name))
+        if isinstance(tree, SyntaxError):  # two fixes that do not go together: none is offered
+            return None
+        findings = _findings(
+            Code(read(tree), code.catalog, text, code.gpu), Source(text, source.name)
+        )
+    return text if text != source.text else None
+
+
+def _broken(source: Source, error: SyntaxError) -> Finding:
+    return Finding(
+        file=source.name,
+        line=error.lineno or 1,
+        severity="error",
+        code="syntax-error",
+        message=f"Python cannot read this: {error.msg}.",
+        source=GRAMMAR,
+    )

@@ -1,0 +1,147 @@
+"""Checked code: what is found, how it is mended, what is said of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from quantlab.catalog.paths import PROJECT
+from quantlab.cli.commands import main
+from quantlab.errors import InputError
+from quantlab.lab.check.check import check_text
+from quantlab.lab.check.rules.every import every_rule
+from quantlab.lab.check.text import LONGEST
+
+SILENT = 'from diffusers import QuantoConfig\nconfig = QuantoConfig(weights="float8")\n'
+FAILS = 'from diffusers import TorchAoConfig\nconfig = TorchAoConfig("int8wo")\n'
+
+
+def codes(text: str) -> list[str]:
+    return [finding.code for finding in check_text(text).findings]
+
+
+def test_a_finding_says_line_reason_source_and_what_to_write() -> None:
+    (finding,) = check_text(SILENT, "mine.py").findings
+    assert (finding.file, finding.line, finding.severity) == ("mine.py", 2, "silent")
+    assert "weights_dtype stays int8" in finding.message
+    assert finding.source.startswith("https://")
+    assert finding.fix == 'config = QuantoConfig(weights_dtype="float8")'
+
+
+def test_the_mended_code_keeps_the_rest_as_it_was() -> None:
+    text = f"# mine\n{SILENT}x = [1,2]   # spaces\n"
+    assert check_text(text).fixed == text.replace("weights=", "weights_dtype=")
+    assert check_text("x = 1\n").fixed is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kw = dict(weights='float8')\nQuantoConfig(**kw)",
+        "kw = {'weights': 'float8'}\nQuantoConfig(**kw)",
+        "name = 'float8'\nQuantoConfig(weights=f'{name}')",
+        "def load():\n    return QuantoConfig(weights='float8')",
+        "if x:\n    QuantoConfig(weights='float8')",
+        "C = QuantoConfig\nC(weights='float8')",
+    ],
+)
+def test_variables_dictionaries_and_texts_are_followed(text: str) -> None:
+    assert codes(f"from diffusers import QuantoConfig\n{text}\n") == ["keyword-ignored"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TorchAoConfig(kind)",
+        "def make(kind):\n    return TorchAoConfig(kind)",
+        "kind = 'int8wo' if old else new()\nTorchAoConfig(kind)",
+        "for kind in kinds:\n    TorchAoConfig(kind)",
+        "kind = 'int8wo'\nkind = Int8WeightOnlyConfig()\nTorchAoConfig(kind)",
+        "if x:\n    kind = 'int8wo'\nelse:\n    kind = Other()\nTorchAoConfig(kind)",
+    ],
+)
+def test_what_cannot_be_known_is_not_guessed(text: str) -> None:
+    assert codes(f"from diffusers import TorchAoConfig\n{text}\n") == []
+
+
+def test_a_syntax_error_is_a_finding_with_its_line() -> None:
+    (finding,) = check_text("import torch\nx = (1,\n").findings
+    assert (finding.code, finding.severity, finding.line) == ("syntax-error", "error", 2)
+    (deep,) = check_text("(" * 5000).findings
+    assert deep.code == "syntax-error"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f">>> {SILENT.replace(chr(10), chr(10) + '>>> ').removesuffix('>>> ')}",
+        f"!pip install diffusers\n{SILENT}",
+        f"Try this:\n```python\n{SILENT}```\nand see",
+        f"    {SILENT.replace(chr(10), chr(10) + '    ')}",
+        json.dumps({"cells": [{"cell_type": "code", "source": SILENT.splitlines(True)}]}),
+    ],
+)
+def test_fragments_prompts_and_notebooks_are_read(text: str) -> None:
+    assert codes(text) == ["keyword-ignored"]
+
+
+def test_too_much_and_no_notebook_are_refused() -> None:
+    with pytest.raises(InputError, match="200 KB"):
+        check_text("x = 1\n" * LONGEST)
+    with pytest.raises(InputError, match="notebook"):
+        check_text("{}", "mine.ipynb")
+
+
+def test_rules_have_codes_reasons_and_sources_of_their_own() -> None:
+    rules = every_rule()
+    assert len({rule.code for rule in rules}) == len(rules) > 4
+    for rule in rules:
+        assert rule.source.startswith("https://")
+        assert rule.versions
+        assert rule.why.endswith(".")
+
+
+def test_exit_status_goes_by_what_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    silent, fails = tmp_path / "silent.py", tmp_path / "fails.py"
+    silent.write_text(SILENT, encoding="utf-8")
+    fails.write_text(FAILS, encoding="utf-8")
+    assert main(["check", str(silent)]) == 0
+    assert main(["check", str(silent), "--fail-on", "error"]) == 0
+    assert main(["check", str(silent), "--fail-on", "silent"]) == 1
+    assert main(["check", str(tmp_path), "--fail-on", "error"]) == 1
+    assert main(["check", str(tmp_path / "none.py")]) == 2
+    capsys.readouterr()
+    assert main(["check", str(tmp_path), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert set(document) == {"findings", "plan", "model", "fixed", "predicted"}
+    assert [each["code"] for each in document["findings"]] == ["torchao-string", "keyword-ignored"]
+    keys = ["file", "line", "severity", "code", "message", "source", "fix"]
+    assert list(document["findings"][0]) == keys
+
+
+def test_other_tools_read_what_is_found(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = tmp_path / "a,b.py"
+    path.write_text(FAILS, encoding="utf-8")
+    assert main(["check", str(path), "--format", "github"]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith("::error file=")
+    assert "a%2Cb.py,line=2,title=torchao-string::" in line
+    assert main(["check", str(path), "--format", "sarif"]) == 0
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    (result,) = run["results"]
+    assert (result["ruleId"], result["level"]) == ("torchao-string", "error")
+    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 2}
+
+
+def test_checking_imports_nothing_of_the_code_and_no_torch() -> None:
+    code = (
+        "import sys\nfrom quantlab.lab.check.check import check_text\n"
+        "check_text('import this, torch, diffusers')\n"
+        "print([n for n in ('this', 'torch', 'diffusers', 'gradio') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
