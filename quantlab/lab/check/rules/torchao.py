@@ -90,12 +90,12 @@ def removed_function(code: Code) -> Iterator[Hit]:
                 continue
             edits: list[Edit | None] = [None]
             if each.alias.asname is None:
-                names = _named(code.program.tree, name)
-                edits = [replace(node, REPLACED[name]) for node in [each.alias, *names]]
+                nodes = [each.alias, *_named(code.program.tree, name)]
+                edits = [replace(node, REPLACED[name]) for node in nodes]
             said = f"torchao.quantization has no {name}: the import fails."
             yield Hit(each.alias, said, tuple(edits))
 
 
-def _named(tree: ast.Module, name: str) -> list[ast.expr]:
+def _named(tree: ast.Module, name: str) -> list[ast.expr | ast.alias]:
     found = (n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == name)
     return [n for n in found if class_of(Ref(f"torchao.quantization.{name}")) is not None]
