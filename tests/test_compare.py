@@ -68,7 +68,7 @@ def test_outcomes_come_in_order_and_the_first_before_the_second_starts(
 
 
 def test_a_failure_is_a_row_and_the_others_finish(bench: Bench, tmp_path: Path) -> None:
-    plans = ["torchao-fp8dq", "fp32", "gguf-q4_k", "bnb-nf4"]
+    plans = ["torchao-fp8dq", "fp32", "torchao-int4wo", "bnb-nf4"]
     comparison = make_comparison(plans=plans, prompt=PROMPT, steps=2)
     outcomes = compare(comparison, bench=bench, out=tmp_path)
     assert [o.status for o in outcomes] == ["failed", "ok", "failed", "ok"]

@@ -204,7 +204,8 @@ def test_every_scheme_is_predicted_for_every_component_that_takes_it() -> None:
             plain = component_bytes(model, component.name)
             for scheme in CATALOG.schemes.values():
                 if why_not(scheme, component.library, component.cls) is None:
-                    assert 0 < component_bytes(model, component.name, scheme.id) < plain
+                    stored = component_bytes(model, component.name, scheme.id)
+                    assert 0 < stored < plain or (scheme.bits == 16 and stored == plain)
     assert {s.storage.rule for s in CATALOG.schemes.values() if s.storage} <= set(RULES)
 
 

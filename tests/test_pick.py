@@ -21,7 +21,11 @@ from quantlab.errors import InputError
 
 CATALOG = load_catalog()
 EVERYTHING = dict.fromkeys(
-    [name for method in CATALOG.methods.values() for name in method.packages], "99"
+    [
+        *(name for method in CATALOG.methods.values() for name in method.packages),
+        *(text.split(">=")[0] for s in CATALOG.schemes.values() for text in s.written_with),
+    ],
+    "99",
 )
 BARE = Machine(packages={})
 CPU = Machine(compiler=True, packages=EVERYTHING)
@@ -215,11 +219,10 @@ def test_bytes_are_weights_of_the_whole_pipeline() -> None:
     assert through.bytes == sum(plan_bytes("flux1-dev", {"text_encoder_2": "bnb-nf4"}).values())
 
 
-def test_a_missing_checkpoint_is_unknown_and_a_missing_local_one_is_no() -> None:
+def test_a_missing_checkpoint_is_unknown_and_a_local_one_is_written() -> None:
     assert pick(hardware="cuda", model="flux1-dev")["gguf-q4_k"].verdict == "runs"
     assert pick(hardware="cuda", model="flux2-klein-4b")["gguf-q4_k"].verdict == "unknown"
-    assert pick(hardware="cuda", model="flux-mini")["gguf-q4_k"].verdict == "no"
-    assert pick(hardware="cuda", model="flux-mini")["gguf-q4_0"].verdict == "runs"
+    assert pick(hardware="cuda", model="flux-mini")["gguf-q4_k"].verdict == "runs"
     assert pick(hardware="cuda", model="flux1-dev")["bfl-nvfp4"].verdict == "unknown"
 
 
@@ -255,7 +258,8 @@ def test_what_was_measured_wins_and_comes_first() -> None:
         ("torchao-fp8dq", ADA, "ok"),
         ("torchao-fp8dq", Machine(("cpu", "intel"), packages=EVERYTHING), "ok"),
         ("fbgemm-fp8-row", ADA, "refused: needs a CUDA device of compute capability 9.0"),
-        ("gguf-q4_k", CPU, "refused: needs a ready file"),
+        ("gguf-q4_k", CPU, "ok"),
+        ("gguf-q4_k", Machine(packages={"gguf": "0.19"}), "not-installed: libggml-python>=0.20.2"),
         ("nunchaku-svdq-int4", ADA, "refused: needs a checkpoint"),
     ],
 )
@@ -263,9 +267,12 @@ def test_what_a_machine_makes_of_a_scheme(scheme: str, machine: Machine, said: s
     assert status(scheme, machine).startswith(said)
 
 
-def test_a_known_gguf_file_lifts_the_refusal() -> None:
-    assert status("gguf-q4_k", ADA, "flux1-dev") == "ok"
-    assert status("gguf-q4_k", ADA, "flux2-klein-4b").startswith("refused")
+def test_a_gguf_file_is_known_or_written_here() -> None:
+    reads = Machine(("cpu", "cuda"), 8.9, packages={"gguf": "0.19"})
+    assert status("gguf-q4_k", reads, "flux1-dev") == "ok"
+    assert status("gguf-q4_k", ADA, "flux2-klein-4b") == "refused: needs a ready file of this model"
+    assert status("gguf-q4_k", reads, "flux-mini").startswith("not-installed: libggml-python")
+    assert status("gguf-q4_k", ADA, "flux-mini") == "ok"
 
 
 def test_a_method_without_schemes_is_refused() -> None:
@@ -278,9 +285,8 @@ def test_a_method_without_schemes_is_refused() -> None:
         ("bnb-nf4", "bnb-nf4"),
         ("torchao-int4wo", "torchao-int8wo"),
         ("torchao-fp8dq", "torchao-fp8wo"),
-        ("gguf-q4_k", "gguf-q4_0"),
         ("hqq-int4", "quanto-int4"),
-        ("aqlm-2bit", "quanto-int2"),
+        ("aqlm-2bit", "gguf-q2_k"),
     ],
 )
 def test_the_nearest_scheme_that_runs(scheme: str, found: str) -> None:

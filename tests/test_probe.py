@@ -140,7 +140,7 @@ def test_one_scheme_for_real_and_again_from_what_is_known(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--schemes", "bnb-nf5"], ["--schemes", "gguf-q4_k"], ["--component", "vea"]]
+    "arguments", [["--schemes", "bnb-nf5"], ["--schemes", "torchao-fp8dq"], ["--component", "vea"]]
 )
 def test_bad_arguments_are_one_line(
     arguments: list[str], capsys: pytest.CaptureFixture[str]

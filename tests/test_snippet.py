@@ -23,7 +23,15 @@ from tests.test_schemes import T5, TRANSFORMER
 
 PROMPT = 'an owl\'s "face" on a yellow background'
 HERE = (load_catalog(), DEVICE)
-PLANS = ["fp32", "bf16", "transformer=bf16", *TRANSFORMER, *(f"text_encoder_2={s}" for s in T5)]
+
+
+def one_a_method(schemes: list[str]) -> list[str]:
+    """The first of each method's; tools/sweep_all.py tries the others' scripts too."""
+    return list({load_catalog().schemes[s].method: s for s in reversed(schemes)}.values())
+
+
+PLANS = ["fp32", "bf16", "transformer=bf16", *one_a_method(TRANSFORMER)]
+PLANS += [f"text_encoder_2={scheme}" for scheme in one_a_method(T5)]
 IN_ONE_PROCESS = """
 import json, os, runpy, sys
 for folder in json.loads(sys.argv[1]):

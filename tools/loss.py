@@ -16,8 +16,6 @@ A row has a scheme for the denoiser, for the large text encoder, or for both; th
 whether the rule of quantlab/catalog/answer/loss.py holds. ``how`` says who did the arithmetic:
 
 - library: the scheme as the project runs it
-- ggml: GGUF's K- and I-quants, which the gguf package cannot write, packed by ggml's own quantizer
-  (``pip install libggml-python``, MIT) and read by diffusers; without it these rows are kept
 - arithmetic: torchao's dynamic float8 has no CPU kernel; weights and activations are rounded to
   float8 here as it rounds them, and multiplied in fp32
 
@@ -29,12 +27,9 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from importlib.util import find_spec
-from pathlib import Path
 from statistics import linear_regression
 
 from quantlab.catalog.comparison import make_comparison
@@ -46,14 +41,13 @@ from quantlab.lab.device import this_device
 from quantlab.lab.libraries import versions
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from tools.loss_ruler import STEPS, Ruler
-from tools.loss_schemes import packed_by_ggml, round_to_float8
+from tools.loss_schemes import round_to_float8
 
 MODEL = load_catalog().models["flux-mini"]
 DENOISER, ENCODER = MODEL.denoiser, "text_encoder_2"
 PAIRED = ("torchao-int8wo", "quanto-fp8", "gguf-q4_0", "bnb-nf4", "quanto-int2")
 """Schemes of the denoiser that are tried with those of the encoder below: near and far ones."""
 PAIRED_ENCODERS = ("torchao-int8wo", "quanto-fp8", "bnb-nf4", "quanto-int2")
-BY_GGML = ("q6_k", "q5_k", "q4_k", "q3_k", "q2_k", "iq4_nl", "iq4_xs")
 DYNAMIC_FLOAT8 = "torchao-fp8dq"
 TARGET = PROJECT / "data" / "results" / "loss-flux-mini.csv"
 PROMPTS = PROJECT / "data" / "results" / "prompts.txt"
@@ -93,19 +87,15 @@ def cases() -> Iterator[Case]:
         if why_not(scheme, encoder.library, encoder.cls) is None:
             yield Case("", scheme.id)
     yield Case("bf16", "")
-    if find_spec("libggml") is not None:
-        yield from (Case(f"gguf-{kind}", "", "ggml") for kind in BY_GGML)
     yield Case(DYNAMIC_FLOAT8, "", "arithmetic")
     yield from (Case(d, e) for d in PAIRED for e in PAIRED_ENCODERS)
 
 
-def loaded(case: Case, pool: Pool, folder: Path) -> LoadedPlan:
+def loaded(case: Case, pool: Pool) -> LoadedPlan:
     """A pipeline for ``case``."""
     comparison = make_comparison(model=MODEL.id, plans=[case.plan], prompt="")
     plan = pool.load(MODEL, comparison.plans[0], lambda _: None, "cpu")
-    if case.how == "ggml":
-        setattr(plan.pipe, DENOISER, packed_by_ggml(case.denoiser, folder))
-    elif case.how == "arithmetic":
+    if case.how == "arithmetic":
         round_to_float8(plan.denoiser)
         pool.drop_all()  # nobody else may get this one
     return plan
@@ -165,18 +155,15 @@ def main(say: Callable[[str], None] = print) -> None:
     pool = Pool(2**30, load_catalog(), device)
     same = {"prompts": str(len(ruler.prompts)), "steps": str(STEPS), "reference": "fp32"}
     same |= {"model": MODEL.id, "measured_on": date.today().isoformat(), **versions()}
-    with tempfile.TemporaryDirectory() as folder:
-        ruler.learn(loaded(Case("", ""), pool, Path(folder)))
-        for case in chosen:
-            found = ruler.measure(loaded(case, pool, Path(folder)))
-            figures = {k: f"{v:.2f}" if k == "psnr_db" else f"{v:.5f}" for k, v in found.items()}
-            named = {"denoiser": case.denoiser, "encoder": case.encoder, "how": case.how}
-            row = {column: (named | figures).get(column, "") for column in COLUMNS}
-            rows[case.denoiser, case.encoder] = row | same
-            say(
-                f"{case.denoiser:16} {case.encoder:16} {figures['one_step']} {row['psnr_db']:>6} dB"
-            )
-            _write(rows.values())
+    ruler.learn(loaded(Case("", ""), pool))
+    for case in chosen:
+        found = ruler.measure(loaded(case, pool))
+        figures = {k: f"{v:.2f}" if k == "psnr_db" else f"{v:.5f}" for k, v in found.items()}
+        named = {"denoiser": case.denoiser, "encoder": case.encoder, "how": case.how}
+        row = {column: (named | figures).get(column, "") for column in COLUMNS}
+        rows[case.denoiser, case.encoder] = row | same
+        say(f"{case.denoiser:16} {case.encoder:16} {figures['one_step']} {row['psnr_db']:>6} dB")
+        _write(rows.values())
 
 
 if __name__ == "__main__":

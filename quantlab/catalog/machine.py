@@ -119,7 +119,7 @@ def library_here(scheme: Scheme, method: Method, machine: Machine, model: Model 
     """As ``here``, of the scheme's library alone: whether or not quantlab can load it."""
     if lacking := _lacking_hardware(scheme, method, machine, model):
         return f"refused: {lacking}"
-    if missing := _missing(scheme, method, machine):
+    if missing := _missing(scheme, method, machine, model):
         return f"not-installed: {', '.join(missing)}"
     return "ok"
 
@@ -139,7 +139,7 @@ def _lacking_hardware(
     scheme: Scheme, method: Method, machine: Machine, model: Model | None
 ) -> str | None:
     if scheme.from_file and not has_file(scheme, model):
-        return scheme.note or "needs a ready file of this model"
+        return "needs a ready file of this model"
     for name, least in map(_split, scheme.requires):
         if name in HARDWARE and not _has_hardware(name, least, scheme, method, machine):
             label = _LABELS.get(name, name)
@@ -149,9 +149,7 @@ def _lacking_hardware(
 
 def has_file(scheme: Scheme, model: Model | None) -> bool:
     """Whether a file of it is known for ``model``, or quantlab writes one from local weights."""
-    if model is None or model.local:
-        return "file" not in scheme.requires
-    return model.gguf_with(scheme.id) is not None
+    return model is None or model.local or model.gguf_with(scheme.id) is not None
 
 
 def _has_hardware(name: str, least: str, scheme: Scheme, method: Method, machine: Machine) -> bool:
@@ -169,13 +167,14 @@ def missing_packages(method: Method, machine: Machine) -> list[str]:
     return [name for name in method.packages if machine.version(name) is None]
 
 
-def _missing(scheme: Scheme, method: Method, machine: Machine) -> list[str]:
+def _missing(scheme: Scheme, method: Method, machine: Machine, model: Model | None) -> list[str]:
     missing = missing_packages(method, machine)
-    for name, least in map(_split, scheme.requires):
+    writes = scheme.written_with if model is None or model.local else ()
+    for name, least in map(_split, (*scheme.requires, *writes)):
         if name == "compiler":
             if not machine.compiler:
                 missing.append(_COMPILER)
-        elif name != "file" and name not in HARDWARE:
+        elif name not in HARDWARE:
             found = machine.version(name)
             if found is None or _numbers(found) < _numbers(least):
                 missing.append(f"{name}>={least}" if least else name)

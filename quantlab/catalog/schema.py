@@ -197,10 +197,13 @@ class Scheme:
     """Component class -> fnmatch patterns of module names that the library leaves alone."""
     holds: Mapping[str, str]
     """Attribute path on a quantized module -> expected text; verified after loading."""
+    narrow: Mapping[str, str]
+    """The same for a layer whose rows the scheme's groups do not divide; empty: it stays as it
+    was."""
     storage: Storage | None
     requires: tuple[str, ...]
-    """What must be here beyond the method's packages: "compiler", "file" (a ready checkpoint file),
-    hardware such as "cuda>=8.9", or a package such as "mslk-cuda>=1.0.0"."""
+    """What must be here beyond the method's packages: "compiler", hardware such as "cuda>=8.9", or
+    a package such as "mslk-cuda>=1.0.0"."""
     on_cpu: Literal["diffusers", "library", "no"]
     """Through diffusers, by the library on the loaded component, or not at all."""
     capabilities: Mapping[str, Cell]
@@ -210,6 +213,8 @@ class Scheme:
     note: str = ""
     from_file: bool = False
     """What is fetched is a file that holds the scheme already, not the base weights."""
+    written_with: tuple[str, ...] = ()
+    """Packages that write that file where the model is a local one, as in ``requires``."""
     eager: Eager | None = None
     """Where it is hopelessly slow on a GPU unless it is compiled."""
     unreachable: Mapping[str, str] = field(default_factory=dict)

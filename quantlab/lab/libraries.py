@@ -31,6 +31,7 @@ PACKAGES = (
     "torchao",
     "optimum-quanto",
     "gguf",
+    "libggml-python",
     "sdnq",
 )
 

@@ -233,8 +233,6 @@ def _loading(scheme: Scheme | None, model: Model | None) -> list[Claim]:
         return [Claim("unknown", f"loading: {scheme.note}")]
     if not scheme.from_file or has_file(scheme, model):
         return []
-    if model.local:
-        return [Claim("no", f"loading: {scheme.note}")]
     return [Claim("unknown", f"loading: no {scheme.name} file of {model.name} is known")]
 
 

@@ -108,6 +108,7 @@ def read_scheme(
         transformers=_spec(table.table("transformers")) if table.has("transformers") else None,
         skip=_skip(table.table("skip")),
         holds=read_texts(table.table("holds")),
+        narrow=read_texts(table.table("narrow")),
         storage=_storage(table.table("storage")) if table.has("storage") else None,
         requires=table.texts("requires", []),
         on_cpu=cast("Any", table.choice("on_cpu", ("diffusers", "library", "no"))),
@@ -115,6 +116,7 @@ def read_scheme(
         simple=_simple(table.table("simple")) if table.has("simple") else None,
         note=table.text("note", ""),
         from_file=table.get("from_file", bool, False),
+        written_with=table.texts("written_with", []),
         eager=read_eager(table.table("eager"), scheme_id) if table.has("eager") else None,
         unreachable=unreachable,
         library_way=read_id(table, "library_way") if table.has("library_way") else None,
@@ -122,8 +124,9 @@ def read_scheme(
         timing=table.text("timing", "untimed"),
     )
     table.done()
-    if wrong := [text for text in scheme.requires if not _REQUIRES.fullmatch(text)]:
-        raise table.fail("requires", f'{wrong[0]!r} is not like "compiler" or "cuda>=8.9"')
+    for key, texts in (("requires", scheme.requires), ("written_with", scheme.written_with)):
+        if wrong := [text for text in texts if not _REQUIRES.fullmatch(text)]:
+            raise table.fail(key, f'{wrong[0]!r} is not like "compiler" or "cuda>=8.9"')
     if (scheme.on_cpu == "library") != (scheme.library_way is not None):
         raise table.fail("library_way", 'goes with on_cpu = "library", and only with that')
     if not scheme.loadable and not scheme.note:

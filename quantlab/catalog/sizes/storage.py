@@ -45,10 +45,20 @@ def _total(storage: Storage, numbers: int, groups: int, width: int) -> int:
 def _whole_groups(storage: Storage, rows: int, columns: int, width: int) -> int | None:
     """GGUF's blocks and torchao's int4 groups: a row that they do not divide stays as it was.
 
-    gguf.quants raises for such rows and the writers fall back to F32 or F16; torchao's
-    Int4WeightOnlyConfig logs that it skips the layer.
+    The writers of GGUF fall back to F32 or F16 for such rows; torchao's Int4WeightOnlyConfig logs
+    that it skips the layer.
     """
     return None if columns % storage.group else _linear(storage, rows, columns, width)
+
+
+def _blocks_or_q8_0(storage: Storage, rows: int, columns: int, width: int) -> int | None:
+    """GGUF's K-quants and IQ4_XS: a row that is not whole blocks of 256 is stored as Q8_0.
+
+    lab/ways/gguf.py writes them so; llama.cpp takes a type of blocks of 32 too, another for each.
+    """
+    if columns % storage.group:
+        return _whole_groups(Storage(8, 32, 2), rows, columns, width)
+    return _linear(storage, rows, columns, width)
 
 
 def _nested(storage: Storage, rows: int, columns: int, width: int) -> int:
@@ -96,6 +106,7 @@ RULES: dict[str, Callable[[Storage, int, int, int], int | None]] = {
     "linear": _linear,
     "cast": _linear,
     "whole-groups": _whole_groups,
+    "blocks-or-q8_0": _blocks_or_q8_0,
     "nested": _nested,
     "low-rank": _low_rank,
     "shrinking": _shrinking,

@@ -80,7 +80,7 @@ def verify(module: Any, scheme: Scheme, component: str, kept: Iterable[str] = ()
             continue
         if _holds(layer, scheme.holds):
             right += 1
-        elif not _left_alone(layer, scheme):
+        elif not _is_narrow(layer, scheme) and not _left_alone(layer, scheme):
             wrong.append((name, layer))
     if wrong or not right:
         total = len(wrong) + right
@@ -89,6 +89,14 @@ def verify(module: Any, scheme: Scheme, component: str, kept: Iterable[str] = ()
             f"{component} was asked for in {scheme.id}, but {len(wrong)} of {total} "
             f"linear layers do not hold it{found}"
         )
+
+
+def _is_narrow(layer: Any, scheme: Scheme) -> bool:
+    """Whether its rows do not suit the scheme's groups, and it holds what such a layer must."""
+    if scheme.storage is None or not hasattr(layer, "in_features"):
+        return False
+    whole = layer.in_features % scheme.storage.group == 0 if scheme.storage.group > 0 else True
+    return not whole and _holds(layer, scheme.narrow)
 
 
 def _left_alone(layer: Any, scheme: Scheme) -> bool:

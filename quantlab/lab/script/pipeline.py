@@ -76,6 +76,9 @@ def snippet(
         ]
     methods = sorted({part.scheme.method for part in parts if part.scheme is not None})
     packages = [p for m in methods for p in catalog.methods[m].packages]
+    if model.local:
+        written = [text for part in parts if part.scheme for text in part.scheme.written_with]
+        packages += [text.partition(">=")[0] for text in written]
     packages += ["peft"] if comparison.carried else []
     return _text(script, comparison, plan, model, dtype, target, device.threads, packages)
 

@@ -97,27 +97,48 @@ def _made(part: Part) -> str:
     return str(path)
 
 
-def write_gguf(folder: str, path: str, kind: str) -> None:
-    """Write a diffusers transformer's safetensors in ``folder`` to a GGUF file of ``kind``.
+def write_gguf(folder: str, path: str, kind: str, kinds: dict[str, str] | None = None) -> None:
+    """Write a diffusers model's safetensors in ``folder`` to a GGUF file at ``path``.
 
-    The weights of Linear layers (2-D, rows a multiple of 32) are stored as ``kind``, such as
-    "Q4_0"; everything else as F32. The file appears whole or not at all.
+    Weights (2-D tensors) are stored as ``kind``, such as "Q4_K"; ``kinds`` names others by tensor,
+    such as {"proj_out.weight": "F32"}. Rows that are no whole number of a type's blocks are stored
+    as Q8_0, and where its blocks of 32 do not divide them either as F32, as everything else is.
+    ggml's own quantizer packs them. The file appears whole or not at all.
     """
+    import ctypes
     import os
     import pathlib
 
     import gguf
-    from safetensors.numpy import load_file
+    import libggml
+    import numpy
+    from safetensors.torch import load_file
 
-    quantized = gguf.GGMLQuantizationType[kind]
+    found = pathlib.Path(libggml.__file__).parent.rglob("*ggml-base*")
+    built = [str(file) for file in found if file.suffix in (".so", ".dylib", ".dll")]
+    pack = ctypes.CDLL(min(built)).ggml_quantize_chunk
+    size, place = ctypes.c_int64, ctypes.c_void_p
+    pack.argtypes = [ctypes.c_int, place, place, size, size, size, place]
+    pack.restype = ctypes.c_size_t
+
     temporary = f"{path}.{os.getpid()}.part"
     writer = gguf.GGUFWriter(temporary, arch="flux")
     for shard in sorted(pathlib.Path(folder).glob("*.safetensors")):
-        for name, array in load_file(shard).items():
-            values = array.astype("float32")
-            if values.ndim == 2 and values.shape[1] % 32 == 0:
-                packed = gguf.quants.quantize(values, quantized)
-                writer.add_tensor(name, packed, raw_dtype=quantized)
+        for name, tensor in load_file(shard).items():
+            values = tensor.float().numpy()
+            asked = (kinds or {}).get(name, kind) if values.ndim == 2 else "F32"
+            fitting = (
+                gguf.GGMLQuantizationType[each]
+                for each in (asked, "Q8_0", "F32")
+                if values.shape[-1] % gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[each]][0] == 0
+            )
+            stored = next(fitting)
+            if stored.name != "F32":
+                rows, columns = values.shape
+                block, block_bytes = gguf.GGML_QUANT_SIZES[stored]
+                packed = numpy.empty((rows, columns // block * block_bytes), numpy.uint8)
+                pack(stored, values.ctypes.data, packed.ctypes.data, 0, rows, columns, None)
+                writer.add_tensor(name, packed, raw_dtype=stored)
             else:
                 writer.add_tensor(name, values)
     writer.write_header_to_file()
