@@ -22,6 +22,7 @@ from quantlab.errors import InputError, QuantlabError, StoreError
 from quantlab.lab.hub.admit import about, admit
 from quantlab.lab.lora.file import admit_lora
 from quantlab.lab.runners.choose import choose_runner
+from quantlab.record.gallery import Gallery
 from quantlab.record.store.store import Store
 from quantlab.ui.guard.fetching import Consent
 from quantlab.ui.guard.hosts import allowed_names
@@ -124,6 +125,7 @@ def main() -> None:
         catalog=catalog,
         runner=choose_runner(os.environ, catalog),
         store=open_store(),
+        gallery=Gallery(),
         allow_probe=arguments.allow_probe,
         public=public,
         consent=Consent(

@@ -155,7 +155,7 @@ def test_the_own_comparison_comes_first_and_no_pair_twice(blind: Blind, store: S
 
 def test_without_any_pair_the_tab_says_what_to_do(blind: Blind) -> None:
     asked = call(blind.services, game=Game(), shown=Shown())
-    assert "Run a comparison in Try" in blind_tab.show(blind.opened, asked)["pair"]
+    assert "Run one in Compare" in blind_tab.show(blind.opened, asked)["pair"]
 
 
 def test_a_guess_is_answered_with_numbers_and_kept_once(blind: Blind, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""The tab "This machine" without a browser: its views, and a probe behind the page."""
+"""The tab "This server" without a browser: its views, and a probe behind the page."""
 
 from __future__ import annotations
 

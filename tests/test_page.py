@@ -217,7 +217,8 @@ def test_numbers_have_their_units() -> None:
     assert words.when("2026-11-21T08:21:00.000000Z") == "2026-11-21 08:21 UTC"
 
 
-ASKED = {"hardware": "cpu", "memory": "", "bits": "", "model": "", "library": "", "needs": []}
+ASKED = {"hardware": "cpu", "memory": "", "ram": "", "bits": "", "model": "", "library": ""}
+ASKED = {**ASKED, "needs": []}
 
 
 def test_a_question_that_cannot_be_asked_is_one_sentence(services: Services) -> None:

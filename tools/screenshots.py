@@ -35,7 +35,7 @@ def main() -> None:
 def _pick(browser: Browser, base: str) -> None:
     page = browser.new_page(viewport=SIZE)
     page.goto(base)
-    expect(page.locator("#ql-table tbody tr:first-child")).to_be_visible(timeout=30_000)
+    expect(page.locator("#ql-answer .ql-lead")).to_be_visible(timeout=30_000)
     page.screenshot(path=PROJECT / "docs" / "pick.png")
 
 

@@ -25,27 +25,27 @@ from quantlab.ui.theme import script
 __all__ = ["build"]
 
 HEAD = (
-    '<header class="ql-head"><h1>quantlab</h1><p>Pick a quantization method for your hardware, '
-    "try several on Flux side by side, share exactly what you saw.</p></header>"
+    '<header class="ql-head"><h1>quantlab</h1><p>Which quantization for your card, what it does to '
+    "the picture, and the script to take away.</p></header>"
 )
 
 
 def build(services: Services) -> gr.Blocks:
     """The whole page over ``services``; app.py launches it with its theme and styles."""
     with Page(title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
-        scripts = "".join(script(f"{name}.js") for name in ("names", "tabs", "choose"))
+        scripts = "".join(script(f"{name}.js") for name in ("names", "tabs", "choose", "divider"))
         gr.HTML(HEAD, apply_default_css=False, js_on_load=scripts)
         banner = gr.HTML("", elem_id="ql-banner", apply_default_css=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Pick", id="pick"):
                 pick = build_pick(services)
-            with gr.Tab("Try", id="try") as try_tab:
+            with gr.Tab("Compare", id="compare") as try_tab:
                 tried = build_try(services, banner)
             with gr.Tab("Results", id="results") as results_tab:
                 results = build_results(services, results_tab)
             with gr.Tab("Blind test", id="blind") as blind_tab:
                 build_blind(services, tried["shown"], blind_tab)
-            with gr.Tab("This machine", id="machine") as machine_tab:
+            with gr.Tab("This server", id="machine") as machine_tab:
                 build_machine(services, machine_tab)
         gr.HTML(sheet(), apply_default_css=False, js_on_load=script("zoom.js"))
         try_tab.select(services.warm_up, **QUIET)

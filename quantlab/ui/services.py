@@ -10,6 +10,7 @@ from functools import cache
 
 from quantlab.catalog.table import Catalog
 from quantlab.lab.runners.runner import Runner
+from quantlab.record.gallery import Gallery
 from quantlab.record.store.store import Store
 from quantlab.ui.guard.fetching import Consent
 from quantlab.ui.jobs import Jobs
@@ -39,7 +40,7 @@ class Services:
     runner: Runner
     store: Store | None
     warm_up: Callable[[], None] = warm_up
-    """Called when somebody turns to the Try tab; must return at once."""
+    """Called when somebody turns to the Compare tab; must return at once."""
     base_url: str | None = None
     """Where links lead; None takes the address that the visitor used."""
     consent: Consent = field(default_factory=Consent)
@@ -47,5 +48,7 @@ class Services:
     jobs: Jobs = field(default_factory=Jobs)
     allow_probe: bool = False
     """Whether visitors of a public page may probe its machine."""
+    gallery: Gallery | None = None
+    """Comparisons that ship with the project, shown where nothing was measured here."""
     public: bool = False
     """Whether the page is reached from other machines: visitors are then told by address."""

@@ -24,7 +24,7 @@ ROWS = (
 )
 """The settings in the order of their controls: those that are folded away stand last."""
 FIELDS = ("model", *(row.key for row in ROWS))
-"""The controls of the Try tab beside its columns, by key."""
+"""The controls of the Compare tab beside its columns, by key."""
 
 Values = Mapping[str, Any]
 """What the controls hold: ``FIELDS``, ``transformer-N`` and ``encoder-N`` of each column by its

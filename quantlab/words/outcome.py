@@ -52,7 +52,9 @@ class Outcome:
     ``peak_bytes`` is the larger of ``load_peak_bytes`` and ``run_peak_bytes``; ``reserved_bytes``
     is the most that the device's allocator kept, ``device_bytes`` what all processes had of the
     device when the run ended. None where the device does not tell. ``placement`` is where the
-    weights were kept: "cpu" or a kind of catalog/placement.py. ``noise_floor`` is the reference's;
+    weights were kept: "cpu" or a kind of catalog/placement.py. ``others_cpu`` is the share of the
+    machine's processor that other processes took while it ran, 0 to 1. ``noise_floor`` is the
+    reference's;
     ``across_modes`` says that an eager plan was held against a compiled one, or the reverse.
     """
 
@@ -78,6 +80,7 @@ class Outcome:
     device_bytes: int | None = None
     noise_floor: NoiseFloor | None = None
     across_modes: bool = False
+    others_cpu: float | None = None
 
     @property
     def psnr_db(self) -> float | None:

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from quantlab.words.outcome import Outcome
 
-__all__ = ["floor_text", "modes_text", "placement_text"]
+__all__ = ["busy_text", "floor_text", "modes_text", "placement_text"]
+
+
+BUSY = 0.2
+"""Share of the processor from which others make seconds of a run longer than they need be."""
+
+
+def busy_text(outcome: Outcome) -> str:
+    """That the seconds were taken while others had much of the processor; else nothing."""
+    share = outcome.others_cpu
+    if share is None or share < BUSY:
+        return ""
+    return f"busy machine: others had {share:.0%} of it"
 
 
 def placement_text(outcome: Outcome) -> str:

@@ -20,11 +20,11 @@ Scheme = Literal["light", "dark"]
 PROMPT = "a pizza on a grey background"
 MOST_TABS = 250
 THERE = {
-    "Pick": "#ql-table tbody tr",
-    "Try": ".ql-image img",
+    "Pick": "#ql-answer .ql-lead",
+    "Compare": ".ql-image img",
     "Results": ".ql-group",
     "Blind test": "#ql-pair img",
-    "This machine": "#ql-machine .ql-facts",
+    "This server": "#ql-machine .ql-facts",
 }
 """Every tab, and what is to be seen on it when it is filled."""
 STILL = "document.getAnimations().every((each) => each.playState !== 'running')"
@@ -99,14 +99,20 @@ def test_the_main_path_needs_no_mouse(new_page: NewPage) -> None:
     lead = page.locator("#ql-answer .ql-lead")
     before = lead.inner_text()
 
-    tab_to(page, page.get_by_role("combobox", name=re.compile("^Hardware")))
-    page.keyboard.press("ArrowDown")
+    tab_to(page, page.get_by_role("combobox", name="Your card"))
+    page.keyboard.type("rtx 4090 24")
     page.keyboard.press("Enter")
+    expect(page.locator("#ql-answer .ql-asked")).to_contain_text("RTX 4090")
     expect(lead).not_to_have_text(before)
+    tab_to(page, page.locator("#ql-answer [data-script]").first)
+    page.keyboard.press("Enter")
+    expect(page.locator(".ql-copied")).to_have_text("Script copied")
+    tab_to(page, page.locator("[data-whole]"))
+    page.keyboard.press("Enter")
     tab_to(page, page.get_by_role("combobox", name="It must have"))
     page.keyboard.type("LoRA")
     page.keyboard.press("Enter")
-    expect(lead).to_contain_text("LoRA / PEFT")
+    expect(page.locator("#ql-answer .ql-asked")).to_contain_text("LoRA / PEFT")
     tab_to(page, page.get_by_label("Search").first)
     page.keyboard.type("bnb-nf4")
     tab_to(page, page.locator("[data-try='bnb-nf4']").last)

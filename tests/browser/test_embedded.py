@@ -80,10 +80,12 @@ def test_the_whole_way_works_where_nothing_may_be_stored(
     expect(frame.locator("#ql-run")).to_have_text("Run", timeout=240_000)
     expect(frame.locator(".ql-state.is-done")).to_have_count(2, timeout=240_000)
     frame.get_by_role("tab", name="Pick").click()
-    bits = frame.get_by_role("combobox", name="Bits")
-    bits.click()
-    frame.get_by_role("option", name="4", exact=True).click()
-    expect(frame.locator("#ql-answer")).to_contain_text("4")
+    card = frame.get_by_role("combobox", name="Your card")
+    card.fill("4090")
+    card.press("Enter")
+    expect(frame.locator("#ql-answer .ql-asked")).to_contain_text("RTX 4090")
+    frame.get_by_role("button", name="8 bit", exact=True).click()
+    expect(frame.locator(".ql-divider [data-side]")).to_have_text("8 bit")
     assert not errors
 
 

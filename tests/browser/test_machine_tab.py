@@ -1,4 +1,4 @@
-"""The tab "This machine": a real probe of one scheme, kept, reused and stopped."""
+"""The tab "This server": a real probe of one scheme, kept, reused and stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHOSEN = ("load", "simple form")
 
 def open_tab(new_page: NewPage, **options: object) -> Page:
     page = new_page(**options)
-    page.get_by_role("tab", name="This machine").click()
+    page.get_by_role("tab", name="This server").click()
     expect(page.locator("#ql-machine .ql-facts")).to_be_visible(timeout=60_000)
     return page
 

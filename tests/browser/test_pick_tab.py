@@ -1,4 +1,4 @@
-"""The Pick tab as a visitor uses it."""
+"""The first screen as a visitor uses it: the picture, the question, the answer, the whole table."""
 
 from __future__ import annotations
 
@@ -23,171 +23,168 @@ def choose(page: Page, label: str, option: str) -> None:
     page.get_by_role("option", name=option, exact=True).click()
 
 
+def ask_for(page: Page, card: str, model: str = "FLUX.1-dev") -> None:
+    """Type a card and a model as people do."""
+    for label, text in (("Your card", card), ("Model", model)):
+        box = page.get_by_role("combobox", name=label)
+        box.fill(text)
+        box.press("Enter")
+        box.press("Tab")
+
+
+def asked(page: Page) -> str:
+    """Who asks for what, as the answer says it."""
+    return page.locator("#ql-answer .ql-asked").inner_text()
+
+
+def open_table(page: Page) -> None:
+    page.get_by_role("button", name="Show every method").click()
+    expect(page.locator("#ql-table tbody tr").first).to_be_visible()
+
+
 def rows(page: Page) -> list[str]:
     """Keys of the rows that are to be seen, in their order."""
     found = page.locator("#ql-table tbody tr:not([hidden])")
     return [str(row.get_attribute("data-key")) for row in found.all()]
 
 
-def test_first_screen_answers_before_anything_is_asked(page: Page) -> None:
-    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("schemes run")
-    assert "bnb-nf4" in rows(page)
+def test_it_answers_before_anything_is_asked_and_shows_what_bits_do(page: Page) -> None:
+    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("for the")
+    expect(page.locator("#ql-table tbody tr").first).to_be_hidden()
+    right = page.locator(".ql-divided img:visible")
+    expect(right).to_have_attribute("alt", re.compile("4 bit"))
+    page.get_by_role("button", name="2 bit", exact=True).click()
+    expect(right).to_have_attribute("alt", re.compile("2 bit"))
+    expect(page.locator(".ql-bits-told:visible")).to_contain_text("quanto-int2 on flux-mini")
+    slider = page.get_by_role("slider", name="Divider")
+    slider.focus()
+    slider.press("End")
+    cut = page.locator(".ql-divider").evaluate("e => e.style.getPropertyValue('--cut')")
+    assert cut == "100%"
+    page.get_by_role("button", name="Can you tell which is which?").click()
+    expect(page.locator("#ql-pair img")).to_have_count(2)
     assert page.title() == "quantlab"
 
 
-def test_every_verdict_has_its_word_and_the_rejected_stay(page: Page) -> None:
+@pytest.mark.parametrize("typed", ["rtx4090", "RX 7900 xtx", "4060 laptop"])
+def test_from_a_card_to_the_copied_script(new_page: NewPage, typed: str) -> None:
+    page = new_page(permissions=["clipboard-read", "clipboard-write"])
+    before = asked(page)
+    ask_for(page, typed, "flux.1 dev")
+    expect(page.locator("#ql-answer .ql-asked")).not_to_have_text(before)
+    expect(page.locator("#ql-answer .ql-asked")).to_contain_text("FLUX.1-dev")
+    expect(page.get_by_role("meter", name="Memory of the device")).to_be_visible()
+    expect(page.locator("#ql-answer .ql-badge").first).to_be_visible()
+    page.get_by_role("button", name="Copy the script").first.click()
+    expect(page.locator(".ql-copied")).to_have_text("Script copied")
+    script = str(page.evaluate("navigator.clipboard.readText()"))
+    assert "pip install" in script
+    assert "FLUX.1-dev" in script
+    assert script.rstrip().endswith('image.save("image.png")')
+
+
+def test_the_link_asks_the_same_and_back_goes_back(new_page: NewPage) -> None:
+    page = new_page(permissions=["clipboard-read", "clipboard-write"])
+    first = asked(page)
+    ask_for(page, "rtx 4080")
+    expect(page.locator("#ql-answer .ql-asked")).to_contain_text("RTX 4080")
+    page.get_by_role("button", name="Link", exact=True).click()
+    expect(page.locator(".ql-copied")).to_have_text("Link copied")
+    link = str(page.evaluate("navigator.clipboard.readText()"))
+    other = new_page("#" + link.partition("#")[2])
+    expect(other.locator("#ql-answer .ql-asked")).to_contain_text("RTX 4080")
+    expect(other.get_by_role("combobox", name="Your card")).to_have_value(re.compile("4080"))
+    page.reload()
+    expect(page.locator("#ql-answer .ql-asked")).to_contain_text("RTX 4080")
+    page.go_back()
+    expect(page.locator("#ql-answer .ql-asked")).to_have_text(first)
+    page.go_forward()
+    expect(page.locator("#ql-answer .ql-asked")).to_contain_text("RTX 4080")
+
+
+def test_a_card_that_nobody_knows_is_one_sentence_with_the_nearest(page: Page) -> None:
+    box = page.get_by_role("combobox", name="Your card")
+    box.fill("radeon 9999")
+    box.press("Enter")
+    expect(page.locator("#ql-answer [role='alert']")).to_contain_text("is not listed")
+    box.fill("4070 ti")
+    box.press("Enter")
+    expect(page.locator("#ql-answer .ql-asked")).to_contain_text("RTX 4070 Ti")
+
+
+def test_the_answer_is_what_propose_says(page: Page) -> None:
+    ask_for(page, "rtx-3060-12gb")
+    choose(page, "Host memory", "64 GB")
+    expect(page.locator("#ql-answer .ql-asked")).to_contain_text("64 GB of host memory")
+    [first, *others] = propose(model="flux1-dev", gpu="rtx-3060-12gb", ram_gib=64).choices
+    answer = page.locator("#ql-answer")
+    expect(answer).to_contain_text(f"{first.peak_bytes / 2**30:.1f} of 11.8 GiB")
+    expect(answer).to_contain_text(first.placement.replace("-", " "))
+    expect(answer.locator(".ql-others li")).to_have_count(len(others))
+    memory = page.get_by_role("combobox", name="Memory", exact=True)
+    expect(memory).to_have_value("11.8 GiB")
+    expect(memory).to_be_disabled()
+    page.get_by_text("How these are chosen").click()
+    expect(page.get_by_text("no other beats in memory, time and loss")).to_be_visible()
+    page.get_by_role("button", name="Try these side by side").click()
+    expect(page.locator(".ql-column h2").nth(1)).to_have_text(first.plan)
+
+
+def test_hardware_without_a_card_asks_for_its_memory(page: Page) -> None:
+    choose(page, "Your card", "AMD GPU")
+    memory = page.get_by_role("combobox", name="Memory", exact=True)
+    expect(memory).to_be_enabled()
+    memory.fill("plenty")
+    memory.press("Enter")
+    expect(page.locator("#ql-answer [role='alert']")).to_contain_text("memory")
+    memory.fill("24")
+    memory.press("Enter")
+    expect(page.locator("#ql-answer .ql-asked")).to_contain_text("On an AMD GPU with 24 GB")
+
+
+def test_the_whole_table_opens_searches_sorts_and_names_its_sources(page: Page) -> None:
+    open_table(page)
     words = set(page.locator("#ql-table .ql-pill").all_inner_texts())
     assert any("runs" in word for word in words)
     assert any(word.endswith("no") for word in words)
-    rejected = page.locator("#ql-table tr", has=page.locator(".ql-pill.is-no")).first
-    expect(rejected.locator(".ql-why li").first).not_to_be_empty()
-
-
-def test_hardware_and_needs_change_the_answer(page: Page) -> None:
-    lead = page.locator("#ql-answer .ql-lead")
-    before = lead.inner_text()
-    choose(page, "Hardware", "Apple silicon")
-    expect(lead).to_contain_text("On Apple silicon")
-    assert lead.inner_text() != before
-    choose(page, "It must have", "LoRA / PEFT")
-    expect(lead).to_contain_text("LoRA / PEFT")
-    assert "bnb-nf4" in rows(page)
-
-
-def test_four_bits_find_hqq(page: Page) -> None:
-    choose(page, "Hardware", "NVIDIA GPU")
-    choose(page, "Bits", "4")
-    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("4 bit")
-    row = page.locator("#ql-table tr[data-key='hqq-int4']")
-    expect(row).to_have_count(1)
-
-
-def test_search_and_sort(page: Page) -> None:
-    page.get_by_label("Search").fill("gguf")
+    page.get_by_label("Search").first.fill("gguf")
     assert rows(page)
     assert all("gguf" in key for key in rows(page))
-    expect(page.locator(".ql-found")).to_have_text(re.compile(r"\d+ of \d+"))
-    page.get_by_label("Search").fill("")
+    expect(page.locator(".ql-found").first).to_have_text(re.compile(r"\d+ of \d+"))
+    page.get_by_label("Search").first.fill("")
     page.get_by_role("button", name="Scheme").click()
     assert rows(page) == sorted(rows(page))
-    page.get_by_role("button", name="Scheme").click()
-    assert rows(page) == sorted(rows(page), reverse=True)
     head = page.get_by_role("columnheader", name="Scheme")
-    assert head.get_attribute("aria-sort") == "descending"
-
-
-def test_a_mark_reveals_its_source(page: Page) -> None:
-    row = page.locator("#ql-table tr[data-key='bnb-nf4']")
-    row.locator("[data-column='cpu']").click()
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    page.locator("#ql-table tr[data-key='bnb-nf4'] [data-column='cpu']").click()
     sheet = page.get_by_role("dialog")
-    expect(sheet.get_by_role("heading", name="bnb-nf4")).to_be_visible()
-    asked = sheet.locator(".is-asked")
-    expect(asked).to_contain_text("CPU")
-    expect(asked).to_contain_text("checked 20")
-    assert str(asked.get_by_role("link").first.get_attribute("href")).startswith("https://")
+    expect(sheet.locator(".is-asked")).to_contain_text("checked 20")
     page.keyboard.press("Escape")
     expect(sheet).to_be_hidden()
 
 
-def test_one_click_takes_a_scheme_to_try(page: Page) -> None:
+def test_needs_and_bits_narrow_it(page: Page) -> None:
+    open_table(page)
+    choose(page, "Bits", "4")
+    choose(page, "It must have", "LoRA / PEFT")
+    expect(page.locator("#ql-answer .ql-asked")).to_contain_text("4 bit, LoRA / PEFT")
+    assert "bnb-nf4" in rows(page)
+
+
+def test_one_click_takes_a_scheme_to_compare(page: Page) -> None:
+    open_table(page)
     page.get_by_role("button", name="Try sdnq-int8", exact=True).click()
-    expect(page.get_by_role("tab", name="Try")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
     expect(page.locator(".ql-column h2", has_text="sdnq-int8")).to_be_visible()
 
 
-def test_the_answer_goes_to_try_as_a_whole(page: Page) -> None:
-    named = page.locator("#ql-answer .ql-picks .ql-name").all_inner_texts()
-    page.get_by_role("button", name="Try these side by side").click()
-    heads = page.locator(".ql-column h2")
-    expect(heads).to_have_count(len(named) + 1)
-    assert heads.all_inner_texts() == ["fp32", *named]
-
-
-def ask_for_a_12_gb_card(page: Page) -> None:
-    choose(page, "Hardware", "NVIDIA GeForce RTX 3060 12 GB, 11.8 GiB")
-    choose(page, "Model", "FLUX.1-dev")
-    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("RTX 3060 12 GB, FLUX.1-dev: ")
-
-
-def test_typing_finds_a_card(page: Page) -> None:
-    page.get_by_role("combobox", name="Hardware or card").click()
-    page.keyboard.type("12 gb", delay=50)  # over what was chosen before
-    options = page.get_by_role("option")
-    expect(options.filter(has_text="24 GB")).to_have_count(0)
-    options.filter(has_text="RTX 3060").click()
-    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("RTX 3060 12 GB")
-
-
-def test_on_my_card_says_what_to_load_and_where_it_is_kept(page: Page) -> None:
-    ask_for_a_12_gb_card(page)
-    [first, *_] = found = propose(model="flux1-dev", gpu="rtx-3060-12gb").choices
-    lead = page.locator("#ql-answer .ql-lead")
-    expect(lead).to_contain_text(f"{first.peak_bytes / 2**30:.1f} of 11.8 GiB")
-    expect(lead).to_contain_text(f"with {first.placement.replace('-', ' ')}")
-    expect(lead).to_contain_text("an image in about ")
-    plans = page.locator("#ql-answer .ql-picks li")
-    expect(plans).to_have_count(len(found))
-    expect(plans.first).to_contain_text("Fastest")
-    expect(plans.first).to_contain_text("of host memory")
-    expect(plans.first.get_by_label("memory of the device")).to_be_visible()
-    memory = page.get_by_role("combobox", name="Memory")
-    expect(memory).to_have_value("11.8 GiB")
-    expect(memory).to_be_disabled()
-    verdict = page.locator("#ql-table tr[data-key='torchao-int8wo'] .ql-pill")
-    expect(verdict).to_contain_text("runs with group offload")
-    page.get_by_text("How these are chosen").click()
-    expect(page.get_by_text("no other beats in memory, time and loss")).to_be_visible()
-
-
-def test_what_is_proposed_for_a_card_goes_to_try(page: Page) -> None:
-    ask_for_a_12_gb_card(page)
-    plans = [choice.plan for choice in propose(model="flux1-dev", gpu="rtx-3060-12gb").choices]
-    page.get_by_role("button", name="Try these side by side").click()
-    heads = page.locator(".ql-column h2")
-    expect(heads.nth(1)).to_have_text(plans[0])
-
-
-def test_another_hardware_gives_the_choice_of_memory_back(page: Page) -> None:
-    ask_for_a_12_gb_card(page)
-    choose(page, "Hardware", "AMD GPU")
-    memory = page.get_by_role("combobox", name="Memory")
-    expect(memory).to_be_enabled()
-    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("schemes run")
-    choose(page, "Memory", "24 GB")
-    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("On an AMD GPU with 24 GB")
-
-
-@pytest.mark.parametrize("width", [390, 768, 1280])
-def test_the_first_screen_fits_its_window(new_page: NewPage, width: int) -> None:
+@pytest.mark.parametrize(("width", "height", "most"), [(390, 844, 6000), (1280, 800, 4000)])
+def test_the_first_screen_is_short(new_page: NewPage, width: int, height: int, most: int) -> None:
     page = new_page()
-    page.set_viewport_size({"width": width, "height": 900})
-    ask_for_a_12_gb_card(page)
+    page.set_viewport_size({"width": width, "height": height})
+    ask_for(page, "rtx-3060-12gb")
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    answer = page.locator("#ql-answer .ql-lead").bounding_box()
-    assert answer is not None
-    assert answer["y"] + answer["height"] < 900
-
-
-def test_memory_that_is_no_number_is_told_in_one_sentence(page: Page) -> None:
-    box = page.get_by_role("combobox", name="Memory")
-    box.fill("plenty")
-    box.press("Enter")
-    expect(page.locator("#ql-answer [role='alert']")).to_contain_text("memory")
-    box.fill("12")
-    box.press("Enter")
-    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("12 GB")
-
-
-def test_the_browser_keeps_what_was_asked(page: Page) -> None:
-    choose(page, "Hardware", "AMD GPU")
-    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("AMD")
-    page.reload()
-    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("AMD")
-    expect(page.get_by_role("combobox", name="Hardware")).to_have_value("AMD GPU")
-
-
-def test_the_browser_keeps_the_card(page: Page) -> None:
-    ask_for_a_12_gb_card(page)
-    page.reload()
-    expect(page.locator("#ql-answer .ql-lead")).to_contain_text("RTX 3060 12 GB, FLUX.1-dev: ")
-    expect(page.get_by_role("combobox", name="Memory")).to_have_value("11.8 GiB")
+    assert page.evaluate("document.documentElement.scrollHeight") <= most
+    button = page.get_by_role("button", name="Copy the script").first.bounding_box()
+    assert button is not None
+    assert button["y"] + button["height"] < 2 * height

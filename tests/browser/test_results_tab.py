@@ -124,7 +124,9 @@ def test_a_run_opens_as_its_comparison(page: Page) -> None:
     expect(sheet.locator("li")).to_have_count(2)
     expect(sheet).to_contain_text(EVIL)
     sheet.locator("li", has_text="bold").get_by_role("link").click()
-    expect(page.get_by_role("tab", name="Try")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Compare", exact=True)).to_have_attribute(
+        "aria-selected", "true"
+    )
     expect(page.locator("#ql-banner")).to_contain_text("Opened from the results. All")
     expect(page.get_by_label("Prompt").first).to_have_value(EVIL)
     expect(page.locator(".ql-column h2")).to_have_count(4)
@@ -168,6 +170,6 @@ def test_what_is_shown_goes_out_in_three_formats(page: Page) -> None:
 
 
 def test_nothing_to_save_yet_is_one_sentence(page: Page) -> None:
-    page.get_by_role("tab", name="Try").click()
+    page.get_by_role("tab", name="Compare", exact=True).click()
     page.locator("#ql-save-picture").click()
     expect(page.get_by_text("There is nothing to save yet")).to_be_visible()

@@ -140,7 +140,7 @@ def test_a_bad_number_is_told_and_the_page_stays_usable(new_page: NewPage) -> No
 
 def test_columns_are_added_chosen_and_removed(new_page: NewPage) -> None:
     page = new_page()
-    page.get_by_role("tab", name="Try").click()
+    page.get_by_role("tab", name="Compare", exact=True).click()
     heads = page.locator(".ql-column h2")
     expect(heads).to_have_count(3)
     page.get_by_role("button", name="Add a plan").click()
@@ -156,7 +156,7 @@ def test_columns_are_added_chosen_and_removed(new_page: NewPage) -> None:
 def test_a_broken_link_is_one_message_on_a_usable_page(new_page: NewPage) -> None:
     page = new_page("?v=1&model=flux-mini&plans=fp32~nonsense&prompt=x")
     expect(page.locator("#ql-banner [role='alert']")).to_contain_text("nonsense")
-    page.get_by_role("tab", name="Try").click()
+    page.get_by_role("tab", name="Compare", exact=True).click()
     expect(page.locator("#ql-run")).to_be_enabled()
     expect(page.locator(".ql-column h2")).to_have_count(3)
 

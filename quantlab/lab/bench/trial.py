@@ -22,6 +22,7 @@ from quantlab.errors import OutOfMemory, QuantlabError, Stopped, VerificationErr
 from quantlab.lab.bench.fidelity import compare_images, image_array, is_flat
 from quantlab.lab.bench.measure import PeakMemory
 from quantlab.lab.bench.noise_floor import noise_floor
+from quantlab.lab.bench.others import OthersCpu
 from quantlab.lab.bench.reference import Reference, encoders_of
 from quantlab.lab.bench.run import Encoded, Run, encode, generate
 from quantlab.lab.libraries import resolve
@@ -49,6 +50,7 @@ class _Taken:
     encoded: Encoded
     runs: Sequence[Run]
     peak: PeakMemory
+    others_cpu: float | None
 
 
 class Trial:
@@ -119,7 +121,9 @@ class Trial:
             self._stage = "encode"
             encoded = self._encode(loaded)
             self._stage = "run"
-            return _Taken(loaded, encoded, self._runs(index, loaded, encoded), peak)
+            with OthersCpu() as others:
+                runs = self._runs(index, loaded, encoded)
+            return _Taken(loaded, encoded, runs, peak, others.share)
 
     def _say(self, index: int, text: str, fraction: float) -> None:
         if self.stop.is_set():
@@ -188,6 +192,7 @@ class Trial:
             run_peak_bytes=peak.run_bytes,
             reserved_bytes=peak.reserved_bytes,
             device_bytes=peak.device_bytes,
+            others_cpu=taken.others_cpu,
         )
         if index == 0:
             floor = noise_floor(taken.runs, loaded, dtype)

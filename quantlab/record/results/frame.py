@@ -21,6 +21,7 @@ import pandas as pd
 
 from quantlab.catalog.paths import PROJECT
 from quantlab.errors import StoreError
+from quantlab.record.gallery import Gallery
 from quantlab.record.results.export import plain
 from quantlab.record.store.row import Stored, short_hash
 from quantlab.record.store.store import Store
@@ -76,15 +77,20 @@ _CIRCUMSTANCES = (
 Record = Mapping[str, Any]
 
 
-def field(store: Store | None, sweep: Path = SWEEP, published: Path = PUBLISHED) -> pd.DataFrame:
+def field(
+    store: Store | None,
+    sweep: Path = SWEEP,
+    published: Path = PUBLISHED,
+    gallery: Gallery | None = None,
+) -> pd.DataFrame:
     """All lines, the newest results of the store first. It is shared: do not change it.
 
-    A run that is in the store and in the sweep's file too counts once.
+    A run that is in the store and in the gallery or the sweep's file too counts once.
 
     Raises:
         StoreError: the store or a file cannot be read.
     """
-    return _field(store, newest(store), sweep, published)
+    return _field(store, newest(store), sweep, published, gallery)
 
 
 def newest(store: Store | None) -> str:
@@ -99,22 +105,27 @@ def newest(store: Store | None) -> str:
 
 
 @lru_cache(maxsize=4)
-def _field(store: Store | None, last: str, sweep: Path, published: Path) -> pd.DataFrame:
+def _field(
+    store: Store | None, last: str, sweep: Path, published: Path, gallery: Gallery | None
+) -> pd.DataFrame:
     """``last`` makes a store that has changed another argument."""
-    stored = _stored(store) if store and last else []
+    stored = _told(store.recent(LIMIT, images=False)) if store and last else []
+    stored += _told(gallery.rows) if gallery is not None else []
     there = {_run(record) for record in stored}
     swept = [record for record in _swept(sweep) if _run(record) not in there]
     return frame_of([*stored, *swept, *_published(published)])
 
 
-def _stored(store: Store) -> list[dict[str, Any]]:
+def _told(rows: Iterable[Stored]) -> list[dict[str, Any]]:
     return [
         {**tidy(row), "evidence": "measured", "source": _source(row), "result": row.id}
-        for row in store.recent(LIMIT, images=False)
+        for row in rows
     ]
 
 
 def _source(row: Stored) -> str:
+    if row.shipped:
+        return "data/gallery"
     return "imported from another machine" if row.imported_at else "results of this page"
 
 

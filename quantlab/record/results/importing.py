@@ -107,6 +107,7 @@ class _Outcome(_Scores):  # type: ignore[valid-type,misc]  # its parts are rows
     device_bytes: Bytes | None = None
     noise_floor: _Floor | None = None
     across_modes: bool = False
+    others_cpu: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> _Outcome:

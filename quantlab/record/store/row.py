@@ -52,6 +52,8 @@ class Stored:
     """UTC, ISO 8601, such as 2025-11-21T08:21:00.000000Z."""
     imported_at: str | None = None
     """When it came here from another machine, in the same form; None where it was measured here."""
+    shipped: bool = False
+    """Whether it is one of the gallery that ships with the project (record/gallery.py)."""
 
     def mentions(self, text: str) -> bool:
         """Whether its prompt or plan has ``text`` in it, whatever its case."""

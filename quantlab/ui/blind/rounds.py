@@ -12,8 +12,10 @@ import secrets
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Literal, TypeVar
 
+from quantlab.record.gallery import Gallery
 from quantlab.record.store.row import input_key
 from quantlab.record.store.store import Store, Stored
 from quantlab.ui.state import Shown
@@ -21,7 +23,17 @@ from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
 from quantlab.words.plan import DTYPE_SCHEMES, Plan
 
-__all__ = ["Game", "Open", "Pair", "Round", "Side", "deal", "own_pairs", "stored_pairs"]
+__all__ = [
+    "Game",
+    "Open",
+    "Pair",
+    "Round",
+    "Side",
+    "deal",
+    "gallery_pairs",
+    "own_pairs",
+    "stored_pairs",
+]
 
 T = TypeVar("T")
 Side = Literal["left", "right"]
@@ -39,6 +51,8 @@ class Pair:
     reference_outcome: Outcome
     image: bytes
     reference_image: bytes
+    origin: str = ""
+    """Where it is from, where it was not measured by this page."""
 
     @property
     def key(self) -> str:
@@ -118,8 +132,22 @@ def stored_pairs(store: Store, seen: Iterable[str] = ()) -> Iterator[Pair]:
     Raises:
         StoreError: the store cannot be read.
     """
+    return _pairs(_mixed(store.recent(RECENT, images=False)), store, seen)
+
+
+def gallery_pairs(gallery: Gallery, seen: Iterable[str] = ()) -> Iterator[Pair]:
+    """Pairs of the gallery that ships that are not ``seen``: near ones and far ones by turns, in
+    random order otherwise."""
+    rows = [row for row in gallery.rows if row.outcome.psnr_db is not None]
+    rows.sort(key=lambda row: row.outcome.psnr_db or 0.0)
+    far, near = _mixed(rows[: len(rows) // 2]), _mixed(rows[len(rows) // 2 :])
+    by_turns = [row for pair in zip_longest(near, far) for row in pair if row is not None]
+    return _pairs(by_turns[len(set(seen)) % 2 :], gallery, seen)
+
+
+def _pairs(rows: Iterable[Stored], store: Store | Gallery, seen: Iterable[str]) -> Iterator[Pair]:
     known = set(seen)
-    for row in _mixed(store.recent(RECENT, images=False)):
+    for row in rows:
         plan = next((p for p in row.comparison.plans if str(p) == row.plan), None)
         if plan is None or not _fits(row.comparison, plan, row.outcome):
             continue
@@ -132,7 +160,7 @@ def stored_pairs(store: Store, seen: Iterable[str] = ()) -> Iterator[Pair]:
             yield pair
 
 
-def _stored_pair(store: Store, row: Stored, plan: Plan) -> Pair | None:
+def _stored_pair(store: Store | Gallery, row: Stored, plan: Plan) -> Pair | None:
     comparison = replace(row.comparison, plans=(row.comparison.plans[0], plan))
     found = {each.plan: each for each in store.find(comparison)}
     reference, result = found.get(str(comparison.plans[0])), found.get(str(plan))
@@ -147,6 +175,7 @@ def _stored_pair(store: Store, row: Stored, plan: Plan) -> Pair | None:
         reference.outcome,
         result.image_png,
         reference.image_png,
+        f"Recorded for quantlab’s gallery on {result.measured_at[:10]}." if result.shipped else "",
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 
 from quantlab.errors import StoreError
-from quantlab.ui.blind.rounds import Game, Open, Pair, deal, own_pairs, stored_pairs
+from quantlab.ui.blind.rounds import Game, Open, Pair, deal, gallery_pairs, own_pairs, stored_pairs
 from quantlab.ui.blind.view import answer, images, tallies
 from quantlab.ui.compare.stage.view import banner, zoom_bar
 from quantlab.ui.named import QUIET, Call, Updates, only, wire
@@ -30,12 +30,12 @@ ABOUT = (
     "see the answer with its numbers. Kept is which plan it was and whether the guess was right, "
     "nothing about you.</p>"
 )
-NOTHING = "There is no pair to show yet. Run a comparison in Try, with fp32 or bf16 first."
-NO_MORE = "You have seen every pair there is. Run another comparison in Try, then come back."
+NOTHING = "There is no pair to show yet. Run one in Compare, with fp32 or bf16 first."
+NO_MORE = "You have seen every pair there is. Run another in Compare, then come back."
 
 
 def build_blind(services: Services, shown: Any, tab: Any) -> None:
-    """Lay the tab out and wire it; ``shown`` is the state of the Try tab, ``tab`` the gr.Tab."""
+    """Lay the tab out and wire it; ``shown`` is that of the Compare tab, ``tab`` the gr.Tab."""
     game = gr.State(Game())
     with gr.Column(elem_classes="ql-blind ql-zoom-group"):
         gr.HTML(ABOUT, apply_default_css=False, elem_classes="ql-about")
@@ -76,7 +76,8 @@ def show(opened: Open, call: Call) -> Updates:
 
 
 def turn(opened: Open, call: Call) -> Updates:
-    """The next round: of the visitor's own comparison first, then of what is stored."""
+    """The next round: of the visitor's own comparison first, then of what is stored, then of the
+    gallery that ships."""
     services, game = call.services, call.given["game"]
     try:
         pair = _next(services, game, call.given["shown"])
@@ -100,7 +101,9 @@ def turn(opened: Open, call: Call) -> Updates:
 def _next(services: Services, game: Game, shown: Shown) -> Pair | None:
     mine = (pair for pair in own_pairs(shown) if pair.key not in game.seen)
     stored = stored_pairs(services.store, game.seen) if services.store is not None else iter(())
-    return next(chain(mine, stored), None)
+    gallery = services.gallery
+    shipped = gallery_pairs(gallery, game.seen) if gallery is not None else iter(())
+    return next(chain(mine, stored, shipped), None)
 
 
 def _empty(game: Game, text: str, services: Services) -> Updates:

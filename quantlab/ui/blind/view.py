@@ -65,7 +65,7 @@ def answer(shown: Round | None) -> str:
         f'<b><span aria-hidden="true">{sign}</span> {said}:</b> the {shown.quantized} image is '
         f"{escape(str(pair.plan))}, the {other} one {escape(reference)}.</p>"
         f'<p class="ql-judged">{" ".join([lead, *figures[1:]])}</p>'
-        f"<p>{size(bytes_)} of weights{share}.</p></div>"
+        f"<p>{size(bytes_)} of weights{share}. {escape(pair.origin)}</p></div>"
     )
 
 

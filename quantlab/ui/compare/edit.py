@@ -1,4 +1,4 @@
-"""Changes to the columns and controls of the Try tab, by the visitor or the Pick tab."""
+"""Changes to the columns and controls of the Compare tab, by the visitor or the Pick tab."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def use_instead(call: Call) -> Updates:
 
 
 def try_scheme(call: Call) -> Updates:
-    """Open the Try tab with the scheme of a verdict as one more column, or instead of the last."""
+    """Open Compare with the scheme of a verdict as one more column, or instead of the last."""
     scheme = str(call.event.get("scheme", ""))
     columns = list(columns_of(call.given))
     if scheme in call.services.catalog.schemes and Column(scheme) not in columns:
@@ -129,7 +129,7 @@ def try_scheme(call: Call) -> Updates:
 
 
 def try_best(call: Call) -> Updates:
-    """Open the Try tab with the schemes that the answer names, after the unquantized reference."""
+    """Open Compare with the schemes that the answer names, after the unquantized reference."""
     asked = {name: call.given[f"pick-{name}"] for name in QUESTION}
     try:
         schemes = best_schemes(call.services.catalog, asked)
@@ -143,7 +143,7 @@ def try_best(call: Call) -> Updates:
 
 def go_to_try() -> Any:
     """The tabs, with Try in front."""
-    return gr.update(selected="try")
+    return gr.update(selected="compare")
 
 
 def same_model(call: Call) -> Updates:

@@ -1,4 +1,4 @@
-"""The controls of the Try tab beside its columns: the model, and one for each setting."""
+"""The controls of the Compare tab beside its columns: the model, and one for each setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of the Try tab and the plans they stand for, both ways, and what each may choose.
+"""Columns of the Compare tab and the plans they stand for, both ways, and what each may choose.
 
 A column has a chooser for the transformer and one for the model's last text encoder (T5 in Flux).
 A plan that says more than those two can is kept whole, as text, in the first chooser.

@@ -142,7 +142,10 @@ def result(wanted: str, services: Services) -> Shown:
         InputError: it is not stored here.
         StoreError: the results cannot be read.
     """
-    if services.store is None or (found := services.store.get(wanted)) is None:
+    found = services.store.get(wanted) if services.store is not None else None
+    if found is None and services.gallery is not None:
+        found = services.gallery.get(wanted)
+    if found is None:
         raise InputError("r", "this result is not stored here any more")
     shown = stored(found.comparison, services)
     return shown.put(found.plan, _result(found))
@@ -155,13 +158,15 @@ def _query(request: gr.Request | None) -> str:
 
 
 def stored(comparison: Comparison, services: Services) -> Shown:
-    """``comparison`` with what the store holds of it.
+    """``comparison`` with what the store holds of it, and of the rest the gallery that ships.
 
     Raises:
         StoreError: the results cannot be read.
     """
-    rows = services.store.find(comparison) if services.store is not None else []
-    return Shown(comparison, tuple((row.plan, _result(row)) for row in rows))
+    rows = services.gallery.find(comparison) if services.gallery is not None else []
+    rows = [*rows, *(services.store.find(comparison) if services.store is not None else ())]
+    found = {row.plan: _result(row) for row in rows}  # what was measured here comes last
+    return Shown(comparison, tuple((p, found[p]) for p in map(str, comparison.plans) if p in found))
 
 
 def _result(row: Stored) -> Result:
@@ -169,4 +174,5 @@ def _result(row: Stored) -> Result:
 
 
 def _origin(row: Stored) -> str:
-    return origin(row.device, row.versions, row.measured_at, row.imported_at)
+    where = row.device, row.versions, row.measured_at, row.imported_at
+    return origin(*where, shipped=row.shipped)

@@ -1,4 +1,4 @@
-"""The Try tab: controls, two to six columns, the slider between two images, the link."""
+"""The Compare tab: controls, two to six columns, the slider between two images, the link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tab "This machine": what it is, what was measured on it, and the kept probe beside it.
+"""The tab "This server": what it is, what was measured on it, and the kept probe beside it.
 
 A machine of one's own can be probed from here; where the page is public, its button is absent.
 """

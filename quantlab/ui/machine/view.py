@@ -1,4 +1,4 @@
-"""What the tab "This machine" shows, as HTML: the machine, and cells of a probe.
+"""What the tab "This server" shows, as HTML: the machine, and cells of a probe.
 
 Pure functions of cells and facts; every text is escaped here.
 """
@@ -175,7 +175,7 @@ def measured_of(scheme: str, rows: Sequence[Kept]) -> str:
     where = f"{escape(mine[0].machine)}, {escape(mine[0].measured_on)}"
     return (
         '<h3 class="ql-claims-title">Measured</h3>'
-        f'<p class="ql-hint">{where}. The tab “This machine” has all of it.</p>'
+        f'<p class="ql-hint">{where}. The tab “This server” has all of it.</p>'
         f'<dl class="ql-claims">{items}</dl>'
     )
 

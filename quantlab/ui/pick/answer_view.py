@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from quantlab.catalog.answer.choices import Answer
 from quantlab.catalog.answer.pick import Recommendation
 from quantlab.catalog.columns import column
 from quantlab.catalog.gpus import Gpu, load_gpus, usable_bytes
 from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.table import Catalog
-from quantlab.ui.pick.card_view import lead_of, proposed
+from quantlab.ui.pick.card_view import proposed
 from quantlab.ui.words import PLACEMENT_LABELS
-from quantlab.words.choice import Choice
 from quantlab.words.units import GIB, size
 
 __all__ = ["Query", "answer", "picks", "problem"]
@@ -42,6 +42,8 @@ class Query:
     model: str | None = None
     memory_gb: float | None = None
     """As printed on the box of a card; of a CPU GiB."""
+    ram_gib: float | None = None
+    """Of the host; None: not held against anything."""
     gpu: str | None = None
 
     @property
@@ -75,19 +77,16 @@ def picks(rows: Sequence[Row], catalog: Catalog) -> list[tuple[str, Row]]:
     return found
 
 
-def answer(
-    rows: Sequence[Row], query: Query, catalog: Catalog, choices: Sequence[Choice] = ()
-) -> str:
+def answer(rows: Sequence[Row], query: Query, catalog: Catalog, found: Answer) -> str:
     """The answer in words: the plans that are proposed for a card, or how many schemes run and
     the one to begin with in each bit class."""
     model = catalog.models.get(query.model or "")
     counts = f"{_counted(rows)}{_rest(rows)}."
-    if model is not None and choices:
-        lead = lead_of(_asked(query, model), choices[0], model)
-        return (
-            f'<p class="ql-lead">{lead}</p>{proposed(choices, model)}<p class="ql-count">In the '
-            f"table, with only the transformer quantized: {counts}</p>"
-        )
+    if model is not None and found.choices:
+        return proposed(_asked(query, model), found.choices, model)
+    if found.nearest:
+        nothing = f"{_asked(query, model)}: nothing fits. {found.nearest}"
+        return f'<p class="ql-lead">{escape(nothing)}.</p>'
     lead = f'<p class="ql-lead">{escape(_asked(query, model))}: {counts}</p>'
     best = picks(rows, catalog)
     if not best:
@@ -108,6 +107,8 @@ def _asked(query: Query, model: Model | None) -> str:
     where = f"On {_article(name)}{name}"
     if query.memory_gb and query.card is None:
         where += f" with {query.memory_gb:g} GB"
+    if query.ram_gib:
+        where += f" and {query.ram_gib:g} GB of host memory"
     parts = [where, *([model.name] if model else [])]
     if query.bits:
         parts.append(f"{query.bits:g} bit")

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from quantlab.catalog.answer.loss import in_words
 from quantlab.catalog.schema import Model
+from quantlab.ui.bands_view import badge
 from quantlab.words.choice import Choice, Label
+from quantlab.words.metrics import metric
 from quantlab.words.plan import Plan
 from quantlab.words.units import GIB, size
 
-__all__ = ["lead_of", "proposed"]
+__all__ = ["KEY_MARK", "proposed"]
 
+KEY_MARK = "|"
+"""Between a model and a plan in what a button asks the script of; no id and no plan has it."""
 HEADS: dict[Label, str] = {
     "fastest": "Fastest",
     "best-picture": "Best picture",
@@ -30,47 +33,110 @@ RULE = (
 )
 
 
-def lead_of(asked: str, choice: Choice, model: Model) -> str:
-    """The answer as one sentence; ``asked`` is who asks for what, such as "On a card"."""
-    way = "" if choice.placement == "resident" else f" with {choice.placement.replace('-', ' ')}"
-    time = f", {_seconds(choice)}" if choice.image_s else ""
+def proposed(asked: str, choices: Sequence[Choice], model: Model) -> str:
+    """The first choice with all that is known of it, and the others under it.
+
+    ``asked`` is who asks for what, such as "On an RTX 4090".
+    """
+    first, *others = choices
+    items = "".join(_other(choice, first, model) for choice in others)
+    more = f'<ul class="ql-others" aria-label="Other choices">{items}</ul>' if items else ""
     return (
-        f"{escape(asked)}: <b>{_named(choice, model)}</b>; about {_of(choice)}{way}{time}; "
-        f"picture: {escape(in_words(choice.loss))}."
+        f'<p class="ql-asked">{escape(asked)}</p>'
+        f'<h2 class="ql-lead">{_named(first, model)}</h2>{_facts(first)}'
+        f"{_buttons(first, model)}{more}"
+        '<p class="ql-answer-more"><button type="button" class="ql-button" data-try-all>'
+        "Try these side by side</button></p>"
+        f'<details class="ql-rule"><summary>How these are chosen</summary><p>{RULE}</p>'
+        f"{_reasons(first)}</details>"
     )
 
 
-def proposed(choices: Sequence[Choice], model: Model) -> str:
-    """Every choice with its numbers, and how they were chosen."""
-    items = "".join(_item(choice, model) for choice in choices)
-    return (
-        f'<ul class="ql-picks">{items}</ul><div class="ql-hint">'
-        '<button type="button" class="ql-button" data-try-all>Try these side by side</button>'
-        f'<details class="ql-rule"><summary>How these are chosen</summary><p>{RULE}</p></details>'
-        "</div>"
-    )
-
-
-def _item(choice: Choice, model: Model) -> str:
-    head = ", ".join(HEADS[label] for label in choice.labels)
-    memory = [f"{_of(choice)} at the peak, predicted", choice.placement.replace("-", " ")]
-    memory += ["compiled"] if Plan.read(choice.plan).compiled else []
+def _facts(choice: Choice) -> str:
+    """Memory as a bar, seconds and closeness, each with how it is known."""
+    share = min(choice.peak_bytes / choice.device_bytes, 1.0)
+    where = [choice.placement.replace("-", " ")]
     if choice.host_bytes:
-        memory.append(f"{size(choice.host_bytes)} of host memory")
+        where.append(f"{size(choice.host_bytes)} of host memory")
     if choice.download_bytes:
-        memory.append(f"{size(choice.download_bytes)} to download")
-    time = _seconds(choice) if choice.image_s else f"seconds: none. {choice.image_s_why}"
-    notes = [", ".join(memory), time, in_words(choice.loss)]
-    notes += [choice.given_up] if choice.given_up else []
+        where.append(f"{size(choice.download_bytes)} to download")
+    bar = (
+        '<span class="ql-memory" role="meter" aria-label="Memory of the device" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{100 * share:.0f}">'
+        f'<i style="width:{share:.1%}"></i></span>'
+    )
+    return (
+        f'<dl class="ql-answer-facts"><div><dt>Memory</dt><dd>{bar}<b>{_of(choice)}</b>'
+        f'<span class="ql-known">predicted</span><small>{escape(", ".join(where))}</small></dd>'
+        f"</div><div><dt>An image</dt><dd>{_seconds(choice)}</dd></div>"
+        f"<div><dt>Picture</dt><dd>{_closeness(choice)}</dd></div></dl>"
+    )
+
+
+def _seconds(choice: Choice) -> str:
+    """``12 s (10 to 15)``, or why there is no figure."""
+    if choice.image_s is None:
+        return f"<small>No figure. {escape(choice.image_s_why)}</small>"
+    return f'<b>about {choice.image_s}</b><span class="ql-known">predicted</span>'
+
+
+def _closeness(choice: Choice) -> str:
+    """Dots and word, the figure, and what it was measured on."""
+    loss = choice.loss
+    if loss.value == 0:
+        return f"{badge(loss.metric, 0.0)}<small>nothing is quantized</small>"
+    said = metric(loss.metric).said.format(loss.value)
+    how = "measured on" if loss.evidence == "measured" else "predicted from"
+    return f"{badge(loss.metric, loss.value)}<small>{said}, {how} {escape(loss.of)}</small>"
+
+
+def _buttons(choice: Choice, model: Model) -> str:
+    notes = "".join(f'<p class="ql-note-line">{escape(note)}</p>' for note in choice.licences)
+    return (
+        f'<div class="ql-answer-buttons">{_copy(choice, model, primary=True)}'
+        '<button type="button" class="ql-button" data-copy-link>Link</button>'
+        '<span class="ql-copied" role="status"></span></div>'
+        f'<p class="ql-install"><code>{escape(choice.install)}</code></p>{notes}'
+    )
+
+
+def _copy(choice: Choice, model: Model, *, primary: bool = False) -> str:
+    key = escape(f"{model.id}{KEY_MARK}{choice.plan}")
+    kind = "ql-button is-primary" if primary else "ql-button"
+    return f'<button type="button" class="{kind}" data-script="{key}">Copy the script</button>'
+
+
+def _other(choice: Choice, first: Choice, model: Model) -> str:
+    """Another choice in three lines: what it is better at, what it is, what it takes."""
+    time = f"about {choice.image_s}" if choice.image_s else "no seconds known"
+    notes = [f"{_of(choice)}, {choice.placement.replace('-', ' ')}", time]
     notes += choice.licences
     return (
-        f'<li><span class="ql-class">{head}</span>'
-        f'<span class="ql-plan">{_parts(choice, model)}</span>'
-        f'<meter aria-label="memory of the device" max="{choice.device_bytes}" '
-        f'value="{choice.peak_bytes}"></meter>'
-        + "".join(f'<span class="ql-weight">{escape(note)}</span>' for note in notes)
-        + "</li>"
+        f'<li><span class="ql-class">{_beside(choice, first)}</span>'
+        f'<span class="ql-plan">{_named(choice, model)}</span>'
+        f'<span class="ql-weight">{escape("; ".join(notes))} (predicted)</span>'
+        f"<span>{badge(choice.loss.metric, choice.loss.value)}</span>"
+        f"{_copy(choice, model)}</li>"
     )
+
+
+def _beside(choice: Choice, first: Choice) -> str:
+    """``Sharper, slower``: what ``choice`` has against the first, in the order that matters."""
+    words = []
+    if choice.loss.value != first.loss.value:
+        words.append("sharper" if choice.loss.value < first.loss.value else "less sharp")
+    if choice.peak_bytes != first.peak_bytes:
+        words.append("smaller" if choice.peak_bytes < first.peak_bytes else "larger")
+    if choice.image_s and first.image_s and choice.image_s.mid != first.image_s.mid:
+        words.append("faster" if choice.image_s.mid < first.image_s.mid else "slower")
+    head = ", ".join(HEADS[label] for label in choice.labels)
+    return f"<b>{head}</b>: {', '.join(words)}" if words else f"<b>{head}</b>"
+
+
+def _reasons(choice: Choice) -> str:
+    said = [choice.given_up] if choice.given_up else []
+    items = "".join(f"<li>{escape(reason)}</li>" for reason in (*said, *choice.reasons))
+    return f'<ul class="ql-why">{items}</ul>'
 
 
 def _of(choice: Choice) -> str:
@@ -78,29 +144,14 @@ def _of(choice: Choice) -> str:
     return f"{choice.peak_bytes / GIB:.1f} of {choice.device_bytes / GIB:.1f} GiB"
 
 
-def _seconds(choice: Choice) -> str:
-    """``an image in about 12 s (10 to 15), predicted``."""
-    return f"an image in about {choice.image_s}, predicted"
-
-
-def _schemes(choice: Choice, model: Model) -> list[tuple[str, str]]:
-    """Scheme and what people call the part, of every part that is quantized."""
+def _named(choice: Choice, model: Model) -> str:
+    """The plan in words: what each part is in, each scheme a button to its claims."""
     plan = Plan.read(choice.plan, model.denoiser)
     called = {model.denoiser: model.denoiser}
-    return [(scheme, called.get(name) or model.family.label(name)) for name, scheme in plan.parts]
-
-
-def _named(choice: Choice, model: Model) -> str:
-    """The plan in words: what each part is in."""
-    compiled = ", compiled" if Plan.read(choice.plan).compiled else ""
-    said = [f"{escape(scheme)} for the {part}" for scheme, part in _schemes(choice, model)]
-    return (", ".join(said) or f"everything in {model.base_dtype}, unquantized") + compiled
-
-
-def _parts(choice: Choice, model: Model) -> str:
-    shown = [
-        f'<span><button type="button" class="ql-name" data-claims="{escape(scheme)}">'
-        f"{escape(scheme)}</button> {escape(part)}</span>"
-        for scheme, part in _schemes(choice, model)
+    said = [
+        f'<button type="button" class="ql-name" data-claims="{escape(scheme)}">{escape(scheme)}'
+        f"</button> for the {escape(called.get(name) or model.family.label(name))}"
+        for name, scheme in plan.parts
     ]
-    return "".join(shown) or f"<span><b>{model.base_dtype}</b> everything</span>"
+    compiled = ", compiled" if plan.compiled else ""
+    return (", ".join(said) or f"everything in {model.base_dtype}, unquantized") + compiled

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
-from quantlab.catalog.answer.choices import propose
+from quantlab.catalog.answer.choices import Answer, propose
 from quantlab.catalog.answer.pick import Recommendation, recommend
-from quantlab.catalog.gpus import load_gpus
+from quantlab.catalog.gpus import choose, load_gpus
 from quantlab.catalog.machine import this_machine
 from quantlab.catalog.schema import HARDWARE, NEEDS, Model
-from quantlab.catalog.table import Catalog
+from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError
 from quantlab.ui.pick.answer_view import Query, picks
 from quantlab.words.choice import Choice
@@ -25,17 +26,22 @@ from quantlab.words.units import GIB
 
 __all__ = [
     "QUESTION",
+    "address_of",
+    "answer_of",
     "best_schemes",
     "choices_of",
     "default_query",
     "from_address",
+    "model_named",
     "read_query",
     "rows_of",
 ]
 
-QUESTION = ("hardware", "memory", "bits", "model", "library", "needs")
-"""The controls of the Pick tab, by name."""
+QUESTION = ("hardware", "memory", "ram", "bits", "model", "library", "needs")
+"""The controls of the Pick tab, by name; ``ram`` is the host's memory."""
 MOST_BITS, MOST_MEMORY_GB = 32.0, 4096.0
+USUAL_CARD = "rtx-3060-12gb"
+"""Asked about where this machine has no card that is known: the visitor's is another one."""
 MAX_ADDRESS = 500
 """Characters of an address that are read."""
 
@@ -43,18 +49,17 @@ MAX_ADDRESS = 500
 def default_query(catalog: Catalog) -> Query:
     """What this machine is, as far as that can be told without importing torch.
 
-    On a Space the machine is not the visitor's: there the question starts from a 12 GB NVIDIA
-    card, the one most people ask about.
+    Where it has no GPU, and on a Space, whose machine is not the visitor's, the question starts
+    from a 12 GB card.
     """
     full = "flux1-dev" if "flux1-dev" in catalog.models else None
-    if os.environ.get("SPACE_ID"):
-        return Query(hardware="cuda", model=full, memory_gb=12)
     machine = this_machine()
     hardware = machine.hardware[-1]
-    mini = "flux-mini" if "flux-mini" in catalog.models else None
+    if os.environ.get("SPACE_ID") or hardware == "cpu":
+        return Query(hardware=load_gpus()[USUAL_CARD].kind, model=full, gpu=USUAL_CARD)
     return Query(
         hardware=hardware,
-        model=mini if hardware == "cpu" else full,
+        model=full,
         memory_gb=round(machine.device_bytes / GIB) if machine.device_bytes else None,
     )
 
@@ -62,25 +67,65 @@ def default_query(catalog: Catalog) -> Query:
 def read_query(asked: Mapping[str, Any]) -> Query:
     """The controls' values, by the names of ``QUESTION``, as a query.
 
-    ``hardware`` may be a card, whose own memory then counts.
+    ``hardware`` may be a card as people type it, whose own memory then counts.
 
     Raises:
         InputError: names the control that holds what it may not.
     """
-    hardware = str(asked["hardware"] or "")
-    card = load_gpus().get(hardware)
-    kind = card.kind if card else hardware
-    if kind not in HARDWARE:
-        raise InputError("hardware", "choose one of the list")
+    hardware = str(asked["hardware"] or "").strip()
+    card = None if hardware in HARDWARE else choose(hardware, "card")
     return Query(
-        hardware=kind,
+        hardware=card.kind if card else hardware,
         gpu=card.id if card else None,
         memory_gb=None if card else _number("memory", asked["memory"], MOST_MEMORY_GB),
+        ram_gib=_number("host memory", asked.get("ram"), MOST_MEMORY_GB),
         bits=_number("bits", asked["bits"], MOST_BITS),
-        model=asked["model"] or None,
+        model=model_named(str(asked["model"] or "")),
         library=asked["library"] or None,
         needs=tuple(need for need in asked["needs"] or () if need in NEEDS),
     )
+
+
+def model_named(text: str) -> str | None:
+    """The id of the model that ``text`` means: its id, its name, or what is near one of them.
+
+    Raises:
+        InputError: none is meant; names the nearest.
+    """
+    wanted = _plain(text)
+    if not wanted:
+        return None
+    models = load_catalog().models
+    spelled = {_plain(name): each.id for each in models.values() for name in (each.id, each.name)}
+    if wanted in spelled:
+        return spelled[wanted]
+    held = {spelled[name] for name in spelled if wanted in name}
+    if len(held) == 1:
+        return held.pop()
+    near = [spelled[name] for name in get_close_matches(wanted[:60], spelled, n=3, cutoff=0.6)]
+    if len(held) > 1 or not near:
+        named = ", ".join(sorted(held)[:6] or models)
+        raise InputError("model", f"{text!r:.60}: name one of {named}")
+    return near[0]
+
+
+def _plain(text: str) -> str:
+    """Letters and digits alone: how a name is spelled otherwise does not matter."""
+    return "".join(letter for letter in text.lower() if letter.isalnum())
+
+
+def address_of(query: Query) -> str:
+    """The fragment of an address that asks ``query``; ``from_address`` reads it."""
+    said = {
+        "hardware": query.gpu or query.hardware,
+        "memory": f"{query.memory_gb:g}" if query.memory_gb else "",
+        "ram": f"{query.ram_gib:g}" if query.ram_gib else "",
+        "bits": f"{query.bits:g}" if query.bits else "",
+        "model": query.model or "",
+        "library": query.library or "",
+        "needs": ",".join(query.needs),
+    }
+    return urlencode({name: value for name, value in said.items() if value}, safe=",")
 
 
 def from_address(text: str) -> dict[str, Any] | None:
@@ -146,15 +191,21 @@ def rows_of(query: Query) -> tuple[Recommendation, ...]:
             model=query.model,
             memory_gib=query.memory_gib,
             gpu=query.gpu if query.model else None,
+            ram_gib=query.ram_gib if query.model else None,
         )
     )
 
 
-@lru_cache(maxsize=256)
 def choices_of(query: Query) -> tuple[Choice, ...]:
     """The plans that are proposed, where a model is held against a device; else none."""
+    return answer_of(query).choices
+
+
+@lru_cache(maxsize=256)
+def answer_of(query: Query) -> Answer:
+    """The plans that are proposed and, where nothing fits, what comes nearest."""
     if query.model is None or not query.places:
-        return ()
+        return Answer(())
     return propose(
         model=query.model,
         hardware=query.hardware,
@@ -162,4 +213,5 @@ def choices_of(query: Query) -> tuple[Choice, ...]:
         needs=query.needs,
         memory_gib=query.memory_gib,
         gpu=query.gpu,
-    ).choices
+        ram_gib=query.ram_gib,
+    )

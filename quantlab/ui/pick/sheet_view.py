@@ -19,7 +19,7 @@ def beside(key: str) -> str:
     """
     try:
         measured = measured_of(key, kept_probes())
-    except CatalogError:  # the tab "This machine" says so
+    except CatalogError:  # the tab "This server" says so
         measured = ""
     return measured + _script(key)
 

@@ -1,24 +1,31 @@
-"""The Pick tab: controls in one line, the answer in words, the table of everything.
+"""The Pick tab: a picture, one question, the answer; the table of everything when asked for.
 
 Handlers are functions of the services and plain values; ``build_pick`` lays out and wires.
 """
 
 from __future__ import annotations
 
+from html import escape
+
 import gradio as gr
 
 from quantlab.catalog.columns import ASKED, HARDWARE, LIBRARIES
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
+from quantlab.ui.compare.run import script_of
 from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire
 from quantlab.ui.pick import answer_view
 from quantlab.ui.pick import view as pick_view
 from quantlab.ui.pick.answer_view import Query
+from quantlab.ui.pick.card_view import KEY_MARK
+from quantlab.ui.pick.picture_view import picture_of_bits
 from quantlab.ui.pick.query import (
     MAX_ADDRESS,
     QUESTION,
-    choices_of,
+    address_of,
+    answer_of,
     default_query,
     from_address,
     read_query,
@@ -29,11 +36,18 @@ from quantlab.ui.services import Services
 from quantlab.ui.theme import HIDDEN, script
 from quantlab.words.units import GIB
 
-__all__ = ["ask", "build_pick", "memory_of", "restore"]
+__all__ = ["ask", "build_pick", "memory_of", "restore", "went"]
 
 BITS = (1, 2, 3, 4, 5, 6, 8)
 MEMORY_CHOICES = [("any", ""), *((f"{n} GB", str(n)) for n in (6, 8, 12, 16, 24, 32, 48, 80))]
 """Sizes of common cards; any other number may be typed."""
+RAM_CHOICES = [("any", ""), *((f"{n} GB", str(n)) for n in (8, 16, 32, 64, 96, 128))]
+PROMPT = "a red fox in the snow, photograph"
+"""Of the scripts to copy."""
+WHOLE = (
+    '<button type="button" class="ql-button" aria-expanded="false" data-whole>'
+    "Show every method, with reasons</button>"
+)
 FIND = (
     '<div class="ql-find"><label>Search <input type="search" autocomplete="off" '
     'placeholder="a name, a verdict, a reason"></label><span class="ql-found" role="status"></span>'
@@ -45,15 +59,26 @@ FIND = (
 
 
 def ask(call: Call) -> Updates:
-    """Answer and table for the controls, or one sentence and the table as it was."""
-    catalog = call.services.catalog
+    """Answer and table for the controls, or one sentence and the table as it was.
+
+    A card or model that was typed stands in its control as it is called.
+    """
+    catalog, given = call.services.catalog, call.given
     try:
-        query = read_query(call.given)
-        rows, choices = rows_of(query), choices_of(query)
+        query = read_query(given)
+        rows = rows_of(query)
+        answer = _answer(query, catalog)
     except InputError as error:
         return {"answer": answer_view.problem(str(error))}
-    found = answer_view.answer(rows, query, catalog, choices)
-    return {"answer": found, "table": pick_view.table(rows, catalog)}
+    meant = {"hardware": query.gpu or query.hardware, "model": query.model or ""}
+    named = {name: value for name, value in meant.items() if value != (given[name] or "")}
+    return {"answer": answer, "table": pick_view.table(rows, catalog), **named}
+
+
+def _answer(query: Query, catalog: Catalog) -> str:
+    """The answer, with the address that asks for it."""
+    told = answer_view.answer(rows_of(query), query, catalog, answer_of(query))
+    return f'<div data-address="{escape(address_of(query))}">{told}</div>'
 
 
 def memory_of(call: Call) -> Updates:
@@ -70,6 +95,21 @@ def restore(call: Call) -> Updates:
     return from_address(str(call.given["address"] or "")) or {}
 
 
+def went(call: Call) -> Updates:
+    """The controls of the address that the visitor went back or forward to."""
+    return from_address(str(call.event.get("address", ""))) or {}
+
+
+def script_for(asked: object) -> str:
+    """The script of a plan that is proposed; ``asked`` comes from the browser."""
+    model, _, plan = str(asked)[:MAX_ADDRESS].partition(KEY_MARK)
+    try:
+        made = make_comparison(model=model, plans=[plan], prompt=PROMPT)
+    except InputError as error:
+        return f"# No script: {error}\n"
+    return script_of(made, str(made.plans[0]))
+
+
 def build_pick(services: Services) -> Parts:
     """Lay the tab out and wire what stays within it; gives its components by name.
 
@@ -77,45 +117,51 @@ def build_pick(services: Services) -> Parts:
     """
     catalog = services.catalog
     query = default_query(catalog)
-    rows = rows_of(query)
+    with gr.Row(elem_classes="ql-first"):
+        seen = picture_of_bits(services.gallery)
+        gr.HTML(seen, apply_default_css=False, elem_id="ql-first-picture")
+        with gr.Column(elem_classes="ql-ask", min_width=260):
+            asked = _question(catalog, query)
+            answer = gr.HTML(
+                _answer(query, catalog),
+                elem_id="ql-answer",
+                apply_default_css=False,
+                js_on_load=script("answer.js"),
+                server_functions=[script_for],
+            )
+    with gr.Column(elem_classes="ql-whole"):
+        gr.HTML(WHOLE, apply_default_css=False, js_on_load=script("whole.js"))
+        question = {**asked, **_more()}
+        table = _table(catalog, query)
+    address = gr.Textbox(visible=HIDDEN, max_length=MAX_ADDRESS, elem_id="ql-address")
+    parts = {**only(question, *QUESTION), "answer": answer, "table": table, "address": address}
+    _wire(services, parts)
+    return parts
 
+
+def _wire(services: Services, parts: Parts) -> None:
+    question = only(parts, *QUESTION)
+    changes = [part.change for part in question.values()]
+    answered = only(parts, "answer", "table", "hardware", "model")
+    wire(changes, ask, services, question, answered, trigger_mode="always_last", **QUIET)
+    hardware, memory = only(parts, "hardware"), only(parts, "memory")
+    wire(parts["hardware"].change, memory_of, services, hardware, memory, **QUIET)
+    wire(parts["answer"].went, went, services, {}, question, told=True, **QUIET)
+
+
+def _table(catalog: Catalog, query: Query) -> gr.HTML:
     def claims_of(asked: object) -> str:
         key, _, column = str(asked).partition("|")
         return pick_view.claims(key, column, catalog) + beside(key)
 
-    question = _controls(catalog, query)
-    parts = {
-        **question,
-        "answer": gr.HTML(
-            answer_view.answer(rows, query, catalog, choices_of(query)),
-            elem_id="ql-answer",
-            apply_default_css=False,
-            js_on_load=script("answer.js"),
-        ),
-        "table": gr.HTML(
-            pick_view.table(rows, catalog),
-            elem_id="ql-table",
-            apply_default_css=False,
-            html_template=FIND,
-            js_on_load=script("table.js"),
-            server_functions=[claims_of],
-        ),
-        "address": gr.Textbox(visible=HIDDEN, max_length=MAX_ADDRESS, elem_id="ql-address"),
-    }
-    changes = [part.change for part in question.values()]
-    answered = only(parts, "answer", "table")
-    wire(changes, ask, services, question, answered, trigger_mode="always_last", **QUIET)
-    hardware, memory = only(parts, "hardware"), only(parts, "memory")
-    wire(parts["hardware"].change, memory_of, services, hardware, memory, **QUIET)
-    gr.on(
-        [part.input for part in question.values()],
-        None,
-        inputs=list(question.values()),
-        js=script("remember.js"),
-        show_progress="hidden",
-        api_visibility="private",
+    return gr.HTML(
+        pick_view.table(rows_of(query), catalog),
+        elem_id="ql-table",
+        apply_default_css=False,
+        html_template=FIND,
+        js_on_load=script("table.js"),
+        server_functions=[claims_of],
     )
-    return parts
 
 
 def _cards() -> list[tuple[str, str]]:
@@ -123,29 +169,48 @@ def _cards() -> list[tuple[str, str]]:
     return [(f"{gpu.name}, {gpu.bytes / GIB:.1f} GiB", gpu.id) for gpu in load_gpus().values()]
 
 
-def _controls(catalog: Catalog, query: Query) -> Parts:
+def _question(catalog: Catalog, query: Query) -> Parts:
+    """Card, memory, host memory and model: what the answer needs."""
     models = [("any", ""), *((model.name, model.id) for model in catalog.models.values())]
-    with gr.Row(elem_classes="ql-controls"):
+    own = [(f"{query.card.bytes / GIB:.1f} GiB", "")] if query.card else MEMORY_CHOICES
+    with gr.Row(elem_classes="ql-controls ql-question"):
         hardware = gr.Dropdown(
             [*((row.chosen, row.id) for row in HARDWARE), *_cards()],
             value=query.gpu or query.hardware,
-            label="Hardware or card",
+            label="Your card",
+            allow_custom_value=True,
             min_width=170,
         )
         memory = gr.Dropdown(
-            MEMORY_CHOICES,
+            own,
             value=f"{query.memory_gb:g}" if query.memory_gb else "",
             label="Memory",
             allow_custom_value=True,
+            interactive=query.card is None,
             min_width=110,
         )
+        ram = gr.Dropdown(
+            RAM_CHOICES, value="", label="Host memory", allow_custom_value=True, min_width=110
+        )
+        model = gr.Dropdown(
+            models,
+            value=query.model or "",
+            label="Model",
+            allow_custom_value=True,
+            min_width=140,
+        )
+    return {"hardware": hardware, "memory": memory, "ram": ram, "model": model}
+
+
+def _more() -> Parts:
+    """What the table can be narrowed by besides."""
+    with gr.Row(elem_classes="ql-controls ql-narrow"):
         bits = gr.Dropdown(
             [("any", ""), *((str(n), str(n)) for n in BITS)], value="", label="Bits", min_width=90
         )
-        model = gr.Dropdown(models, value=query.model or "", label="Model", min_width=140)
         library = gr.Dropdown(
             [("either", ""), *((row.chosen, row.id) for row in LIBRARIES)],
-            value=query.library or "",
+            value="",
             label="Library",
             min_width=130,
         )
@@ -157,5 +222,4 @@ def _controls(catalog: Catalog, query: Query) -> Parts:
             elem_classes="ql-needs",
             min_width=170,
         )
-    chosen = (hardware, memory, bits, model, library, needs)
-    return dict(zip(QUESTION, chosen, strict=True))
+    return {"bits": bits, "library": library, "needs": needs}

@@ -29,7 +29,7 @@ def open_link(result: str, plan: str) -> str:
     """A link that works by itself; on the page it opens without loading anew."""
     return (
         f'<a class="ql-button" href="?r={escape(result)}" data-result="{escape(result)}" '
-        f'aria-label="Open {escape(plan)} in Try">Open</a>'
+        f'aria-label="Open {escape(plan)} in Compare">Open</a>'
     )
 
 

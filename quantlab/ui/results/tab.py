@@ -45,7 +45,11 @@ SHEET = (
 
 def _chosen(call: Call) -> pd.DataFrame:
     words = {name: call.given[name] or "" for name in ("model", "evidence", "machine", "words")}
-    return narrow(field(call.services.store), **words)
+    return narrow(_field(call.services), **words)
+
+
+def _field(services: Services) -> pd.DataFrame:
+    return field(services.store, gallery=services.gallery)
 
 
 def _order(value: object) -> Order:
@@ -70,7 +74,7 @@ def show(call: Call) -> Updates:
 def refresh(call: Call) -> Updates:
     """What may be chosen now, and ``show``: when somebody turns to the tab."""
     try:
-        everything = field(call.services.store)
+        everything = _field(call.services)
     except StoreError as error:
         return {"groups": banner(str(error))}
     models = call.services.catalog.models
@@ -118,7 +122,7 @@ def build_results(services: Services, tab: Any) -> Parts:
 
     def runs_of(asked: object) -> str:
         try:
-            return runs_view.runs(field(services.store), str(asked))
+            return runs_view.runs(_field(services), str(asked))
         except StoreError as error:
             return banner(str(error))
 

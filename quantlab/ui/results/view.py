@@ -43,7 +43,7 @@ def results(groups: Sequence[Group], order: str, models: dict[str, str], *, any_
     hint = (
         ""
         if any_own
-        else '<p class="ql-hint">Nothing of your own is kept yet: press Run in the Try tab, and '
+        else '<p class="ql-hint">Nothing of your own is kept yet: press Run in Compare, and '
         "what it measures appears here.</p>"
     )
     if not groups:

@@ -1,4 +1,4 @@
-"""The columns of the Try tab as updates: what each part shows for the state it is in.
+"""The columns of the Compare tab as updates: what each part shows for the state it is in.
 
 The parts of column N are ``head-N``, ``image-N``, ``instead-N`` and ``figures-N``.
 """

@@ -1,6 +1,6 @@
 """Two images one over the other, and the amplified difference of one from the reference.
 
-Stands under the columns of the Try tab as soon as two of them have an image.
+Stands under the columns of the Compare tab as soon as two of them have an image.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one column of the Try tab shows, as HTML: its state, and its figures beside the reference.
+"""What a column of the Compare tab shows, as HTML: its state, and figures beside the reference.
 
 Pure functions of outcomes; every text is escaped here.
 """
@@ -175,13 +175,17 @@ def origin(
     versions: Mapping[str, Any],
     moment: str,
     imported_at: str | None = None,
+    *,
+    shipped: bool = False,
 ) -> str:
     """Where and when a stored result was measured: ``2026-11-21 08:21 UTC on X, torch 2.13.0``,
-    and that it came from another machine where it did."""
+    and that it came from another machine, or with quantlab, where it did."""
     parts = [f"{when(moment)} on {device.get('name') or device.get('kind') or 'a machine'}"]
     parts += [f"{name} {versions[name]}" for name in ("torch", "diffusers") if name in versions]
     if imported_at is not None:
         parts.append(f"imported from another machine on {imported_at[:10]}")
+    if shipped:
+        parts.append("recorded for quantlab’s gallery")
     return ", ".join(parts)
 
 
