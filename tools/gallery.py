@@ -20,7 +20,8 @@ from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench, compare
-from quantlab.lab.libraries import device_info, versions
+from quantlab.lab.device import this_device
+from quantlab.lab.libraries import versions
 from quantlab.record.gallery import FOLDER, Contents, contents, stale, weights_digest, written
 from quantlab.record.store.row import Stored, now
 from quantlab.words.comparison import Comparison
@@ -41,7 +42,7 @@ def main() -> None:
     wanted = contents()
     plans = asked.plans or [p for p in _runnable(wanted) if asked.anew or not _recorded(p)]
     weights = weights_digest(load_catalog().models[wanted.model])
-    bench = Bench()
+    bench = Bench(load_catalog(), this_device())
     for start in range(0, len(plans), AT_ONCE):
         _record(plans[start : start + AT_ONCE], wanted, bench, weights)
 
@@ -93,7 +94,7 @@ def _kept(pair: Comparison, outcome: Outcome, name: str) -> tuple[Stored, str]:
         target = FOLDER / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(_webp(Path(outcome.image)))
-    where = device_info(), versions(), now()
+    where = this_device().info(), versions(), now()
     return Stored("", pair, outcome.plan, outcome, None, *where), name
 
 

@@ -100,14 +100,14 @@ def went(call: Call) -> Updates:
     return from_address(str(call.event.get("address", ""))) or {}
 
 
-def script_for(asked: object) -> str:
+def script_for(services: Services, asked: object) -> str:
     """The script of a plan that is proposed; ``asked`` comes from the browser."""
     model, _, plan = str(asked)[:MAX_ADDRESS].partition(KEY_MARK)
     try:
         made = make_comparison(model=model, plans=[plan], prompt=PROMPT)
     except InputError as error:
         return f"# No script: {error}\n"
-    return script_of(made, str(made.plans[0]))
+    return script_of(services, made, str(made.plans[0]))
 
 
 def build_pick(services: Services) -> Parts:
@@ -115,6 +115,10 @@ def build_pick(services: Services) -> Parts:
 
     Those of the question are called as in ``QUESTION``.
     """
+
+    def script_of_plan(asked: object) -> str:
+        return script_for(services, asked)
+
     catalog = services.catalog
     query = default_query(catalog)
     with gr.Row(elem_classes="ql-first"):
@@ -127,7 +131,7 @@ def build_pick(services: Services) -> Parts:
                 elem_id="ql-answer",
                 apply_default_css=False,
                 js_on_load=script("answer.js"),
-                server_functions=[script_for],
+                server_functions=[script_of_plan],
             )
     with gr.Column(elem_classes="ql-whole"):
         gr.HTML(WHOLE, apply_default_css=False, js_on_load=script("whole.js"))

@@ -3,7 +3,7 @@
 // Runs once, when the component appears; `element`, `trigger`, `watch` and `server` are Gradio's.
 const scripts = new Map();
 const scriptOf = (key) => {
-  if (!scripts.has(key)) scripts.set(key, server.script_for(key));
+  if (!scripts.has(key)) scripts.set(key, server.script_of_plan(key));
   return scripts.get(key);
 };
 const told = () => element.querySelector(".ql-copied");
