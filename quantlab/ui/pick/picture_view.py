@@ -101,10 +101,12 @@ def _told(side: _Side, base: _Side, usual: int) -> str:
     outcome = side.row.outcome
     score = in_words(outcome.scores).get(key, "the same pixels")
     off = "" if side.bits == usual else " hidden"
-    takes, of = outcome.cost("weights_bytes"), base.row.outcome.cost("weights_bytes")
+    model = load_catalog().models[side.row.comparison.model]
+    part = model.denoiser
+    takes, of = (row.outcome.weights_bytes[part] for row in (side.row, base.row))
     return (
         f'<p class="ql-bits-told" data-bits="{side.bits}" role="status"{off}>'
-        f"<b>{escape(side.row.plan)}</b> on {escape(side.row.comparison.model)}, the small model "
-        f"that ships: {size(takes)} of weights, not {size(of)}; {score} from the unquantized "
+        f"<b>{escape(side.row.plan)}</b> on {escape(model.name)}, the small model that ships: its "
+        f"{escape(part)} takes {size(takes)} instead of {size(of)}; {score} from the unquantized "
         f"picture {badge(key, outcome.scores.get(key))}</p>"
     )
