@@ -104,7 +104,8 @@ def new_page(browser: Browser, server: str) -> Iterator[NewPage]:
         page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
         page.goto(server + query)
         # A link is told about in the banner; without one the table is there.
-        ready = "#ql-banner .ql-banner" if query else "#ql-answer .ql-lead"
+        linked = query.startswith("?")
+        ready = "#ql-banner .ql-banner" if linked else "#ql-answer .ql-lead"
         expect(page.locator(ready)).to_be_visible()
         return page
 
