@@ -193,8 +193,11 @@ def test_zerogpus_half_card_takes_42_gib_of_weights_at_most() -> None:
     model = load_catalog().models["flux1-dev"]
     plan = parse_plan("bf16", model)
     needs = needs_of(plan, model, catalog=load_catalog())
-    at, over = ({"transformer": 42 * GIB}, {"transformer": 42 * GIB + 1})
-    small = {"running": {"transformer": GIB}, "leaves": {"transformer": GIB}}
+    at, over = ({"transformer": 42 * GIB + more, "vae": 0} for more in (0, 1))
+    small = {
+        "running": {"transformer": GIB, "vae": GIB},
+        "leaves": {"transformer": GIB, "vae": GIB},
+    }
     for weights, verdict in ((at, "runs"), (over, "no")):
         changed = replace(needs, weights=weights, **small)
         found = placements_for(changed, plan, half, load_catalog())

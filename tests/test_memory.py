@@ -105,7 +105,7 @@ def test_predict_for_a_card_adds_where_and_the_largest_size(
     for row, plain in zip(rows, without, strict=True):
         assert set(row) - set(plain) == {"placement", "image_s", "largest_size"}
         assert set(row["largest_size"]) == {"width", "height"}
-    assert [row["placement"] for row in rows] == ["group-offload", "model-offload"]
+    assert [row["placement"] for row in rows] == ["group-offload", "staged"]
     (small,) = document(capsys, *asked[:-2], "bnb-nf4", "--gpu", "apple-8gb")
     assert small["placement"] is None
     assert small["largest_size"] is None

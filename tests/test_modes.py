@@ -255,10 +255,10 @@ def a_gpu(gib: float, host_gib: float = 64) -> Pool:
     ("plan", "gib", "kind"),
     [
         ("bf16", 48, "resident"),
-        ("bf16", 32, "model-offload"),
+        ("bf16", 32, "staged"),
         ("bf16", 12, "group-offload"),
         ("bnb-nf4", 24, "resident"),
-        ("bnb-nf4", 16, "model-offload"),
+        ("bnb-nf4", 16, "staged"),
     ],
 )
 def test_a_gpu_gets_the_best_placement_that_fits(plan: str, gib: float, kind: str) -> None:

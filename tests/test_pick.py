@@ -177,7 +177,7 @@ def test_memory_turns_a_fit_into_runs_offload_or_no() -> None:
 def test_a_row_tells_where_its_weights_are_kept() -> None:
     rows = pick(gpu="rtx-3060-12gb", model="flux1-dev")
     kinds = {name: row.placement.kind for name, row in rows.items() if row.placement}
-    assert kinds["bnb-nf4"] == "model-offload"
+    assert kinds["bnb-nf4"] == "staged"
     assert kinds["torchao-int8wo"] == "group-offload"
     assert "quanto-int8" not in kinds
     told = "; ".join(rows["torchao-int8wo"].reasons)

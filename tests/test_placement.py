@@ -102,15 +102,17 @@ def test_diffusers_takes_those_options() -> None:
         assert set(group_offload_options(parse_plan(text, DEV), CATALOG)) <= set(known)
 
 
-def test_bitsandbytes_loads_on_the_device_whatever_the_placement() -> None:
-    both = choose("transformer=bnb-nf4,text_encoder_2=bnb-nf4", 12)
-    assert both is not None
+def test_bitsandbytes_loads_on_the_device_with_model_offload_too() -> None:
+    plan = parse_plan("transformer=bnb-nf4,text_encoder_2=bnb-nf4", DEV)
+    staged, both = placements(plan, DEV, Device(12 * GIB))
+    assert staged.kind == "staged"
+    assert staged.peak_bytes < both.peak_bytes
     weights = predict(DEV.id, parse_plan("transformer=bnb-nf4,text_encoder_2=bnb-nf4", DEV))
     loaded = weights.component_bytes["transformer"] + weights.component_bytes["text_encoder_2"]
     assert both.kind == "model-offload"
     assert both.peak_bytes > loaded > weights.offload_peak_bytes
     assert any("at loading" in reason for reason in both.reasons)
-    assert choose("transformer=bnb-nf4,text_encoder_2=bnb-nf4", 10) is None
+    assert kinds("transformer=bnb-nf4,text_encoder_2=bnb-nf4", 10) == ("staged",)
 
 
 def test_a_scheme_wants_its_compute_capability() -> None:
@@ -158,7 +160,7 @@ def test_a_plan_fits_up_to_the_margin_that_is_stated() -> None:
     needed = predict(DEV.id, parse_plan("gguf-q4_k", DEV)).peak_bytes * (1 + FRAGMENTATION)
     exact = (needed + CONTEXT_BYTES) / GIB
     assert kinds("gguf-q4_k", exact + 0.001)[0] == "resident"
-    assert kinds("gguf-q4_k", exact - 0.001)[0] == "model-offload"
+    assert kinds("gguf-q4_k", exact - 0.001)[0] == "staged"
 
 
 @pytest.mark.parametrize("model", CATALOG.models.values(), ids=lambda model: model.id)

@@ -1,9 +1,11 @@
 """Where a plan's weights can be kept while it runs, and which of these fits a device.
 
-Three placements, best first: ``resident`` keeps everything on the device, ``model-offload`` one
-component at a time (diffusers' ``enable_model_cpu_offload``), ``group-offload`` single leaves
-(``enable_group_offload`` with ``group_offload_options``). Sequential offload is never chosen;
-data/offload.toml says why. The page, ``predict`` and the loader all ask here.
+Four placements, best first: ``resident`` keeps everything on the device; ``staged`` the text
+encoders until the prompt is read, then the denoiser, then the autoencoder alone, each read when
+its turn comes; ``model-offload`` one component at a time, the others in host memory (diffusers'
+``enable_model_cpu_offload``); ``group-offload`` single leaves (``enable_group_offload`` with
+``group_offload_options``). Sequential offload is never chosen; data/offload.toml says why. The
+page, ``predict`` and the loader all ask here.
 
 What is kept free of a device: ``CONTEXT_BYTES`` for the driver and the libraries' handles
 (sizes/activations.py), and ``FRAGMENTATION`` of the predicted peak; of the host ``HOST_KEPT``.
@@ -33,13 +35,15 @@ __all__ = [
     "Placement",
     "best_kind",
     "group_offload_options",
+    "how",
     "placements_for",
     "refusal",
     "verdict_of",
+    "why_barred",
 ]
 
-Kind = Literal["resident", "model-offload", "group-offload"]
-KINDS: tuple[Kind, ...] = ("resident", "model-offload", "group-offload")
+Kind = Literal["resident", "staged", "model-offload", "group-offload"]
+KINDS: tuple[Kind, ...] = ("resident", "staged", "model-offload", "group-offload")
 """Best first."""
 GIB = 2**30
 
@@ -105,7 +109,7 @@ def placements_for(
     """
     if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return ()
-    possible = [kind for kind in KINDS if _barred(kind, plan, gpu, catalog) is None]
+    possible = [kind for kind in KINDS if why_barred(kind, plan, gpu, catalog) is None]
     return tuple(
         _placement(way, needs, gpu, plan, catalog)
         for way in _ways(needs, possible, gpu)
@@ -119,7 +123,7 @@ def best_kind(
     """The kind of the first of ``placements_for``, or None, without the words: for many cards."""
     if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return None
-    possible = (kind for kind in KINDS if _barred(kind, plan, gpu, catalog) is None)
+    possible = (kind for kind in KINDS if why_barred(kind, plan, gpu, catalog) is None)
     return next((w.kind for w in _ways(needs, possible, gpu) if _fits(w, gpu, ram_bytes)), None)
 
 
@@ -149,8 +153,8 @@ def refusal(
     peak = _peak("resident", needs) / GIB
     each = [f"{peak:.1f} of {_gib(gpu.bytes)} at the peak, predicted"]
     for kind in KINDS[1:]:
-        barred = _barred(kind, plan, gpu, catalog)
-        each.append(barred or f"{_gib(_peak(kind, needs))} {_how(kind)}")
+        barred = why_barred(kind, plan, gpu, catalog)
+        each.append(barred or f"{_gib(_peak(kind, needs))} {how(kind)}")
         if barred == ONE_MEMORY:
             break
     return f"{'; '.join(each)}{_short_of_host(needs, plan, gpu, catalog, ram_bytes)}{_kept(gpu)}"
@@ -203,12 +207,14 @@ def _lacking(plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str | None:
     return None
 
 
-def _barred(kind: Kind, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str | None:
+def why_barred(kind: str, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str | None:
     """Why a placement is out of the question whatever the memory, or None."""
     if kind == "resident":
         return None
     if _one_memory(gpu):
         return ONE_MEMORY
+    if kind == "staged" and plan.compiled:
+        return "staged, blocks would be compiled again for every image"
     if kind == "group-offload":
         for method in _methods(plan, catalog):
             if method.offload.group != "yes":
@@ -225,6 +231,8 @@ def _one_memory(gpu: Gpu | Device) -> bool:
 def _peak(kind: Kind, needs: Needs) -> int:
     if kind == "resident":
         return needs.resident_bytes
+    if kind == "staged":
+        return needs.staged_bytes
     running = needs.offload_bytes if kind == "model-offload" else needs.group_bytes
     return max(running, needs.loading_bytes)
 
@@ -233,7 +241,7 @@ def _host(kind: Kind, needs: Needs, gpu: Gpu | Device) -> int:
     """Host memory beside the device's; what is one memory counts once."""
     if _one_memory(gpu):
         return 0
-    return needs.host_bytes if kind == "resident" else needs.offload_host_bytes
+    return needs.host_bytes if kind in ("resident", "staged") else needs.offload_host_bytes
 
 
 def _free(gpu: Gpu | Device) -> int:
@@ -243,13 +251,13 @@ def _free(gpu: Gpu | Device) -> int:
 def _placement(
     way: _Way, needs: Needs, gpu: Gpu | Device, plan: Plan, catalog: Catalog
 ) -> Placement:
-    how = "" if way.kind == "resident" else f" {_how(way.kind)}"
+    said = f" {how(way.kind)}" if how(way.kind) else ""
     host = f", {_gib(way.host_bytes)} of host memory" if way.host_bytes else ""
     reasons = [
-        f"{way.peak_bytes / GIB:.1f} of {_gib(gpu.bytes)} at the peak{how}, predicted",
+        f"{way.peak_bytes / GIB:.1f} of {_gib(gpu.bytes)} at the peak{said}, predicted",
         f"{_gib(needs.weights_bytes)} of weights{host}",
     ]
-    if way.kind != "resident" and way.peak_bytes == needs.loading_bytes:
+    if way.kind in ("model-offload", "group-offload") and way.peak_bytes == needs.loading_bytes:
         names = [m.name for m in _methods(plan, catalog) if m.loads_on_device]
         reasons.append(f"the peak is at loading: {', '.join(names)} quantizes on the device")
     if way.kind == "group-offload":
@@ -258,8 +266,10 @@ def _placement(
     return Placement(way.kind, way.peak_bytes, way.host_bytes, tuple(reasons))
 
 
-def _how(kind: Kind) -> str:
-    return f"with {kind.replace('-', ' ')}"
+def how(kind: str) -> str:
+    """How people call it after the number that it takes: ``with model offload``, or nothing."""
+    offload = f"with {kind.replace('-', ' ')}"
+    return {"resident": "", "staged": "staged"}.get(kind, offload)
 
 
 def _short_of_host(
@@ -268,7 +278,7 @@ def _short_of_host(
     """What of the host is missing, where a placement fits the device and not it."""
     if ram_bytes is None:
         return ""
-    kinds = [kind for kind in KINDS if _barred(kind, plan, gpu, catalog) is None]
+    kinds = [kind for kind in KINDS if why_barred(kind, plan, gpu, catalog) is None]
     least = min((way.host_bytes for way in _ways(needs, kinds, gpu) if _fits(way, gpu)), default=0)
     if least <= ram_bytes - HOST_KEPT:
         return ""

@@ -195,11 +195,13 @@ def _snippet(arguments: argparse.Namespace) -> None:
         raise InputError("repo", "goes with --method; a plan's model is named by --model")
     else:
         from quantlab.lab.device import this_device
+        from quantlab.lab.script.card import placed_for
         from quantlab.lab.script.pipeline import snippet
 
         comparison = _comparison(arguments, [arguments.plan])
-        made = (comparison, comparison.plans[0], arguments.catalog, this_device())
-        text = snippet(*made, simple=arguments.simple)
+        plan, catalog = comparison.plans[0], arguments.catalog
+        where = placed_for(comparison, plan, arguments.placement, arguments.gpu, catalog)
+        text = snippet(comparison, plan, catalog, this_device(), simple=arguments.simple, **where)
         about = {"plan": str(comparison.plans[0])}
     if arguments.json:
         _print_json({**about, "script": text})

@@ -113,6 +113,11 @@ def snippet(parser: argparse.ArgumentParser) -> None:
     about.add_argument("--plan", help="the plan, for example bnb-nf4")
     about.add_argument("--method", help="aqlm, awq, eetq or hqq: a language model instead")
     parser.add_argument("--repo", help="with --method: the model on the hub, owner/name")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "--placement", help="resident (default), staged, model-offload, group-offload"
+    )
+    place.add_argument("--gpu", help="a card: the placement that is predicted to fit it")
     parser.add_argument("--simple", action="store_true", help="use diffusers' simple form")
 
 

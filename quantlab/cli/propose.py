@@ -28,7 +28,10 @@ def run_propose(arguments: argparse.Namespace) -> list[dict[str, Any]] | None:
     if arguments.json:
         from quantlab.record.documents import choice_document
 
-        return [choice_document(choice, arguments.model, **settings) for choice in answer.choices]
+        return [
+            choice_document(choice, arguments.model, answer.hardware, arguments.catalog, **settings)
+            for choice in answer.choices
+        ]
     for choice in answer.choices:
         for line in (*lines_of(choice), *(f"    {reason}" for reason in choice.reasons)):
             print(line)

@@ -151,23 +151,39 @@ class Family:
         an empty negative prompt come along where ``guidance`` asks for them.
         """
         guided = self.guided(guidance, pipe.config)
+        given = self.to_encode(type(pipe), guided=guided, sequence_length=sequence_length)
+        found = self._encoded(pipe, prompt, given)
+        if guided and self.negative == "second call":
+            second = self._encoded(pipe, "", given)
+            found |= {f"negative_{name}": value for name, value in second.items()}
+        taken = self.taken_of(type(pipe))
+        return {name: value for name, value in found.items() if name in taken}
+
+    def taken_of(self, pipeline: Any) -> frozenset[str]:
+        """The embeddings that the call of a class of pipelines takes, negative ones too."""
+        taken = inspect.signature(pipeline.__call__).parameters
+        both = (*self.embeddings, *(f"negative_{name}" for name in self.embeddings))
+        return frozenset(name for name in both if name in taken)
+
+    def to_encode(self, pipeline: Any, *, guided: bool, sequence_length: int) -> dict[str, Any]:
+        """What ``encode_prompt`` of a class of pipelines is given beside prompt and device."""
         given: dict[str, Any] = {"prompt_2": None, "prompt_3": None}
         if self.length is not None:
             given[self.length] = sequence_length
         if self.negative == "same call":
             given["do_classifier_free_guidance"] = guided
-        found = self._encoded(pipe, prompt, given)
-        if guided and self.negative == "second call":
-            second = self._encoded(pipe, "", given)
-            found |= {f"negative_{name}": value for name, value in second.items()}
-        taken = inspect.signature(type(pipe).__call__).parameters
-        return {name: value for name, value in found.items() if name in taken}
+        taken = inspect.signature(pipeline.encode_prompt).parameters
+        return {name: value for name, value in given.items() if name in taken}
+
+    def wants_device(self, pipeline: Any) -> bool:
+        """Whether ``encode_prompt`` of a class of pipelines has to be told the device."""
+        taken = inspect.signature(pipeline.encode_prompt).parameters
+        return "device" in taken and taken["device"].default is inspect.Parameter.empty
 
     def _encoded(self, pipe: Any, prompt: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """What one ``encode_prompt`` returns, by name; what it leaves out is not there."""
-        taken = inspect.signature(type(pipe).encode_prompt).parameters
-        arguments = {name: value for name, value in given.items() if name in taken}
-        if "device" in taken and taken["device"].default is inspect.Parameter.empty:
+        arguments = dict(given)
+        if self.wants_device(type(pipe)):
             arguments["device"] = pipe._execution_device
         returned = pipe.encode_prompt(prompt=prompt, **arguments)
         values = returned if isinstance(returned, tuple) else (returned,)

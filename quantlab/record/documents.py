@@ -47,19 +47,29 @@ def result_document(stored: Stored) -> dict[str, Any]:
 
 
 def choice_document(
-    choice: Choice, model: str, catalog: Catalog, **settings: Any
+    choice: Choice, model: str, hardware: str, catalog: Catalog, **settings: Any
 ) -> dict[str, Any]:
-    """A choice with the script that makes its image; writing that imports torch.
+    """A choice for ``hardware`` with the script that makes its image, placed as it says; writing
+    that imports torch.
 
     Where no script can be written it is None, and the last of the reasons says why.
     """
     from quantlab.lab.device import this_device
+    from quantlab.lab.script.card import DEVICES
     from quantlab.lab.script.pipeline import snippet
 
     plans, document = [choice.plan], choice.as_dict()
     try:
         made = make_comparison(model=model, plans=plans, prompt="", catalog=catalog, **settings)
-        return {**document, "snippet": snippet(made, made.plans[0], catalog, this_device())}
+        script = snippet(
+            made,
+            made.plans[0],
+            catalog,
+            this_device(),
+            placement=choice.placement,
+            target=DEVICES.get(hardware),
+        )
+        return {**document, "snippet": script}
     except QuantlabError as error:
         reasons = [*choice.as_dict()["reasons"], f"no script: {error}"]
         return {**document, "reasons": reasons, "snippet": None}

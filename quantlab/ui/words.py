@@ -35,6 +35,7 @@ VERDICT_LABELS: dict[Verdict, tuple[str, str]] = {
 
 PLACEMENT_LABELS: dict[Kind, str] = {
     "resident": "runs",
+    "staged": "runs staged",
     "model-offload": "runs with model offload",
     "group-offload": "runs with group offload",
 }

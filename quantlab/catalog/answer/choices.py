@@ -56,9 +56,11 @@ __all__ = ["Answer", "propose"]
 
 @dataclass(frozen=True)
 class Answer:
-    """The choices, and where there is none, what comes nearest and what it lacks, for people."""
+    """The choices, and where there is none, what comes nearest and what it lacks, for people.
+    ``hardware`` is the kind of the device that they are for."""
 
     choices: tuple[Choice, ...]
+    hardware: str
     nearest: str = ""
 
 
@@ -119,7 +121,7 @@ def propose(
         choice_of(one, labels, [o for _, o in chosen if o is not one], question, asked.ram_bytes)
         for labels, one in chosen
     )
-    return Answer(choices, "" if choices else _nearest_miss(plans, asked))
+    return Answer(choices, device.kind, "" if choices else _nearest_miss(plans, asked))
 
 
 def _placed(plans: Iterable[Plan], asked: _Asked) -> Iterator[Placed]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from quantlab.catalog.schema import Model, Scheme
-from quantlab.catalog.sizes.activations import activation_bytes
+from quantlab.catalog.sizes.activations import activation_bytes, encoding_bytes
 from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.sizes.shapes import shapes_of
 from quantlab.catalog.sizes.storage import WIDTHS
@@ -37,9 +37,10 @@ class Needs:
     runs, ``leaves`` its largest module in its full width, ``passing`` the host memory that it takes
     on its way to the device, ``converting`` what is held beside its weights while it is quantized
     on the host. Pages of a file that is read are not counted: they are the system's to take back.
-    ``scratch_bytes`` is the largest weight that is expanded to
-    the compute dtype while a layer runs, ``loading_bytes`` what loading puts on the device whatever
-    the placement.
+    ``encoding_bytes`` is what encoding references adds. ``scratch_bytes`` is the largest weight
+    that is expanded to the compute dtype while a layer runs, ``loading_bytes`` what loading puts on
+    the device whatever the placement, but staged. ``denoisers`` and ``decoder`` name components;
+    the others read the prompt.
     """
 
     weights: Mapping[str, int]
@@ -47,8 +48,11 @@ class Needs:
     leaves: Mapping[str, int]
     passing: Mapping[str, int]
     converting: Mapping[str, int]
+    encoding_bytes: int
     scratch_bytes: int
     loading_bytes: int
+    denoisers: tuple[str, ...]
+    decoder: str
 
     @property
     def weights_bytes(self) -> int:
@@ -59,6 +63,19 @@ class Needs:
     def resident_bytes(self) -> int:
         """The device's peak with every component resident."""
         return self.weights_bytes + self.scratch_bytes + max(self.running.values())
+
+    @property
+    def staged_bytes(self) -> int:
+        """The device's peak where the text encoders are gone when the denoiser is read, and the
+        denoiser is when the images are decoded. The autoencoder comes with the denoiser."""
+        drawing = [n for n in self.weights if n in (*self.denoisers, self.decoder)]
+        reading = [n for n in self.weights if n not in drawing]
+        encode = sum(self.weights[n] for n in reading)
+        encode += max((self.running[n] for n in reading), default=0)
+        steps = max(self.running[n] for n in self.denoisers)
+        draw = sum(self.weights[n] for n in drawing) + max(steps, self.encoding_bytes)
+        decode = self.weights[self.decoder] + self.running[self.decoder]
+        return max(encode + self.scratch_bytes, draw + self.scratch_bytes, decode)
 
     @property
     def offload_bytes(self) -> int:
@@ -77,8 +94,8 @@ class Needs:
 
     @property
     def host_bytes(self) -> int:
-        """Host memory while loading for a device that keeps everything: one component goes through
-        it after the other."""
+        """Host memory while loading for a device that keeps everything, or a stage at a time: one
+        component goes through it after the other."""
         return max(self.passing.values())
 
     @property
@@ -114,8 +131,11 @@ def _needs(model_id: str, plan: Plan, picture: Picture, catalog: Catalog) -> Nee
         leaves={name: _largest(_table(model, name)) * widths[name] for name in weights},
         passing={n: _passing_bytes(plan, model, n, weights[n], catalog) for n in weights},
         converting={n: _converting_bytes(plan, model, n, catalog) for n in weights},
+        encoding_bytes=encoding_bytes(model, picture, widths[model.family.decoder]),
         scratch_bytes=scratch,
         loading_bytes=sum(weights[name] for name in on_device) + (scratch if on_device else 0),
+        denoisers=tuple(n for n in model.family.denoisers if n in weights),
+        decoder=model.family.decoder,
     )
 
 

@@ -123,7 +123,7 @@ class Trial:
             self._stage = "run"
             with OthersCpu() as others:
                 runs = self._runs(index, loaded, encoded)
-            return _Taken(loaded, encoded, runs, peak, others.share)
+            return _Taken(loaded.told(), encoded, runs, peak, others.share)
 
     def _say(self, index: int, text: str, fraction: float) -> None:
         if self.stop.is_set():
@@ -134,9 +134,10 @@ class Trial:
         """The prompt's embeddings, made once for each distinct set of text encoders."""
         key = encoders_of(loaded)
         if key not in self.encoded:
-            for _ in range(min(self.warmup, 1)):
-                encode(loaded.pipe, self.comparison, self.device)
-            self.encoded[key] = encode(loaded.pipe, self.comparison, self.device)
+            with loaded.reading() as pipe:
+                for _ in range(min(self.warmup, 1)):
+                    encode(pipe, self.comparison, self.device)
+                self.encoded[key] = encode(pipe, self.comparison, self.device)
         return self.encoded[key]
 
     def _runs(self, index: int, loaded: LoadedPlan, encoded: Encoded) -> list[Run]:
@@ -151,16 +152,17 @@ class Trial:
                 fraction = (turn * steps + done) / (total * steps)
                 self._say(index, f"{label}step {done} of {steps}", fraction)
 
-            runs.append(
-                generate(
-                    loaded.pipe,
-                    self.comparison,
-                    encoded,
-                    self.device,
-                    on_step=on_step,
-                    stop=self.stop,
+            with loaded.drawing() as pipe:
+                runs.append(
+                    generate(
+                        pipe,
+                        self.comparison,
+                        encoded,
+                        self.device,
+                        on_step=on_step,
+                        stop=self.stop,
+                    )
                 )
-            )
         return runs
 
     def _measured(self, index: int, plan: Plan, taken: _Taken) -> Outcome:

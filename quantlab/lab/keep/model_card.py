@@ -15,7 +15,7 @@ from quantlab.lab.load.part import Part
 from quantlab.lab.load.pool import LoadedPlan
 from quantlab.lab.lora.attach import fused_lora
 from quantlab.lab.lora.file import ADAPTER, USUAL
-from quantlab.lab.script.pipeline import pipe_call
+from quantlab.lab.script.body import pipe_call
 from quantlab.words.comparison import Comparison
 from quantlab.words.lora import Lora
 

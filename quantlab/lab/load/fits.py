@@ -13,7 +13,7 @@ from quantlab.catalog import placement
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.largest import largest_size
 from quantlab.catalog.machine import Machine, here
-from quantlab.catalog.placement import Placement, placements_for, refusal
+from quantlab.catalog.placement import Placement, how, placements_for, refusal
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import Needs, needs_of
@@ -21,6 +21,7 @@ from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.table import Catalog
 from quantlab.errors import DoesNotFit
 from quantlab.lab.device import Device
+from quantlab.lab.lora.attach import lora_way
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Failure, Outcome
 from quantlab.words.plan import Plan
@@ -60,10 +61,12 @@ def place_on(
         PlanError: a scheme whose way of storing is not known.
     """
     needs = needs_at_size(comparison, plan, catalog)
-    found = placements_for(needs, plan, gpu, catalog)
-    if found:
-        return found[0]
     model = catalog.models[comparison.model]
+    # A LoRA beside quantized weights would be gone with them after the first image.
+    beside = comparison.carried is not None and lora_way(model, plan, catalog) == "after"
+    for found in placements_for(needs, plan, gpu, catalog):
+        if found.kind != "staged" or not beside:
+            return found
     asked = picture_of_comparison(comparison, model)
     largest = largest_size(plan, model, gpu, asked, catalog)
     smaller = largest and largest.width * largest.height < asked.pixels
@@ -103,7 +106,7 @@ def instead(comparison: Comparison, plan: Plan, catalog: Catalog, device: Device
     if best is None:
         return "No smaller plan of this model is predicted to fit here; try a smaller size."
     _, smaller, found = best
-    where = "" if found.kind == "resident" else f" with {found.kind.replace('-', ' ')}"
+    where = f" {how(found.kind)}" if how(found.kind) else ""
     return f"Predicted to fit here{where}: {smaller}, {found.peak_bytes / GIB:.1f} GiB at its peak."
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import gc
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 from quantlab.catalog.placement import group_offload_options
@@ -22,6 +23,7 @@ from quantlab.lab.libraries import load, resolve
 from quantlab.lab.load import place
 from quantlab.lab.load.keys import Key, keys_of
 from quantlab.lab.load.reader import Held, Reader
+from quantlab.lab.load.stages import Stages
 from quantlab.words.lora import Lora
 from quantlab.words.plan import Plan
 
@@ -45,6 +47,8 @@ class LoadedPlan:
     notes: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
     """The components that read the prompt."""
+    stages: Stages | None = None
+    """Where the parts take turns; ``pipe`` is None then."""
 
     @property
     def denoiser_name(self) -> str:
@@ -54,7 +58,21 @@ class LoadedPlan:
     @property
     def denoiser(self) -> Any:
         """The module that runs at every step."""
+        if self.stages is not None:
+            return self.stages.denoiser()
         return getattr(self.pipe, self.denoiser_name)
+
+    def reading(self) -> AbstractContextManager[Any]:
+        """The pipeline, while it encodes a prompt."""
+        return nullcontext(self.pipe) if self.stages is None else self.stages.reading()
+
+    def drawing(self) -> AbstractContextManager[Any]:
+        """The pipeline, for one call with what was encoded."""
+        return nullcontext(self.pipe) if self.stages is None else self.stages.drawing()
+
+    def told(self) -> LoadedPlan:
+        """The same with what is known of every component that has been on the device by now."""
+        return self if self.stages is None else replace(self, **_figures(self.stages, self.keys))
 
 
 class Pool:
@@ -113,11 +131,15 @@ class Pool:
             Unavailable: a library that the plan needs is not here.
         """
         keys, target = keys_of(model, plan, fused), self.device.target
-        kind = "cpu" if target == "cpu" else placement or "resident"
+        kind = placement or "resident"
+        if target == "cpu" and kind != "staged":
+            kind = "cpu"
         missing = {name: key for name, key in keys.items() if key not in self._held}
         self._reader.fetch(model, missing, say)
         if kind != "cpu":
             self._make_room(set(keys.values()), kind)
+        if kind == "staged":
+            return self._staged(model, keys, say)
         for key in keys.values():
             if key in self._held:
                 self._held.move_to_end(key)
@@ -130,18 +152,63 @@ class Pool:
             if key.compiled:
                 _compile(held[name], kind, self.catalog.methods_of([key.scheme or ""]))
         self._trim(set(keys.values()), self._budget)
-        ways = dict.fromkeys(h.how for n, h in held.items() if keys[n].scheme is not None)
         return LoadedPlan(
             pipe=pipe,
             keys=keys,
-            weights_bytes={name: h.bytes for name, h in held.items()},
-            load_s=sum(h.seconds for h in held.values()),
-            way=", ".join(ways) or "from_pretrained",
+            **_figures_of(held, keys, sum(h.seconds for h in held.values())),
             placement=kind,
             device=self.device,
-            notes=tuple(note for h in held.values() for note in h.notes),
             encoders=tuple(name for name in model.family.encoders if name in keys),
         )
+
+    def _staged(
+        self, model: Model, keys: Mapping[str, Key], say: Callable[[str], None]
+    ) -> LoadedPlan:
+        """The text encoders are read now, so that an error is told of before anything runs."""
+        family = model.family
+        drawing = (*family.denoisers, family.decoder)
+
+        def take(name: str) -> tuple[Held, float]:
+            key = keys[name]
+            if key in self._held:
+                self._held.move_to_end(key)
+                place.onto(self._held[key].module, self.device.target)
+                return self._held[key], 0.0
+            self._held[key] = held = self._reader.read(model, key, "resident", say)
+            return held, held.seconds
+
+        stages = Stages(
+            take=take,
+            leave=lambda names: self._leave([keys[name] for name in names if name in keys]),
+            assemble=lambda modules: self._assemble(model, dict.fromkeys(keys) | dict(modules)),
+            encoders=tuple(name for name in keys if name not in drawing),
+            denoisers=tuple(name for name in family.denoisers if name in keys),
+            decoder=family.decoder,
+        )
+        with stages.reading():
+            pass
+        return LoadedPlan(
+            pipe=None,
+            keys=keys,
+            **_figures(stages, keys),
+            placement="staged",
+            device=self.device,
+            encoders=tuple(name for name in family.encoders if name in keys),
+            stages=stages,
+        )
+
+    def _leave(self, keys: Iterable[Key]) -> None:
+        """Off the device: to wait in host memory within the budget, else let go of."""
+        for key in keys:
+            held = self._held.get(key)
+            if held is None:
+                continue
+            waiting = sum(h.bytes for k, h in self._held.items() if k != key)
+            if waiting + held.bytes <= self._budget:
+                place.park(held.module)
+            else:
+                del self._held[key]
+        self._release()
 
     def _make_room(self, in_use: set[Key], kind: str) -> None:
         """Only the plan that is measured lies on the device: what waits, waits in host memory."""
@@ -167,6 +234,22 @@ class Pool:
             if total <= budget:
                 return
             total -= self._held.pop(key).bytes
+
+
+def _figures(stages: Stages, keys: Mapping[str, Key]) -> dict[str, Any]:
+    seen = {name: stages.seen[name] for name in keys if name in stages.seen}
+    return _figures_of(seen, keys, stages.seconds)
+
+
+def _figures_of(held: Mapping[str, Held], keys: Mapping[str, Key], load_s: float) -> dict[str, Any]:
+    """What ``LoadedPlan`` says of its components, by its fields' names."""
+    ways = dict.fromkeys(h.how for n, h in held.items() if keys[n].scheme is not None)
+    return {
+        "weights_bytes": {name: h.bytes for name, h in held.items()},
+        "load_s": load_s,
+        "way": ", ".join(ways) or "from_pretrained",
+        "notes": tuple(note for h in held.values() for note in h.notes),
+    }
 
 
 def _compile(held: Held, kind: str, methods: Iterable[Method]) -> None:

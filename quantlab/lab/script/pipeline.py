@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
+from quantlab.catalog import placement as placing
+from quantlab.catalog.placement import KINDS, group_offload_options, why_barred
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog
 from quantlab.errors import PlanError
@@ -21,58 +23,67 @@ from quantlab.lab.load.part import Part, part_of
 from quantlab.lab.load.runnable import why_not_run
 from quantlab.lab.load.way import way_of
 from quantlab.lab.lora.attach import fused_lora, refuse_lora
+from quantlab.lab.script.body import pipe_call, pipe_lines, placed_lines, staged_lines
 from quantlab.lab.script.lora_lines import attach_lines
 from quantlab.lab.script.script import Script
-from quantlab.lab.specs import PIPELINE_CONFIG, render_simple
+from quantlab.lab.specs import render_simple
 from quantlab.lab.ways.config import quantizes_on
 from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
 
-__all__ = ["pipe_call", "snippet"]
+__all__ = ["snippet"]
 
 _HEADER_PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
 
 
 def snippet(
-    comparison: Comparison, plan: Plan, catalog: Catalog, device: Device, *, simple: bool = False
+    comparison: Comparison,
+    plan: Plan,
+    catalog: Catalog,
+    device: Device,
+    *,
+    simple: bool = False,
+    placement: str = "resident",
+    target: str | None = None,
 ) -> str:
     """The script for ``plan`` of ``comparison``; ``simple`` asks for diffusers' simple form.
 
-    It is for ``device``, but for a GPU where that is a CPU and the model is made for one.
+    ``placement`` is where it keeps the weights, ``target`` torch's name of what it is for; None:
+    ``device``, but a GPU where that is a CPU and the model is made for one.
 
     Raises:
         PlanError: the model is not run here, no file of a scheme is known, or its component's
-            library has no config class for it, or diffusers has no simple form for the plan.
+            library has no config class for it, or diffusers has no simple form for the plan, or
+            the plan cannot be placed so.
     """
     model = catalog.models[comparison.model]
     if (reason := why_not_run(model)) is not None:
         raise PlanError(reason)
-    dtype = compute_dtype(plan, model)
-    target = device.target if model.local or not device.is_cpu else "cuda"
-    script = Script()
-    refuse_lora(comparison, plan, catalog)
+    dtype, target = compute_dtype(plan, model), target or _target(model, device)
+    refuse_lora(comparison, plan, catalog, placement)
+    _refuse_placement(placement, plan, target, catalog, simple=simple)
     fused = fused_lora(comparison, plan, catalog)
     if simple and fused is not None:
         raise PlanError(
             "the simple form quantizes base weights, which have no LoRA fused into them"
         )
     keys = keys_of(model, plan, fused)
-    where = target, "resident"
-    parts = [part_of(keys[name], model, catalog, *where) for name, _ in plan.parts]
-    if simple:
-        script.config = _simple(parts)
-        script.modules.add("diffusers.quantizers")
-        script.quantizes_on = quantizes_on(parts[0])
+    where = target, placement
+    parts = [part_of(keys[name], model, catalog, *where) for name, _ in plan.parts if name in keys]
+    if placement == "staged":
+        reading, drawing = (_written(group) for group in _by_stage(parts, model))
+        body = staged_lines(reading, drawing, comparison, model, dtype, target)
+        scripts = [reading, drawing]
     else:
-        for part in parts:
-            way_of(part).write(part, script)
-    if comparison.carried is not None and fused is None:
-        script.after += attach_lines(comparison.carried, model)
-    if plan.compiled:
-        script.after += [
-            "# On a GPU kernels are picked by their times: another process may pick others, and",
-            "# pixels then differ in their last bits.",
-            f"pipe.{model.denoiser}.compile_repeated_blocks(fullgraph=True)",
+        scripts = [_simply(parts) if simple else _written(parts)]
+        if comparison.carried is not None and fused is None:
+            scripts[0].after += attach_lines(comparison.carried, model)
+        scripts[0].after += _compiled(plan, parts, model, placement)
+        options = group_offload_options(plan, catalog)
+        body = [
+            *pipe_lines(scripts[0], model, dtype),
+            *placed_lines(placement, target, options),
+            *pipe_call(comparison, model),
         ]
     methods = sorted({part.scheme.method for part in parts if part.scheme is not None})
     packages = [p for m in methods for p in catalog.methods[m].packages]
@@ -80,7 +91,66 @@ def snippet(
         written = [text for part in parts if part.scheme for text in part.scheme.written_with]
         packages += [text.partition(">=")[0] for text in written]
     packages += ["peft"] if comparison.carried else []
-    return _text(script, comparison, plan, model, dtype, target, device.threads, packages)
+    return "\n".join([*_head(scripts, plan, model, packages, device.threads), *body]) + "\n"
+
+
+def _refuse_placement(
+    placement: str, plan: Plan, target: str, catalog: Catalog, *, simple: bool
+) -> None:
+    if placement not in KINDS:
+        raise PlanError(f"there is no placement {placement!r:.40}; there are {', '.join(KINDS)}")
+    kind = HARDWARE_OF.get(target, target)
+    if placement == "staged" and target == "cpu":
+        kind = "cuda"  # nothing but the plan bars stages, which a CPU can run as well
+    reason = why_barred(placement, plan, placing.Device(0, kind), catalog)
+    if reason is None and simple and placement == "staged":
+        reason = "the simple form reads all components at once"
+    if reason is not None:
+        raise PlanError(f"{placement}: {reason}")
+
+
+HARDWARE_OF = {"mps": "metal", "xpu": "intel"}
+"""Devices as torch calls them -> kinds of hardware, where these differ."""
+
+
+def _by_stage(parts: Sequence[Part], model: Model) -> tuple[list[Part], list[Part]]:
+    drawing = (*model.family.denoisers, model.family.decoder)
+    return (
+        [part for part in parts if part.component.name not in drawing],
+        [part for part in parts if part.component.name in drawing],
+    )
+
+
+def _written(parts: Iterable[Part]) -> Script:
+    script = Script()
+    for part in parts:
+        way_of(part).write(part, script)
+    return script
+
+
+def _simply(parts: Sequence[Part]) -> Script:
+    script = Script()
+    script.config = _simple(parts)
+    script.modules.add("diffusers.quantizers")
+    script.quantizes_on = quantizes_on(parts[0])
+    return script
+
+
+def _compiled(plan: Plan, parts: Sequence[Part], model: Model, placement: str) -> list[str]:
+    if not plan.compiled:
+        return []
+    denoiser = next((part for part in parts if part.component.name == model.denoiser), None)
+    whole = placement != "group-offload" and (denoiser is None or way_of(denoiser).whole_blocks)
+    return [
+        "# On a GPU kernels are picked by their times: another process may pick others, and",
+        "# pixels then differ in their last bits.",
+        f"pipe.{model.denoiser}.compile_repeated_blocks(fullgraph={whole})",
+    ]
+
+
+def _target(model: Model, device: Device) -> str:
+    """The device that the script is for: a GPU for models made for one."""
+    return device.target if model.local or not device.is_cpu else "cuda"
 
 
 def _simple(parts: Sequence[Part]) -> str:
@@ -92,16 +162,14 @@ def _simple(parts: Sequence[Part]) -> str:
     return render_simple(first, [part.component.name for part in parts], parts[0].dtype)
 
 
-def _text(
-    script: Script,
-    comparison: Comparison,
+def _head(
+    scripts: Sequence[Script],
     plan: Plan,
     model: Model,
-    dtype: str,
-    target: str,
-    threads: int,
     packages: Iterable[str],
-) -> str:
+    threads: int,
+) -> list[str]:
+    """What stands above the work: how to run it, imports, functions, the model."""
     installed = dict(versions())
     with suppress(PackageNotFoundError):
         installed["peft"] = version("peft")
@@ -111,49 +179,18 @@ def _text(
     )
     is_shipped = model.local and not model.own
     where = "the folder that holds data/" if is_shipped else "anywhere"
+    functions = list(dict.fromkeys(source for script in scripts for source in script.functions))
     lines = [
         f"# {model.name}, plan {plan}: writes image.png into the current folder.",
         f"# Run it from {where}. Made with Python {installed['python']} and",
         f"# pip install {pins}",
-        *(f"import {name}" for name in sorted(script.modules)),
-        *(["from typing import Any"] if script.functions else []),
+        *(f"import {name}" for name in sorted(set().union(*(s.modules for s in scripts)))),
+        *(["from typing import Any"] if functions else []),
         "",
         f"torch.set_num_threads({threads})",
         f"MODEL = {json.dumps(model.source, ensure_ascii=False)}",
         "",
     ]
-    for source in script.functions:
+    for source in functions:
         lines += ["", *source.splitlines(), "", ""]
-    lines += script.before
-    if script.mapping:
-        mapping = "\n".join(script.mapping)
-        script.config = f"{PIPELINE_CONFIG}(\n    quant_mapping={{\n{mapping}\n    }}\n)"
-    if script.config:
-        lines.append(f"quantization_config = {script.config}")
-        script.arguments.append("    quantization_config=quantization_config,")
-    if script.quantizes_on:
-        script.arguments.append(f'    device_map="{script.quantizes_on}",')
-    lines += ["pipe = diffusers.DiffusionPipeline.from_pretrained(", "    MODEL,"]
-    if model.own and not model.local:
-        lines.append(f'    revision="{model.revision}",')
-    lines += [*script.arguments, f"    dtype={dtype},", ")", *script.after]
-    if target != "cpu":
-        lines.append(f'pipe.to("{target}")')
-    lines += pipe_call(comparison, model)
-    return "\n".join(lines) + "\n"
-
-
-def pipe_call(comparison: Comparison, model: Model) -> list[str]:
-    """The lines that make ``image.png`` with a pipeline of ``model`` that is called ``pipe``."""
-    family = model.family
-    given = family.arguments(dict(comparison.settings))
-    if family.needs_negative and model.guided(comparison.guidance):
-        given["negative_prompt"] = ""
-    return [
-        "image = pipe(",
-        f"    prompt={comparison.prompt!r},",
-        *(f"    {name}={value!r}," for name, value in given.items()),
-        f'    generator=torch.Generator("cpu").manual_seed({comparison.seed}),',
-        f").{family.picture}",
-        'image.save("image.png")',
-    ]
+    return lines

@@ -14,6 +14,7 @@ __all__ = ["how_it_ran", "warnings_of"]
 PLACEMENTS = {
     "cpu": "in host memory, which the CPU computes in",
     "resident": "all of it on the device",
+    "staged": "staged: text encoders, then the rest, then the image decoder alone",
     "model-offload": "model offload: one component at a time on the device",
     "group-offload": "group offload: single layers on the device",
 }

@@ -1,0 +1,117 @@
+"""The lines of a script that read a pipeline, place it and make the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from quantlab.catalog.schema import Model
+from quantlab.lab.libraries import resolve
+from quantlab.lab.load.stages import decode_alone
+from quantlab.lab.script.script import Script
+from quantlab.lab.specs import PIPELINE_CONFIG
+from quantlab.words.comparison import Comparison
+
+__all__ = ["pipe_call", "pipe_lines", "placed_lines", "staged_lines"]
+
+
+def pipe_lines(script: Script, model: Model, dtype: str, without: Sequence[str] = ()) -> list[str]:
+    """Lines that read the pipeline as ``pipe``, ``without`` some components."""
+    arguments = [*script.arguments, *(f"    {name}=None," for name in without)]
+    lines = list(script.before)
+    config = script.config
+    if script.mapping:
+        mapping = "\n".join(script.mapping)
+        config = f"{PIPELINE_CONFIG}(\n    quant_mapping={{\n{mapping}\n    }}\n)"
+    if config:
+        lines.append(f"quantization_config = {config}")
+        arguments.append("    quantization_config=quantization_config,")
+    if script.quantizes_on:
+        arguments.append(f'    device_map="{script.quantizes_on}",')
+    lines += ["pipe = diffusers.DiffusionPipeline.from_pretrained(", "    MODEL,"]
+    if model.own and not model.local:
+        lines.append(f'    revision="{model.revision}",')
+    return [*lines, *arguments, f"    dtype={dtype},", ")", *script.after]
+
+
+def placed_lines(placement: str, target: str, options: Mapping[str, object]) -> list[str]:
+    """Lines that keep the weights where the placement says; ``options`` of group offload."""
+    if target == "cpu":
+        return []
+    if placement == "model-offload":
+        return [f'pipe.enable_model_cpu_offload(device="{target}")']
+    if placement == "group-offload":
+        given = "".join(f", {name}={value!r}" for name, value in options.items())
+        return [f'pipe.enable_group_offload(onload_device=torch.device("{target}"){given})']
+    return [f'pipe.to("{target}")']
+
+
+def pipe_call(comparison: Comparison, model: Model, encoded: str = "") -> list[str]:
+    """The lines that make ``image.png`` with a pipeline of ``model`` that is called ``pipe``;
+    ``encoded`` is what holds the prompt's embeddings, if they are there already."""
+    family = model.family
+    given = family.arguments(dict(comparison.settings))
+    if family.needs_negative and model.guided(comparison.guidance) and not encoded:
+        given["negative_prompt"] = ""
+    return [
+        "image = pipe(",
+        f"    **{encoded}," if encoded else f"    prompt={comparison.prompt!r},",
+        *(f"    {name}={value!r}," for name, value in given.items()),
+        f'    generator=torch.Generator("cpu").manual_seed({comparison.seed}),',
+        f").{family.picture}",
+        'image.save("image.png")',
+    ]
+
+
+def staged_lines(
+    reading: Script, drawing: Script, comparison: Comparison, model: Model, dtype: str, target: str
+) -> list[str]:
+    """Encode, let go of the text encoders, denoise, let go of the denoiser, decode."""
+    family = model.family
+    drawers = (*family.denoisers, family.decoder)
+    encoders = [c.name for c in model.components if c.name not in drawers]
+    drawing.embed(decode_alone)
+    drawing.modules.add("gc")
+    release = ["gc.collect"] if target == "cpu" else ["gc.collect", f"torch.{target}.empty_cache"]
+    return [
+        "# The text encoders: they are gone before anything else is read.",
+        *pipe_lines(reading, model, dtype, drawers),
+        *placed_lines("resident", target, {}),
+        *_encode_lines(comparison, model),
+        "del pipe",
+        *(f"{each}()" for each in release),
+        "",
+        "# What draws; it is gone before the image is decoded.",
+        *pipe_lines(drawing, model, dtype, encoders),
+        *placed_lines("resident", target, {}),
+        f"decode_alone(pipe, {family.decoder!r}, {list(family.denoisers)!r}, "
+        f"lambda: ({', '.join(f'{each}()' for each in release)}))",
+        *pipe_call(comparison, model, "encoded"),
+    ]
+
+
+def _encode_lines(comparison: Comparison, model: Model) -> list[str]:
+    """``encoded``: what ``encode_prompt`` gives, by the names under which the call takes it."""
+    family, cls = model.family, resolve(f"diffusers.{model.pipeline}")
+    guided = model.guided(comparison.guidance)
+    given = family.to_encode(cls, guided=guided, sequence_length=comparison.sequence_length)
+    more = "".join(f", {name}={value!r}" for name, value in given.items())
+    more += ", device=pipe._execution_device" if family.wants_device(cls) else ""
+    taken = family.taken_of(cls)
+    lines = [
+        f"NAMES = {family.embeddings!r}",
+        f"TAKEN = {tuple(sorted(taken))!r}",
+        "with torch.no_grad():",
+        f"    found = pipe.encode_prompt(prompt={comparison.prompt!r}{more})",
+    ]
+    if len(family.embeddings) == 1:
+        lines.append("    found = (found,)")
+    lines.append("encoded = {n: v for n, v in zip(NAMES, found) if n in TAKEN and v is not None}")
+    if guided and family.negative == "second call":
+        lines += [
+            "with torch.no_grad():",
+            f"    found = pipe.encode_prompt(prompt=''{more})",
+            *(["    found = (found,)"] if len(family.embeddings) == 1 else []),
+            'encoded |= {f"negative_{n}": v for n, v in zip(NAMES, found) if v is not None}',
+            "encoded = {n: v for n, v in encoded.items() if n in TAKEN}",
+        ]
+    return lines
