@@ -181,6 +181,11 @@ ON_4090 = card("rtx-4090-24gb")
         ("rtx-4090-24gb", Run(dtype="fp32"), Reason.FP32),
         ("rtx-4090-24gb", Run(placement=Placement.GROUP_OFFLOAD), Reason.GROUP_OFFLOAD),
         ("rtx-4090-24gb", Run(host_memory_suffices=False), Reason.HOST_MEMORY),
+        (
+            "rtx-4090-24gb",
+            Run(placement=Placement.STAGED, host_memory_suffices=False),
+            Reason.READ_AGAIN,
+        ),
     ],
 )
 def test_no_number_where_nothing_honest_can_be_said(name: str, run: Run, reason: Reason) -> None:

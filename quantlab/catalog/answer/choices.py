@@ -36,6 +36,7 @@ from quantlab.catalog.answer.candidates import absent, candidates
 from quantlab.catalog.answer.front import Placed, front_of, named
 from quantlab.catalog.answer.loss import loss_of
 from quantlab.catalog.answer.pick import read_question
+from quantlab.catalog.answer.seconds import placed_seconds
 from quantlab.catalog.answer.told import choice_of
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import Machine, this_machine
@@ -45,7 +46,6 @@ from quantlab.catalog.sizes.needs import Needs, needs_of
 from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import Reason, Seconds
-from quantlab.catalog.time.of_plan import image_seconds
 from quantlab.errors import InputError
 from quantlab.words.choice import Choice
 from quantlab.words.plan import Plan
@@ -143,18 +143,16 @@ def _needs(plan: Plan, asked: _Asked) -> Needs:
 
 
 def _time(plan: Plan, placement: Placement, needs: Needs, asked: _Asked) -> Seconds | Reason:
-    """The time of one image; no card, no figures."""
-    if not isinstance(asked.device, Gpu):
-        return Reason.NO_FIGURES
-    moved = 0 if placement.kind == "resident" else needs.weights_bytes
-    return image_seconds(
+    """The time of one image."""
+    return placed_seconds(
         plan,
         asked.model,
         asked.device,
         asked.picture,
+        placement.kind,
+        needs,
+        ram_bytes=asked.ram_bytes,
         steps=asked.steps,
-        placement=placement.kind,
-        moved_bytes=moved,
         catalog=asked.catalog,
     )
 

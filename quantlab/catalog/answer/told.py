@@ -106,6 +106,8 @@ def _reasons(
     said = [f"loss: {in_words(one.loss)}", f"memory: {'; '.join(one.placement.reasons)}"]
     if one.placement.kind == LAST_RESORT:
         said.append("group offload: every layer travels to the device at every step")
+    if one.placement.kind == "staged":
+        said.append("staged: the seconds are of weights that wait in host memory between images")
     if one.plan.compiled:
         said.append(COMPILED)
     if ram_bytes is None and not unified:

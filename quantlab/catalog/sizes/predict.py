@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quantlab.catalog.answer.fits import fits, support
+from quantlab.catalog.answer.seconds import placed_seconds
 from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.largest import Size, largest_size
 from quantlab.catalog.placement import Kind, placements_for
@@ -26,7 +27,6 @@ from quantlab.catalog.sizes.weights import (
 )
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import Reason, Seconds
-from quantlab.catalog.time.of_plan import image_seconds
 from quantlab.words.plan import Plan
 
 __all__ = [
@@ -176,15 +176,8 @@ def _on_card(
     if not found:
         return OnCard(None, largest)
     kind = found[0].kind
-    time = image_seconds(
-        plan,
-        model,
-        gpu,
-        asked,
-        steps=steps,
-        placement=kind,
-        moved_bytes=0 if kind == "resident" else needs.weights_bytes,
-        catalog=catalog,
+    time = placed_seconds(
+        plan, model, gpu, asked, kind, needs, ram_bytes=ram_bytes, steps=steps, catalog=catalog
     )
     return OnCard(kind, largest, time)
 

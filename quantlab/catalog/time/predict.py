@@ -101,7 +101,9 @@ def _against_run(chip: Chip, run: Run, constants: Constants) -> Reason | None:
         return LACKING[cost.rate]
     if run.placement is Placement.GROUP_OFFLOAD:
         return Reason.GROUP_OFFLOAD
-    return None if run.host_memory_suffices else Reason.HOST_MEMORY
+    if run.host_memory_suffices:
+        return None
+    return Reason.READ_AGAIN if run.placement is Placement.STAGED else Reason.HOST_MEMORY
 
 
 def _basis(card: Card, work: Work, run: Run, constants: Constants) -> tuple[Basis, ...]:

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     FP32 = "fp32"
     GROUP_OFFLOAD = "group-offload"
     HOST_MEMORY = "host-memory"
+    READ_AGAIN = "read-again"
     NOT_A_TRANSFORMER = "not-a-transformer"
     VIDEO = "video"
     WRITES_PROMPT = "writes-prompt"
@@ -76,6 +77,10 @@ _REASONS: Mapping[Reason, str] = MappingProxyType(
             "Group offload depends on the host's memory and on streams more than on the card."
         ),
         Reason.HOST_MEMORY: "The host memory is too small: it would swap.",
+        Reason.READ_AGAIN: (
+            "The host's memory does not hold the weights: each image reads them anew from a disk "
+            "of unknown speed."
+        ),
         Reason.NOT_A_TRANSFORMER: (
             "The rule counts the work of transformers; this denoiser has convolutions."
         ),
