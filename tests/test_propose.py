@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from itertools import permutations
@@ -281,12 +282,38 @@ def test_pick_is_ordered_by_verdict_and_loss() -> None:
     assert plain[0].scheme != "quanto-int2"
 
 
-def test_nothing_is_called_fastest_of_which_no_seconds_are_known_where_others_have_some() -> None:
+def test_the_smallest_takes_least_of_all_rows() -> None:
     for gpu in ("rtx-4060-8gb", "rtx-3060-12gb", "rtx-4090-24gb"):
         choices = answer(gpu=gpu, ram_gib=64).choices
-        assert choices[0].image_s
-        least = min(choices, key=lambda choice: choice.peak_bytes)
-        assert "smallest" in least.labels
+        assert "smallest" in min(choices, key=lambda choice: choice.peak_bytes).labels
+
+
+@settings(max_examples=40, deadline=None)
+@given(devices, models, hosts)
+def test_the_headline_is_the_fastest_of_the_close_or_else_of_the_nearest(
+    gpu: str, model: str, ram: int | None
+) -> None:
+    choices = answer(gpu=gpu, model=model, ram_gib=ram).choices
+    for choice in choices[1:]:
+        mine, headline = (band_of(c.loss).level for c in (choice, choices[0]))
+        if choice.placement == "group-offload" and not quantizes(choice):
+            continue
+        assert headline >= min(mine, LEVELS[CLOSE])
+        if mine >= LEVELS[CLOSE] or mine >= headline:
+            assert not slower(choices[0], choice)
+
+
+def test_where_no_seconds_are_known_a_plan_is_named_whose_seconds_are() -> None:
+    only, *more = answer(gpu="rtx-4060-8gb", ram_gib=32).choices
+    assert not more
+    assert only.placement == "group-offload"
+    assert only.image_s is None
+    assert re.search(
+        r"; [\d.]+ s for visible \(.*\) with transformer=.*, model offload", only.given_up
+    )
+    for gpu in ("rtx-4090-24gb", "apple-24gb"):
+        told = " ".join(choice.given_up for choice in answer(gpu=gpu, ram_gib=None).choices)
+        assert " for visible" not in told
 
 
 def test_more_device_memory_never_gives_a_worse_best_picture() -> None:

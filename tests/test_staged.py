@@ -18,6 +18,7 @@ from PIL import Image
 
 from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.placement import Device, how, placements_for
+from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
@@ -30,6 +31,7 @@ from quantlab.lab.load.fits import place_on
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.load.stages import decode_alone
 from quantlab.lab.script.pipeline import snippet
+from quantlab.words.plan import Plan
 from tests.device import DEVICE
 from tests.test_family_runs import asked
 from tests.test_snippet import IN_ONE_PROCESS, _folder, _run
@@ -111,8 +113,8 @@ def test_what_is_let_go_of_is_gone_before_the_next_stage_is_read() -> None:
 class Staging(Pool):
     """Stages every plan, which nothing asks for on a CPU."""
 
-    def load(self, *given: Any, **named: Any) -> LoadedPlan:
-        return super().load(*given, **named | {"placement": "staged"})
+    def load(self, model: Model, plan: Plan, say: Any, *_: object) -> LoadedPlan:
+        return super().load(model, plan, say, "staged")
 
 
 def test_a_trial_runs_a_staged_plan_and_says_so(tmp_path: Path) -> None:

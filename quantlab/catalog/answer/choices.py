@@ -15,14 +15,15 @@ The rules, whole; there are no weights:
 4. Only what no other plan beats stays: none that is at least as small, as fast and as near, and
    better in one of the three.
 5. The fastest is the fastest of those whose loss is at most "close" in data/bands.toml; where
-   nothing that fits is, of those in the nearest band that fits. Nothing is called the fastest of
-   which no seconds are known, where they are known of others. It is never the unquantized model
-   under group offload where a quantized plan fits.
+   nothing that fits is, of those in the nearest band that fits. It is never the unquantized model
+   under group offload where a quantized plan fits. Where the best picture takes no more than a
+   tenth longer, it is that one.
 6. The best picture has the least loss; of equals the fastest.
 7. The smallest has the least peak of those that are not both slower and worse than the two before,
    in no band beyond "visible" and not under group offload, where anything else is left; if one of
    the two takes no more than a tenth more, or less, it is that one.
-8. One plan that is several of these is one choice. The fastest stands first.
+8. One plan that is several of these is one choice. The fastest stands first. Where the seconds of
+   none of them are known, what the first gives up names a plan whose seconds are.
 
 Where nothing fits there is no choice, and ``nearest_miss`` tells what would and what it lacks.
 """
@@ -33,7 +34,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from quantlab.catalog.answer.candidates import absent, candidates
-from quantlab.catalog.answer.front import Placed, front_of, named
+from quantlab.catalog.answer.front import Placed, front_of, named, timed_instead
 from quantlab.catalog.answer.loss import loss_of
 from quantlab.catalog.answer.pick import read_question
 from quantlab.catalog.answer.seconds import placed_seconds
@@ -117,9 +118,17 @@ def propose(
     plans = candidates(catalog, known, question, absent(catalog, machine or this_machine()))
     front = front_of(_placed(plans, asked))
     chosen = named(front)
+    timed = timed_instead(front, [one for _, one in chosen])
     choices = tuple(
-        choice_of(one, labels, [o for _, o in chosen if o is not one], question, asked.ram_bytes)
-        for labels, one in chosen
+        choice_of(
+            one,
+            labels,
+            [o for _, o in chosen if o is not one],
+            question,
+            asked.ram_bytes,
+            timed if at == 0 else None,
+        )
+        for at, (labels, one) in enumerate(chosen)
     )
     return Answer(choices, device.kind, "" if choices else _nearest_miss(plans, asked))
 

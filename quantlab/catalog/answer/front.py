@@ -18,14 +18,14 @@ from quantlab.catalog.time import Reason, Seconds
 from quantlab.words.choice import LABELS, Label, Loss
 from quantlab.words.plan import Plan
 
-__all__ = ["CLOSE", "LAST_RESORT", "Placed", "front_of", "named"]
+__all__ = ["CLOSE", "LAST_RESORT", "Placed", "front_of", "named", "timed_instead"]
 
 CLOSE = "close"
 """The farthest band of data/bands.toml that the fastest plan may be in."""
 FARTHEST = "visible"
 """The farthest band that the smallest plan may be in where anything that near fits."""
 ALIKE = 0.1
-"""What is smaller by no more than this share is not told apart."""
+"""What is smaller or faster by no more than this share is not told apart."""
 LAST_RESORT = "group-offload"
 """The placement in which every layer travels at every step."""
 
@@ -84,32 +84,46 @@ def named(front: Sequence[Placed]) -> list[tuple[tuple[Label, ...], Placed]]:
     """At most three plans with their labels, in the order of ``LABELS``; none of none."""
     if not front:
         return []
-    fastest = _fastest(front)
     best = min(front, key=lambda p: (p.loss.value, p.speed, p.placement.peak_bytes))
-    smallest = _smallest(front, (fastest, best))
+    fastest = _fastest(front, best)
+    smallest = _smallest(front, fastest, best)
     found: dict[Placed, list[Label]] = {}
     for label, one in zip(LABELS, (fastest, best, smallest), strict=True):
         found.setdefault(one, []).append(label)
     return [(tuple(labels), one) for one, labels in found.items()]
 
 
-def _fastest(front: Sequence[Placed]) -> Placed:
-    """The fastest that is close enough; where none is, of those that are nearest."""
+def timed_instead(front: Sequence[Placed], chosen: Sequence[Placed]) -> Placed | None:
+    """Where nobody knows the seconds of the first of ``chosen``, nor of another: the nearest plan
+    that is no farther than "visible" and whose seconds are known."""
+    if not chosen or any(one.seconds < math.inf for one in chosen):
+        return None
+    timed = [p for p in front if p.seconds < math.inf and _within(p, FARTHEST)]
+    return min(timed, key=lambda p: (p.loss.value, p.speed), default=None)
+
+
+def _fastest(front: Sequence[Placed], best: Placed) -> Placed:
+    """The fastest that is close enough; where none is, of those that are nearest. The best picture,
+    where that is among them and hardly slower."""
     usual = [p for p in front if p.quantizes or p.placement.kind != LAST_RESORT]
     allowed = usual if any(p.quantizes for p in usual) else list(front)
-    timed = [p for p in allowed if p.seconds < math.inf] or allowed
-    enough = [p for p in timed if _within(p, CLOSE)]
+    enough = [p for p in allowed if _within(p, CLOSE)]
     if not enough:
-        nearest = max(p.level for p in timed)
-        enough = [p for p in timed if p.level == nearest]
-    return min(enough, key=lambda p: (p.speed, p.loss.value, p.placement.peak_bytes))
+        nearest = max(p.level for p in allowed)
+        enough = [p for p in allowed if p.level == nearest]
+    fastest = min(enough, key=lambda p: (p.speed, p.loss.value, p.placement.peak_bytes))
+    alike = best.seconds < math.inf and best.seconds <= (1 + ALIKE) * fastest.seconds
+    return best if alike and best in enough else fastest
 
 
-def _smallest(front: Sequence[Placed], others: Sequence[Placed]) -> Placed:
-    """The least memory that is not both slower and worse than another choice; one of the others
-    where that is no larger, or hardly."""
+def _smallest(front: Sequence[Placed], fastest: Placed, best: Placed) -> Placed:
+    """The least memory that is not both slower and worse than another choice, and does not make
+    the fastest a liar; one of the others where that is no larger, or hardly."""
+    others = (fastest, best)
 
     def fair(one: Placed) -> bool:
+        if one.level >= fastest.level and one.speed < fastest.speed:
+            return False
         return not any(o.speed < one.speed and o.loss.value < one.loss.value for o in others)
 
     left = [p for p in front if p in others or fair(p)]

@@ -31,9 +31,11 @@ def choice_of(
     others: Sequence[Placed],
     question: Question,
     ram_bytes: int | None,
+    timed: Placed | None = None,
     catalog: Catalog | None = None,
 ) -> Choice:
-    """``one`` as a choice; ``others`` are those that it stands beside."""
+    """``one`` as a choice; ``others`` are those that it stands beside, ``timed`` one of known
+    seconds that is no choice."""
     catalog = catalog or load_catalog()
     model, device = question.model, question.device
     assert model is not None
@@ -53,20 +55,25 @@ def choice_of(
         image_s=Span(time.low, time.mid, time.high) if isinstance(time, Seconds) else None,
         image_s_why=f"{time.evidence}: {why}" if isinstance(time, Seconds) and known else why,
         loss=one.loss,
-        given_up=_given_up(one, others),
+        given_up=_given_up(one, others, timed),
         licences=tuple(_licences(one, catalog)),
         reasons=tuple(_reasons(one, question, model, unified, ram_bytes, catalog)),
         install=_install(one, catalog),
     )
 
 
-def _given_up(one: Placed, others: Sequence[Placed]) -> str:
+def _given_up(one: Placed, others: Sequence[Placed], timed: Placed | None) -> str:
     """What another choice has and this one has not: picture, time or memory."""
     said = []
     if nearer := min((o for o in others if o.loss.value < one.loss.value), key=_loss, default=None):
         said.append(f"picture: {_far(one)}, not {_far(nearer)}")
     if faster := min((o for o in others if o.speed < one.speed), key=_speed, default=None):
         said.append(f"time: {_taken(one)}, not {_taken(faster)}")
+    if timed is not None:
+        way = timed.placement.kind.replace("-", " ")
+        said.append(
+            f"time: {_taken(one)}; {_taken(timed)} for {_far(timed)} with {timed.plan}, {way}"
+        )
     if smaller := min((o for o in others if _peak(o) < _peak(one)), key=_peak, default=None):
         said.append(f"memory: {gib(_peak(one))} at the peak, not {gib(_peak(smaller))}")
     return f"gives up {'; '.join(said)}" if said else ""
