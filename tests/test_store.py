@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from quantlab.catalog.paths import RESULTS as FILE
 from quantlab.errors import InputError, StoreError
 from quantlab.record.link import to_query
 from quantlab.record.store.row import from_row, to_row
-from quantlab.record.store.sqlite import FILE
 from quantlab.record.store.store import Store, Stored
 from quantlab.words.outcome import Failure, Outcome
 from quantlab.words.plan import Plan

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from quantlab.catalog.paths import PROJECT, data_folder
+from quantlab.catalog.paths import RESULTS as FILE
 from quantlab.errors import StoreError
 from quantlab.record.store.guesses import GuessTally
-from quantlab.record.store.sqlite import FILE
 from quantlab.record.store.store import Store
 from tests.stored_rows import COMPARISON, save
 

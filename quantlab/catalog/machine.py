@@ -7,11 +7,13 @@ when it is used; what is not found here cannot work.
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +27,7 @@ __all__ = [
     "in_words",
     "library_here",
     "missing_packages",
+    "own_memory_gib",
     "this_machine",
 ]
 
@@ -37,13 +40,14 @@ _LABELS = {"cuda": "a CUDA device", "metal": "Apple silicon", "rocm": "a ROCm de
 class Machine:
     """Hardware that torch could use, with "cpu" always first; CUDA's compute capability; a C++
     compiler or none; versions by package name, or None to ask the installation; all bytes of the
-    first CUDA device."""
+    first CUDA device; of the host's memory those that this process may have."""
 
     hardware: tuple[str, ...] = ("cpu",)
     capability: float | None = None
     compiler: bool = False
     packages: Mapping[str, str] | None = None
     device_bytes: int | None = None
+    ram_bytes: int | None = None
 
     def version(self, package: str) -> str | None:
         """The installed version of a distribution, or None."""
@@ -62,7 +66,29 @@ def this_machine() -> Machine:
         capability=capability,
         compiler=any(shutil.which(name) for name in _COMPILERS),
         device_bytes=device_bytes,
+        ram_bytes=_ram_bytes(),
     )
+
+
+def _ram_bytes() -> int | None:
+    """The host's memory, or what a container is given of it."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # "max" is no number
+            total = min(total, int((Path("/sys/fs/cgroup") / name).read_text("utf-8")))
+    return total
+
+
+def own_memory_gib(
+    hardware: str | None, memory_gib: float | None, machine: Machine
+) -> float | None:
+    """``memory_gib``; where a CPU is asked about without any, what ``machine`` has."""
+    if hardware == "cpu" and memory_gib is None and machine.ram_bytes:
+        return machine.ram_bytes / 2**30
+    return memory_gib
 
 
 @lru_cache(maxsize=256)

@@ -14,6 +14,7 @@ __all__ = [
     "OWN_MODELS",
     "PACKAGE",
     "PROJECT",
+    "RESULTS",
     "cache_folder",
     "data_folder",
     "own_descriptions",
@@ -25,6 +26,9 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 PROJECT = PACKAGE if (PACKAGE / "data").is_dir() else PACKAGE.parent
 """The folder that holds data/: the checkout, or the package where it was installed."""
+
+RESULTS = "results.sqlite"
+"""The file of results in ``data_folder()``."""
 
 OWN_MODELS = "QUANTLAB_OWN_MODELS"
 """The environment variable that tells child processes which models of one's own were named: paths

@@ -89,6 +89,7 @@ class Device:
     capability: str = ""
     max_weights_bytes: int | None = None
     unified: bool = False
+    arch: str = ""
 
 
 @dataclass(frozen=True)

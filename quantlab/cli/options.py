@@ -139,7 +139,12 @@ def predict(parser: argparse.ArgumentParser) -> None:
     comparison(parser, every=False)
     parser.add_argument("--batch", type=int, help="images in one call (1)")
     parser.add_argument("--references", type=int, metavar="N", help="pictures to go by (0)")
-    parser.add_argument("--gpu", help="a card: where the plans are kept on it, the largest size")
+    parser.add_argument(
+        "--gpu",
+        help="a card: where plans are kept on it, seconds of an image, the largest size",
+    )
+    parser.add_argument("--hardware", help="or a kind: cuda, rocm, metal, intel or cpu")
+    parser.add_argument("--memory-gib", type=float, help="its memory; of a CPU this machine's")
     parser.add_argument("--ram-gib", type=float, help=RAM)
 
 

@@ -6,14 +6,16 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 
-from quantlab.catalog.answer.pick import ram_in_bytes
+from quantlab.catalog.answer.pick import read_question
 from quantlab.catalog.comparison import to_predict
-from quantlab.catalog.gpus import choose_one
+from quantlab.catalog.machine import own_memory_gib, this_machine
 from quantlab.catalog.sizes.predict import Prediction, rules_versions
 from quantlab.catalog.table import load_catalog
+from quantlab.catalog.time import Seconds
 from quantlab.cli import options
 from quantlab.errors import InputError
 from quantlab.record.documents import predictions
+from quantlab.record.known import known_here
 from quantlab.words.units import GIB
 
 __all__ = ["ask", "tell"]
@@ -27,15 +29,25 @@ def ask(arguments: argparse.Namespace) -> list[Prediction]:
     Raises:
         InputError: names the argument that is wrong and what is allowed.
     """
-    if arguments.ram_gib is not None and arguments.gpu is None:
-        raise InputError("ram-gib", "goes with --gpu, the card that it stands beside")
-    settings = options.settings_of(arguments)
+    asked = to_predict(arguments.model, arguments.plans, options.settings_of(arguments))
+    catalog, hardware, gib = arguments.catalog, arguments.hardware, arguments.memory_gib
+    gib = own_memory_gib(hardware, gib, this_machine())
+    question = read_question(
+        catalog, hardware, None, (), None, arguments.model, gib, arguments.gpu, arguments.ram_gib
+    )
+    device = question.device
+    if hardware is not None and device is None:
+        raise InputError("memory-gib", f"say how much memory the {hardware} device has")
+    if arguments.ram_gib is not None and device is None:
+        raise InputError("ram-gib", "goes with --gpu or --hardware, which it stands beside")
     return predictions(
-        to_predict(arguments.model, arguments.plans, settings),
+        asked,
+        catalog,
         batch=arguments.batch,
         references=arguments.references,
-        gpu=None if arguments.gpu is None else choose_one(arguments.gpu),
-        ram_bytes=ram_in_bytes(arguments.ram_gib),
+        gpu=device,
+        ram_bytes=question.ram_bytes,
+        known=known_here(arguments.model, question.gpu, hardware, catalog),
     )
 
 
@@ -55,7 +67,11 @@ def _lines(rows: Sequence[Prediction]) -> Iterable[str]:
     for row in rows:
         sizes = (row.total_bytes, row.peak_bytes, row.host_bytes, row.download_bytes)
         line = f"{row.plan:40}" + "".join(f"{size / GIB:14.3f}" for size in sizes)
-        if row.on_card is not None:
-            where = (row.on_card.placement or "does not fit").replace("-", " ")
-            line += f"  {where:15}{row.on_card.largest_size or 'none'}"
-        yield line
+        if row.on_card is None:
+            yield line
+            continue
+        where = (row.on_card.placement or "does not fit").replace("-", " ")
+        yield f"{line}  {where:15}{row.on_card.largest_size or 'none'}"
+        time = row.on_card.image_s
+        span = f"an image in {time.span()}" if isinstance(time, Seconds) else "seconds: none"
+        yield f"    {span}; {row.on_card.why}"

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from quantlab.catalog.answer.choices import Answer, propose
+from quantlab.catalog.gpus import choose_one
+from quantlab.record.known import known_here
 from quantlab.words.choice import Choice
 from quantlab.words.units import gib
 
@@ -22,7 +24,13 @@ def run_propose(arguments: argparse.Namespace) -> list[dict[str, Any]] | None:
     """
     settings = {"width": arguments.width, "height": arguments.height, "steps": arguments.steps}
     at_once = {"batch": arguments.batch, "references": arguments.references}
-    answer = answer_to(arguments, **settings, **at_once)
+    known = known_here(
+        arguments.model,
+        None if arguments.gpu is None else choose_one(arguments.gpu),
+        arguments.hardware,
+        arguments.catalog,
+    )
+    answer = answer_to(arguments, known=known, **settings, **at_once)
     if answer.nearest:
         print(f"quantlab: {answer.nearest}", file=sys.stderr)
     if arguments.json:

@@ -7,8 +7,10 @@ from typing import Any
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.gpus import Gpu
+from quantlab.catalog.placement import Device
 from quantlab.catalog.sizes.predict import Prediction, predict
 from quantlab.catalog.table import Catalog
+from quantlab.catalog.time import NOTHING, Known
 from quantlab.errors import QuantlabError
 from quantlab.record.store.row import Stored
 from quantlab.words.choice import Choice
@@ -81,8 +83,9 @@ def predictions(
     *,
     batch: int | None = None,
     references: int | None = None,
-    gpu: Gpu | None = None,
+    gpu: Gpu | Device | None = None,
     ram_bytes: int | None = None,
+    known: Known = NOTHING,
 ) -> list[Prediction]:
     """What each plan is predicted to need, in order, as ``predict`` says; nothing is loaded.
 
@@ -102,6 +105,7 @@ def predictions(
             references=references,
             gpu=gpu,
             ram_bytes=ram_bytes,
+            known=known,
             catalog=catalog,
         )
         for plan in c.plans

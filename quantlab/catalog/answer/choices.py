@@ -40,13 +40,13 @@ from quantlab.catalog.answer.pick import read_question
 from quantlab.catalog.answer.seconds import placed_seconds
 from quantlab.catalog.answer.told import choice_of
 from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.machine import Machine, this_machine
+from quantlab.catalog.machine import Machine, own_memory_gib, this_machine
 from quantlab.catalog.placement import HOST_KEPT, Device, Placement, placements_for
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import Needs, needs_of
 from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.catalog.time import Reason, Seconds
+from quantlab.catalog.time import NOTHING, Known, Reason, Seconds
 from quantlab.errors import InputError
 from quantlab.words.choice import Choice
 from quantlab.words.plan import Plan
@@ -75,6 +75,7 @@ class _Asked:
     picture: Picture
     steps: int | None
     catalog: Catalog
+    known: Known
 
 
 def propose(
@@ -93,29 +94,34 @@ def propose(
     steps: int | None = None,
     catalog: Catalog | None = None,
     machine: Machine | None = None,
+    known: Known = NOTHING,
 ) -> Answer:
-    """Plans of ``model`` for ``gpu``, a card, or for ``memory_gib`` on ``hardware``.
+    """Plans of ``model`` for ``gpu``, a card, or for ``memory_gib`` on ``hardware``; of a CPU this
+    machine's memory, where none is named.
 
     ``ram_gib`` is the host's memory, not checked where it is None. Sizes in pixels, ``batch``
-    pictures at once, ``references`` to go by; None is the model's default.
+    pictures at once, ``references`` to go by; None is the model's default. ``known`` is what was
+    measured on the very device.
 
     Raises:
         InputError: an argument is wrong, or no device is named.
     """
-    catalog = catalog or load_catalog()
+    catalog, machine = catalog or load_catalog(), machine or this_machine()
+    memory_gib = own_memory_gib(hardware, memory_gib, machine)
     question = read_question(catalog, hardware, bits, needs, None, model, memory_gib, gpu, ram_gib)
-    device, known = question.device, question.model
-    if device is None or known is None:
+    device, whole = question.device, question.model
+    if device is None or whole is None:
         raise InputError("gpu", "name a card, or hardware and memory-gib")
     asked = _Asked(
-        model=known,
+        model=whole,
         device=device,
         ram_bytes=question.ram_bytes,
-        picture=picture_of(known, width=width, height=height, batch=batch, references=references),
+        picture=picture_of(whole, width=width, height=height, batch=batch, references=references),
         steps=steps,
         catalog=catalog,
+        known=known,
     )
-    plans = candidates(catalog, known, question, absent(catalog, machine or this_machine()))
+    plans = candidates(catalog, whole, question, absent(catalog, machine))
     front = front_of(_placed(plans, asked))
     chosen = named(front)
     timed = timed_instead(front, [one for _, one in chosen])
@@ -163,6 +169,7 @@ def _time(plan: Plan, placement: Placement, needs: Needs, asked: _Asked) -> Seco
         ram_bytes=asked.ram_bytes,
         steps=asked.steps,
         catalog=asked.catalog,
+        known=asked.known,
     )
 
 

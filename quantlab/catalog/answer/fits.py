@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from quantlab.catalog.answer.judge import VERDICTS, Question, claims_of, worst
 from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.placement import best_kind, verdict_of
+from quantlab.catalog.placement import Device, best_kind, verdict_of
 from quantlab.catalog.read.measured import findings_for
 from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.sizes.needs import Needs
@@ -26,7 +26,7 @@ def fits(needs: Needs, plan: Plan, model: Model, gpu: Gpu, catalog: Catalog) -> 
     return max(support(plan, model, gpu, catalog), memory, key=VERDICTS.index)
 
 
-def support(plan: Plan, model: Model, gpu: Gpu, catalog: Catalog) -> Verdict:
+def support(plan: Plan, model: Model, gpu: Gpu | Device, catalog: Catalog) -> Verdict:
     """What the catalogue and its probes say of the plan's schemes on ``gpu``, whatever its
     memory."""
     found: list[Verdict] = ["runs"]

@@ -35,7 +35,7 @@ from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError
 from quantlab.words.plan import Plan
 
-__all__ = ["Recommendation", "nearest", "ram_in_bytes", "read_question", "recommend"]
+__all__ = ["Recommendation", "nearest", "read_question", "recommend"]
 
 _EVIDENCE: tuple[Evidence, ...] = ("measured", "documented", "predicted")
 _MAX_MEMORY_GIB = 4096.0
@@ -220,16 +220,6 @@ def read_question(
     known = catalog.models[model] if model is not None else None
     asked = tuple(dict.fromkeys(needs or ()))
     return Question(hardware, bits, asked, library, known, memory_gib, card, ram_gib)
-
-
-def ram_in_bytes(ram_gib: float | None) -> int | None:
-    """A host's memory in bytes, from GiB as people type it.
-
-    Raises:
-        InputError: it is no number of GiB.
-    """
-    _number("ram-gib", ram_gib, _MAX_MEMORY_GIB)
-    return None if ram_gib is None else round(ram_gib * 2**30)
 
 
 def _one_of(part: str, value: str | None, allowed: tuple[str, ...]) -> None:

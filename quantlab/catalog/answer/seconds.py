@@ -8,11 +8,12 @@ from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import Needs
 from quantlab.catalog.sizes.picture import Picture
 from quantlab.catalog.table import Catalog
-from quantlab.catalog.time import Reason, Seconds
-from quantlab.catalog.time.of_plan import image_seconds
+from quantlab.catalog.time import NOTHING, Known, Reason, Seconds
+from quantlab.catalog.time.of_plan import image_seconds, run_of, work_of
+from quantlab.catalog.time.predict import measured_seconds
 from quantlab.words.plan import Plan
 
-__all__ = ["placed_seconds"]
+__all__ = ["placed_seconds", "why_of"]
 
 
 def placed_seconds(
@@ -26,12 +27,16 @@ def placed_seconds(
     ram_bytes: int | None,
     steps: int | None,
     catalog: Catalog,
+    known: Known = NOTHING,
 ) -> Seconds | Reason:
     """Seconds of one image of ``plan`` in the placement ``kind``, warm; ``needs`` are the plan's.
 
-    ``ram_bytes`` is the host's memory, taken for enough where it is None. A reason where nothing
-    honest can be said; of a device without a name nothing can.
+    ``ram_bytes`` is the host's memory, taken for enough where it is None; ``known`` what was
+    measured on ``device``. A reason where nothing honest can be said; of a GPU without a name
+    nothing can.
     """
+    if device.kind == "cpu":
+        return _on_cpu(plan, model, picture, steps, known, catalog)
     if not isinstance(device, Gpu):
         return Reason.NO_FIGURES
     moves = kind != "resident"
@@ -45,5 +50,35 @@ def placed_seconds(
         placement=kind,
         moved_bytes=needs.weights_bytes if moves else 0,
         host_memory_suffices=not moves or ram_bytes is None or waiting <= ram_bytes,
+        measured=known.runs,
         catalog=catalog,
+    )
+
+
+def why_of(time: Seconds | Reason) -> str:
+    """What the seconds rest on with their evidence, or why there are none."""
+    if isinstance(time, Reason):
+        return time.text
+    return f"{time.evidence}: {'; '.join(basis.text for basis in time.basis)}"
+
+
+def _on_cpu(
+    plan: Plan, model: Model, picture: Picture, steps: int | None, known: Known, catalog: Catalog
+) -> Seconds | Reason:
+    """What was measured of this plan there, or else the model's pace where nothing is quantized."""
+    work = work_of(plan, model, picture, catalog, steps=steps)
+    run = run_of(plan, model, "resident", 0, True, catalog)
+    if (same := measured_seconds(work, run, known.runs)) is not None:
+        return same
+    pace = known.pace(model.id)
+    if pace is None:
+        return Reason.CPU
+    if plan.parts or plan.compiled or plan.dtype not in (None, model.base_dtype):
+        return Reason.CPU_SCHEME
+    return pace.seconds(
+        image_tokens=work.image_tokens + work.reference_tokens,
+        text_tokens=work.text_tokens,
+        pixels=picture.width * picture.height,
+        steps=work.steps * work.passes,
+        batch=work.batch,
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from quantlab.catalog.answer.front import LAST_RESORT, Placed
 from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import band_of, in_words, published_losses
+from quantlab.catalog.answer.seconds import why_of
 from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
 from quantlab.catalog.placement import ONE_KIND
 from quantlab.catalog.schema import Model, Scheme
@@ -42,8 +43,6 @@ def choice_of(
     assert device is not None
     unified = device.unified or device.kind in ONE_KIND
     time = one.time
-    known = isinstance(time, Seconds)
-    why = "; ".join(basis.text for basis in time.basis) if isinstance(time, Seconds) else time.text
     return Choice(
         labels=labels,
         plan=str(one.plan),
@@ -53,7 +52,7 @@ def choice_of(
         host_bytes=0 if unified else one.placement.host_bytes,
         download_bytes=download_bytes(model, dict(one.plan.parts), catalog),
         image_s=Span(time.low, time.mid, time.high) if isinstance(time, Seconds) else None,
-        image_s_why=f"{time.evidence}: {why}" if isinstance(time, Seconds) and known else why,
+        image_s_why=why_of(time),
         loss=one.loss,
         given_up=_given_up(one, others, timed),
         licences=tuple(_licences(one, catalog)),

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quantlab.catalog.answer.fits import fits, support
-from quantlab.catalog.answer.seconds import placed_seconds
+from quantlab.catalog.answer.seconds import placed_seconds, why_of
 from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.largest import Size, largest_size
-from quantlab.catalog.placement import Kind, placements_for
+from quantlab.catalog.placement import Device, Kind, placements_for
 from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.sizes.download import download_bytes
 from quantlab.catalog.sizes.needs import needs_of
@@ -26,7 +26,7 @@ from quantlab.catalog.sizes.weights import (
     plan_bytes,
 )
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.catalog.time import Reason, Seconds
+from quantlab.catalog.time import NOTHING, Known, Reason, Seconds
 from quantlab.words.plan import Plan
 
 __all__ = [
@@ -54,6 +54,13 @@ class OnCard:
     image_s: Seconds | Reason | None = None
     """One call, encoders once; None where it does not fit."""
 
+    @property
+    def why(self) -> str:
+        """What the seconds rest on, or why there are none."""
+        if self.image_s is None:
+            return "It does not fit."
+        return why_of(self.image_s)
+
     def as_dict(self) -> dict[str, object]:
         """The keys that ``predict --gpu`` adds."""
         size, time = self.largest_size, self.image_s
@@ -63,6 +70,7 @@ class OnCard:
         return {
             "placement": self.placement,
             "image_s": seconds,
+            "image_s_why": self.why,
             "largest_size": size and size.as_dict(),
         }
 
@@ -117,15 +125,17 @@ def predict(
     batch: int | None = None,
     references: int | None = None,
     steps: int | None = None,
-    gpu: Gpu | None = None,
+    gpu: Gpu | Device | None = None,
     ram_bytes: int | None = None,
+    known: Known = NOTHING,
     catalog: Catalog | None = None,
 ) -> Prediction:
     """What ``plan`` needs for ``batch`` images at a size in pixels and a count of text tokens, with
     so many pictures to go by; None: the model's defaults, one image, no picture.
 
-    ``gpu`` is a card that is asked about apart, beside a host with ``ram_bytes``; None: the host's
-    memory is not held against it, as it never is in ``fits``.
+    ``gpu`` is a card, or another device, that is asked about apart, beside a host with
+    ``ram_bytes``; None: the host's memory is not held against it, as it never is in ``fits``.
+    ``known`` is what was measured on it.
 
     Raises:
         InputError: an unknown model, or it is asked for more than it takes.
@@ -144,7 +154,7 @@ def predict(
     needs = needs_of(plan, model, picture, catalog=catalog)
     on_card = None
     if gpu is not None:
-        on_card = _on_card(plan, model, picture, gpu, ram_bytes, steps, catalog)
+        on_card = _on_card(plan, model, picture, gpu, ram_bytes, steps, known, catalog)
     return Prediction(
         plan=str(plan),
         component_bytes=needs.weights,
@@ -162,9 +172,10 @@ def _on_card(
     plan: Plan,
     model: Model,
     asked: Picture,
-    gpu: Gpu,
+    gpu: Gpu | Device,
     ram_bytes: int | None,
     steps: int | None,
+    known: Known,
     catalog: Catalog,
 ) -> OnCard:
     """Nothing where the catalogue says that a scheme of the plan does not run on such a card."""
@@ -177,7 +188,16 @@ def _on_card(
         return OnCard(None, largest)
     kind = found[0].kind
     time = placed_seconds(
-        plan, model, gpu, asked, kind, needs, ram_bytes=ram_bytes, steps=steps, catalog=catalog
+        plan,
+        model,
+        gpu,
+        asked,
+        kind,
+        needs,
+        ram_bytes=ram_bytes,
+        steps=steps,
+        catalog=catalog,
+        known=known,
     )
     return OnCard(kind, largest, time)
 

@@ -36,8 +36,6 @@ __all__ = ["UNKNOWN", "image_seconds", "prompt_writers", "run_of", "work_of"]
 
 UNKNOWN = "untimed"
 """The class of a scheme whose file names none."""
-REFERENCE_PIXELS = 1024 * 1024
-"""Of a reference picture where nothing else is said: what pipelines bring it to."""
 
 
 def image_seconds(
@@ -99,10 +97,10 @@ def _work(
         text_tokens=p.sequence_length,
         steps=steps,
         decoded_pixels=p.width * p.height * p.batch,
-        reference_tokens=p.references * (REFERENCE_PIXELS // family.pixels**2),
+        reference_tokens=family.reference_tokens(p.references),
         batch=p.batch,
         passes=passes,
-        encoded_pixels=p.references * REFERENCE_PIXELS,
+        encoded_pixels=p.references * family.reference_pixels,
         encoders=tuple(encoders),
         frames=frames,
         writes_prompt=_writes_prompt(plan, model),
@@ -126,6 +124,7 @@ def run_of(
         dtype="fp32" if fp32 else "bf16",
         moved_bytes=moved_bytes,
         host_memory_suffices=host_memory_suffices,
+        plan=str(plan),
     )
 
 

@@ -46,7 +46,7 @@ class Pace:
         """Seconds of one call; tokens and pixels are those of one picture."""
         one = self.step.at((image_tokens + text_tokens) * batch)
         mid = self.encode_s + steps * one + self.decode.at(pixels * batch)
-        return Seconds(mid / SPREAD, mid, mid * SPREAD, "predicted", (Basis.SCALED,))
+        return Seconds(mid / SPREAD, mid, mid * SPREAD, "predicted", (Basis.PACE,))
 
 
 def pace_from(

@@ -16,7 +16,7 @@ from quantlab.catalog.time.texts import Basis, Reason
 from quantlab.catalog.time.values import Card, MeasuredRun, Placement, Run, Seconds, Work
 from quantlab.errors import InputError
 
-__all__ = ["predict", "reason_against"]
+__all__ = ["measured_seconds", "predict", "reason_against"]
 
 VENDORS = {"AMD": Reason.AMD, "Apple": Reason.APPLE, "Intel": Reason.INTEL}
 LACKING = {"fp8": Reason.NO_FP8, "int8": Reason.NO_INT8}
@@ -40,10 +40,8 @@ def predict(
     """
     known = constants or load_constants()
     _check(work, run, known)
-    same = [one.seconds for one in measured if (one.work, one.run) == (work, run)]
-    if same:
-        mid = statistics.median(same)
-        return Seconds(min(same), mid, max(same), "measured", (Basis.MEASURED,))
+    if (same := measured_seconds(work, run, measured)) is not None:
+        return same
     reason, chip = reason_against(work, card, run, known), chip_of(card)
     if reason or chip is None or work.denoiser is None:
         return reason or Reason.NO_FIGURES
@@ -58,6 +56,14 @@ def predict(
     floor = floor_seconds(work, work.denoiser, chip, cost)
     low, mid, high = (max(floor, one) for one in (mid / spread, mid, mid * spread))
     return Seconds(low, mid, high, "predicted", basis)
+
+
+def measured_seconds(work: Work, run: Run, measured: Sequence[MeasuredRun]) -> Seconds | None:
+    """The seconds of exactly that run, where it was measured."""
+    same = [one.seconds for one in measured if (one.work, one.run) == (work, run)]
+    if not same:
+        return None
+    return Seconds(min(same), statistics.median(same), max(same), "measured", (Basis.MEASURED,))
 
 
 def reason_against(work: Work, card: Card, run: Run, constants: Constants) -> Reason | None:

@@ -29,6 +29,8 @@ class Reason(StrEnum):
     NOT_A_TRANSFORMER = "not-a-transformer"
     VIDEO = "video"
     WRITES_PROMPT = "writes-prompt"
+    CPU = "cpu"
+    CPU_SCHEME = "cpu-scheme"
 
     @property
     def text(self) -> str:
@@ -41,6 +43,7 @@ class Basis(StrEnum):
 
     MEASURED = "measured"
     SCALED = "scaled"
+    PACE = "pace"
     MATMUL_MEASURED = "matmul-measured"
     DATASHEET = "datasheet"
     EMULATED_BF16 = "emulated-bf16"
@@ -88,13 +91,16 @@ _REASONS: Mapping[Reason, str] = MappingProxyType(
         Reason.WRITES_PROMPT: (
             "A language model rewrites the prompt first, and how long its text gets is not known."
         ),
+        Reason.CPU: "On a CPU nothing is said before a step has run there, and of this none has.",
+        Reason.CPU_SCHEME: "On this CPU steps of the model as it is were run, none of this plan.",
     }
 )
 
 _BASISS: Mapping[Basis, str] = MappingProxyType(
     {
-        Basis.MEASURED: "measured with these settings on this card",
+        Basis.MEASURED: "measured with these settings on such a device",
         Basis.SCALED: "scaled by what was measured on this card",
+        Basis.PACE: "from steps at two sizes that were run on this CPU",
         Basis.MATMUL_MEASURED: "the card's rate of 16-bit products was measured",
         Basis.DATASHEET: "the card's rate is its datasheet's, times what like cards reach",
         Basis.EMULATED_BF16: "the card has no bf16: about an eighth of its rate",

@@ -134,7 +134,8 @@ class Work:
 class Run:
     """How it is done: ``timing`` is the denoiser's class in data/latency/constants.toml.
 
-    ``moved_bytes``: all that offloading brings to the card in one call, counted once.
+    ``moved_bytes``: all that offloading brings to the card in one call, counted once. ``plan``: its
+    text, where it is known; schemes of one class are not one plan.
     """
 
     timing: str = "none"
@@ -143,6 +144,7 @@ class Run:
     dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
     moved_bytes: int = 0
     host_memory_suffices: bool = True
+    plan: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,11 @@ class Seconds:
 
     def text(self) -> str:
         """``about 12 s (10 to 15), predicted``."""
-        span = f"{_short(self.low)} to {_short(self.high)}"
-        return f"about {_short(self.mid)} s ({span}), {self.evidence}"
+        return f"about {self.span()}, {self.evidence}"
+
+    def span(self) -> str:
+        """``12 s (10 to 15)``."""
+        return f"{_short(self.mid)} s ({_short(self.low)} to {_short(self.high)})"
 
 
 def _short(seconds: float) -> str:

@@ -10,16 +10,36 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+from quantlab.catalog.schema import Model
+from quantlab.catalog.table import Catalog
 from quantlab.catalog.time.pace import Pace, pace_from
 from quantlab.lab.device import Device
+from quantlab.lab.load.pool import Pool
+from quantlab.words.plan import Plan
 
-__all__ = ["SIZES", "measure_pace"]
+__all__ = ["SIZES", "measure_pace", "pace_of"]
 
 SIZES = (64, 128)
 """Pixels of a side: small enough to take a moment, apart enough for a line."""
 
 STEPS = 2
 """The first step's time also holds the pipeline's preparation, so the second counts."""
+
+
+def pace_of(model: Model, catalog: Catalog, device: Device) -> Pace:
+    """The pace of a model that ships, as it is, on ``device``; reads its weights first.
+
+    Raises:
+        LoadError: it could not be loaded.
+        Unavailable: a library that it needs is not here.
+    """
+    pool, family = Pool(0, catalog, device), model.family
+    loaded = pool.load(model, Plan(dtype=model.base_dtype), lambda _: None)
+    tokens = model.defaults.sequence_length
+    call: dict[str, Any] = {family.length: tokens} if family.length is not None else {}
+    return measure_pace(
+        loaded.pipe, device, text_tokens=tokens, pixels_per_token=family.pixels, **call
+    )
 
 
 def measure_pace(

@@ -29,14 +29,14 @@ from sqlalchemy import Connection, create_engine, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from quantlab.catalog.paths import RESULTS
 from quantlab.errors import StoreError, first_line
 from quantlab.record.store.file_lock import hold
 from quantlab.record.store.retention import moment
 from quantlab.record.store.tables import ADDED, VERSION, guesses, metadata, shares
 
-__all__ = ["FILE", "SqliteFile"]
+__all__ = ["SqliteFile"]
 
-FILE = "results.sqlite"
 LOCK = "results.lock"
 APPLICATION_ID = 0x716C6162  # "qlab", in the file's header
 BUSY_S = 15.0
@@ -71,7 +71,7 @@ class SqliteFile:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder.absolute() / FILE
+        self.path = folder.absolute() / RESULTS
         self._engine = create_engine(
             "sqlite://", creator=self._connect, poolclass=NullPool, hide_parameters=True
         )
@@ -201,7 +201,7 @@ class SqliteFile:
                 raise _fault_of_folder(error) from error
         logger.warning(
             "%s is damaged or not a store of results; it was moved to %s and a new one begun",
-            FILE,
+            RESULTS,
             Path(target).name,
         )
 
