@@ -31,6 +31,9 @@ from quantlab.lab.load.fits import place_on
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.load.stages import decode_alone
 from quantlab.lab.script.pipeline import snippet
+from quantlab.ui.pick.card_view import KEY_MARK
+from quantlab.ui.pick.tab import script_for
+from quantlab.ui.services import Services
 from quantlab.words.plan import Plan
 from tests.device import DEVICE
 from tests.test_family_runs import asked
@@ -228,6 +231,18 @@ def test_a_card_gets_the_script_of_its_placement(capsys: pytest.CaptureFixture[s
     assert main(["snippet", "--plan", "fp32", "--placement", "somewhere"]) == 2
     assert "placement: 'somewhere'; there are resident, staged" in capsys.readouterr().err
     assert main(["snippet", "--model", "flux1-dev", "--plan", "bf16", "--gpu", "apple-16gb"]) == 1
+
+
+def test_the_pages_script_of_a_choice_is_that_choice() -> None:
+    services = Services(catalog=CATALOG, runner=None, store=None)  # type: ignore[arg-type]
+
+    def script(*asked: str) -> str:
+        return script_for(services, KEY_MARK.join(asked))
+
+    text = script("flux1-dev", "bnb-nf4", "staged", "cuda")
+    assert "decode_alone(pipe" in text
+    assert 'pipe.to("mps")' in script("flux1-dev", "gguf-q4_k", "resident", "metal")
+    assert script("flux1-dev", "bnb-nf4").startswith("# No script: plan: there is no placement")
 
 
 def test_a_script_for_a_placement_that_cannot_be_is_refused() -> None:

@@ -37,7 +37,7 @@ def run_propose(arguments: argparse.Namespace) -> list[dict[str, Any]] | None:
         from quantlab.record.documents import choice_document
 
         return [
-            choice_document(choice, arguments.model, answer.hardware, arguments.catalog, **settings)
+            choice_document(choice, arguments.model, arguments.catalog, **settings)
             for choice in answer.choices
         ]
     for choice in answer.choices:

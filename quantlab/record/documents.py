@@ -17,7 +17,13 @@ from quantlab.words.choice import Choice
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
 
-__all__ = ["choice_document", "comparison_document", "predictions", "result_document"]
+__all__ = [
+    "choice_document",
+    "comparison_document",
+    "placed_script",
+    "predictions",
+    "result_document",
+]
 
 
 def comparison_document(
@@ -49,32 +55,41 @@ def result_document(stored: Stored) -> dict[str, Any]:
 
 
 def choice_document(
-    choice: Choice, model: str, hardware: str, catalog: Catalog, **settings: Any
+    choice: Choice, model: str, catalog: Catalog, **settings: Any
 ) -> dict[str, Any]:
-    """A choice for ``hardware`` with the script that makes its image, placed as it says; writing
-    that imports torch.
+    """A choice with the script that makes its image, placed as it says; writing that imports torch.
 
     Where no script can be written it is None, and the last of the reasons says why.
+    """
+    plans, document = [choice.plan], choice.as_dict()
+    try:
+        made = make_comparison(model=model, plans=plans, prompt="", catalog=catalog, **settings)
+        script = placed_script(made, choice.placement, choice.hardware, catalog)
+        return {**document, "snippet": script}
+    except QuantlabError as error:
+        reasons = [*choice.as_dict()["reasons"], f"no script: {error}"]
+        return {**document, "reasons": reasons, "snippet": None}
+
+
+def placed_script(asked: Comparison, placement: str, hardware: str, catalog: Catalog) -> str:
+    """The script of the first plan of ``asked`` for a kind of hardware, its weights kept as
+    ``placement`` says. Imports torch.
+
+    Raises:
+        PlanError: there is no script of it, or it cannot be placed so.
     """
     from quantlab.lab.device import this_device
     from quantlab.lab.script.card import DEVICES
     from quantlab.lab.script.pipeline import snippet
 
-    plans, document = [choice.plan], choice.as_dict()
-    try:
-        made = make_comparison(model=model, plans=plans, prompt="", catalog=catalog, **settings)
-        script = snippet(
-            made,
-            made.plans[0],
-            catalog,
-            this_device(),
-            placement=choice.placement,
-            target=DEVICES.get(hardware),
-        )
-        return {**document, "snippet": script}
-    except QuantlabError as error:
-        reasons = [*choice.as_dict()["reasons"], f"no script: {error}"]
-        return {**document, "reasons": reasons, "snippet": None}
+    return snippet(
+        asked,
+        asked.plans[0],
+        catalog,
+        this_device(),
+        placement=placement,
+        target=DEVICES.get(hardware),
+    )
 
 
 def predictions(

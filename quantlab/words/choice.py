@@ -58,19 +58,22 @@ class Loss:
 
 @dataclass(frozen=True)
 class Choice:
-    """One proposed plan. ``plan`` is its text; bytes are predicted, ``host_bytes`` 0 where device
-    and host share one memory. ``image_s`` is None where nothing honest can be said;
+    """One proposed plan for ``hardware``, a kind of device. ``plan`` is its text; bytes are
+    predicted, ``host_bytes`` 0 where device and host share one memory. ``image_s`` is None where
+    nothing honest can be said;
     ``image_s_why`` says what the seconds rest on, or why there are none. ``given_up`` is what
     another choice has and this one has not."""
 
     labels: tuple[Label, ...]
     plan: str
+    hardware: str
     placement: str
     peak_bytes: int
     device_bytes: int
     host_bytes: int
     download_bytes: int
     image_s: Span | None
+    image_s_evidence: Evidence | None
     image_s_why: str
     loss: Loss
     given_up: str

@@ -57,11 +57,9 @@ __all__ = ["Answer", "propose"]
 
 @dataclass(frozen=True)
 class Answer:
-    """The choices, and where there is none, what comes nearest and what it lacks, for people.
-    ``hardware`` is the kind of the device that they are for."""
+    """The choices, and where there is none, what comes nearest and what it lacks, for people."""
 
     choices: tuple[Choice, ...]
-    hardware: str
     nearest: str = ""
 
 
@@ -136,7 +134,7 @@ def propose(
         )
         for at, (labels, one) in enumerate(chosen)
     )
-    return Answer(choices, device.kind, "" if choices else _nearest_miss(plans, asked))
+    return Answer(choices, "" if choices else _nearest_miss(plans, asked))
 
 
 def _placed(plans: Iterable[Plan], asked: _Asked) -> Iterator[Placed]:

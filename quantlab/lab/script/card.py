@@ -14,7 +14,7 @@ from quantlab.words.plan import Plan
 
 __all__ = ["DEVICES", "placed_for"]
 
-DEVICES = {"cuda": "cuda", "rocm": "cuda", "metal": "mps", "intel": "xpu"}
+DEVICES = {"cpu": "cpu", "cuda": "cuda", "rocm": "cuda", "metal": "mps", "intel": "xpu"}
 """Kinds of hardware -> devices as torch calls them."""
 
 

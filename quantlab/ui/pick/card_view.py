@@ -19,7 +19,8 @@ from quantlab.words.units import GIB, size
 __all__ = ["KEY_MARK", "proposed"]
 
 KEY_MARK = "|"
-"""Between a model and a plan in what a button asks the script of; no id and no plan has it."""
+"""Between model, plan, placement and hardware in what a button asks the script of; none of them has
+it."""
 HEADS: dict[Label, str] = {
     "fastest": "Fastest",
     "best-picture": "Best picture",
@@ -77,7 +78,8 @@ def _seconds(choice: Choice) -> str:
     """``12 s (10 to 15)``, or why there is no figure."""
     if choice.image_s is None:
         return f"<small>No figure. {escape(choice.image_s_why)}</small>"
-    return f'<b>about {choice.image_s}</b><span class="ql-known">predicted</span>'
+    known = choice.image_s_evidence
+    return f'<b>about {choice.image_s}</b><span class="ql-known">{known}</span>'
 
 
 def _closeness(choice: Choice) -> str:
@@ -101,7 +103,7 @@ def _buttons(choice: Choice, model: Model) -> str:
 
 
 def _copy(choice: Choice, model: Model, *, primary: bool = False) -> str:
-    key = escape(f"{model.id}{KEY_MARK}{choice.plan}")
+    key = escape(KEY_MARK.join((model.id, choice.plan, choice.placement, choice.hardware)))
     kind = "ql-button is-primary" if primary else "ql-button"
     return f'<button type="button" class="{kind}" data-script="{key}">Copy the script</button>'
 

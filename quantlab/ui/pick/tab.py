@@ -13,8 +13,8 @@ from quantlab.catalog.columns import ASKED, HARDWARE, LIBRARIES
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.table import Catalog
-from quantlab.errors import InputError
-from quantlab.ui.compare.run import script_of
+from quantlab.errors import InputError, QuantlabError
+from quantlab.record.documents import placed_script
 from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire
 from quantlab.ui.pick import answer_view
 from quantlab.ui.pick import view as pick_view
@@ -102,12 +102,12 @@ def went(call: Call) -> Updates:
 
 def script_for(services: Services, asked: object) -> str:
     """The script of a plan that is proposed; ``asked`` comes from the browser."""
-    model, _, plan = str(asked)[:MAX_ADDRESS].partition(KEY_MARK)
+    model, plan, placement, hardware, *_ = [*str(asked)[:MAX_ADDRESS].split(KEY_MARK), "", "", ""]
     try:
         made = make_comparison(model=model, plans=[plan], prompt=PROMPT)
-    except InputError as error:
+        return placed_script(made, placement, hardware, services.catalog)
+    except QuantlabError as error:
         return f"# No script: {error}\n"
-    return script_of(services, made, str(made.plans[0]))
 
 
 def build_pick(services: Services) -> Parts:

@@ -119,10 +119,7 @@ def propose(
             catalog=services.catalog,
             **picture,
         )
-        return [
-            choice_document(c, model, answer.hardware, services.catalog, **picture)
-            for c in answer.choices
-        ]
+        return [choice_document(c, model, services.catalog, **picture) for c in answer.choices]
 
 
 @takes_settings(lambda row: row.sized)
