@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["NOTHING_KNOWN", "Eager", "LanguageModel", "Offload"]
+__all__ = ["NOTHING_KNOWN", "Eager", "LanguageModel", "Mixing", "Offload"]
 
 
 @dataclass(frozen=True)
@@ -69,3 +69,15 @@ class LanguageModel:
     device: str
     extras: Mapping[str, str] = field(default_factory=dict)
     """Package -> its extras, as in ``package[extras]``."""
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How layers of one component get different schemes of a method, in the library's own form.
+
+    ``schemes`` are those that may be mixed; ``kept`` is that of a layer left in 16 bits, "" where
+    the component's own weights are.
+    """
+
+    schemes: tuple[str, ...]
+    kept: str

@@ -7,14 +7,16 @@ from quantlab.catalog.schema import Scheme
 __all__ = ["why_not"]
 
 
-def why_not(scheme: Scheme, library: str, cls: str) -> str | None:
+def why_not(scheme: Scheme, library: str, cls: str, shapes: str = "") -> str | None:
     """Why a scheme does not exist for a component of this library and class, or None.
 
     A quantization config must come from the component's own library; what else a method cannot
-    reach stands in its file.
+    reach stands in its file. ``shapes`` is the component's shape table; a mix goes with one only.
     """
     if not scheme.loadable:
         return scheme.note
+    if scheme.shapes and scheme.shapes != shapes:
+        return f"it names the layers of {scheme.shapes}"
     if cls == "AutoencoderKL" or cls.startswith("AutoencoderKL"):
         return "the autoencoder is convolutions, which these schemes leave alone"
     if library in scheme.unreachable:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from quantlab.catalog import columns
 from quantlab.catalog.columns import ids
-from quantlab.catalog.facts import NOTHING_KNOWN, Eager, LanguageModel, Offload
+from quantlab.catalog.facts import NOTHING_KNOWN, Eager, LanguageModel, Mixing, Offload
 from quantlab.catalog.models.schema import Component as Component
 from quantlab.catalog.models.schema import Defaults as Defaults
 from quantlab.catalog.models.schema import Limits as Limits
@@ -225,6 +225,10 @@ class Scheme:
     """None: not known, which never counts as yes."""
     timing: str = "untimed"
     """The class of data/latency/constants.toml that it is timed as."""
+    layers: Mapping[str, Scheme] = field(default_factory=dict)
+    """Of a mix: what each named layer holds; others stay as they were. Empty: all hold the same."""
+    shapes: str = ""
+    """Of a mix: the shape table of the one component that has these layers."""
 
     @property
     def loadable(self) -> bool:
@@ -266,6 +270,8 @@ class Method:
     """Package -> the version that its ways of storing were held against."""
     language_model: LanguageModel | None = None
     """How a language model is loaded with it, where quantlab writes a script for that."""
+    mixing: Mixing | None = None
+    """How its schemes are mixed in one component; None where they are not."""
     traps: tuple[Trap, ...] = ()
 
     @property

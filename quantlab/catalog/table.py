@@ -18,7 +18,14 @@ from quantlab.catalog.facts import NOTHING_KNOWN, Offload
 from quantlab.catalog.models.reader import read_models
 from quantlab.catalog.own.describe import read_own
 from quantlab.catalog.paths import PROJECT, own_descriptions
-from quantlab.catalog.read.facts import read_flags, read_language_model, read_offload, read_texts
+from quantlab.catalog.read.facts import (
+    read_flags,
+    read_language_model,
+    read_mixing,
+    read_offload,
+    read_texts,
+)
+from quantlab.catalog.read.mixes import read_mixes
 from quantlab.catalog.read.schemes import read_cells, read_id, read_scheme, read_trap
 from quantlab.catalog.read.toml import Table, read_toml
 from quantlab.catalog.schema import BitRange, Method, Model, Scheme, Source
@@ -83,6 +90,7 @@ def _load(root: Path, own: tuple[tuple[str, Path], ...]) -> Catalog:
             schemes[scheme.id] = scheme
     if not methods:
         raise CatalogError("data/methods: no *.toml file found; expected one file a method")
+    schemes |= read_mixes(root, methods, schemes)
     models = read_models(root) | read_own(own)
     return Catalog(
         methods=MappingProxyType(methods),
@@ -119,6 +127,7 @@ def _method(table: Table) -> Method:
         imports=read_texts(table.table("imports")),
         rules_of=read_texts(table.table("rules_of")),
         language_model=read_language_model(language_model) if language_model else None,
+        mixing=read_mixing(table.table("mix")) if table.has("mix") else None,
     )
     table.done()
     if not method.bits:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import options
 from quantlab.cli.save import run_save, use_variants
+from quantlab.cli.tune import options as tune_options
 from quantlab.errors import InputError, QuantlabError, first_line
 
 __all__ = ["main"]
@@ -213,6 +214,12 @@ def _save(arguments: argparse.Namespace) -> None:
     run_save(arguments, _comparison(arguments, [arguments.plan]))
 
 
+def _tune(arguments: argparse.Namespace) -> None:
+    from quantlab.cli.tune import run_tune
+
+    run_tune(arguments)
+
+
 def _export(arguments: argparse.Namespace) -> None:
     from quantlab.cli.records import run_export
 
@@ -258,6 +265,11 @@ COMMANDS: Mapping[str, tuple[str, AddOptions, Command]] = {
         _snippet,
     ),
     "save": ("Save a quantized pipeline as plain diffusers loads it.", options.save, _save),
+    "tune": (
+        "Find which layers to spare for a budget of bits, and a mix of schemes.",
+        tune_options,
+        _tune,
+    ),
     "link": ("Print the link of a comparison, or read one.", options.link, _link),
     "probe": ("Try what the installed schemes can do here.", options.probe, _probe),
     "sweep": (

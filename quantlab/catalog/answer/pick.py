@@ -272,6 +272,8 @@ def nearest(
     usable = [
         scheme
         for scheme in catalog.schemes.values()
-        if here(scheme, catalog.methods[scheme.method], machine) == "ok" and fits(scheme)
+        if (scheme is asked or not scheme.layers)
+        and here(scheme, catalog.methods[scheme.method], machine) == "ok"
+        and fits(scheme)
     ]
     return min(usable, key=distance).id if usable else None

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from quantlab.catalog.facts import Eager, LanguageModel, Offload
+from quantlab.catalog.facts import Eager, LanguageModel, Mixing, Offload
 from quantlab.catalog.read.toml import Table
 
-__all__ = ["read_eager", "read_flags", "read_language_model", "read_offload", "read_texts"]
+__all__ = [
+    "read_eager",
+    "read_flags",
+    "read_language_model",
+    "read_mixing",
+    "read_offload",
+    "read_texts",
+]
 
 GROUP = ("yes", "no", "unknown")
 ANY_DEVICE = '"cuda" if torch.cuda.is_available() else "cpu"'
@@ -55,6 +62,13 @@ def read_language_model(table: Table) -> LanguageModel:
         device=table.text("device", ANY_DEVICE),
         extras=read_texts(table.table("extras")),
     )
+    table.done()
+    return found
+
+
+def read_mixing(table: Table) -> Mixing:
+    """One ``[mix]``."""
+    found = Mixing(schemes=table.texts("schemes"), kept=table.text("kept", ""))
     table.done()
     return found
 

@@ -147,6 +147,9 @@ def shapes_bytes(
 
 def _module_bytes(module: ModuleShape, scheme: Scheme, width: int, skipped: re.Pattern[str]) -> int:
     plain = module.numbers * width + module.fixed_bytes
+    if scheme.layers:
+        held = scheme.layers.get(module.name)
+        return plain if held is None else _module_bytes(module, held, width, skipped)
     storage = scheme.storage
     if storage is None:
         raise PlanError(f"how {scheme.id} stores weights is not known")

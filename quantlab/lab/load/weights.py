@@ -76,11 +76,12 @@ def verify(module: Any, scheme: Scheme, component: str, kept: Iterable[str] = ()
     patterns = (*scheme.skip.get(type(module).__name__, ()), *kept)
     wrong, right = [], 0
     for name, layer in _linears(module):
-        if _matches(name, patterns):
+        held = scheme.layers.get(name) if scheme.layers else scheme
+        if held is None or _matches(name, patterns):
             continue
-        if _holds(layer, scheme.holds):
+        if _holds(layer, held.holds):
             right += 1
-        elif not _is_narrow(layer, scheme) and not _left_alone(layer, scheme):
+        elif not _is_narrow(layer, held) and not _left_alone(layer, held):
             wrong.append((name, layer))
     if wrong or not right:
         total = len(wrong) + right

@@ -93,7 +93,11 @@ def _reasons(component: str, catalog: Catalog, machine: Machine) -> dict[str, st
     if part is None:
         names = ", ".join(c.name for c in model.components)
         raise InputError("component", f"{component[:40]!r} is not one of {names}")
-    return {s.id: _reason(s, part, catalog, machine, model) for s in catalog.schemes.values()}
+    return {
+        s.id: _reason(s, part, catalog, machine, model)
+        for s in catalog.schemes.values()
+        if not s.layers
+    }
 
 
 def _reason(

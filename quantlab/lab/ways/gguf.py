@@ -5,10 +5,12 @@ The file comes from the hub where one is known; of a local model it is written h
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
-from quantlab.catalog.paths import PROJECT, cache_folder
-from quantlab.catalog.schema import Method
+from quantlab.catalog.paths import cache_folder
+from quantlab.catalog.schema import Method, Scheme
 from quantlab.errors import PlanError
 from quantlab.lab.hub import snapshot as hub
 from quantlab.lab.hub.files import fingerprint
@@ -26,27 +28,30 @@ class _Gguf(Way):
     quantizes = False
 
     def fetch(self, part: Part, say: Callable[[str], None]) -> bool:
+        if _is_written(part):
+            return True
         hub.file(*_on_hub(part), say)
         return False
 
     def load(self, part: Part) -> Loaded:
         module = resolve(part.cls).from_single_file(
-            _made(part) if part.model.local else str(hub.file(*_on_hub(part), lambda _: None)),
+            _made(part) if _is_written(part) else str(hub.file(*_on_hub(part), lambda _: None)),
             config=part.files().folder,
             subfolder=part.component.name,
             quantization_config=build(part.spec, part.dtype),
             dtype=resolve(part.dtype),
         )
-        return Loaded(module, "from_single_file", part.model.gguf_keeps(part.known.id))
+        keeps = () if part.known.layers else part.model.gguf_keeps(part.known.id)
+        return Loaded(module, "from_single_file", keeps)
 
     def write(self, part: Part, script: Script) -> None:
         name, model = part.component.name, part.model
         expression, modules = render(part.spec, part.dtype)
         script.modules |= modules
-        if model.local:
-            path = f"{model.id}-{name}-{_kind(part)}.gguf"
+        if _is_written(part):
+            path = f"{model.id}-{name}-{_label(part)}.gguf"
             script.embed(write_gguf)
-            script.before.append(f'write_gguf(f"{{MODEL}}/{name}", "{path}", "{_kind(part)}")')
+            script.before += _writing(part, path, script)
         else:
             path = "https://huggingface.co/{}/blob/main/{}".format(*_on_hub(part))
         script.before += [
@@ -65,9 +70,44 @@ class _Gguf(Way):
         return cell.note or f"{method.name} does not save what it quantizes ({cell.source})"
 
 
-def _kind(part: Part) -> str:
+def _is_written(part: Part) -> bool:
+    """Whether the file is made here of the base weights, rather than fetched as it is."""
+    return part.model.local or bool(part.known.layers)
+
+
+def _type(scheme: Scheme) -> str:
     """GGUF's name of the scheme's type, such as "Q4_0"."""
-    return part.known.id.removeprefix("gguf-").upper()
+    return scheme.id.removeprefix("gguf-").upper()
+
+
+def _types(part: Part) -> tuple[str, dict[str, str]]:
+    """The type of most weights, and by tensor those of others; what a mix leaves alone is F32."""
+    layers = part.known.layers
+    if not layers:
+        return _type(part.known), {}
+    return "F32", {f"{name}.weight": _type(scheme) for name, scheme in layers.items()}
+
+
+def _label(part: Part) -> str:
+    """What tells the file from those of other schemes."""
+    return part.known.id if part.known.layers else _type(part.known)
+
+
+def _writing(part: Part, path: str, script: Script) -> list[str]:
+    """The lines that write ``path``."""
+    name, (kind, kinds) = part.component.name, _types(part)
+    folder = f'f"{{MODEL}}/{name}"'
+    lines = []
+    if not part.model.local:
+        script.modules.add("huggingface_hub")
+        lines.append(
+            f'BASE = huggingface_hub.snapshot_download(MODEL, allow_patterns=["{name}/*"])'
+        )
+        folder = f'f"{{BASE}}/{name}"'
+    if not kinds:
+        return [*lines, f'write_gguf({folder}, "{path}", "{kind}")']
+    tensors = [f'    "{tensor}": "{each}",' for tensor, each in kinds.items()]
+    return [*lines, "TYPES = {", *tensors, "}", f'write_gguf({folder}, "{path}", "{kind}", TYPES)']
 
 
 def _on_hub(part: Part) -> tuple[str, str]:
@@ -84,16 +124,21 @@ def _on_hub(part: Part) -> tuple[str, str]:
 
 
 def _made(part: Part) -> str:
-    """A GGUF file of a local model's component, made on first use and kept.
+    """A GGUF file of a component, made of its base weights on first use and kept.
 
-    Its name carries the weights' fingerprint: new weights get a new file.
+    Its name carries the fingerprint of these weights and of what a mix is made of: new ones get a
+    new file.
     """
-    kind, name = _kind(part), part.component.name
-    folder = PROJECT / part.model.source / name
-    path = cache_folder() / f"{part.model.id}-{name}-{kind}-{fingerprint(folder)}.gguf"
+    name, (kind, kinds) = part.component.name, _types(part)
+    folder = Path(part.files().folder) / name
+    marks = [_label(part), fingerprint(folder)]
+    if kinds:
+        marks.append(hashlib.sha256(repr(kinds).encode()).hexdigest()[:12])
+    model = part.model.id.replace("/", "-")
+    path = cache_folder() / f"{model}-{name}-{'-'.join(marks)}.gguf"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_gguf(str(folder), str(path), kind)
+        write_gguf(str(folder), str(path), kind, kinds)
     return str(path)
 
 

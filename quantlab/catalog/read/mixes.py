@@ -1,0 +1,127 @@
+"""Reads data/mixes/*.toml: tuned mixes, each a scheme ``mix-<name>`` for one component.
+
+    name = "flux-mini at 4.5 bits"
+    method = "gguf"
+    shapes = "denoisers/flux-mini"
+    bits = 4.499
+
+    [layers]
+    gguf-q6_k = ["transformer_blocks.0.attn.to_out.0", ...]
+
+``[layers]`` lists each layer once, under the scheme that it holds; ``quantlab tune`` writes such
+files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from quantlab.catalog.read.toml import Table, read_toml
+from quantlab.catalog.schema import Method, Scheme
+from quantlab.errors import CatalogError
+
+__all__ = ["PREFIX", "mix_of", "mix_text", "read_mix", "read_mixes"]
+
+PREFIX = "mix-"
+"""How the id of every mix begins."""
+
+
+def read_mixes(
+    root: Path, methods: Mapping[str, Method], schemes: Mapping[str, Scheme]
+) -> dict[str, Scheme]:
+    """The mixes under ``root``/data by id.
+
+    Raises:
+        CatalogError: a file breaks the schema.
+    """
+    paths = sorted((root / "data" / "mixes").glob("*.toml"))
+    found = (read_mix(read_toml(path, root), path.stem, methods, schemes) for path in paths)
+    return {scheme.id: scheme for scheme in found}
+
+
+def read_mix(
+    table: Table, name: str, methods: Mapping[str, Method], schemes: Mapping[str, Scheme]
+) -> Scheme:
+    """The mix that one file describes; ``name`` is that of the file or its folder.
+
+    Raises:
+        CatalogError: a key is unknown, missing or wrong.
+    """
+    method = methods[table.choice("method", tuple(m.id for m in methods.values() if m.mixing))]
+    assert method.mixing is not None
+    listed = table.table("layers")
+    layers: dict[str, str] = {}
+    for scheme in listed.names():
+        if scheme not in (*method.mixing.schemes, method.mixing.kept):
+            raise listed.fail(scheme, f"is no scheme that {method.id} mixes")
+        for layer in listed.texts(scheme):
+            if layer in layers:
+                raise listed.fail(scheme, f"{layer} is listed twice")
+            layers[layer] = scheme
+    about, shapes, bits = table.text("name"), table.text("shapes"), table.get("bits", float)
+    table.done()
+    if not layers:
+        raise table.fail("layers", "is empty; a mix names the layers that it quantizes")
+    return mix_of(name, about, shapes, bits, layers, schemes)
+
+
+def mix_of(
+    name: str,
+    about: str,
+    shapes: str,
+    bits: float,
+    layers: Mapping[str, str],
+    schemes: Mapping[str, Scheme],
+) -> Scheme:
+    """The scheme ``mix-<name>`` that holds ``layers``, module names with the ids of schemes.
+
+    What is not said of it is as with the first of these schemes, which are all of one method.
+
+    Raises:
+        CatalogError: they are of several methods, or none.
+    """
+    known = {scheme: schemes[scheme] for scheme in layers.values()}
+    if len({scheme.method for scheme in known.values()}) != 1:
+        raise CatalogError(f"{PREFIX}{name}: its schemes must be of one method")
+    first = next(iter(known.values()))
+    return replace(
+        first,
+        id=f"{PREFIX}{name}",
+        name=about,
+        bits=bits,
+        holds={},
+        storage=None,
+        skip={},
+        simple=None,
+        timing="untimed",
+        from_file=False,
+        requires=_all((*each.requires, *each.written_with) for each in known.values()),
+        written_with=(),
+        layers=MappingProxyType({layer: known[scheme] for layer, scheme in layers.items()}),
+        shapes=shapes,
+    )
+
+
+def mix_text(scheme: Scheme) -> str:
+    """The file that ``read_mix`` reads back as ``scheme``."""
+    held: dict[str, list[str]] = {}
+    for layer, each in scheme.layers.items():
+        held.setdefault(each.id, []).append(layer)
+    lines = [
+        f'name = "{scheme.name}"',
+        f'method = "{scheme.method}"',
+        f'shapes = "{scheme.shapes}"',
+        f"bits = {scheme.bits:.4f}",
+        "",
+        "[layers]",
+    ]
+    for known in sorted(held):
+        lines += [f"{known} = [", *(f'    "{layer}",' for layer in held[known]), "]"]
+    return "\n".join(lines) + "\n"
+
+
+def _all(texts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for each in texts for text in each))

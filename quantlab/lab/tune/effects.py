@@ -1,0 +1,95 @@
+"""What quantizing one layer does to an identical step, for every layer and every scheme.
+
+Each layer is really swapped once, with the scheme nearest to the budget. What its other schemes do
+follows from that by the error of the layer's own output: the sum over its inputs of their mean
+square times the squared error of the weights. On flux-mini the two agree within 18 % (one standard
+deviation, Q2_K to Q8_0). Quantized weights are taken from the library's own layers: their output
+for the unit matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quantlab.lab.device import Device
+from quantlab.lab.libraries import torch
+from quantlab.lab.tune.allocate import Option
+from quantlab.lab.tune.layers import Layer
+from quantlab.lab.tune.ledger import Ledger
+from quantlab.lab.tune.steps import Path, distances
+
+__all__ = ["Subject", "dequantized", "effects_of", "options_of", "output_error"]
+
+CHUNK = 4096
+"""Rows of the unit matrix that a layer is given at once."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The unquantized denoiser that layers are swapped in, and the steps that judge it."""
+
+    denoiser: Any
+    layers: tuple[Layer, ...]
+    paths: Sequence[Path]
+    dtype: Any
+    device: Device
+
+    def weight(self, layer: Layer) -> Any:
+        """The layer's own weight, (rows, columns)."""
+        return self.denoiser.get_submodule(layer.name).weight
+
+    def effect(self, layer: Layer, weight: Any) -> float:
+        """Mean square of the relative error of a step with ``weight`` in the place of its own."""
+        module = self.denoiser.get_submodule(layer.name)
+        own = module.weight.data
+        module.weight.data = weight.to(own.device, own.dtype)
+        try:
+            found = distances(self.denoiser, self.paths, self.dtype, self.device)
+        finally:
+            module.weight.data = own
+        return sum(one * one for one in found) / len(found)
+
+
+def dequantized(module: Any, layer: Layer, dtype: Any, target: str) -> Any:
+    """The weight that a quantized layer computes with, (rows, columns), on the host."""
+    t = torch()
+    columns = []
+    with t.no_grad():
+        nothing = module(t.zeros(1, layer.columns, dtype=dtype, device=target))
+        for start in range(0, layer.columns, CHUNK):
+            count = min(CHUNK, layer.columns - start)
+            unit = t.zeros(count, layer.columns, dtype=dtype, device=target)
+            unit[:, start : start + count].fill_diagonal_(1)
+            columns.append((module(unit) - nothing).to("cpu"))
+    return t.cat(columns).T
+
+
+def output_error(weight: Any, quantized: Any, moments: Any) -> float:
+    """Mean square of the error of a layer's output, summed over its rows, by the squares of its
+    inputs alone."""
+    error = quantized.to("cpu").float() - weight.detach().to("cpu").float()
+    return float((error.pow(2).sum(0) * moments).sum())
+
+
+def effects_of(
+    subject: Subject,
+    anchors: Mapping[Layer, Any],
+    ledger: Ledger,
+    said: Callable[[Layer], None],
+) -> Iterator[tuple[Layer, float]]:
+    """Each layer with the effect of its anchor, the weight that is tried; known ones first."""
+    for layer in subject.layers:
+        if layer.name not in ledger.effects:
+            said(layer)
+            ledger.learn_effect(layer.name, subject.effect(layer, anchors[layer]))
+        yield layer, ledger.effects[layer.name]
+
+
+def options_of(
+    bits: Mapping[str, float], errors: Mapping[str, float], anchor: str, effect: float
+) -> list[Option]:
+    """What a layer may get: each scheme of ``bits``, by its error against that of ``anchor``."""
+    scale = effect / errors[anchor] if errors[anchor] else 0.0
+    return [Option(scheme, count, scale * errors[scheme]) for scheme, count in bits.items()]

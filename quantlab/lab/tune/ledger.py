@@ -1,0 +1,57 @@
+"""What was measured so far, in a file beside the result: whoever is interrupted goes on there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quantlab.errors import StoreError
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Errors of schemes and effects of layers under one ``key``, which is all that decides them.
+
+    What the file has under another key is let go.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, key: Mapping[str, Any]) -> None:
+        self._path, self._key = path, json.loads(json.dumps(key))
+        known = self._read()
+        self.errors: dict[str, dict[str, float]] = known.get("errors", {})
+        """Scheme -> layer -> error of its output."""
+        self.effects: dict[str, float] = known.get("effects", {})
+        """Layer -> effect of its anchor."""
+
+    def learn_errors(self, scheme: str, errors: Mapping[str, float]) -> None:
+        """Keep what ``scheme`` does to each layer's output."""
+        self.errors[scheme] = dict(errors)
+        self._write()
+
+    def learn_effect(self, layer: str, effect: float) -> None:
+        """Keep what a layer does to a step."""
+        self.effects[layer] = effect
+        self._write()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            known = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return dict(known) if isinstance(known, dict) and known.get("key") == self._key else {}
+
+    def _write(self) -> None:
+        document = {"key": self._key, "errors": self.errors, "effects": self.effects}
+        part = self._path.with_suffix(f".{os.getpid()}.part")
+        try:
+            part.write_text(json.dumps(document), encoding="utf-8")
+            os.replace(part, self._path)
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be written: {error.strerror}") from None
