@@ -100,8 +100,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _comparison(arguments: argparse.Namespace, plans: Sequence[str]) -> Any:
     from quantlab.catalog.comparison import make_comparison
+    from quantlab.catalog.own.mixes import admit_mixes
 
-    return make_comparison(model=arguments.model, plans=plans, **options.settings_of(arguments))
+    named = []
+    for text in plans:
+        name, arguments.catalog = admit_mixes(text, arguments.catalog)
+        named.append(name)
+    given = options.settings_of(arguments)
+    return make_comparison(model=arguments.model, plans=named, catalog=arguments.catalog, **given)
 
 
 def _print_json(value: object) -> None:
@@ -133,6 +139,8 @@ def _compare(arguments: argparse.Namespace) -> None:
     _check_counts(arguments)
     use_variants(arguments)
     comparison = _comparison(arguments, arguments.plans)
+    if arguments.isolate and len(arguments.catalog.schemes) > len(load_catalog().schemes):
+        raise InputError("isolate", "a mix of one's own is known to this process alone")
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -241,11 +249,14 @@ def _delete(arguments: argparse.Namespace) -> None:
 
 
 def _link(arguments: argparse.Namespace) -> None:
+    from quantlab.catalog.own.mixes import names_mix
     from quantlab.record.link import from_url, to_url
 
     if arguments.open is not None:
         _print_json(from_url(arguments.open).as_dict())
         return
+    if any(map(names_mix, arguments.plans)):
+        raise InputError("plans", "a mix of one's own is a folder here; no link can carry it")
     url = to_url(arguments.base, _comparison(arguments, arguments.plans))
     if arguments.json:
         _print_json({"url": url})

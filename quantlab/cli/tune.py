@@ -15,6 +15,7 @@ __all__ = ["options", "run_tune"]
 
 MOST_PROMPTS = 8
 """Prompts that are tuned on, unless more are asked for."""
+SIZES = ("steps", "width", "height")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--count", type=int, default=MOST_PROMPTS, metavar="N", help="prompts to tune on (8)"
     )
+    for name in SIZES:
+        parser.add_argument(f"--{name}", type=int, help="of the images that are tuned on")
 
 
 def run_tune(arguments: argparse.Namespace) -> None:
@@ -55,6 +58,7 @@ def run_tune(arguments: argparse.Namespace) -> None:
         arguments.out,
         arguments.catalog,
         most=arguments.count,
+        **{name: getattr(arguments, name) for name in SIZES},
     )
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)

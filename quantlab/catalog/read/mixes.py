@@ -99,7 +99,7 @@ def mix_of(
         timing="untimed",
         from_file=False,
         requires=_all((*each.requires, *each.written_with) for each in known.values()),
-        written_with=(),
+        written_with=_all(each.written_with for each in known.values()),
         layers=MappingProxyType({layer: known[scheme] for layer, scheme in layers.items()}),
         shapes=shapes,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.machine import here, in_words
@@ -49,8 +50,11 @@ def question(
     catalog: Catalog,
     *,
     most: int,
+    **settings: Any,
 ) -> Question:
     """Every part checked. Every other prompt is held out; at most ``most`` are tuned on.
+
+    ``settings`` are those of a comparison, such as ``width``.
 
     Raises:
         InputError: names the part that is wrong and what is allowed.
@@ -63,14 +67,11 @@ def question(
     if len(prompts) < 4:
         raise InputError("prompts", f"{len(prompts)} given; at least 4 are needed, half held out")
     known = make_comparison(model=model_id, plans=["bf16"], prompt="", catalog=catalog)
-    base = catalog.models[known.model].base_dtype
-
-    def of(index: int, prompt: str) -> Comparison:
-        return make_comparison(
-            model=model_id, plans=[base], prompt=prompt, seed=index, catalog=catalog
-        )
-
-    drawn = [of(index, prompt) for index, prompt in enumerate(prompts)]
+    same: dict[str, Any] = {"model": model_id, "plans": [catalog.models[known.model].base_dtype]}
+    drawn = [
+        make_comparison(**same, prompt=prompt, seed=seed, catalog=catalog, **settings)
+        for seed, prompt in enumerate(prompts)
+    ]
     return Question(
         model=catalog.models[known.model],
         method=catalog.methods[method_id],

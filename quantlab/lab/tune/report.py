@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -112,7 +113,8 @@ def _id(tuned: Tuned, rival: Rival) -> str:
     """The one scheme that a uniform plan has beside the kept layers."""
     mixing = tuned.question.method.mixing
     kept = mixing.kept if mixing else ""
-    return next(each.id for each in rival.scheme.layers.values() if each.id != kept)
+    held = Counter(each.id for each in rival.scheme.layers.values() if each.id != kept)
+    return held.most_common(1)[0][0]
 
 
 def _config(tuned: Tuned) -> Mapping[str, str]:

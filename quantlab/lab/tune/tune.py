@@ -172,8 +172,9 @@ def _options(
 
 
 def _bits(layer: Layer, kinds: Sequence[Scheme]) -> dict[str, float]:
-    counted = {scheme.id: bits_of(layer, scheme) for scheme in kinds}
-    return {scheme: bits for scheme, bits in counted.items() if bits is not None}
+    """Of schemes of the same bits here, as K-quants are where a layer is narrow, the last."""
+    counted = {bits_of(layer, scheme): scheme.id for scheme in kinds}
+    return {scheme: bits for bits, scheme in counted.items() if bits is not None}
 
 
 def _anchor(bits: Mapping[str, float], asked: Question) -> str:
@@ -191,7 +192,8 @@ def _key(asked: Question, kinds: Sequence[Scheme]) -> dict[str, object]:
         "schemes": [scheme.id for scheme in kinds],
         "budget_bits": asked.budget_bits,
         "prompts": [[c.prompt, c.seed] for c in asked.tuning],
-        "steps": [asked.tuning[0].steps, *AT],
+        "settings": dict(asked.tuning[0].settings) | {"prompt": "", "seed": 0},
+        "at": AT,
         "versions": versions(),
     }
 
@@ -269,13 +271,14 @@ def _contestants(
         return mix_of(name, about, shapes, mean_bits(of), held, catalog.schemes)
 
     def uniform(scheme: str, spared: set[str]) -> dict[Layer, Option] | None:
-        found = {}
+        found: dict[Layer, Option] = {}
         for layer, each in options.items():
-            wanted = mixing.kept if layer.name in spared else scheme
-            known = {option.scheme: option for option in each}
-            if wanted not in known:
+            wanted = catalog.schemes[mixing.kept if layer.name in spared else scheme]
+            bits = bits_of(layer, wanted)
+            alike = [one for one in each if one.scheme == wanted.id or one.bits == bits]
+            if not alike:
                 return None
-            found[layer] = known[wanted]
+            found[layer] = alike[0]
         return found
 
     def smallest(spared: set[str]) -> tuple[str, dict[Layer, Option]]:

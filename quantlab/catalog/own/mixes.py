@@ -1,0 +1,72 @@
+"""A mix of one's own: a folder that ``quantlab tune`` wrote, named in the place of a scheme.
+
+It is known to the catalogue that is handed on from here and to nobody else: no link or request
+names a folder. Its id ends in a digest of its file, so that results of different mixes never meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from quantlab.catalog.read.mixes import read_mix
+from quantlab.catalog.read.toml import read_toml
+from quantlab.catalog.table import Catalog
+from quantlab.errors import CatalogError, InputError
+
+__all__ = ["FILE", "admit_mixes", "names_mix"]
+
+FILE = "mix.toml"
+DIGITS = 8
+_COMPILED = "@compiled"
+
+
+def names_mix(text: str) -> bool:
+    """Whether a plan's text has a folder with a mix in it."""
+    return any(_folder(scheme) for _, scheme in _pieces(text))
+
+
+def admit_mixes(text: str, catalog: Catalog) -> tuple[str, Catalog]:
+    """The plan's text with ids in the place of folders, and a catalogue that knows these.
+
+    Raises:
+        InputError: a mix cannot be read.
+    """
+    pieces = []
+    for component, scheme in _pieces(text):
+        folder = _folder(scheme)
+        if folder is not None:
+            scheme, catalog = _admit(folder, catalog)
+        pieces.append(f"{component}={scheme}" if component else scheme)
+    compiled = _COMPILED if text.strip().endswith(_COMPILED) else ""
+    return ",".join(pieces) + compiled, catalog
+
+
+def _pieces(text: str) -> list[tuple[str, str]]:
+    """Component, "" for a bare scheme, and what stands in the place of the scheme."""
+    found = []
+    for piece in text.strip().removesuffix(_COMPILED).split(","):
+        component, sign, scheme = piece.partition("=")
+        found.append((component.strip(), scheme.strip()) if sign else ("", piece.strip()))
+    return found
+
+
+def _folder(text: str) -> Path | None:
+    folder = Path(text).expanduser()
+    return folder if text and (folder / FILE).is_file() else None
+
+
+def _admit(folder: Path, catalog: Catalog) -> tuple[str, Catalog]:
+    path = (folder / FILE).resolve()
+    name = re.sub(r"[^a-z0-9_]+", "-", path.parent.name.lower()).strip("-_")[:40] or "own"
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
+        table = read_toml(path, path.parent.parent)
+        mix = read_mix(table, f"{name}.{digest}", catalog.methods, catalog.schemes)
+    except (CatalogError, OSError) as error:
+        raise InputError("plan", f"{folder} holds no mix that can be read: {error}") from None
+    known = MappingProxyType({**catalog.schemes, mix.id: mix})
+    return mix.id, replace(catalog, schemes=known)

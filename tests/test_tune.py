@@ -1,0 +1,239 @@
+"""Tuning: the allocation, mixes as schemes, and the whole way on flux-mini in small."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from quantlab.catalog.comparison import make_comparison, parse_plan
+from quantlab.catalog.own.mixes import admit_mixes
+from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.read.mixes import mix_of, mix_text
+from quantlab.catalog.sizes.predict import plan_bytes
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.cli import main
+from quantlab.errors import InputError, PlanError, Stopped, VerificationError
+from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.load.weights import verify
+from quantlab.lab.script.pipeline import snippet
+from quantlab.lab.tune.allocate import Option, allocate, mean_bits
+from quantlab.lab.tune.layers import Layer, layers_of, usually_kept
+from quantlab.lab.tune.question import question
+from quantlab.lab.tune.report import additive, verdict, write
+from quantlab.lab.tune.tune import Tuned, tune
+from quantlab.lab.tune.validate import Held, gain_db, span
+from tests.device import DEVICE
+
+CATALOG = load_catalog()
+MINI = CATALOG.models["flux-mini"]
+PROMPTS = ("a fox on a black background", "lemon, black", "robot, white", "a frog on red")
+SMALL = {"steps": 2, "width": 64, "height": 64}
+
+
+def some_layers() -> dict[str, str]:
+    """A mix by hand: all but the usual layers, in three schemes by turns."""
+    from quantlab.catalog.sizes.shapes import component_shapes
+
+    named = [m for m in component_shapes(MINI, "transformer") if m.kind == "linear"]
+    names = [m.name for m in named if "blocks" in m.name]
+    kinds = ("gguf-q4_k", "gguf-q8_0", "gguf-bf16")
+    return {name: kinds[index % 3] for index, name in enumerate(names)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder as ``tune`` leaves it, of a mix by hand."""
+    place = tmp_path / "by hand"
+    place.mkdir()
+    shapes = MINI.components[0].shapes
+    mix = mix_of("by-hand", "by hand", shapes, 9.5, some_layers(), CATALOG.schemes)
+    (place / "mix.toml").write_text(mix_text(mix), encoding="utf-8")
+    return place
+
+
+def test_an_allocation_keeps_to_the_budget_and_spares_what_matters() -> None:
+    tender, tough = Layer("tender", 64, 64), Layer("tough", 64, 64)
+    options = {
+        tender: [Option("four", 4, 1.0), Option("eight", 8, 0.01)],
+        tough: [Option("four", 4, 0.1), Option("eight", 8, 0.001)],
+    }
+    chosen = allocate(options, 6.0)
+    assert {layer.name: one.scheme for layer, one in chosen.items()} == {
+        "tender": "eight",
+        "tough": "four",
+    }
+    assert mean_bits(chosen) == 6
+    assert {one.scheme for one in allocate(options, 8.0).values()} == {"eight"}
+    with pytest.raises(InputError, match=r"budget-bits: 3; the smallest schemes here take 4\.00"):
+        allocate(options, 3.0)
+
+
+def test_the_usual_layers_are_those_outside_the_blocks() -> None:
+    names = ("x_embedder", "proj_out", "time_text_embed.text_embedder.linear_1")
+    inside = ("transformer_blocks.0.ff.net.2", "single_transformer_blocks.11.proj_out")
+    assert usually_kept([Layer(name, 8, 8) for name in (*names, *inside)]) == names
+
+
+def test_a_mix_holds_what_it_says_and_takes_the_predicted_bytes(
+    folder: Path, tmp_path: Path
+) -> None:
+    text, catalog = admit_mixes(str(folder), CATALOG)
+    assert text.startswith("mix-by-hand.")
+    mix = catalog.schemes[text]
+    assert {name: each.id for name, each in mix.layers.items()} == some_layers()
+    comparison = make_comparison(
+        plans=["fp32", text, "gguf-q8_0"], prompt=PROMPTS[0], catalog=catalog, **SMALL
+    )
+    bench = Bench(catalog, DEVICE)
+    _, mixed, plain = compare(comparison, bench=bench, out=tmp_path / "out", warmup=0)
+    assert mixed.status == "ok", mixed.error
+    predicted = plan_bytes("flux-mini", {"transformer": text}, catalog=catalog)["transformer"]
+    assert mixed.weights_bytes["transformer"] == predicted
+    assert predicted < plan_bytes("flux-mini", {})["transformer"] / 2
+    assert mixed.weights_bytes["transformer"] > plain.weights_bytes["transformer"]
+    whole = bench.pool.load(MINI, comparison.plans[2], lambda _: None)
+    with pytest.raises(VerificationError, match=text):
+        verify(whole.denoiser, mix, "transformer")
+    assert mixed.image is not None
+    script = tmp_path / "script.py"
+    script.write_text(snippet(comparison, comparison.plans[1], catalog, DEVICE), encoding="utf-8")
+    assert "libggml-python" in script.read_text(encoding="utf-8")
+    (tmp_path / "data").symlink_to(PROJECT / "data")
+    done = subprocess.run(
+        [sys.executable, "-I", script], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert Path(mixed.image).read_bytes() == (tmp_path / "image.png").read_bytes()
+
+
+def test_a_mix_goes_with_its_own_model_and_no_link_carries_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, catalog = admit_mixes(f"transformer={folder}@compiled", CATALOG)
+    assert text.startswith("transformer=mix-by-hand.")
+    assert text.endswith("@compiled")
+    assert str(parse_plan(text, MINI, catalog)).startswith("mix-by-hand.")
+    with pytest.raises(PlanError, match="names the layers of denoisers/flux-mini"):
+        parse_plan(text, CATALOG.models["flux1-schnell"], catalog)
+    assert main(["link", "--plans", "fp32", str(folder)]) == 2
+    assert "no link can carry it" in capsys.readouterr().err
+    assert main(["compare", "--isolate", "--plans", "fp32", str(folder)]) == 2
+    assert "known to this process alone" in capsys.readouterr().err
+    (folder / "mix.toml").write_text('method = "gguf"', encoding="utf-8")
+    assert main(["snippet", "--plan", str(folder)]) == 2
+    assert "holds no mix that can be read" in capsys.readouterr().err
+
+
+def few_schemes() -> Catalog:
+    """The catalogue with three schemes of GGUF to mix, so that a tuning is short."""
+    from quantlab.catalog.facts import Mixing
+
+    few = Mixing(("gguf-q4_k", "gguf-q8_0"), "gguf-bf16")
+    method = replace(CATALOG.methods["gguf"], mixing=few)
+    return replace(CATALOG, methods=MappingProxyType({**CATALOG.methods, "gguf": method}))
+
+
+def test_tuning_goes_on_where_it_was_stopped_and_judges_by_other_prompts(tmp_path: Path) -> None:
+    catalog, said = few_schemes(), []
+    out = tmp_path / "small"
+    out.mkdir()
+    asked = question("flux-mini", "gguf", 5.5, PROMPTS, out, catalog, most=2, **SMALL)
+    stop = threading.Event()
+
+    def tell(text: str, left_s: float) -> None:
+        said.append((text, left_s))
+        if text.startswith("swapping") and not stop.is_set() and len(said) > 30:
+            stop.set()
+
+    with pytest.raises(Stopped):
+        tune(asked, catalog, DEVICE, tell, stop)
+    swapped = {text for text, _ in said if text.startswith("swapping")}
+    assert swapped
+    said.clear()
+    stop.clear()
+    tuned = tune(asked, catalog, DEVICE, lambda text, left: said.append((text, left)), stop)
+    again = {text for text, _ in said if text.startswith("swapping")}
+    assert len(swapped & again) <= 1
+    assert said[-1][1] < max(left for _, left in said)
+    document = write(tuned, DEVICE)
+    check_report(document)
+    assert json.loads((out / "report.json").read_text(encoding="utf-8")) == document
+    text, own = admit_mixes(str(out), CATALOG)
+    assert {n: s.id for n, s in own.schemes[text].layers.items()} == document["config"]
+
+
+def check_report(document: dict[str, Any]) -> None:
+    wanted = {"bits", "loss", "uniform", "uniform_plain", "keep", "config", "prompts", "interval"}
+    assert wanted <= set(document)
+    assert document["bits"] <= 5.5 <= document["uniform"]["bits"]
+    assert document["interval"][0] < document["loss"] < document["interval"][1]
+    assert not set(document["prompts"]["tuning"]) & set(document["prompts"]["held_out"])
+    assert not set(document["prompts"]["tuned_at"]) & set(document["prompts"]["held_out_at"])
+    layers = layers_of(tuned_denoiser())
+    stored = sum(
+        layer.numbers * next(one["bits"] for one in document["layers"] if one["name"] == layer.name)
+        for layer in layers
+    )
+    assert stored / sum(layer.numbers for layer in layers) == pytest.approx(document["bits"])
+    # proj_out is by far the most sensitive layer of flux-mini; each layer's ladder falls.
+    assert document["layers"][0]["name"] == "proj_out"
+    for one in document["layers"]:
+        assert one["rel_l2"]["gguf-q8_0"] < one["rel_l2"].get("gguf-q4_k", 1)
+
+
+def tuned_denoiser() -> Any:
+    pool = Bench(CATALOG, DEVICE).pool
+    comparison = make_comparison(plans=["fp32"], prompt="")
+    return pool.load(MINI, comparison.plans[0], lambda _: None).denoiser
+
+
+def test_what_is_no_better_is_called_so(tmp_path: Path) -> None:
+    one, other = Held((0.1, 0.2), (30.0, 31.0)), Held((0.1, 0.2), (29.0, 32.0))
+    gain = gain_db(one, other)
+    assert gain.mean == 0
+    assert gain.low < 0 < gain.high
+    assert span([3.0, 3.0]).low == span([3.0, 3.0]).high == 3
+    tuned = replace(_tuned(tmp_path), predicted=0.01, together=0.02)
+    assert verdict(tuned).startswith("no better than uniform")
+    assert "do not add up" in additive(tuned)
+    assert additive(replace(tuned, together=0.011)) == ""
+
+
+def _tuned(out: Path) -> Tuned:
+    from quantlab.lab.tune.tune import Rival
+
+    asked = question("flux-mini", "gguf", 5.5, PROMPTS, out, CATALOG, most=2)
+    schemes = CATALOG.schemes
+    mix = Rival(schemes["gguf-q5_k"], 5.5, Held((0.1, 0.2), (30.0, 31.0)))
+    same = Rival(schemes["gguf-q5_k"], 5.6, Held((0.1, 0.2), (29.5, 32.0)))
+    return Tuned(asked, {}, {}, mix, same, same, 0.0, 0.0, CATALOG, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"budget_bits": 0.5}, "budget-bits: 0.5; 1 to 16 are allowed"),
+        ({"method_id": "nonsense"}, "method: 'nonsense' is not one of"),
+        ({"prompts": ("one", "two")}, "prompts: 2 given; at least 4"),
+        ({"model_id": "nonsense"}, "model"),
+    ],
+)
+def test_a_wrong_question_is_told_which_part(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {
+        "model_id": "flux-mini",
+        "method_id": "gguf",
+        "budget_bits": 4.5,
+        "prompts": PROMPTS,
+    }
+    with pytest.raises(InputError, match=message):
+        question(**{**given, **change}, out=tmp_path, catalog=CATALOG, most=2)
