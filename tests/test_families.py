@@ -138,7 +138,6 @@ def test_families_are_listed_without_torch() -> None:
 @pytest.mark.parametrize(
     ("pipeline", "said"),
     [
-        ("Flux3DistilledModularPipeline", "is made of diffusers' modular blocks"),
         ("QwenImageEditPlusPipeline", "goes by a picture"),
         ("WanPipeline", "makes videos"),
     ],

@@ -98,7 +98,6 @@ def test_blocks_give_the_picture_of_all_blocks_run_at_once(
     extras = {"tokenizer": load_processor(folder / "tokenizer")}
     if upsampled:
         modules["prompt_upsampler"] = module(folder, "prompt_upsampler")
-        modules["prompt_upsampler"].generation_config.max_new_tokens = 4
         extras["prompt_upsampler_processor"] = load_processor(folder / "prompt_upsampler_processor")
     pipe = BlockPipeline(BLOCKS[name], modules, family.encoders, extras, ("prompt_upsampler",))
     pipe.set_progress_bar_config(disable=True)
@@ -110,7 +109,7 @@ def test_blocks_give_the_picture_of_all_blocks_run_at_once(
         image = whole(
             prompt="a fox", width=SIZE, height=SIZE, num_inference_steps=STEPS, output="images",
             max_sequence_length=LENGTH, generator=torch.Generator().manual_seed(0),
-            **({"max_new_tokens": 3584} if upsampled else {}),
+            **({"max_new_tokens": LENGTH} if upsampled else {}),
         )[0]  # fmt: skip
         ours = drawn(pipe, family, asked(guidance), drop=False)
         assert np.array_equal(ours, np.asarray(image))

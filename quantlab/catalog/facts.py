@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["NOTHING_KNOWN", "Eager", "LanguageModel", "Mixing", "Offload"]
+__all__ = ["NOTHING_KNOWN", "Eager", "Keeping", "LanguageModel", "Mixing", "Offload"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,18 @@ class Offload:
 
 NOTHING_KNOWN = Offload("unknown", False, "", "", "")
 """Of a library whose file says nothing; it never counts as yes."""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How a library of diffusers is told to leave modules of a component alone.
+
+    ``argument`` of its config takes their names, only the last part of each where ``leaf``; it is
+    empty where what is read decides, as with a GGUF file.
+    """
+
+    argument: str
+    leaf: bool
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from quantlab.catalog import columns
 from quantlab.catalog.columns import ids
-from quantlab.catalog.facts import NOTHING_KNOWN, Eager, LanguageModel, Mixing, Offload
+from quantlab.catalog.facts import NOTHING_KNOWN, Eager, Keeping, LanguageModel, Mixing, Offload
 from quantlab.catalog.models.schema import Component as Component
 from quantlab.catalog.models.schema import Defaults as Defaults
 from quantlab.catalog.models.schema import Limits as Limits
@@ -221,6 +221,16 @@ class Scheme:
     """Library -> why none of its components can hold it; from the method's file."""
     library_way: str | None = None
     """The way by which the library does it, where ``on_cpu`` says that it does."""
+    spare: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Component class -> names of modules that the library is told to leave alone: it fails on
+    them, or makes something else of them."""
+    more: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Component class -> further arguments of the config that is built for it."""
+    stored_in: Mapping[str, Storage] = field(default_factory=dict)
+    """Component class -> how it is stored there, where ``more`` makes that another way."""
+    keeping: Keeping | None = None
+    """How the library is told to leave modules alone; None: it cannot be. From the method's file.
+    """
     lora: LoraRule | None = None
     """None: not known, which never counts as yes."""
     timing: str = "untimed"
@@ -238,6 +248,21 @@ class Scheme:
     def spec(self, library: str) -> Spec | None:
         """What is built for a component of ``library``, or None where it has nothing for it."""
         return self.diffusers if library == "diffusers" else self.transformers
+
+    def storage_in(self, cls: str) -> Storage | None:
+        """How a Linear weight of a component of class ``cls`` is stored; None: not known."""
+        return self.stored_in.get(cls, self.storage)
+
+    def told_to_keep(self, cls: str, keep: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Modules of a component of class ``cls`` that the library is told to leave alone.
+
+        ``keep`` are those that must stay as they are whatever quantizes (``Family.keep``).
+        """
+        return () if self.keeping is None else (*keep, *self.spare.get(cls, ()))
+
+    def left_alone(self, cls: str, keep: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Patterns of all modules that stay as they are, those the library skips by itself too."""
+        return (*self.skip.get(cls, ()), *self.told_to_keep(cls, keep))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from quantlab.catalog.own.describe import read_own
 from quantlab.catalog.paths import PROJECT, own_descriptions
 from quantlab.catalog.read.facts import (
     read_flags,
+    read_keeping,
     read_language_model,
     read_mixing,
     read_offload,
@@ -104,6 +105,7 @@ def _method(table: Table) -> Method:
     sources = _sources(table.table("sources"))
     method_id = read_id(table)
     unreachable = read_texts(table.table("unreachable"))
+    keeping = read_keeping(table.table("keeping")) if table.has("keeping") else None
     language_model = table.table("language_model") if table.has("language_model") else None
     method = Method(
         id=method_id,
@@ -117,7 +119,8 @@ def _method(table: Table) -> Method:
         licence_source=table.choice("licence_source", tuple(sources)),
         cells=read_cells(table.table("capabilities"), sources, complete=True),
         schemes=tuple(
-            read_scheme(item, method_id, sources, unreachable) for item in table.tables("schemes")
+            read_scheme(item, method_id, sources, unreachable, keeping)
+            for item in table.tables("schemes")
         ),
         sources=sources,
         offload=read_offload(table.table("offload")) if table.has("offload") else NOTHING_KNOWN,

@@ -66,6 +66,10 @@ class Family:
     length: str | None = "max_sequence_length"
     """The argument of both calls that limits the text's tokens, or None."""
 
+    writes: str | None = None
+    """The argument that limits the tokens which a component writes in the prompt's place, where
+    one does. No more are asked for than the text encoder then reads."""
+
     extra: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the call, with fixed values."""
 
@@ -73,7 +77,7 @@ class Family:
     """Whether it is made of diffusers' modular blocks, and loaded component by component."""
 
     keep: tuple[str, ...] = ()
-    """Patterns of the denoiser's modules that must stay as they are, whatever quantizes it."""
+    """Names of the denoiser's modules that must stay as they are, whatever quantizes it."""
 
     reference: str | None = None
     """The argument of the call that takes pictures to go by."""
@@ -126,6 +130,10 @@ class Family:
         """The component that a bare scheme stands for."""
         return self.denoisers[0]
 
+    def kept(self, component: str) -> tuple[str, ...]:
+        """Names of the modules of a component that stay as they are, whatever quantizes it."""
+        return self.keep if component in self.denoisers else ()
+
     def label(self, component: str) -> str:
         """What people call a component."""
         return self.labels.get(component, component.replace("_", " "))
@@ -168,8 +176,7 @@ class Family:
     def to_encode(self, pipeline: Any, *, guided: bool, sequence_length: int) -> dict[str, Any]:
         """What ``encode_prompt`` of a class of pipelines is given beside prompt and device."""
         given: dict[str, Any] = {"prompt_2": None, "prompt_3": None}
-        if self.length is not None:
-            given[self.length] = sequence_length
+        given |= {name: sequence_length for name in (self.length, self.writes) if name}
         if self.negative == "same call":
             given["do_classifier_free_guidance"] = guided
         taken = inspect.signature(pipeline.encode_prompt).parameters
@@ -202,7 +209,10 @@ class Family:
         }
         known = [row for row in SETTINGS if row.argument and row.key in settings]
         named = {here.get(row.key, row.argument): settings[row.key] for row in known}
-        return {name: value for name, value in named.items() if name is not None} | self.extra
+        found = {name: value for name, value in named.items() if name is not None} | self.extra
+        if self.writes is not None and "sequence_length" in settings:
+            found[self.writes] = settings["sequence_length"]
+        return found
 
     @property
     def picture(self) -> str:

@@ -22,6 +22,7 @@ FAMILY = Family(
     stream_tensors=25.0,
     cfg_from=1.0,
     negative="same call",
+    writes="max_new_tokens",
     reference="image",
     keep=("proj_out",),
     stream="x_embedders.image",

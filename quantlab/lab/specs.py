@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from quantlab.catalog.schema import Scheme, Spec
@@ -20,8 +21,10 @@ COMPUTE = "$compute"
 PIPELINE_CONFIG = "diffusers.quantizers.PipelineQuantizationConfig"
 
 
-def spec_for(scheme: Scheme, library: str) -> Spec:
-    """The config description of ``scheme`` for a component of ``library``.
+def spec_for(scheme: Scheme, library: str, cls: str = "", keep: tuple[str, ...] = ()) -> Spec:
+    """The config description of ``scheme`` for a component of ``library`` and class ``cls``.
+
+    ``keep`` are names of modules that must stay as they are.
 
     Raises:
         PlanError: there is none; quantization configs must come from the component's library.
@@ -29,7 +32,11 @@ def spec_for(scheme: Scheme, library: str) -> Spec:
     spec = scheme.diffusers if library == "diffusers" else scheme.transformers
     if spec is None:
         raise PlanError(f"{scheme.id} has no {library} config class")
-    return spec
+    more = dict(scheme.more.get(cls, {}))
+    names, keeping = scheme.told_to_keep(cls, keep), scheme.keeping
+    if names and keeping is not None and keeping.argument:
+        more[keeping.argument] = [n.rpartition(".")[2] if keeping.leaf else n for n in names]
+    return replace(spec, args={**spec.args, **more}) if more else spec
 
 
 def build(spec: Spec, compute_dtype: str) -> Any:

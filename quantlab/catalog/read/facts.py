@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from quantlab.catalog.facts import Eager, LanguageModel, Mixing, Offload
+from quantlab.catalog.facts import Eager, Keeping, LanguageModel, Mixing, Offload
 from quantlab.catalog.read.toml import Table
 
 __all__ = [
     "read_eager",
     "read_flags",
+    "read_keeping",
     "read_language_model",
     "read_mixing",
     "read_offload",
@@ -50,6 +51,13 @@ def read_eager(table: Table, scheme: str) -> Eager:
     if slow.times <= 1:
         raise table.fail("times", f"{slow.times:g} is not slower than bf16")
     return slow
+
+
+def read_keeping(table: Table) -> Keeping:
+    """The ``keeping`` of a method."""
+    found = Keeping(argument=table.text("argument", ""), leaf=table.get("leaf", bool, False))
+    table.done()
+    return found
 
 
 def read_language_model(table: Table) -> LanguageModel:

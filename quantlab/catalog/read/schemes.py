@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from quantlab.catalog.columns import COLUMNS as ROWS
+from quantlab.catalog.facts import Keeping
 from quantlab.catalog.read.facts import read_eager, read_texts
 from quantlab.catalog.read.toml import Table
 from quantlab.catalog.schema import (
@@ -90,14 +91,18 @@ def read_trap(table: Table, sources: Mapping[str, Source]) -> Trap:
 
 
 def read_scheme(
-    table: Table, method: str, sources: Mapping[str, Source], unreachable: Mapping[str, str]
+    table: Table,
+    method: str,
+    sources: Mapping[str, Source],
+    unreachable: Mapping[str, str],
+    keeping: Keeping | None,
 ) -> Scheme:
-    """One scheme of ``method``; ``unreachable`` as in ``Scheme``.
+    """One scheme of ``method``; ``unreachable`` and ``keeping`` as in ``Scheme``.
 
     Raises:
         CatalogError: a key is unknown, missing or wrong.
     """
-    scheme_id = read_id(table)
+    scheme_id, stored = read_id(table), table.table("stored_in")
     scheme = Scheme(
         id=scheme_id,
         method=method,
@@ -106,7 +111,11 @@ def read_scheme(
         way=read_id(table, "way") if table.has("way") else None,
         diffusers=_spec(table.table("diffusers")) if table.has("diffusers") else None,
         transformers=_spec(table.table("transformers")) if table.has("transformers") else None,
-        skip=_skip(table.table("skip")),
+        skip=_by_class(table.table("skip")),
+        spare=_by_class(table.table("spare")),
+        more=_more(table.table("more")),
+        stored_in={c: _storage(stored.table(c)) for c in stored.names()},
+        keeping=keeping,
         holds=read_texts(table.table("holds")),
         narrow=read_texts(table.table("narrow")),
         storage=_storage(table.table("storage")) if table.has("storage") else None,
@@ -127,6 +136,8 @@ def read_scheme(
     for key, texts in (("requires", scheme.requires), ("written_with", scheme.written_with)):
         if wrong := [text for text in texts if not _REQUIRES.fullmatch(text)]:
             raise table.fail(key, f'{wrong[0]!r} is not like "compiler" or "cuda>=8.9"')
+    if scheme.spare and keeping is None:
+        raise table.fail("spare", "its method does not say how it is told to: keeping is missing")
     if (scheme.on_cpu == "library") != (scheme.library_way is not None):
         raise table.fail("library_way", 'goes with on_cpu = "library", and only with that')
     if not scheme.loadable and not scheme.note:
@@ -134,8 +145,12 @@ def read_scheme(
     return scheme
 
 
-def _skip(table: Table) -> dict[str, tuple[str, ...]]:
+def _by_class(table: Table) -> dict[str, tuple[str, ...]]:
     return {cls: table.texts(cls) for cls in table.names()}
+
+
+def _more(table: Table) -> dict[str, Mapping[str, Any]]:
+    return {cls: table.table(cls).take_rest() for cls in table.names()}
 
 
 def _storage(table: Table) -> Storage:

@@ -130,7 +130,8 @@ def scheme_bytes(model: Model, component: str, scheme: Scheme, width: int) -> in
     known = model.component(component)
     keeps = model.gguf_keeps(scheme.id) if scheme.from_file else ()
     shapes = component_shapes(model, component)
-    return shapes_bytes(shapes, known.cls if known else "", scheme, width, keeps)
+    kept = (*keeps, *model.family.kept(component))
+    return shapes_bytes(shapes, known.cls if known else "", scheme, width, kept)
 
 
 def shapes_bytes(
@@ -141,16 +142,18 @@ def shapes_bytes(
     Raises:
         PlanError: how the scheme stores weights is not known.
     """
-    skipped = _any_of((*scheme.skip.get(cls, ()), *keeps))
-    return sum(_module_bytes(module, scheme, width, skipped) for module in shapes)
+    skipped = _any_of(scheme.left_alone(cls, keeps))
+    return sum(_module_bytes(module, scheme, cls, width, skipped) for module in shapes)
 
 
-def _module_bytes(module: ModuleShape, scheme: Scheme, width: int, skipped: re.Pattern[str]) -> int:
+def _module_bytes(
+    module: ModuleShape, scheme: Scheme, cls: str, width: int, skipped: re.Pattern[str]
+) -> int:
     plain = module.numbers * width + module.fixed_bytes
     if scheme.layers:
         held = scheme.layers.get(module.name)
-        return plain if held is None else _module_bytes(module, held, width, skipped)
-    storage = scheme.storage
+        return plain if held is None else _module_bytes(module, held, cls, width, skipped)
+    storage = scheme.storage_in(cls)
     if storage is None:
         raise PlanError(f"how {scheme.id} stores weights is not known")
     if not module.weight or skipped.fullmatch(module.name):

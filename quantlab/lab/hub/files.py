@@ -91,9 +91,9 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def quantization_config(folder: Path, name: str) -> dict[str, list[str] | None]:
-    """How component ``name`` of a pipeline's ``folder`` is stored quantized; empty where not."""
-    path = folder / name / "config.json"
+def quantization_config(folder: Path) -> dict[str, list[str] | None]:
+    """How the component in ``folder`` is stored quantized; empty where it is not."""
+    path = folder / "config.json"
     if not path.exists():
         return {}
     config = json.loads(path.read_text(encoding="utf-8"))

@@ -24,7 +24,8 @@ __all__ = ["cached", "client", "failures", "file", "snapshot"]
 
 Say = Callable[[str], None]
 
-SMALL = ("model_index.json", "scheduler/*", "tokenizer*/*", "*/*.json")
+INDEXES = ("model_index.json", "modular_model_index.json")
+SMALL = (*INDEXES, "scheduler/*", "tokenizer*/*", "*processor/*", "*.json", "*.jinja")
 """Configs and tokenizers, a few MB: they always come along."""
 
 VARIANTS = ("*.fp16*", "*.bf16*")
@@ -33,11 +34,13 @@ VARIANTS = ("*.fp16*", "*.bf16*")
 SAY_EVERY_S = 0.5
 
 
-def snapshot(model: Model, weights: Collection[str], say: Say) -> Path:
-    """A local folder with configs, tokenizers and the weights of the components ``weights``.
+def snapshot(model: Model, weights: Collection[str], say: Say, *, whole: bool = True) -> Path:
+    """A local folder with configs, tokenizers and the weights in the folders ``weights``.
 
-    What is not in the hub's cache is downloaded; ``say`` hears how many bytes are done. Where the
-    hub cannot be asked, a complete copy in the cache is taken as it is.
+    A folder is that of a component, "" where its files lie beside the index. ``whole`` is whether
+    the repository is that of a pipeline, with an index, and not of a single component. What is not
+    in the hub's cache is downloaded; ``say`` hears how many bytes are done. Where the hub cannot be
+    asked, a complete copy in the cache is taken as it is.
 
     Raises:
         LoadError: the hub refuses, the disk is full, or a file arrived damaged; nothing of that
@@ -46,12 +49,12 @@ def snapshot(model: Model, weights: Collection[str], say: Say) -> Path:
     """
     hub = client()
     where = {"repo_id": model.source, "revision": model.revision}
-    patterns = [*SMALL, *(f"{part}/*.safetensors" for part in weights)]
+    patterns = _patterns(weights)
     what = {"allow_patterns": patterns, "ignore_patterns": list(VARIANTS)}
     try:
         files = hub.snapshot_download(**where, **what, dry_run=True)
     except failures() as error:
-        folder = _cached(hub, {**where, **what}, weights)
+        folder = _cached(hub, {**where, **what}, weights, whole)
         if folder is None:
             raise explain(error, model.source, model.revision) from error
         say("the hub cannot be asked; using the copy in its cache")
@@ -89,8 +92,11 @@ def file(repo: str, name: str, say: Say, revision: str = "main") -> Path:
 def cached(model: Model, weights: Collection[str]) -> Path | None:
     """The cache's folder of ``model``, if it has these components whole; the hub is not asked."""
     where = {"repo_id": model.source, "revision": model.revision}
-    patterns = [*SMALL, *(f"{part}/*.safetensors" for part in weights)]
-    return _cached(client(), {**where, "allow_patterns": patterns}, weights)
+    return _cached(client(), {**where, "allow_patterns": _patterns(weights)}, weights)
+
+
+def _patterns(weights: Collection[str]) -> list[str]:
+    return [*SMALL, *(f"{part}/*.safetensors" if part else "*.safetensors" for part in weights)]
 
 
 @functools.cache
@@ -182,14 +188,20 @@ class _Count:
         return Bar
 
 
-def _cached(hub: Any, request: Mapping[str, Any], weights: Collection[str]) -> Path | None:
+def _cached(
+    hub: Any, request: Mapping[str, Any], weights: Collection[str], whole: bool = True
+) -> Path | None:
     """The cache's folder for the revision, if it has all that is wanted."""
     try:
         folder = Path(hub.snapshot_download(**request, local_files_only=True))
     except failures():
         return None
-    has_index = (folder / "model_index.json").exists()
-    return folder if has_index and all(holds(folder / part) for part in weights) else None
+    has_index = any((folder / name).exists() for name in INDEXES)
+    return (
+        folder
+        if (has_index or not whole) and all(holds(folder / part) for part in weights)
+        else None
+    )
 
 
 def _folder(files: Collection[Any]) -> Path:

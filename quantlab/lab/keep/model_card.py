@@ -126,7 +126,7 @@ def _code(
             f'pipe.load_lora_weights(".", weight_name="{USUAL}", adapter_name="{ADAPTER}")'
         )
         lines.append(f'pipe.set_adapters("{ADAPTER}", {beside.weight!r})')
-    return [*lines, *pipe_call(comparison, model)]
+    return [*lines, *pipe_call(comparison, comparison.plans[0], model)]
 
 
 def _licence(model: Model) -> list[str]:

@@ -90,7 +90,7 @@ def read_back(module: Any, part: Part, folder: Path) -> Difference:
         LoadError: it cannot be loaded, or comes back as something else.
     """
     again = reload(part, folder)
-    verify(again, part.known, part.component.name)
+    verify(again, part.known, part.component.name, part.kept)
     found = difference(module, again)
     if found.rel_l2 > RELOAD_REL_L2:
         raise LoadError(f"{part.component.name} in {part.known.id} comes back changed: {found}")

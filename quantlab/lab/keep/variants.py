@@ -19,7 +19,6 @@ from typing import Any
 
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError, LoadError, first_line
-from quantlab.lab.hub.files import fingerprint
 from quantlab.lab.keep.bounded_folder import Shelf
 from quantlab.lab.keep.saving import Difference, cannot_save, read_back, reload, save
 from quantlab.lab.libraries import torch, versions
@@ -67,7 +66,7 @@ class Variant:
             known = Difference(**entry.about)
             module = reload(self._part, entry.folder)
             _align(module)
-            verify(module, self._part.known, self._part.component.name)
+            verify(module, self._part.known, self._part.component.name, self._part.kept)
         except (LoadError, TypeError):  # it is quantized again
             log.warning("a kept %s cannot be reloaded", self._part.known.id, exc_info=True)
             self._shelf.remove(self._key)
@@ -111,11 +110,9 @@ class Variants:
             return None
         method = catalog.methods[part.known.method]
         component, installed = part.component, versions()
-        folder = Path(part.files().folder)
         key = {
             "model": part.model.source,
-            # The hub's client names a snapshot's folder by its commit.
-            "weights": fingerprint(folder / component.name) if part.model.local else folder.name,
+            "weights": part.files().version(component.name),
             "component": asdict(component),
             "scheme": part.known.id,
             "config": repr(part.spec),

@@ -93,11 +93,12 @@ class BlockPipeline:
         prompt: str,
         do_classifier_free_guidance: bool = False,
         max_sequence_length: int | None = None,
+        max_new_tokens: int | None = None,
     ) -> tuple[Any, Any]:
         """The embeddings of the prompt and of the empty one, (1, tokens, width); or None."""
+        limits = {"max_sequence_length": max_sequence_length, "max_new_tokens": max_new_tokens}
         given: dict[str, Any] = {"prompt": prompt}
-        if max_sequence_length is not None:
-            given["max_sequence_length"] = max_sequence_length
+        given |= {name: value for name, value in limits.items() if value is not None}
         if do_classifier_free_guidance:
             given["negative_prompt"] = ""
         for stage in self._encoding:
@@ -115,6 +116,7 @@ class BlockPipeline:
         num_inference_steps: int,
         guidance_scale: float = 1.0,
         max_sequence_length: int | None = None,  # noqa: ARG002 the prompt is encoded by now
+        max_new_tokens: int | None = None,  # noqa: ARG002 and written
         width: int,
         height: int,
         generator: Any = None,
@@ -172,6 +174,22 @@ class BlockPipeline:
         apply = resolve("diffusers.hooks.apply_group_offloading")
         for module in self._modules.values():
             apply(module, onload_device=onload_device, **options)
+
+    def load_lora_weights(self, source: str, **options: Any) -> None:
+        """Beside the denoiser's weights; so are the next three, as in diffusers."""
+        self._drawing.load_lora_weights(source, **options)
+
+    def set_adapters(self, names: str, weights: float) -> None:
+        """How strong an adapter is."""
+        self._drawing.set_adapters(names, weights)
+
+    def fuse_lora(self, **options: Any) -> None:
+        """Add what is loaded to the weights."""
+        self._drawing.fuse_lora(**options)
+
+    def unload_lora_weights(self) -> None:
+        """Take what is loaded off again."""
+        self._drawing.unload_lora_weights()
 
     def to(self, device: str) -> BlockPipeline:
         """Move all weights."""

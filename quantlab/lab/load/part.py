@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.schema import Component, Model, Scheme, Spec
 from quantlab.catalog.table import Catalog
 from quantlab.lab.hub import snapshot as hub
+from quantlab.lab.hub.files import fingerprint
 from quantlab.lab.libraries import resolve
 from quantlab.lab.load.keys import DTYPES, Key
 from quantlab.lab.lora.file import fused
@@ -34,8 +36,10 @@ class Base:
         self.folder = ""
         self.extras: Mapping[str, Any] = {}
 
-    def fetch(self, weights: Collection[str], say: hub.Say) -> None:
+    def fetch(self, weights: Collection[str], say: hub.Say, used: Collection[str] = ()) -> None:  # noqa: ARG002
         """Have the configs, the tokenizers and the weights of the components ``weights`` here.
+
+        ``used`` are all components that the pipeline will have.
 
         Raises:
             LoadError, Unavailable: as ``hub.snapshot`` does.
@@ -43,6 +47,23 @@ class Base:
         model = self.model
         local = PROJECT / model.source if model.local else None
         self.folder = str(local or hub.snapshot(model, weights, say))
+
+    def at(self, component: str) -> Path:
+        """The folder that holds a component's config and weights."""
+        return Path(self.folder) / component
+
+    def version(self, component: str) -> str:
+        """What tells the weights of a component from others of the same place."""
+        # The hub's client names a snapshot's folder by its commit.
+        return fingerprint(self.at(component)) if self.model.local else Path(self.folder).name
+
+    def extras_for(self, used: Collection[str]) -> Mapping[str, Any]:  # noqa: ARG002
+        """What the pipeline's class takes besides the components ``used``."""
+        return self.extras
+
+    def how(self) -> str:
+        """What quantizes a component by a config, in words."""
+        return "PipelineQuantizationConfig"
 
     def read(self, part: Part, config: Any = None, folder: str = "", **more: Any) -> Any:
         """The module of ``part``, quantized by ``config`` if there is one; a LoRA is fused first.
@@ -120,7 +141,12 @@ class Part:
         Raises:
             PlanError: there is none.
         """
-        return spec_for(self.known, self.component.library)
+        return spec_for(self.known, self.component.library, self.component.cls, self.kept)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Names of the modules that stay as they are, whatever quantizes the component."""
+        return self.model.family.kept(self.component.name)
 
     @property
     def by_library(self) -> bool:

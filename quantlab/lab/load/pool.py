@@ -22,6 +22,7 @@ from quantlab.lab.keep.variants import Variants
 from quantlab.lab.libraries import load, resolve
 from quantlab.lab.load import place
 from quantlab.lab.load.keys import Key, keys_of
+from quantlab.lab.load.modular import BlockPipeline
 from quantlab.lab.load.reader import Held, Reader
 from quantlab.lab.load.stages import Stages
 from quantlab.words.lora import Lora
@@ -135,7 +136,7 @@ class Pool:
         if target == "cpu" and kind != "staged":
             kind = "cpu"
         missing = {name: key for name, key in keys.items() if key not in self._held}
-        self._reader.fetch(model, missing, say)
+        self._reader.fetch(model, missing, say, keys)
         if kind != "cpu":
             self._make_room(set(keys.values()), kind)
         if kind == "staged":
@@ -219,8 +220,12 @@ class Pool:
         self._release()
 
     def _assemble(self, model: Model, modules: Mapping[str, Any]) -> Any:
-        cls = resolve(f"diffusers.{model.pipeline}")
-        pipe = cls(**modules, **self._reader.extras(model))
+        extras, family = self._reader.extras(model, modules), model.family
+        if family.modular:
+            optional = tuple(c.name for c in model.components if c.optional)
+            pipe: Any = BlockPipeline(model.pipeline, modules, family.encoders, extras, optional)
+        else:
+            pipe = resolve(f"diffusers.{model.pipeline}")(**modules, **extras)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 

@@ -7,9 +7,8 @@ pipelines together.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.schema import Model
@@ -19,6 +18,7 @@ from quantlab.lab.hub.files import quantization_config
 from quantlab.lab.keep.variants import RELOADED, Variant, Variants
 from quantlab.lab.libraries import resolve
 from quantlab.lab.load import place
+from quantlab.lab.load.by_component import ByComponent
 from quantlab.lab.load.keys import Key
 from quantlab.lab.load.part import Base, Loaded, Part, part_of
 from quantlab.lab.load.way import Way, way_of
@@ -55,25 +55,27 @@ class Reader:
         self._catalog, self._target, self._variants = catalog, target, variants
         self._bases: dict[str, Base] = {}
 
-    def fetch(self, model: Model, keys: Mapping[str, Key], say: Say) -> None:
-        """Have all files here that reading ``keys`` takes.
+    def fetch(
+        self, model: Model, keys: Mapping[str, Key], say: Say, used: Collection[str] = ()
+    ) -> None:
+        """Have all files here that reading ``keys`` takes, in a pipeline with components ``used``.
 
         Raises:
             LoadError, Unavailable: as ``hub.snapshot`` does.
         """
         base = self._base(model)
         if model.local or (base.folder and not keys):
-            base.fetch((), say)
+            base.fetch((), say, used)
             return
         if self._variants:
-            base.fetch((), say)  # the configs alone tell the commit
+            base.fetch((), say, used)  # the configs alone tell the commit
         parts = [self._part(model, key) for key in keys.values()]
         missing = [p for p in parts if not ((kept := self._variant(p)) and kept.here())]
-        base.fetch([p.component.name for p in missing if way_of(p).fetch(p, say)], say)
+        base.fetch([p.component.name for p in missing if way_of(p).fetch(p, say)], say, used)
 
-    def extras(self, model: Model) -> Mapping[str, Any]:
-        """What the pipeline's class takes besides the components with weights."""
-        return self._base(model).extras
+    def extras(self, model: Model, used: Collection[str]) -> Mapping[str, Any]:
+        """What the pipeline's class takes besides ``used``, its components with weights."""
+        return self._base(model).extras_for(used)
 
     def read(self, model: Model, key: Key, kind: str, say: Say) -> Held:
         """Load a component, on the device where placement ``kind`` keeps it there.
@@ -103,7 +105,8 @@ class Reader:
             said = f"{type(error).__name__}: {first_line(error)}"
             raise LoadError(f"{part.component.name}: {said}") from error
         if part.scheme is not None:
-            verify(loaded.module, part.scheme, part.component.name, loaded.spared)
+            kept = (*loaded.spared, *part.kept)
+            verify(loaded.module, part.scheme, part.component.name, kept)
         seconds = time.perf_counter() - started
         notes = found.notes if found else ()
         if variant and not found and way.quantizes:
@@ -112,7 +115,8 @@ class Reader:
         return Held(loaded.module, seconds, size, loaded.how, way.whole_blocks, notes=notes)
 
     def _base(self, model: Model) -> Base:
-        return self._bases.setdefault(model.id, Base(model))
+        kind = ByComponent if model.family.modular else Base
+        return self._bases.setdefault(model.id, kind(model))
 
     def _part(self, model: Model, key: Key, kind: str = "cpu") -> Part:
         return part_of(key, model, self._catalog, self._target, kind, self._base(model))
@@ -126,7 +130,7 @@ class Reader:
 def _load(way: Way, part: Part) -> Loaded:
     """Have ``way`` load it; what is stored quantized is used as it is."""
     name, scheme = part.component.name, part.scheme
-    if scheme is not None and quantization_config(Path(part.files().folder), name):
+    if scheme is not None and quantization_config(part.files().at(name)):
         raise PlanError(f"{name} is stored quantized already; {scheme.id} would quantize it twice")
     loaded = way.load(part)
     if part.lora is None:

@@ -9,11 +9,6 @@ __all__ = ["why_not_run"]
 
 def why_not_run(model: Model) -> str | None:
     """Why no image can be made with ``model`` here, whatever the plan; or None."""
-    if model.family.modular:
-        return (
-            f"{model.name} is made of diffusers' modular blocks, which are loaded component by "
-            f"component; that is not done here, only its needs are predicted"
-        )
     if model.family.needs_reference:
         return f"{model.name} goes by a picture, and none can be given here"
     if model.family.frames is not None:

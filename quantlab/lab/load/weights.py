@@ -68,12 +68,13 @@ def plain_tensors(value: Any) -> Iterator[Any]:
 def verify(module: Any, scheme: Scheme, component: str, kept: Iterable[str] = ()) -> None:
     """Check that every Linear of ``module`` holds ``scheme``, but for those its library skips.
 
-    ``kept`` are patterns of further layers that a ready file leaves at full width.
+    ``kept`` are patterns of further layers that stay at full width: those that the scheme was told
+    to leave alone, and those that a ready file has so.
 
     Raises:
         VerificationError: names the component, how many layers differ, and what one holds.
     """
-    patterns = (*scheme.skip.get(type(module).__name__, ()), *kept)
+    patterns = (*scheme.left_alone(type(module).__name__), *kept)
     wrong, right = [], 0
     for name, layer in _linears(module):
         held = scheme.layers.get(name) if scheme.layers else scheme

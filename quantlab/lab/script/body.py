@@ -7,22 +7,30 @@ from collections.abc import Mapping, Sequence
 from quantlab.catalog.schema import Model
 from quantlab.lab.libraries import resolve
 from quantlab.lab.load.stages import decode_alone
+from quantlab.lab.script import blocks
 from quantlab.lab.script.script import Script
 from quantlab.lab.specs import PIPELINE_CONFIG
 from quantlab.words.comparison import Comparison
+from quantlab.words.plan import Plan
 
 __all__ = ["pipe_call", "pipe_lines", "placed_lines", "staged_lines"]
 
 
-def pipe_lines(script: Script, model: Model, dtype: str, without: Sequence[str] = ()) -> list[str]:
+def pipe_lines(
+    script: Script, model: Model, plan: Plan, dtype: str, without: Sequence[str] = ()
+) -> list[str]:
     """Lines that read the pipeline as ``pipe``, ``without`` some components."""
-    arguments = [*script.arguments, *(f"    {name}=None," for name in without)]
+    if model.family.modular:
+        return [*script.before, *blocks.load_lines(script, model, plan, dtype), *script.after]
+    arguments = [f"    {name}={name}," for name in script.ready]
+    arguments += [f"    {name}=None," for name in without]
     lines = list(script.before)
     config = script.config
     if script.mapping:
-        mapping = "\n".join(script.mapping)
+        mapping = "\n".join(f"    {line}" for line in script.configs())
         config = f"{PIPELINE_CONFIG}(\n    quant_mapping={{\n{mapping}\n    }}\n)"
     if config:
+        script.modules.add("diffusers.quantizers")
         lines.append(f"quantization_config = {config}")
         arguments.append("    quantization_config=quantization_config,")
     if script.quantizes_on:
@@ -45,10 +53,14 @@ def placed_lines(placement: str, target: str, options: Mapping[str, object]) -> 
     return [f'pipe.to("{target}")']
 
 
-def pipe_call(comparison: Comparison, model: Model, encoded: str = "") -> list[str]:
+def pipe_call(
+    comparison: Comparison, plan: Plan, model: Model, encoded: str = ""
+) -> list[str]:
     """The lines that make ``image.png`` with a pipeline of ``model`` that is called ``pipe``;
     ``encoded`` is what holds the prompt's embeddings, if they are there already."""
     family = model.family
+    if family.modular:
+        return blocks.call_lines(comparison, model, plan)
     given = family.arguments(dict(comparison.settings))
     if family.needs_negative and model.guided(comparison.guidance) and not encoded:
         given["negative_prompt"] = ""
@@ -63,7 +75,13 @@ def pipe_call(comparison: Comparison, model: Model, encoded: str = "") -> list[s
 
 
 def staged_lines(
-    reading: Script, drawing: Script, comparison: Comparison, model: Model, dtype: str, target: str
+    reading: Script,
+    drawing: Script,
+    comparison: Comparison,
+    plan: Plan,
+    model: Model,
+    dtype: str,
+    target: str,
 ) -> list[str]:
     """Encode, let go of the text encoders, denoise, let go of the denoiser, decode."""
     family = model.family
@@ -74,18 +92,18 @@ def staged_lines(
     release = ["gc.collect"] if target == "cpu" else ["gc.collect", f"torch.{target}.empty_cache"]
     return [
         "# The text encoders: they are gone before anything else is read.",
-        *pipe_lines(reading, model, dtype, drawers),
+        *pipe_lines(reading, model, plan, dtype, drawers),
         *placed_lines("resident", target, {}),
         *_encode_lines(comparison, model),
         "del pipe",
         *(f"{each}()" for each in release),
         "",
         "# What draws; it is gone before the image is decoded.",
-        *pipe_lines(drawing, model, dtype, encoders),
+        *pipe_lines(drawing, model, plan, dtype, encoders),
         *placed_lines("resident", target, {}),
         f"decode_alone(pipe, {family.decoder!r}, {list(family.denoisers)!r}, "
         f"lambda: ({', '.join(f'{each}()' for each in release)}))",
-        *pipe_call(comparison, model, "encoded"),
+        *pipe_call(comparison, plan, model, "encoded"),
     ]
 
 

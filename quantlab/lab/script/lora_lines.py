@@ -21,12 +21,19 @@ def attach_lines(lora: Lora, model: Model) -> list[str]:
 
 def base_lines(lora: Lora, model: Model, others: Iterable[str], dtype: str) -> list[str]:
     """Fuse it into the base weights of the denoiser, which then lie in the folder ``fused``."""
-    return [
+    plain = [
         "base = diffusers.DiffusionPipeline.from_pretrained(",
         "    MODEL,",
         *(f"    {name}=None," for name in others),
         f"    dtype={dtype},",
         ")",
+    ]
+    by_component = [
+        f"base = diffusers.{model.pipeline}(pretrained_model_name_or_path=MODEL)",
+        f'base.load_components("{model.denoiser}", dtype={dtype})',
+    ]
+    return [
+        *(by_component if model.family.modular else plain),
         *_load_lines("base", lora, model),
         f'base.fuse_lora(components=["{model.denoiser}"], lora_scale={lora.weight!r})',
         "base.unload_lora_weights()",

@@ -18,6 +18,7 @@ from quantlab.catalog.table import Catalog
 from quantlab.errors import PlanError
 from quantlab.lab.device import Device
 from quantlab.lab.libraries import versions
+from quantlab.lab.load.by_component import NO_PIPELINE_CONFIG
 from quantlab.lab.load.keys import compute_dtype, keys_of
 from quantlab.lab.load.part import Part, part_of
 from quantlab.lab.load.runnable import why_not_run
@@ -72,7 +73,7 @@ def snippet(
     parts = [part_of(keys[name], model, catalog, *where) for name, _ in plan.parts if name in keys]
     if placement == "staged":
         reading, drawing = (_written(group) for group in _by_stage(parts, model))
-        body = staged_lines(reading, drawing, comparison, model, dtype, target)
+        body = staged_lines(reading, drawing, comparison, plan, model, dtype, target)
         scripts = [reading, drawing]
     else:
         scripts = [_simply(parts) if simple else _written(parts)]
@@ -81,9 +82,9 @@ def snippet(
         scripts[0].after += _compiled(plan, parts, model, placement)
         options = group_offload_options(plan, catalog)
         body = [
-            *pipe_lines(scripts[0], model, dtype),
+            *pipe_lines(scripts[0], model, plan, dtype),
             *placed_lines(placement, target, options),
-            *pipe_call(comparison, model),
+            *pipe_call(comparison, plan, model),
         ]
     methods = sorted({part.scheme.method for part in parts if part.scheme is not None})
     packages = [p for m in methods for p in catalog.methods[m].packages]
@@ -131,7 +132,6 @@ def _written(parts: Iterable[Part]) -> Script:
 def _simply(parts: Sequence[Part]) -> Script:
     script = Script()
     script.config = _simple(parts)
-    script.modules.add("diffusers.quantizers")
     script.quantizes_on = quantizes_on(parts[0])
     return script
 
@@ -154,6 +154,8 @@ def _target(model: Model, device: Device) -> str:
 
 
 def _simple(parts: Sequence[Part]) -> str:
+    if any(part.model.family.modular for part in parts):
+        raise PlanError(NO_PIPELINE_CONFIG)
     first = parts[0].scheme if parts else None
     if first is None or any(part.scheme != first for part in parts):
         raise PlanError("the simple form has one quantization backend for all its components")

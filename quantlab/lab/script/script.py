@@ -19,14 +19,19 @@ class Script:
         self.modules = {"torch", "diffusers"}
         self.functions: list[str] = []
         self.before: list[str] = []
-        self.mapping: list[str] = []
-        """Lines of ``quant_mapping``, a config for each component."""
+        self.mapping: dict[str, str] = {}
+        """Component -> its quantization config, an expression."""
         self.config = ""
-        self.arguments: list[str] = []
-        """Lines among the arguments of the pipeline's ``from_pretrained``."""
+        """The whole pipeline's quantization config, an expression."""
+        self.ready: list[str] = []
+        """Components that ``before`` makes, each under its own name."""
         self.quantizes_on: str | None = None
         """The device on which it quantizes, None for the CPU: scales differ in their last bits."""
         self.after: list[str] = []
+
+    def configs(self) -> list[str]:
+        """The items of a dictionary of configs, a line each."""
+        return [f'    "{name}": {config},' for name, config in self.mapping.items()]
 
     def embed(self, function: Callable[..., Any]) -> None:
         """Take in the source of a function that stands alone: it imports what it needs."""
@@ -51,4 +56,4 @@ class Script:
             f"    dtype={part.dtype},",
             ")",
         ]
-        self.arguments.append(f"    {name}={name},")
+        self.ready.append(name)

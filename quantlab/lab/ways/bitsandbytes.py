@@ -43,7 +43,7 @@ ID = "bitsandbytes"
 
 
 def _skip(part: Part) -> tuple[str, ...]:
-    return part.scheme.skip.get(part.component.cls, ()) if part.scheme else ()
+    return part.scheme.left_alone(part.component.cls, part.kept) if part.scheme else ()
 
 
 def quantize_with_bitsandbytes(

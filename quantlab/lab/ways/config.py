@@ -16,7 +16,7 @@ class _Config(Way):
         where = quantizes_on(part)
         more = {} if where is None else {"device_map": where}
         module = part.files().read(part, build(part.spec, part.dtype), **more)
-        return Loaded(module, "PipelineQuantizationConfig")
+        return Loaded(module, part.files().how())
 
     def write(self, part: Part, script: Script) -> None:
         expression, modules = render(part.spec, part.dtype)
@@ -25,8 +25,7 @@ class _Config(Way):
             script.fuse(part, expression, quantizes_on(part))
         else:
             script.quantizes_on = script.quantizes_on or quantizes_on(part)
-            script.modules.add("diffusers.quantizers")
-            script.mapping.append(f'        "{part.component.name}": {expression},')
+            script.mapping[part.component.name] = expression
 
 
 def quantizes_on(part: Part) -> str | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 
 from quantlab.catalog.paths import cache_folder
 from quantlab.catalog.schema import Method, Scheme
@@ -36,8 +35,7 @@ class _Gguf(Way):
     def load(self, part: Part) -> Loaded:
         module = resolve(part.cls).from_single_file(
             _made(part) if _is_written(part) else str(hub.file(*_on_hub(part), lambda _: None)),
-            config=part.files().folder,
-            subfolder=part.component.name,
+            config=str(part.files().at(part.component.name)),
             quantization_config=build(part.spec, part.dtype),
             dtype=resolve(part.dtype),
         )
@@ -63,7 +61,7 @@ class _Gguf(Way):
             f"    dtype={part.dtype},",
             ")",
         ]
-        script.arguments.append(f"    {name}={name},")
+        script.ready.append(name)
 
     def why_not_saved(self, part: Part, method: Method) -> str:
         cell = method.cell("serializable", part.scheme)
@@ -81,10 +79,10 @@ def _type(scheme: Scheme) -> str:
 
 
 def _types(part: Part) -> tuple[str, dict[str, str]]:
-    """The type of most weights, and by tensor those of others; what a mix leaves alone is F32."""
+    """The type of most weights, and by tensor those of others; what stays as it is, is F32."""
     layers = part.known.layers
     if not layers:
-        return _type(part.known), {}
+        return _type(part.known), {f"{module}.weight": "F32" for module in part.kept}
     return "F32", {f"{name}.weight": _type(scheme) for name, scheme in layers.items()}
 
 
@@ -130,7 +128,7 @@ def _made(part: Part) -> str:
     new file.
     """
     name, (kind, kinds) = part.component.name, _types(part)
-    folder = Path(part.files().folder) / name
+    folder = part.files().at(name)
     marks = [_label(part), fingerprint(folder)]
     if kinds:
         marks.append(hashlib.sha256(repr(kinds).encode()).hexdigest()[:12])

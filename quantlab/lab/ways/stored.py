@@ -67,7 +67,7 @@ def _repository(part: Part) -> Model:
 
 def unquantized_layers(folder: Path, name: str) -> tuple[str, ...]:
     """Patterns of the layers that whoever stored component ``name`` left at full width."""
-    config = quantization_config(folder, name)
+    config = quantization_config(folder / name)
     names: list[str] = []
     for key in ("llm_int8_skip_modules", "modules_to_not_convert"):
         names += config.get(key) or []

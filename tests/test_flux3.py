@@ -1,0 +1,123 @@
+"""FLUX.3, a pipeline of blocks, from its files to the picture, on its tiny twin."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from quantlab.catalog.comparison import make_comparison
+from quantlab.catalog.sizes.weights import plan_bytes
+from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.errors import PlanError
+from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.script.pipeline import snippet
+from quantlab.words.comparison import Comparison
+from quantlab.words.outcome import Outcome
+from tools.twins import build
+from tools.twins.model import as_model
+
+LISTED = load_catalog()
+KLEIN = LISTED.models["flux3-klein"]
+SHORT = "prompt_upsampler=none"
+PLANS = [
+    SHORT,
+    f"transformer=torchao-int8wo,text_encoder=torchao-int8wo,{SHORT}",
+    f"transformer=bnb-nf4,{SHORT}",
+    f"transformer=gguf-q8_0,{SHORT}",
+    "transformer=sdnq-uint4,prompt_upsampler=torchao-int8wo",
+]
+IN_ONE_PROCESS = """
+import json, os, runpy, sys
+for folder in json.loads(sys.argv[1]):
+    os.chdir(folder)
+    runpy.run_path("script.py", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """The catalogue with the twin in the place of FLUX.3 klein."""
+    root = tmp_path_factory.mktemp("flux3")
+    build("flux3", root / "twin")
+    model = as_model(KLEIN, root / "twin", root / "shapes")
+    return replace(LISTED, models={**LISTED.models, model.id: model})
+
+
+def asked(plans: list[str], catalog: Catalog, **more: object) -> Comparison:
+    given = {"prompt": "a fox", "steps": 2, "width": 256, "height": 256, "sequence_length": 80}
+    return make_comparison(model=KLEIN.id, plans=plans, catalog=catalog, **{**given, **more})
+
+
+@dataclass(frozen=True)
+class Made:
+    """An outcome, and the picture of its script."""
+
+    outcome: Outcome
+    script: bytes
+
+
+@pytest.fixture(scope="module")
+def made(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Made]:
+    root = tmp_path_factory.mktemp("made")
+    comparison = asked(PLANS, catalog)
+    outcomes = compare(comparison, bench=Bench(catalog=catalog), out=root, warmup=0)
+    folders = [root / str(index) for index, _ in enumerate(PLANS)]
+    for folder, plan in zip(folders, comparison.plans, strict=True):
+        folder.mkdir()
+        (folder / "script.py").write_text(snippet(comparison, plan, catalog), encoding="utf-8")
+    listed = json.dumps([str(folder) for folder in folders])
+    # -I: neither the current folder nor PYTHONPATH is searched, so quantlab cannot be imported.
+    command = [sys.executable, "-I", "-c", IN_ONE_PROCESS, listed]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    pictures = [(folder / "image.png").read_bytes() for folder in folders]
+    pairs = zip(PLANS, outcomes, pictures, strict=True)
+    return {plan: Made(outcome, picture) for plan, outcome, picture in pairs}
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_plan_runs_as_predicted_and_its_script_makes_the_same_picture(
+    plan: str, made: Mapping[str, Made], catalog: Catalog
+) -> None:
+    found = made[plan].outcome
+    assert found.error is None
+    parts = dict(asked([plan], catalog).plans[0].parts)
+    predicted = plan_bytes(KLEIN.id, parts, None, catalog)
+    assert found.weights_bytes.keys() == predicted.keys()
+    for name, size in found.weights_bytes.items():
+        assert size == pytest.approx(predicted[name], rel=0.005), name
+    assert made[plan].script == Path(found.image or "").read_bytes()
+
+
+def test_a_quantized_plan_is_near_the_whole_one(made: Mapping[str, Made]) -> None:
+    scored = [made[plan].outcome for plan in PLANS[1:]]
+    distances = [outcome.transformer_rel_l2 or 0 for outcome in scored]
+    assert all(0 < distance < 0.2 for distance in distances)
+    assert [outcome.way for outcome in scored] == [
+        "from_pretrained with a config",
+        "the library, on the loaded component",
+        "from_single_file",
+        "from_pretrained with a config",
+    ]
+
+
+def test_a_script_quantizes_by_a_dictionary_and_never_by_a_pipeline_config(
+    catalog: Catalog,
+) -> None:
+    comparison = asked([PLANS[1]], catalog)
+    text = snippet(comparison, comparison.plans[0], catalog)
+    assert '"transformer": diffusers.TorchAoConfig(' in text
+    assert '"text_encoder": transformers.TorchAoConfig(' in text
+    assert "modules_to_not_convert=['proj_out']" in text
+    assert 'blocks.sub_blocks.pop("prompt_upsampler")' in text
+    assert "PipelineQuantizationConfig" not in text
+    with pytest.raises(
+        PlanError, match="takes no PipelineQuantizationConfig: diffusers only warns"
+    ):
+        snippet(comparison, comparison.plans[0], catalog, simple=True)
