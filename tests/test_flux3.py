@@ -19,6 +19,7 @@ from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.script.pipeline import snippet
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
+from tests.device import DEVICE
 from tools.twins import build
 from tools.twins.model import as_model
 
@@ -66,11 +67,13 @@ class Made:
 def made(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Made]:
     root = tmp_path_factory.mktemp("made")
     comparison = asked(PLANS, catalog)
-    outcomes = compare(comparison, bench=Bench(catalog=catalog), out=root, warmup=0)
+    outcomes = compare(comparison, bench=Bench(catalog, DEVICE), out=root, warmup=0)
     folders = [root / str(index) for index, _ in enumerate(PLANS)]
     for folder, plan in zip(folders, comparison.plans, strict=True):
         folder.mkdir()
-        (folder / "script.py").write_text(snippet(comparison, plan, catalog), encoding="utf-8")
+        (folder / "script.py").write_text(
+            snippet(comparison, plan, catalog, DEVICE), encoding="utf-8"
+        )
     listed = json.dumps([str(folder) for folder in folders])
     # -I: neither the current folder nor PYTHONPATH is searched, so quantlab cannot be imported.
     command = [sys.executable, "-I", "-c", IN_ONE_PROCESS, listed]
@@ -111,7 +114,7 @@ def test_a_script_quantizes_by_a_dictionary_and_never_by_a_pipeline_config(
     catalog: Catalog,
 ) -> None:
     comparison = asked([PLANS[1]], catalog)
-    text = snippet(comparison, comparison.plans[0], catalog)
+    text = snippet(comparison, comparison.plans[0], catalog, DEVICE)
     assert '"transformer": diffusers.TorchAoConfig(' in text
     assert '"text_encoder": transformers.TorchAoConfig(' in text
     assert "modules_to_not_convert=['proj_out']" in text
@@ -120,4 +123,4 @@ def test_a_script_quantizes_by_a_dictionary_and_never_by_a_pipeline_config(
     with pytest.raises(
         PlanError, match="takes no PipelineQuantizationConfig: diffusers only warns"
     ):
-        snippet(comparison, comparison.plans[0], catalog, simple=True)
+        snippet(comparison, comparison.plans[0], catalog, DEVICE, simple=True)

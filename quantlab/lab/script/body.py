@@ -53,9 +53,7 @@ def placed_lines(placement: str, target: str, options: Mapping[str, object]) -> 
     return [f'pipe.to("{target}")']
 
 
-def pipe_call(
-    comparison: Comparison, plan: Plan, model: Model, encoded: str = ""
-) -> list[str]:
+def pipe_call(comparison: Comparison, plan: Plan, model: Model, encoded: str = "") -> list[str]:
     """The lines that make ``image.png`` with a pipeline of ``model`` that is called ``pipe``;
     ``encoded`` is what holds the prompt's embeddings, if they are there already."""
     family = model.family
