@@ -17,8 +17,8 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import CatalogError, InputError, PlanError, Unavailable
 from quantlab.families import Family, families, family_called, family_of
+from quantlab.lab.load.blocks.pipeline import BlockPipeline, blocks_of
 from quantlab.lab.load.check import check
-from quantlab.lab.load.modular import BlockPipeline, blocks_of
 from quantlab.lab.load.pool import Pool
 from quantlab.lab.script.pipeline import snippet
 from tests.device import DEVICE

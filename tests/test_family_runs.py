@@ -15,7 +15,7 @@ import torch
 from quantlab.families import Family, families, family_of
 from quantlab.lab.bench.fidelity import relative_l2
 from quantlab.lab.bench.run import encode, forward, generate
-from quantlab.lab.load.modular import BlockPipeline, blocks_of
+from quantlab.lab.load.blocks.pipeline import BlockPipeline, blocks_of
 from quantlab.lab.load.processor import load_processor
 from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from quantlab.catalog import columns
 from quantlab.catalog.columns import ids
 from quantlab.catalog.facts import NOTHING_KNOWN, Eager, Keeping, LanguageModel, Mixing, Offload
+from quantlab.catalog.facts import SUPPORT as SUPPORT
+from quantlab.catalog.facts import BitRange as BitRange
+from quantlab.catalog.facts import Cell as Cell
+from quantlab.catalog.facts import Evidence as Evidence
+from quantlab.catalog.facts import Source as Source
+from quantlab.catalog.facts import Support as Support
+from quantlab.catalog.facts import Trap as Trap
+from quantlab.catalog.facts import Verdict as Verdict
 from quantlab.catalog.models.schema import Component as Component
 from quantlab.catalog.models.schema import Defaults as Defaults
 from quantlab.catalog.models.schema import Limits as Limits
 from quantlab.catalog.models.schema import Model as Model
 
-Support = Literal["yes", "no", "partial", "unknown"]
-Verdict = Literal["runs", "runs-with-offload", "partial", "unknown", "no"]
-Evidence = Literal["documented", "predicted", "measured"]
-
-SUPPORT: tuple[Support, ...] = ("yes", "no", "partial", "unknown")
 HARDWARE = ids(columns.HARDWARE)
 NEEDS = ids(columns.ASKED)
 LIBRARIES = ids(columns.LIBRARIES)
@@ -33,69 +35,6 @@ COLUMNS = ids(columns.COLUMNS)
 
 DTYPE_SCHEMES = ("fp32", "bf16")
 """Schemes of no method; bare, they mean the whole pipeline."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One claim of the capability table, with where and when it was checked.
-
-    ``source`` is the title of a public source, ``url`` its address, ``checked`` a date.
-    """
-
-    value: Support
-    source: str
-    checked: str
-    note: str = ""
-    url: str = ""
-    capability: tuple[str, ...] = ()
-    """What a card must have for it: compute capabilities such as "8.9", "8.9+" for that and newer,
-    or AMD's architectures such as "CDNA3". Empty: any card of that kind."""
-    in_2024: Support | None = None
-    """What the table of the transformers docs of May 2024 said, where it said something else."""
-    changed: str = ""
-    """Why that is no longer so."""
-
-    def on_card(self, capability: str) -> Support:
-        """The value for a card of that capability, or of AMD's that architecture; "": not known."""
-        if not self.capability or not capability:
-            return self.value
-        return "yes" if any(_meets(capability, each) for each in self.capability) else "no"
-
-
-def _meets(capability: str, asked: str) -> bool:
-    """Whether a card's ``capability`` is the one asked for, or newer where that ends in "+"."""
-    if not asked.endswith("+"):
-        return capability == asked
-    try:
-        return float(capability) >= float(asked[:-1])
-    except ValueError:  # architectures have no order
-        return False
-
-
-@dataclass(frozen=True)
-class Source:
-    """Something public that claims rest on, and the date on which it was read."""
-
-    title: str
-    url: str
-    checked: str
-
-
-@dataclass(frozen=True)
-class BitRange:
-    """Bit widths ``low`` to ``high``, both included; equal for a single width.
-
-    A range stands for the whole widths in it: 1-8 holds 4 and not 1.58.
-    """
-
-    low: float
-    high: float
-
-    def __contains__(self, bits: float) -> bool:
-        return self.low <= bits <= self.high and (bits == self.low or float(bits).is_integer())
-
-    def __str__(self) -> str:
-        return f"{self.low:g}" if self.low == self.high else f"{self.low:g}-{self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -109,35 +48,6 @@ class Spec:
 
     path: str
     args: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Trap:
-    """What people run into with a library on some hardware: told, with its source."""
-
-    about: str
-    source: str
-    checked: str
-    hardware: str
-    """A column's id."""
-    schemes: tuple[str, ...]
-    """fnmatch patterns of ids."""
-    capability: str = ""
-    """As in ``Cell.capability``; empty: any card of that kind."""
-    eager: bool = False
-    """Whether compiling escapes it."""
-    builds: bool = False
-    """Whether something has to be built there first, with tools that few people have."""
-
-    def __str__(self) -> str:
-        """One sentence with its source."""
-        return f"{self.about} ({self.source}, {self.checked})"
-
-    def catches(self, scheme: str, hardware: str | None, capability: str) -> bool:
-        """Whether it is about ``scheme`` on hardware of that kind and capability, "" unknown."""
-        if hardware != self.hardware or not any(fnmatchcase(scheme, p) for p in self.schemes):
-            return False
-        return not self.capability or not capability or _meets(capability, self.capability)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from quantlab.families import Family, family_of
 from quantlab.lab.bench.tensors import first_of, mapped, named, on
 from quantlab.lab.device import Device
 from quantlab.lab.libraries import torch
-from quantlab.lab.load.modular import BlockPipeline
+from quantlab.lab.load.blocks.pipeline import BlockPipeline
 from quantlab.words.comparison import Comparison
 from quantlab.words.settings import SETTINGS
 

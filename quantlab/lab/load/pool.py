@@ -21,8 +21,8 @@ from quantlab.lab.device import Device
 from quantlab.lab.keep.variants import Variants
 from quantlab.lab.libraries import load, resolve
 from quantlab.lab.load import place
+from quantlab.lab.load.blocks.pipeline import BlockPipeline
 from quantlab.lab.load.keys import Key, keys_of
-from quantlab.lab.load.modular import BlockPipeline
 from quantlab.lab.load.reader import Held, Reader
 from quantlab.lab.load.stages import Stages
 from quantlab.words.lora import Lora

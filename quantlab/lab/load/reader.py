@@ -18,7 +18,7 @@ from quantlab.lab.hub.files import quantization_config
 from quantlab.lab.keep.variants import RELOADED, Variant, Variants
 from quantlab.lab.libraries import resolve
 from quantlab.lab.load import place
-from quantlab.lab.load.by_component import ByComponent
+from quantlab.lab.load.blocks.files import ByComponent
 from quantlab.lab.load.keys import Key
 from quantlab.lab.load.part import Base, Loaded, Part, part_of
 from quantlab.lab.load.way import Way, way_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from quantlab.catalog.schema import Model
-from quantlab.lab.load.modular import blocks_of
+from quantlab.lab.load.blocks.pipeline import blocks_of
 from quantlab.lab.script.script import Script
 from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan

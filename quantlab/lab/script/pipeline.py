@@ -18,7 +18,7 @@ from quantlab.catalog.table import Catalog
 from quantlab.errors import PlanError
 from quantlab.lab.device import Device
 from quantlab.lab.libraries import versions
-from quantlab.lab.load.by_component import NO_PIPELINE_CONFIG
+from quantlab.lab.load.blocks.files import NO_PIPELINE_CONFIG
 from quantlab.lab.load.keys import compute_dtype, keys_of
 from quantlab.lab.load.part import Part, part_of
 from quantlab.lab.load.runnable import why_not_run

@@ -34,7 +34,8 @@ def blocks_of(pipeline: str, without: set[str]) -> Any:
 class BlockPipeline:
     """The pipeline of class ``pipeline`` with these components; what it lacks is left out.
 
-    ``modules`` are the components with weights by name, of which ``encoders`` read the prompt.
+    ``modules`` are the components with weights by name, None for one that is not there now, of
+    which ``encoders`` read the prompt.
     ``extras`` are parts without weights, such as tokenizers; schedulers and the like are made as
     the blocks describe them where ``extras`` has none.
     """
@@ -57,7 +58,8 @@ class BlockPipeline:
         self.pipeline = pipeline
         self.config: dict[str, Any] = {}
         for stage in self._stages:
-            known = {n: p for n, p in {**modules, **extras}.items() if n in stage._component_specs}
+            given = {**{n: m for n, m in modules.items() if m is not None}, **extras}
+            known = {n: part for n, part in given.items() if n in stage._component_specs}
             stage.update_components(**known)
         self._modules = dict(modules)
 
@@ -81,6 +83,16 @@ class BlockPipeline:
         if name.startswith("_") or name not in self._modules:
             raise AttributeError(name)
         return self._modules[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A component that is set takes the place of the other, as with a plain pipeline."""
+        if name not in self.__dict__.get("_modules", {}):
+            object.__setattr__(self, name, value)
+            return
+        self._modules[name] = value
+        for stage in self._stages:
+            if name in stage._component_specs:
+                stage.register_components(**{name: value})
 
     def set_progress_bar_config(self, **options: Any) -> None:
         """As in diffusers, for the denoising loop."""
@@ -166,13 +178,14 @@ class BlockPipeline:
         """One component on ``device`` at a time, by diffusers' own manager of components."""
         manager = resolve("diffusers.ComponentsManager")()
         for name, module in self._modules.items():
-            manager.add(name, module)
+            if module is not None:
+                manager.add(name, module)
         manager.enable_auto_cpu_offload(device=device)
 
     def enable_group_offload(self, onload_device: Any, **options: Any) -> None:
         """Single leaves on ``onload_device``, in every component with weights."""
         apply = resolve("diffusers.hooks.apply_group_offloading")
-        for module in self._modules.values():
+        for module in [m for m in self._modules.values() if m is not None]:
             apply(module, onload_device=onload_device, **options)
 
     def load_lora_weights(self, source: str, **options: Any) -> None:

@@ -19,7 +19,7 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.errors import LoadError
 from quantlab.lab.hub import snapshot as hub
 from quantlab.lab.libraries import resolve
-from quantlab.lab.load.modular import BlockPipeline, blocks_of
+from quantlab.lab.load.blocks.pipeline import BlockPipeline, blocks_of
 from quantlab.lab.load.part import Base, Part
 from quantlab.lab.load.processor import load_processor
 from quantlab.lab.lora.file import fused

@@ -1,0 +1,1 @@
+"""Pipelines of blocks, diffusers' modular ones: their files, and one put together."""
