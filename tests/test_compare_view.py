@@ -21,18 +21,19 @@ from quantlab.lab.runners.local import LocalRunner
 from quantlab.lab.runners.zerogpu import ZeroGpuRunner
 from quantlab.lab.runners.zerogpu_cost import QUOTAS
 from quantlab.ui.bands_view import SHEET, badge, sheet
+from quantlab.ui.compare import open as opening
 from quantlab.ui.compare import run as try_run
+from quantlab.ui.compare import share
 from quantlab.ui.compare.cost import cost_note
 from quantlab.ui.compare.stage import board
-from quantlab.ui.compare.stage import view as try_view
-from quantlab.ui.compare.stage.difference import difference
-from quantlab.ui.compare.wiring import OVERLAY
+from quantlab.ui.compare.stage.difference import Difference, difference
+from quantlab.ui.compare.stage.view import STATES
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown
 from quantlab.words.metrics import metric
-from quantlab.words.outcome import Failure, Outcome, Progress
+from quantlab.words.outcome import Failure, Outcome
 from tests.drawn import awaited
-from tests.test_page import CATALOG, StandIn, call, outcome, take_in, values
+from tests.test_page import CATALOG, MINI, StandIn, call, outcome, take_in, values
 
 
 def png(pixels: object) -> bytes:
@@ -95,40 +96,40 @@ def test_a_badge_has_a_word_a_sign_and_its_meaning_a_click_away() -> None:
     assert f'id="{SHEET}"' in sheet()
 
 
-def test_figures_carry_the_badges_of_their_values() -> None:
-    reference = Result(outcome("fp32"))
+def test_a_row_of_facts_has_the_badge_of_its_value() -> None:
     near = outcome("bnb-nf4").scored(psnr_db=40.0, ssim=0.995, transformer_rel_l2=0.2)
-    text = try_view.figures(Result(near), reference, first=False)
-    assert re.findall(r'aria-label="([^"]*)\. What', text) == [
-        "PSNR: close",
-        "SSIM: very close",
-        "One-step error: far",
-    ]
-    same = try_view.figures(Result(outcome("bnb-nf4")), reference, first=False)
+    text = facts_of("fp32", ("bnb-nf4", near))
+    assert re.findall(r'aria-label="(PSNR: [^"]*)\. What', text) == ["PSNR: close"]
+    assert "40.0 dB PSNR" in text
+    same = facts_of("fp32", ("bnb-nf4", outcome("bnb-nf4").scored(transformer_rel_l2=0.0)))
     assert "PSNR: identical" in same
-    assert "badge" not in try_view.figures(reference, reference, first=True)
+    assert "badge" not in facts_of("fp32")
 
 
-def test_the_difference_of_equal_images_is_black() -> None:
-    image = png(np.random.default_rng(0).integers(0, 256, (5, 7, 3)))
-    found = difference(image, image, 16)
-    assert not np.asarray(found.image).any()
-    assert (found.largest, found.share) == (0, 0.0)
+def test_seconds_of_a_busy_machine_are_marked() -> None:
+    assert "others had 60% of it" in facts_of(("fp32", outcome("fp32", others_cpu=0.6)))
+    assert "busy" not in facts_of(("fp32", outcome("fp32", others_cpu=0.1)))
 
 
-def test_a_known_difference_is_amplified_and_ends_at_white() -> None:
+def test_a_failed_plan_says_where_and_what_to_use_instead() -> None:
+    failed = Outcome("torchao-fp8dq", "failed", error=Failure("check", "E", "needs a GPU"))
+    text = facts_of("fp32", ("torchao-fp8dq", failed))
+    assert "Refused before loading" in text
+    assert "needs a GPU" in text
+    assert re.search(r'data-instead="1">Use [\w-]+ instead', text)
+    stopped = Outcome("bnb-nf4", "failed", error=Failure("stopped", "Stopped", "stopped"))
+    assert facts_of("fp32", ("bnb-nf4", stopped)).count("stopped</p>") == 1
+
+
+def test_a_known_difference_is_counted() -> None:
     one = np.full((2, 4, 3), 100)
     other = one.copy()
     other[0, 0] = (103, 90, 100)
     other[1, 2] = (100, 100, 200)
-    found = difference(png(one), png(other), 8)
-    pixels = np.asarray(found.image)
-    assert pixels[0, 0].tolist() == [24, 80, 0]
-    assert pixels[1, 2].tolist() == [0, 0, 255]
-    assert np.count_nonzero(pixels.any(axis=2)) == 2
-    assert (found.largest, found.share) == (100, 0.25)
+    assert difference(png(one), png(one)) == Difference(0, 0.0)
+    assert difference(png(one), png(other)) == Difference(100, 0.25)
     with pytest.raises(ValueError, match="cannot be subtracted"):
-        difference(png(one), png(one[:1]), 8)
+        difference(png(one), png(one[:1]))
 
 
 def kept(image: bytes) -> str:
@@ -138,51 +139,62 @@ def kept(image: bytes) -> str:
     return path
 
 
-def shown_of(*results: tuple[str, Result]) -> Shown:
-    comparison = make_comparison(plans=["fp32", "bnb-nf4"], prompt="a fox", catalog=CATALOG)
-    return Shown(comparison, results)
+def shown_of(*results: str | tuple[str, Outcome], pictures: bool = False) -> Shown:
+    """Results of these plans, in grey that grows lighter."""
+    pairs = [(each, outcome(each)) if isinstance(each, str) else each for each in results]
+    comparison = make_comparison(plans=[p for p, _ in pairs], prompt="a fox", catalog=CATALOG)
+    shown = Shown(comparison)
+    for index, (plan, found) in enumerate(pairs):
+        path = kept(png(np.full((2, 2, 3), 5 * index))) if pictures else None
+        shown = shown.put(plan, Result(found, path))
+    return shown
 
 
-def test_a_difference_says_what_it_shows_or_why_not() -> None:
-    black, grey = png(np.zeros((2, 2, 3))), png(np.full((2, 2, 3), 5))
-    both = shown_of(
-        ("fp32", Result(outcome("fp32"), kept(black))),
-        ("bnb-nf4", Result(outcome("bnb-nf4"), kept(grey))),
-    )
-    found = board.difference_updates("bnb-nf4", 4, both)
-    image, note = found["difference"], found["difference-note"]
-    assert image["value"].getpixel((0, 0)) == (20, 20, 20)
-    assert "4 times" in note
-    assert "100% of the pixels differ, at most by 5 of 255" in note
-    assert "not one pixel" in board.difference_updates("fp32", 4, both)["difference-note"]
-    failed = Outcome("fp32", "failed", error=Failure("load", "E", "no"))
-    alone = shown_of(("fp32", Result(failed)), both.results[1])
-    found = board.difference_updates("bnb-nf4", 4, alone)
-    assert found["difference"]["value"] is None
-    assert "The reference has no image" in found["difference-note"]
+def facts_of(*results: str | tuple[str, Outcome]) -> str:
+    shown = shown_of(*results)
+    plans = [plan for plan, _ in shown.results]
+    return str(board.board(plans, shown, MINI, CATALOG)["facts"])
 
 
-def test_every_update_of_the_panels_has_its_component() -> None:
-    black = png(np.zeros((2, 2, 3)))
-    both = shown_of(
-        ("fp32", Result(outcome("fp32"), kept(black))),
-        ("bnb-nf4", Result(outcome("bnb-nf4"), kept(black))),
-    )
-    for shown in (Shown(), both):
-        for choose in (True, False):
-            found = board.slider_updates(["fp32", "bnb-nf4"], shown, choose=choose)
-            assert found.keys() <= set(OVERLAY)
-    lists = board.slider_updates(["fp32", "bnb-nf4"], both)
-    assert lists["subtract"]["choices"] == [("B · bnb-nf4", "bnb-nf4")], (
-        "the reference is not subtracted"
-    )
+def test_the_strip_begins_with_the_reference_and_the_farthest() -> None:
+    far, near = (outcome(p).scored(psnr_db=db) for p, db in (("bnb-nf4", 20.0), ("bf16", 50.0)))
+    shown = shown_of("fp32", ("bnb-nf4", far), ("bf16", near), pictures=True)
+    html = board.board(["fp32", "bnb-nf4", "bf16"], shown, MINI, CATALOG)["board"]
+    assert 'data-far="1"' in html
+    assert html.count("data-src=") == 3
+    told = re.findall(r'data-differs="([^"]*)"', html)
+    assert told == ["", *(f"100% of the pixels differ, at most by {n} of 255." for n in (5, 10))]
 
 
-def test_states_differ_in_sign_word_and_class() -> None:
-    heads = {state: try_view.head(0, "fp32", state) for state in try_view.STATES}
-    for part in (r'aria-hidden="true">(.)</span> \S', r"</span> ([^<]+)</p>", r"ql-state (is-\w+)"):
-        found = [re.findall(part, head)[-1] for head in heads.values()]
-        assert len(set(found)) == len(heads)
+def test_a_picture_of_a_run_that_is_still_measured_is_shown() -> None:
+    shown = Shown(make_comparison(plans=["fp32", "bf16"], prompt="a fox", catalog=CATALOG))
+    drawn = {"fp32": kept(png(np.zeros((2, 2, 3))))}
+    more = {"state": "waiting", "running": 0, "drawn": drawn}
+    html = board.board(["fp32", "bf16"], shown, MINI, CATALOG, **more)
+    assert html["board"].count("data-src=") == 1
+    assert "is-running" in html["facts"]
+    assert "is-waiting" in html["facts"]
+
+
+def test_states_differ_in_sign_and_word() -> None:
+    for part in range(2):
+        assert len({state[part] for state in STATES.values()}) == len(STATES)
+
+
+def test_pictures_that_are_not_those_of_the_controls_are_marked(services: Services) -> None:
+    shown = shown_of("fp32", "bnb-nf4")
+    given = {"shown": shown, **values("fp32", "bnb-nf4")}
+    moved = {"width": 128, "height": 128, "steps": 8}
+
+    def bar(**more: Any) -> str:
+        return str(share.link_of(call(services, **{**given, **moved, **more})).get("changed", ""))
+
+    assert bar() == ""
+    assert "these are the earlier pictures" in bar(seed=3)
+    assert 'data-tell="undo"' in bar(seed=3)
+    assert "A plan is not run yet" in bar(**{"count": 3, "transformer-2": "bf16"})
+    back = opening.undo(call(services, **{**given, **moved, "seed": 3}))
+    assert back["seed"] == 0
 
 
 def test_stopping_is_shown_until_the_end(services: Services) -> None:
@@ -196,11 +208,7 @@ def test_stopping_is_shown_until_the_end(services: Services) -> None:
         return pressed, last
 
     pressed, last = awaited(stopped())
-    assert all("is-stopping" in pressed[f"head-{n}"] for n in range(2))
-    under_way = try_run._underway(
-        services, job.comparison, Progress(1, "step 1 of 2", 0.5), stopping=True
-    )
-    assert "is-stopping" in under_way["head-1"]
+    assert pressed["facts"].count('class="is-stopping"') == 2
     settled = try_run.settle(call(services, job=job, shown=last["shown"]))
     assert settled["run"]["value"] == "Run"
     assert "2 stopped" in settled["progress"]

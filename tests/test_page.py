@@ -33,7 +33,9 @@ from quantlab.ui.compare.plans import (
     nearest_plan,
     plan_text,
 )
+from quantlab.ui.compare.stage import facts_view, strip_view
 from quantlab.ui.compare.stage import view as try_view
+from quantlab.ui.compare.stage.strip_view import Seat
 from quantlab.ui.jobs import Jobs
 from quantlab.ui.named import Call
 from quantlab.ui.page import build
@@ -181,15 +183,21 @@ def test_line_breaks_in_a_prompt_are_spaces() -> None:
     assert read_comparison(values("fp32", prompt="a\nfox"), CATALOG).prompt == "a fox"
 
 
+def _facts(seat: Seat) -> str:
+    told: dict[str, Any] = {"predicted": {}, "instead": {EVIL: EVIL}, "warnings": {EVIL: [EVIL]}}
+    return facts_view.facts([seat], None, labels={}, **told)
+
+
 def test_foreign_text_is_escaped_everywhere() -> None:
     failure = Failure("load", "LoadError", EVIL)
     failed = Result(Outcome(EVIL, "failed", error=failure, notes=(EVIL,)))
     shown = [
         try_view.banner(EVIL),
         try_view.progress(EVIL, 0.5),
-        try_view.head(0, EVIL, "failed", result=failed),
-        try_view.figures(failed, None, first=False),
-        try_view.figures(Result(outcome(EVIL, way=EVIL), origin=EVIL), None, first=True),
+        strip_view.stage([Seat(EVIL, "failed", EVIL, failed, EVIL)], Shown()),
+        _facts(Seat(EVIL, "failed", None, failed)),
+        _facts(Seat(EVIL, "done", None, Result(outcome(EVIL, way=EVIL), origin=EVIL))),
+        try_view.changed_bar(EVIL),
         try_view.link_box(EVIL, EVIL),
         try_view.code_box(EVIL, EVIL),
         answer_view.problem(EVIL),
@@ -274,8 +282,8 @@ def test_a_run_streams_and_keeps_what_it_measured(services: Services) -> None:
     assert len(services.jobs) == 0
     settled = try_run.settle(call(services, job=job, shown=shown))
     assert "2 of 3 done, 1 failed." in settled["progress"]
-    heads = [text_of(settled, f"head-{n}") for n in range(3)]  # whatever Stop answered last
-    assert ["is-done" in head for head in heads] == [True, False, True]
+    rows = re.findall(r'<tr role="row" data-plan="[^"]*" class="is-(\w+)"', settled["facts"])
+    assert rows == ["done", "failed", "done"]  # whatever Stop answered last
 
 
 def test_a_store_that_fails_loses_nothing_on_the_page(services: Services) -> None:

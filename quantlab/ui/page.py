@@ -11,7 +11,7 @@ from quantlab.ui.compare import edit as try_edit
 from quantlab.ui.compare import open as try_open
 from quantlab.ui.compare import run as try_run
 from quantlab.ui.compare.tab import build_try
-from quantlab.ui.compare.wiring import OVERLAY, controls, layout
+from quantlab.ui.compare.wiring import controls, layout
 from quantlab.ui.machine.tab import build_machine
 from quantlab.ui.named import QUIET, Call, Parts, only, wire
 from quantlab.ui.pick.query import QUESTION
@@ -33,7 +33,7 @@ HEAD = (
 def build(services: Services) -> gr.Blocks:
     """The whole page over ``services``; app.py launches it with its theme and styles."""
     with Page(title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
-        scripts = "".join(script(f"{name}.js") for name in ("names", "tabs", "choose", "divider"))
+        scripts = "".join(script(f"{name}.js") for name in ("tabs", "choose", "divider", "embed"))
         gr.HTML(HEAD, apply_default_css=False, js_on_load=scripts)
         banner = gr.HTML("", elem_id="ql-banner", apply_default_css=False)
         with gr.Tabs() as tabs:
@@ -64,7 +64,7 @@ def _wire(services: Services, page: gr.Blocks, tried: Parts, pick: Parts, result
     best = pick["answer"].try_all
     wire(best, try_edit.try_best, services, {**inputs, **asked}, outputs, **QUIET)
     whole = {
-        **only(tried, "tabs", "banner", "shown", *FIELDS, "link", *OVERLAY),
+        **only(tried, "tabs", "banner", "shown", *FIELDS, "link"),
         **layout(tried),
     }
     address, question = only(pick, "address"), only(pick, *QUESTION)

@@ -69,6 +69,18 @@ class Shown:
         kept = tuple(item for item in self.results if item[0] != plan)
         return replace(self, results=(*kept, (plan, result)))
 
+    def lags(self, wanted: Comparison) -> str:
+        """What is to be said where there are results and they are not those of ``wanted``."""
+        own = self.comparison
+        if own is None or not self.results:
+            return ""
+        same = (own.model, own.settings, own.plans[0])
+        if same != (wanted.model, wanted.settings, wanted.plans[0]):
+            return "Changed, not run: these are the earlier pictures."
+        missing = sum(self.get(str(plan)) is None for plan in wanted.plans)
+        several = "A plan is" if missing == 1 else f"{missing} plans are"
+        return f"{several} not run yet." if missing else ""
+
     @property
     def reference(self) -> Result | None:
         """The result of the first plan, where it is there and did not fail."""

@@ -168,6 +168,8 @@ class Progress:
     text: str
     fraction: float
     """0 to 1 of this plan, by steps done; loading counts as 0."""
+    image: str | None = None
+    """A picture that is there before its figures: that of the warm-up, complete on disk."""
 
 
 @dataclass(frozen=True)

@@ -153,23 +153,21 @@ class Trial:
                 self._say(index, f"{label}step {done} of {steps}", fraction)
 
             with loaded.drawing() as pipe:
-                runs.append(
-                    generate(
-                        pipe,
-                        self.comparison,
-                        encoded,
-                        self.device,
-                        on_step=on_step,
-                        stop=self.stop,
-                    )
-                )
+                own = (pipe, self.comparison, encoded, self.device)
+                runs.append(generate(*own, on_step=on_step, stop=self.stop))
+            if turn == 0 and total > 1:  # to be looked at while the others are measured
+                path = _save(runs[0].image, self._path(index))
+                self.report(Progress(index, f"{label}drawn", 1 / total, str(path)))
         return runs
+
+    def _path(self, index: int) -> Path:
+        return self.out / f"{index + 1}-{_slug(self.comparison.plans[index])}.png"
 
     def _measured(self, index: int, plan: Plan, taken: _Taken) -> Outcome:
         """Save the image and put the figures together."""
         loaded, encoded, peak = taken.loaded, taken.encoded, taken.peak
         runs = taken.runs[self.warmup :]
-        path = _save(runs[-1].image, self.out / f"{index + 1}-{_slug(plan)}.png")
+        path = _save(runs[-1].image, self._path(index))
         pixels = image_array(runs[-1].image)
         dtype = resolve(compute_dtype(plan, self.model))
         outcome = Outcome(

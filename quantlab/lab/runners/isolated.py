@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def main() -> None:
     def work(job: dict[str, Any], tell: Callable[[Mapping[str, Any]], None]) -> None:
         def report(event: Event) -> None:
             assert isinstance(event, Progress)
-            tell({"index": event.index, "text": event.text, "fraction": event.fraction})
+            tell(asdict(event))
 
         outcome = compare_one(
             make_comparison(**job["comparison"], catalog=catalog),

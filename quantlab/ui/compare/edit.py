@@ -57,7 +57,6 @@ def lay_out(
     padded = [*columns, *[Column("") for _ in range(MAX_PLANS - len(columns))]]
     updates: dict[str, Any] = {"count": len(columns)}
     for index, item in enumerate(padded):
-        updates[f"group-{index}"] = gr.update(visible=index < len(columns))
         # As they are: an update costs Gradio ten times as much as a value.
         updates[f"transformer-{index}"] = item.transformer
         updates[f"encoder-{index}"] = item.encoder
@@ -109,7 +108,7 @@ def redraw(call: Call) -> Updates:
 
 def use_instead(call: Call) -> Updates:
     """Put the nearest plan that runs into the column that was pressed."""
-    model, services, index = _model(call), call.services, int(call.given["index"])
+    model, services, index = _model(call), call.services, _pressed(call)
     columns = list(columns_of(call.given))
     plans = _normal([plan_text(c, model) for c in columns], model, services)
     shown, catalog = call.given["shown"], services.catalog
@@ -117,6 +116,12 @@ def use_instead(call: Call) -> Updates:
     if instead is not None:
         columns[index] = column_of(parse_plan(instead, model, catalog), model)
     return _laid_out(call, columns)
+
+
+def _pressed(call: Call) -> int:
+    """The column whose button was pressed; what comes from a browser may be anything."""
+    index = call.event.get("index")
+    return index if isinstance(index, int) and 0 <= index < MAX_PLANS else MAX_PLANS
 
 
 def try_scheme(call: Call) -> Updates:
@@ -177,16 +182,14 @@ def chooser_updates(model: Model, services: Services) -> Updates:
 
 def code(call: Call) -> Updates:
     """The script of a column: for the result that it shows, or what it would run."""
-    index, shown = int(call.given["index"]), call.given["shown"]
+    index, shown = _pressed(call), call.given["shown"]
     try:
         comparison = read_comparison(call.given, call.services.catalog)
     except InputError as error:
-        return {f"code-{index}": banner(f"No script yet. {error}.")}
+        return {"code": banner(f"No script yet. {error}.")}
     plans = [str(plan) for plan in comparison.plans]
     if index >= len(plans):
-        return {f"code-{index}": ""}
+        return {"code": ""}
     if shown.comparison is not None and shown.get(plans[index]):
         comparison = shown.comparison
-    return {
-        f"code-{index}": code_box(script_of(call.services, comparison, plans[index]), plans[index])
-    }
+    return {"code": code_box(script_of(call.services, comparison, plans[index]), plans[index])}

@@ -15,14 +15,14 @@ from quantlab.ui.compare.edit import go_to_try, lay_out
 from quantlab.ui.compare.fields import anew as refilled
 from quantlab.ui.compare.fields import of_model
 from quantlab.ui.compare.plans import column_of
-from quantlab.ui.compare.share import link_to, opened, result
-from quantlab.ui.compare.stage.board import slider_updates
+from quantlab.ui.compare.share import link_to, opened, result, stored
+from quantlab.ui.compare.stage.board import board
 from quantlab.ui.compare.stage.view import banner
 from quantlab.ui.named import Call, Updates
 from quantlab.ui.state import ROWS, Shown, read_comparison
 from quantlab.words.comparison import Comparison
 
-__all__ = ["open_page", "open_result"]
+__all__ = ["open_page", "open_result", "undo"]
 
 
 def open_page(call: Call) -> Updates:
@@ -72,7 +72,6 @@ def _fill(call: Call, shown: Shown, lead: str) -> Updates:
         "shown": shown,
         **_fields(comparison, model, anew=anew),
         "link": link_to(comparison, call.request, services),
-        **slider_updates([str(plan) for plan in comparison.plans], shown),
         **lay_out(columns, shown, model, services, choose_anew=anew),
     }
 
@@ -97,6 +96,26 @@ def _told(comparison: Comparison, shown: Shown) -> str:
 
 
 def _start(call: Call) -> Updates:
-    """The page as it is built; only the link needs the visitor's address."""
-    comparison = read_comparison(call.given, call.services.catalog)
-    return {"link": link_to(comparison, call.request, call.services)}
+    """The page as it is built, with what is known of its comparison: a fresh install shows the
+    gallery's. The link needs the visitor's address."""
+    services = call.services
+    comparison = read_comparison(call.given, services.catalog)
+    link = {"link": link_to(comparison, call.request, services)}
+    try:
+        shown = stored(comparison, services)
+    except StoreError:  # the Results tab says so
+        return link
+    if not shown.results:
+        return link
+    plans = [str(plan) for plan in comparison.plans]
+    model = services.catalog.models[comparison.model]
+    return {**link, "shown": shown, **board(plans, shown, model, services.catalog)}
+
+
+def undo(call: Call) -> Updates:
+    """The controls as they were for what is shown."""
+    shown = call.given["shown"]
+    if shown.comparison is None:
+        return {}
+    found = dict(_fill(call, shown, ""))
+    return {name: value for name, value in found.items() if name not in ("tabs", "banner")}

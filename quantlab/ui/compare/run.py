@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
+import threading
 import time as clock
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -20,17 +20,7 @@ from quantlab.catalog.advice import beforehand
 from quantlab.errors import InputError, QuantlabError
 from quantlab.record.store.keeping import keep
 from quantlab.ui.compare.share import link_to
-from quantlab.ui.compare.stage.board import (
-    ahead,
-    board,
-    column,
-    ended,
-    images,
-    instead_of,
-    picture,
-    slider_updates,
-    state_of,
-)
+from quantlab.ui.compare.stage.board import board, picture, state_of
 from quantlab.ui.compare.stage.view import banner, progress
 from quantlab.ui.guard.hosts import address
 from quantlab.ui.jobs import Wait
@@ -71,6 +61,7 @@ def check(call: Call) -> Updates:
     secret = str(given.get("mine") or "")[:MAX_SECRET] or None
     return {
         "banner": banner(" ".join(notes), problem=False),
+        "changed": "",
         "job": Job(comparison, token, keep=bool(given.get("keep", True)), secret=secret),
         "shown": shown,
         "run": gr.update(interactive=False, value="Queued" if before else "Running"),
@@ -94,24 +85,46 @@ async def run(call: Call) -> AsyncIterator[Updates]:
     if stop_signal is None:
         services.jobs.end(job.token)
         return
-    shown = Shown(job.comparison)
-    last = 0.0
     try:
-        yield _begun(services, shown)
-        with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
-            events = services.runner.stream(job.comparison, out=Path(folder), stop=stop_signal)
-            async for event in while_heard(events, stop_signal):
-                if isinstance(event, Finished):
-                    shown = await asyncio.to_thread(_finished, services, shown, event, job)
-                    yield _after(services, shown, event.index)
-                elif clock.monotonic() - last >= PAUSE_S:
-                    last = clock.monotonic()
-                    yield _underway(services, job.comparison, event, stopping=stop_signal.is_set())
+        async for updates in _streamed(services, job, stop_signal):
+            yield updates
     except QuantlabError as error:  # a queue or quota that refused the whole run
         gr.Warning(str(error), duration=30)
     finally:
         stop_signal.set()  # where the visitor left in the middle, the runner must not go on
         services.jobs.end(job.token)
+
+
+async def _streamed(
+    services: Services, job: Job, stop_signal: threading.Event
+) -> AsyncIterator[Updates]:
+    """The page as the run goes on: a picture as soon as there is one, figures as they come."""
+    shown, drawn = Shown(job.comparison), dict[str, str]()
+    running, last = -1, 0.0
+    yield {"progress": progress("Starting", 0), **_seats(services, shown, "waiting")}
+    with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
+        events = services.runner.stream(job.comparison, out=Path(folder), stop=stop_signal)
+        async for event in while_heard(events, stop_signal):
+            if isinstance(event, Finished):
+                shown = await asyncio.to_thread(_finished, services, shown, event, job)
+                yield _after(services, shown, drawn)
+                continue
+            if event.image and (found := picture(_bytes(event.image))):
+                drawn[str(job.comparison.plans[event.index])] = found
+            if event.image or event.index != running:
+                running, last = event.index, 0.0
+                yield _seats(services, shown, "waiting", running, drawn)
+            if clock.monotonic() - last >= PAUSE_S:
+                last = clock.monotonic()
+                yield _underway(job.comparison, event, stopping=stop_signal.is_set())
+
+
+def _bytes(path: str) -> bytes | None:
+    """A picture that is still in its folder."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return None
 
 
 def _waiting(wait: Wait) -> str:
@@ -132,45 +145,38 @@ def _finished(services: Services, shown: Shown, event: Finished, job: Job) -> Sh
     return shown.put(kept.outcome.plan, result)
 
 
-def _after(services: Services, shown: Shown, index: int) -> Updates:
-    """The page after plan ``index`` is done."""
+def _after(services: Services, shown: Shown, drawn: Mapping[str, str]) -> Updates:
+    """The page after a plan is done."""
     assert shown.comparison is not None
-    plans = [str(plan) for plan in shown.comparison.plans]
-    instead = instead_of(plans[index], shown, services.catalog)
-    updates = {
-        "progress": progress(f"{index + 1} of {len(plans)} done", (index + 1) / len(plans)),
+    count, done = len(shown.comparison.plans), len(shown.results)
+    return {
+        "progress": progress(f"{done} of {count} done", done / count),
         "shown": shown,
-        **column(index, plans[index], shown, services.catalog, instead=instead),
+        **_seats(services, shown, "waiting", drawn=drawn),
     }
-    if plans[index] in (names := [plan for _, plan in images(plans, shown)]):
-        updates |= slider_updates(plans, shown, choose=len(names) == 2)
-    return updates
 
 
-def _begun(services: Services, shown: Shown) -> Updates:
-    """The page when the job's turn has come."""
+def _seats(
+    services: Services,
+    shown: Shown,
+    state: str,
+    running: int | None = None,
+    drawn: Mapping[str, str] | None = None,
+) -> Updates:
+    """The board of the comparison that is shown."""
     comparison = shown.comparison
     assert comparison is not None
     plans = [str(plan) for plan in comparison.plans]
     model = services.catalog.models[comparison.model]
-    return {
-        "progress": progress("Starting", 0),
-        **board(plans, shown, model, services.catalog, state="waiting"),
-    }
+    catalog = services.catalog
+    return board(plans, shown, model, catalog, state=state, running=running, drawn=drawn)
 
 
-def _underway(
-    services: Services, comparison: Comparison, event: Progress, *, stopping: bool
-) -> Updates:
+def _underway(comparison: Comparison, event: Progress, *, stopping: bool) -> Updates:
     count, plan = len(comparison.plans), str(comparison.plans[event.index])
     done = (event.index + event.fraction) / count
-    state, text = "running", event.text
-    if stopping:
-        state, text = "stopping", f"{event.text}; stopping at the next step"
-    return {
-        "progress": progress(f"{event.index + 1} of {count}, {plan}: {text}", done),
-        **ahead(event.index, plan, state, services.catalog, text),
-    }
+    text = f"{event.text}; stopping at the next step" if stopping else event.text
+    return {"progress": progress(f"{event.index + 1} of {count}, {plan}: {text}", done)}
 
 
 def settle(call: Call) -> Updates:
@@ -194,7 +200,7 @@ def _idle(services: Services, job: Job | None, shown: Shown) -> Updates:
     return {
         **buttons,
         "progress": progress(f"{_counted(plans, shown)} {_settings(job.comparison)}"),
-        **_unfinished(services, plans, shown, "idle"),
+        **_seats(services, _of(job, shown), "idle"),
     }
 
 
@@ -217,25 +223,17 @@ def stop(call: Call) -> Updates:
     job, shown = call.given["job"], call.given["shown"]
     if not call.services.jobs.stop(call.session):
         return _idle(call.services, job, shown)
-    plans = [str(plan) for plan in job.comparison.plans] if job else []
+    seats = _seats(call.services, _of(job, shown), "stopping") if job else {}
     return {
         "stop": gr.update(interactive=False, value="Stopping"),
         "progress": progress("Stopping at the next step", 0),
-        **_unfinished(call.services, plans, shown, "stopping"),
+        **seats,
     }
 
 
-def _unfinished(services: Services, plans: list[str], shown: Shown, state: str) -> Updates:
-    """The heads of the columns, those without an outcome in ``state``.
-
-    All of them: what Stop answered may have come after a column's outcome.
-    """
-    updates: dict[str, Any] = {}
-    for index, plan in enumerate(plans):
-        found = shown.get(plan)
-        waits = {} if found else ahead(index, plan, state, services.catalog)
-        updates |= ended(index, plan, found) if found else waits
-    return updates
+def _of(job: Job, shown: Shown) -> Shown:
+    """What is shown of the job's comparison: what Stop answered may have come after an outcome."""
+    return shown if shown.comparison == job.comparison else Shown(job.comparison)
 
 
 def leave(call: Call) -> Updates:

@@ -15,12 +15,12 @@ from quantlab.record.link import from_query, result_id, result_url, to_url
 from quantlab.record.store.retention import PIN_DAYS
 from quantlab.record.store.store import Stored
 from quantlab.ui.compare.stage.board import picture
-from quantlab.ui.compare.stage.view import banner, link_box, origin
+from quantlab.ui.compare.stage.view import banner, changed_bar, link_box, origin
 from quantlab.ui.named import Call, Updates
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown, read_comparison
 from quantlab.ui.words import when
-from quantlab.words.comparison import MAX_PLANS, Comparison
+from quantlab.words.comparison import Comparison
 
 __all__ = [
     "Seen",
@@ -55,16 +55,15 @@ def link_to(comparison: Comparison, request: gr.Request | None, services: Servic
 
 
 def link_of(call: Call) -> Updates:
-    """The link box for what the controls say now, or why there is none; closes the code boxes.
-
-    A script that was opened before the change would no longer be the one of its column.
-    """
-    closed = {f"accordion-{index}": gr.update(open=False) for index in range(MAX_PLANS)}
+    """The link box for what the controls say now, or why there is none; and whether the pictures
+    are still of that. Closes the script: it may not be the one of its column any more."""
+    closed, shown = {"code": ""}, call.given["shown"]
     try:
         comparison = read_comparison(call.given, call.services.catalog)
     except InputError as error:
         return {"link": link_box("", f"No link yet. {error}."), **closed}
-    return {"link": link_to(comparison, call.request, call.services), **closed}
+    link = link_to(comparison, call.request, call.services)
+    return {"link": link, "changed": changed_bar(shown.lags(comparison)), **closed}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The Compare tab: controls, two to six columns, the slider between two images, the link."""
+"""The Compare tab: the prompt, a stage with a strip of two to six plans, settings, the link."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import gradio as gr
 
 from quantlab.catalog.schema import Model
 from quantlab.ui.compare.fields import build_fields
-from quantlab.ui.compare.plans import BASE, Column, choices, encoder_of, plan_text
+from quantlab.ui.compare.plans import BASE, Column, choices, encoder_of
 from quantlab.ui.compare.save_picture import save_picture
-from quantlab.ui.compare.stage.measured_view import warnings_of
-from quantlab.ui.compare.stage.overlay import build_overlay
-from quantlab.ui.compare.stage.view import head, link_box, zoom_bar
+from quantlab.ui.compare.stage.board import board
+from quantlab.ui.compare.stage.view import link_box
 from quantlab.ui.compare.wiring import wire_cost, wire_edit, wire_run, wire_share
 from quantlab.ui.download import download
 from quantlab.ui.named import Parts, only
@@ -33,8 +32,8 @@ KEEP = "Keep the results"
 def build_try(services: Services, banner: Any) -> Parts:
     """Lay the tab out and wire what stays within it; gives its components by name.
 
-    Column N has ``group-N``, ``transformer-N``, ``encoder-N``, ``head-N``, ``image-N``,
-    ``instead-N``, ``figures-N``, ``accordion-N`` and ``code-N``.
+    Plan N has ``transformer-N`` and ``encoder-N``; ``board`` has the pictures of all, ``facts``
+    the figures.
     """
     model = services.catalog.models["flux-mini"]
     parts: dict[str, Any] = {
@@ -58,20 +57,36 @@ def build_try(services: Services, banner: Any) -> Parts:
         parts["run"] = gr.Button("Run", variant="primary", elem_id="ql-run", min_width=120)
         parts["stop"] = gr.Button("Stop", elem_id="ql-stop", visible=HIDDEN, min_width=120)
     parts["cost"] = gr.HTML("", elem_id="ql-cost", apply_default_css=False)
-    parts |= build_fields(services, model, prompt)
-    parts["keep"] = gr.Checkbox(
-        True, label=KEEP, info=_kept_for(services), elem_id="ql-keep", container=False
+    parts["changed"] = gr.HTML(
+        "", elem_id="ql-changed", apply_default_css=False, js_on_load=script("changed.js")
     )
     parts["progress"] = gr.HTML("", elem_id="ql-progress", apply_default_css=False)
-    with gr.Column(elem_classes="ql-zoom-group"):
-        gr.HTML(zoom_bar(), apply_default_css=False)
-        with gr.Row(elem_classes="ql-columns"):
-            for index in range(MAX_PLANS):
-                parts |= _column(services, model, index)
-        with gr.Row(elem_classes="ql-edit"):
-            parts["more"] = gr.Button("Add a plan", size="sm", min_width=120)
-            parts["fewer"] = gr.Button("Remove the last", size="sm", min_width=120)
-        parts |= build_overlay(services, parts["shown"])
+    start = board(START, Shown(), model, services.catalog)
+    parts["board"] = gr.HTML(
+        start["board"],
+        elem_id="ql-board",
+        elem_classes="ql-zoom-group",
+        apply_default_css=False,
+        js_on_load=script("stage.js"),
+    )
+    with gr.Column(elem_classes="ql-choosers"):
+        for index in range(MAX_PLANS):
+            parts |= _choosers(services, model, index)
+    with gr.Row(elem_classes="ql-edit"):
+        parts["more"] = gr.Button("Add a plan", size="sm", min_width=120)
+        parts["fewer"] = gr.Button("Remove the last", size="sm", min_width=120)
+    parts["facts"] = gr.HTML(
+        start["facts"],
+        elem_id="ql-facts",
+        apply_default_css=False,
+        js_on_load=script("facts.js"),
+    )
+    parts["code"] = _copied("", "ql-code")
+    with gr.Column(elem_classes="ql-settings"):
+        parts |= build_fields(services, model, prompt)
+        parts["keep"] = gr.Checkbox(
+            True, label=KEEP, info=_kept_for(services), elem_id="ql-keep", container=False
+        )
     parts["link"] = _copied(link_box(""), "ql-link")
     with gr.Row(elem_classes="ql-edit"):
         parts["share"] = gr.Button("Share this run", size="sm", min_width=120, elem_id="ql-share")
@@ -101,54 +116,26 @@ def _copied(value: str, elem_id: str) -> Any:
     return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=script("copy.js"))
 
 
-def _column(services: Services, model: Model, index: int) -> Parts:
-    here = index < len(START)
-    plan = Column(START[index] if here else "")
-    encoder = encoder_of(model)
-    name, text = f"of plan {LETTERS[index]}", plan_text(plan, model)
-    with gr.Column(visible=here, elem_classes="ql-column", min_width=220) as group:
-        transformer = gr.Dropdown(
+def _choosers(services: Services, model: Model, index: int) -> Parts:
+    """What plan ``index`` may be; opened from its thumbnail, and always there: what is mounted only
+    when it is seen misses the updates before."""
+    plan = Column(START[index] if index < len(START) else "")
+    name = f"of plan {LETTERS[index]}"
+    with gr.Row(elem_classes=f"ql-chooser ql-chooser-{index}"):
+        first = gr.Dropdown(
             choices(model, model.components[0], services.catalog),
             value=plan.transformer,
             label=f"Transformer {name}",
             allow_custom_value=True,
             elem_id=f"ql-transformer-{index}",
+            min_width=200,
         )
         second = gr.Dropdown(
-            choices(model, encoder, services.catalog),
+            choices(model, encoder_of(model), services.catalog),
             value=BASE,
             label=f"Text encoder {name}",
             allow_custom_value=True,
             elem_id=f"ql-encoder-{index}",
+            min_width=200,
         )
-        title = gr.HTML(
-            head(index, text, "idle", warnings=warnings_of(text, services.catalog)),
-            apply_default_css=False,
-            elem_classes="ql-title",
-        )
-        image = gr.Image(
-            interactive=False,
-            format="png",
-            show_label=False,
-            container=False,
-            buttons=["download", "fullscreen"],
-            elem_classes="ql-image",
-        )
-        # Image and button are hidden by their style while empty: showing a column again would set
-        # `visible` of all that it holds.
-        instead = gr.Button("", interactive=False, size="sm", elem_classes="ql-instead")
-        figures = gr.HTML("", apply_default_css=False)
-        with gr.Accordion("Code", open=False) as accordion:
-            code = gr.HTML("", apply_default_css=False, js_on_load=script("copy.js"))
-    named = {
-        "group": group,
-        "transformer": transformer,
-        "encoder": second,
-        "head": title,
-        "image": image,
-        "instead": instead,
-        "figures": figures,
-        "accordion": accordion,
-        "code": code,
-    }
-    return {f"{name}-{index}": part for name, part in named.items()}
+    return {f"transformer-{index}": first, f"encoder-{index}": second}

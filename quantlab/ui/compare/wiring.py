@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import gradio as gr
-
 from quantlab.ui.compare import edit, run, share
+from quantlab.ui.compare import open as opening
 from quantlab.ui.compare.cost import cost, cost_note
 from quantlab.ui.named import QUIET, Parts, only, wire
 from quantlab.ui.services import Services
 from quantlab.ui.state import FIELDS, ROWS
 from quantlab.words.comparison import MAX_PLANS
 
-__all__ = ["OVERLAY", "controls", "layout", "wire_cost", "wire_edit", "wire_run", "wire_share"]
+__all__ = ["controls", "layout", "wire_cost", "wire_edit", "wire_run", "wire_share"]
 
-COLUMN = ("group", "transformer", "encoder")
-OVERLAY = ("left", "right", "slider", "subtract", "times", "difference", "difference-note")
+COLUMN = ("transformer", "encoder")
+BOARD = ("board", "facts")
 
 
 def controls(parts: Parts) -> Parts:
@@ -25,16 +24,10 @@ def controls(parts: Parts) -> Parts:
     return only(parts, *FIELDS, *columns, "count")
 
 
-def board_of(parts: Parts) -> Parts:
-    """What ``board`` updates."""
-    shown = ("head", "image", "instead", "figures")
-    return only(parts, *(f"{part}-{n}" for n in range(MAX_PLANS) for part in shown))
-
-
 def layout(parts: Parts) -> Parts:
     """What ``edit.lay_out`` updates."""
     columns = (f"{part}-{n}" for n in range(MAX_PLANS) for part in COLUMN)
-    return {**only(parts, "count", *columns), **board_of(parts)}
+    return only(parts, "count", *columns, *BOARD)
 
 
 def wire_run(services: Services, parts: Parts) -> None:
@@ -43,24 +36,21 @@ def wire_run(services: Services, parts: Parts) -> None:
         "show_progress": "hidden",
         "api_visibility": "private",
     }
-    begun = only(parts, "banner", "job", "shown", "run", "stop", "progress", "link")
-    wire(
-        [parts["run"].click, parts["prompt"].submit],
-        run.check,
-        services,
-        {**controls(parts), **only(parts, "keep", "mine")},
-        {**begun, **board_of(parts)},
-        **waits,  # queued, since only then does a changed state start `run`
-    )
+    begun = ("banner", "job", "shown", "run", "stop", "progress", "link", "changed", *BOARD)
+    given, told = {**controls(parts), **only(parts, "keep", "mine")}, only(parts, *begun)
+    for asked in ([parts["run"].click, parts["prompt"].submit], parts["changed"].again):
+        # Queued, since only then does a changed state start `run`; and apart, since Gradio does not
+        # put events of HTML together with others.
+        wire(asked, run.check, services, given, told, **waits)
     running = wire(
         parts["job"].change,
         run.run,
         services,
         only(parts, "job"),
-        {**only(parts, "progress", "shown", *OVERLAY), **board_of(parts)},
+        only(parts, "progress", "shown", *BOARD),
         **waits,
     )
-    ended = {**only(parts, "run", "stop", "progress"), **board_of(parts)}
+    ended = only(parts, "run", "stop", "progress", *BOARD)
     jobs = only(parts, "job", "shown")
     wire(running.then, run.settle, services, jobs, ended, **QUIET)
     wire(parts["stop"].click, run.stop, services, jobs, ended, **QUIET)
@@ -68,24 +58,22 @@ def wire_run(services: Services, parts: Parts) -> None:
 
 def wire_edit(services: Services, parts: Parts) -> None:
     inputs = {**only(parts, "shown"), **controls(parts)}
-    choosers = only(parts, *(f"{p}-{n}" for n in range(MAX_PLANS) for p in COLUMN[1:]))
+    choosers = only(parts, *(f"{p}-{n}" for n in range(MAX_PLANS) for p in COLUMN))
     wire(parts["more"].click, edit.add, services, inputs, layout(parts), **QUIET)
     wire(parts["fewer"].click, edit.remove, services, inputs, layout(parts), **QUIET)
     chosen = [chooser.input for chooser in choosers.values()]
-    wire(chosen, edit.redraw, services, inputs, board_of(parts), **QUIET)
+    wire(chosen, edit.redraw, services, inputs, only(parts, *BOARD), **QUIET)
     known = only(parts, "model", "before")
     before = only(parts, "before")
     wire(parts["model"].focus, edit.same_model, services, known, before, **QUIET)
     anew = only(parts, *(row.key for row in ROWS if row.anew))
     changed = {**known, **anew, **choosers}
     wire(parts["model"].input, edit.change_model, services, known, changed, **QUIET)
-    for index in range(MAX_PLANS):
-        own = {"index": gr.State(index), **inputs}
-        pressed = parts[f"instead-{index}"].click
-        wire(pressed, edit.use_instead, services, own, layout(parts), **QUIET)
-        script_box = only(parts, f"code-{index}")
-        opened = parts[f"accordion-{index}"].expand
-        wire(opened, edit.code, services, own, script_box, **QUIET)
+    pressed = parts["facts"]
+    wire(pressed.instead, edit.use_instead, services, inputs, layout(parts), told=True, **QUIET)
+    wire(pressed.code, edit.code, services, inputs, only(parts, "code"), told=True, **QUIET)
+    before = {**layout(parts), **only(parts, "shown", *FIELDS, "link")}
+    wire(parts["changed"].undo, opening.undo, services, inputs, before, **QUIET)
 
 
 def wire_share(services: Services, parts: Parts) -> None:
@@ -94,8 +82,8 @@ def wire_share(services: Services, parts: Parts) -> None:
         [part.change for part in values.values()],
         share.link_of,
         services,
-        values,
-        only(parts, "link", *(f"accordion-{n}" for n in range(MAX_PLANS))),
+        {**values, **only(parts, "shown")},
+        only(parts, "link", "changed", "code"),
         trigger_mode="always_last",
         **QUIET,
     )

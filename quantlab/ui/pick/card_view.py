@@ -110,7 +110,7 @@ def _copy(choice: Choice, model: Model, *, primary: bool = False) -> str:
 
 def _other(choice: Choice, first: Choice, model: Model) -> str:
     """Another choice in three lines: what it is better at, what it is, what it takes."""
-    time = f"about {choice.image_s}" if choice.image_s else "no seconds known"
+    time = f"about {choice.image_s}" if choice.image_s else _timeless(choice)
     notes = [f"{_of(choice)}, {choice.placement.replace('-', ' ')}", time]
     notes += choice.licences
     return (
@@ -125,14 +125,26 @@ def _other(choice: Choice, first: Choice, model: Model) -> str:
 def _beside(choice: Choice, first: Choice) -> str:
     """``Sharper, slower``: what ``choice`` has against the first, in the order that matters."""
     words = []
-    if choice.loss.value != first.loss.value:
-        words.append("sharper" if choice.loss.value < first.loss.value else "less sharp")
-    if choice.peak_bytes != first.peak_bytes:
-        words.append("smaller" if choice.peak_bytes < first.peak_bytes else "larger")
+    if choice.loss.value > first.loss.value:
+        words.append("less sharp")
+    elif choice.loss.value < first.loss.value and "best-picture" not in choice.labels:
+        words.append("sharper")
+    if choice.peak_bytes > first.peak_bytes:
+        words.append("larger")
+    elif choice.peak_bytes < first.peak_bytes and "smallest" not in choice.labels:
+        words.append("smaller")
     if choice.image_s and first.image_s and choice.image_s.mid != first.image_s.mid:
         words.append("faster" if choice.image_s.mid < first.image_s.mid else "slower")
-    head = ", ".join(HEADS[label] for label in choice.labels)
+    elif choice.placement == "group-offload":
+        words.append("slow")
+    head = " and ".join(HEADS[label].lower() for label in choice.labels).capitalize()
     return f"<b>{head}</b>: {', '.join(words)}" if words else f"<b>{head}</b>"
+
+
+def _timeless(choice: Choice) -> str:
+    """Why there are no seconds, in a few words."""
+    streamed = choice.placement == "group-offload"
+    return "seconds depend on the host" if streamed else "no seconds known"
 
 
 def _reasons(choice: Choice) -> str:

@@ -169,8 +169,15 @@ def _table(catalog: Catalog, query: Query) -> gr.HTML:
 
 
 def _cards() -> list[tuple[str, str]]:
-    """The cards of data/gpus, smallest first, with the memory that counts."""
-    return [(f"{gpu.name}, {gpu.bytes / GIB:.1f} GiB", gpu.id) for gpu in load_gpus().values()]
+    """The cards of data/gpus, smallest first, as people call them."""
+    makers = ("NVIDIA ", "GeForce ", "AMD ", "Intel ")
+    found = []
+    for gpu in load_gpus().values():
+        name = gpu.name
+        for maker in makers:
+            name = name.removeprefix(maker)
+        found.append((name, gpu.id))
+    return found
 
 
 def _question(catalog: Catalog, query: Query) -> Parts:

@@ -3,7 +3,7 @@
 // image's part that is left of and above the view, 0 to 1, so columns of any width show the same.
 const MOST = 16;
 const STEP = 1.25;
-const STAGE = ".ql-image, .ql-stage";
+const STAGE = ".ql-stage";
 const states = new WeakMap();
 const fingers = new Map();
 let pinched = 0;
@@ -97,9 +97,8 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("pointerdown", (event) => {
   const stage = stageOf(event);
-  // Gradio's own buttons stand within its image; they stay buttons.
-  if (!stage || event.button || event.target.closest(".icon-button-wrapper")) return;
-  stage.querySelector("button:has(img), [tabindex]")?.focus({ preventScroll: true });
+  if (!stage || event.button) return;
+  stage.focus({ preventScroll: true });
   fingers.set(event.pointerId, { stage, at: event });
   pinched = 0;
 });
