@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches CUDA
     import spaces  # noqa: F401
@@ -22,8 +23,10 @@ from quantlab.errors import InputError, QuantlabError, StoreError
 from quantlab.lab.hub.admit import about, admit
 from quantlab.lab.lora.file import admit_lora
 from quantlab.lab.runners.choose import choose_runner
+from quantlab.lab.runners.warm import start_warm
 from quantlab.record.gallery import Gallery
 from quantlab.record.store.store import Store
+from quantlab.ui.compare.tab import first_runs
 from quantlab.ui.guard.fetching import Consent
 from quantlab.ui.guard.hosts import allowed_names
 from quantlab.ui.page import build
@@ -121,9 +124,10 @@ def main() -> None:
         print(f"quantlab: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
     catalog, public = load_catalog(), allowed_names(os.environ) is None
+    runner = choose_runner(os.environ, catalog)
     services = Services(
         catalog=catalog,
-        runner=choose_runner(os.environ, catalog),
+        runner=runner,
         store=open_store(),
         gallery=Gallery(),
         allow_probe=arguments.allow_probe,
@@ -136,7 +140,7 @@ def main() -> None:
             here=_is_here,
         ),
     )
-    serve(build(services), hosts=arguments.host)
+    serve(build(services), hosts=arguments.host, then=partial(start_warm, runner, first_runs()))
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def _result(page: Page, turn: int) -> float:
     page.locator("button[data-runs$='|bnb-nf4']:visible").first.click()
     link = page.locator(".ql-sheet a[data-result]").nth(turn % 2)
     link.wait_for()
-    page.evaluate(OTHER_IMAGES, ".ql-image img")
+    page.evaluate(OTHER_IMAGES, ".ql-thumb img")
     link.click()
     return float(page.evaluate("window.painted"))
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import load_catalog
+from quantlab.lab.bench.compare import in_turn
 from quantlab.record.gallery import (
     FOLDER,
     Gallery,
@@ -18,9 +21,11 @@ from quantlab.record.gallery import (
 )
 from quantlab.record.results.frame import field
 from quantlab.ui.blind.rounds import gallery_pairs
-from quantlab.ui.compare.share import result, stored
+from quantlab.ui.compare.save_picture import save_plot
+from quantlab.ui.compare.share import result, share_run, stored
 from quantlab.ui.services import Services
-from tests.test_page import StandIn
+from quantlab.ui.state import Shown
+from tests.test_page import StandIn, call
 
 CATALOG = load_catalog()
 WANTED = contents()
@@ -90,3 +95,22 @@ def test_the_blind_test_has_near_and_far_pairs_by_turns() -> None:
     assert sum(a != b for a, b in pairwise(sides)) > len(sides) // 2
     seen = {pair.key for pair in pairs[:50]}
     assert not seen & {pair.key for pair in gallery_pairs(GALLERY, seen)}
+
+
+def test_what_is_seen_goes_out_as_link_frame_table_and_plot() -> None:
+    shown = stored(WANTED.comparison("bnb-nf4", WANTED.prompts[0], WANTED.seeds[0]), PAGE)
+    html = str(share_run(call(PAGE, shown=shown))["shared"])
+    assert "?v=1&amp;model=flux-mini&amp;plans=fp32~bnb-nf4" in html
+    assert "&amp;embed=1&quot;" in html
+    assert "| bnb-nf4 |" in html
+    svg = Path(save_plot(call(PAGE, shown=shown))).read_text(encoding="utf-8")
+    assert svg.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
+    assert "bnb-nf4" in svg
+    ElementTree.fromstring(svg)
+    assert "nothing to share" in str(share_run(call(PAGE, shown=Shown()))["shared"])
+
+
+def test_a_kernel_that_has_to_be_built_keeps_nobody_waiting() -> None:
+    plans = ["quanto-int8", "quanto-int2", "fp32", "bnb-nf4"]
+    comparison = make_comparison(plans=plans, prompt="a fox", catalog=CATALOG)
+    assert in_turn(comparison, CATALOG) == [0, 2, 3, 1]

@@ -39,7 +39,7 @@ def build(services: Services) -> gr.Blocks:
         with gr.Tabs() as tabs:
             with gr.Tab("Pick", id="pick"):
                 pick = build_pick(services)
-            with gr.Tab("Compare", id="compare") as try_tab:
+            with gr.Tab("Compare", id="compare"):
                 tried = build_try(services, banner)
             with gr.Tab("Results", id="results") as results_tab:
                 results = build_results(services, results_tab)
@@ -48,7 +48,6 @@ def build(services: Services) -> gr.Blocks:
             with gr.Tab("This server", id="machine") as machine_tab:
                 build_machine(services, machine_tab)
         gr.HTML(sheet(), apply_default_css=False, js_on_load=script("zoom.js"))
-        try_tab.select(services.warm_up, **QUIET)
         _wire(services, page, {**tried, "tabs": tabs}, pick, results)
         api.register(services)
     return page

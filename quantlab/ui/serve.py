@@ -6,7 +6,7 @@ import base64
 import importlib.util
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -30,8 +30,15 @@ SESSIONS = 500
 """Visitors whose state is kept; beyond them the one who was idle longest begins anew."""
 
 
-def serve(page: gr.Blocks, *, wait: bool = True, hosts: Iterable[str] = ()) -> str:
-    """Launch ``page`` and give its address; with ``wait``, only when it has ended.
+def serve(
+    page: gr.Blocks,
+    *,
+    wait: bool = True,
+    hosts: Iterable[str] = (),
+    then: Callable[[], object] = lambda: None,
+) -> str:
+    """Launch ``page`` and give its address; with ``wait``, only when it has ended. ``then`` is
+    called as soon as the page is served.
 
     ``hosts`` are more names that a page on loopback answers to. Nothing of the page takes a file,
     so uploads are closed; Gradio's pages of past runs and of usage are left out.
@@ -60,6 +67,7 @@ def serve(page: gr.Blocks, *, wait: bool = True, hosts: Iterable[str] = ()) -> s
     if page.mcp_server_obj is not None:
         # Gradio answers tools with str(), which of a dict is Python and not JSON.
         page.mcp_server_obj.postprocess_output_data = MethodType(_answer, page.mcp_server_obj)
+    then()
     if wait:
         page.block_thread()
     return str(page.local_url)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 
 from quantlab.catalog.table import Catalog
 from quantlab.lab.runners.runner import Runner
@@ -15,21 +11,7 @@ from quantlab.record.store.store import Store
 from quantlab.ui.guard.fetching import Consent
 from quantlab.ui.jobs import Jobs
 
-__all__ = ["Services", "warm_up"]
-
-
-@cache
-def warm_up() -> None:
-    """Import what a run needs, in the background, so that the first one need not wait for it."""
-
-    def work() -> None:
-        from quantlab.errors import Unavailable
-        from quantlab.lab.libraries import resolve
-
-        with contextlib.suppress(Unavailable):  # a run says so, in its own column
-            resolve("diffusers.FluxPipeline")
-
-    threading.Thread(target=work, name="quantlab-warm-up", daemon=True).start()
+__all__ = ["Services"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +21,6 @@ class Services:
     catalog: Catalog
     runner: Runner
     store: Store | None
-    warm_up: Callable[[], None] = warm_up
-    """Called when somebody turns to the Compare tab; must return at once."""
     base_url: str | None = None
     """Where links lead; None takes the address that the visitor used."""
     consent: Consent = field(default_factory=Consent)

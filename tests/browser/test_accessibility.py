@@ -21,7 +21,7 @@ PROMPT = "a pizza on a grey background"
 MOST_TABS = 250
 THERE = {
     "Pick": "#ql-answer .ql-lead",
-    "Compare": ".ql-image img",
+    "Compare": ".ql-thumb img",
     "Results": ".ql-group",
     "Blind test": "#ql-pair img",
     "This server": "#ql-machine .ql-facts",
@@ -118,7 +118,7 @@ def test_the_main_path_needs_no_mouse(new_page: NewPage) -> None:
     tab_to(page, page.locator("[data-try='bnb-nf4']").last)
     page.keyboard.press("Enter")
 
-    expect(page.locator(".ql-column h2").last).to_be_visible()
+    expect(page.locator(".ql-thumb").last).to_be_visible()
     link = page.get_by_label("Link to this comparison")
     expect(link).to_have_value(re.compile("bnb-nf4"))
     steps = page.locator("#ql-steps input")
@@ -139,7 +139,7 @@ def test_the_main_path_needs_no_mouse(new_page: NewPage) -> None:
     copied = str(page.evaluate("navigator.clipboard.readText()"))
     assert re.search(r"\?v=1&model=flux-mini&plans=.*steps=1", copied)
     other = new_page("?" + copied.partition("?")[2])
-    expect(other.locator(".ql-image img").first).to_be_visible()
+    expect(other.locator(".ql-thumb img").first).to_be_visible()
 
 
 def _back_to(page: Page, target: Locator) -> None:

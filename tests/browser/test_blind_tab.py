@@ -57,7 +57,7 @@ def test_a_guess_is_answered_counted_once_and_followed_by_another(new_page: NewP
 
 def test_nothing_tells_the_answer_before_the_guess(new_page: NewPage) -> None:
     page = done(new_page, "fp32", "quanto-int2", prompt="a blue owl")
-    sources = page.locator(".ql-columns .ql-image img").evaluate_all("all => all.map(i => i.src)")
+    sources = page.locator(".ql-thumb img").evaluate_all("all => all.map(i => i.src)")
     answers: list[str] = []
     page.on("response", lambda response: answers.append(response.url))
     blind(page)

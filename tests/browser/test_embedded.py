@@ -75,10 +75,10 @@ def test_the_whole_way_works_where_nothing_may_be_stored(
     size = "width=1200 height=900"
     frame = framed(page, elsewhere, f"{sandbox} {size} src='{server}{LINK.replace(chr(39), '')}'")
     assert frame.evaluate(STORES) == "SecurityError"
-    expect(frame.locator(".ql-column h2")).to_have_count(2)
+    expect(frame.locator(".ql-thumb")).to_have_count(2)
     frame.locator("#ql-run").click()
     expect(frame.locator("#ql-run")).to_have_text("Run", timeout=240_000)
-    expect(frame.locator(".ql-state.is-done")).to_have_count(2, timeout=240_000)
+    expect(frame.locator(".ql-facts-table tr.is-done")).to_have_count(2, timeout=240_000)
     frame.get_by_role("tab", name="Pick").click()
     card = frame.get_by_role("combobox", name="Your card")
     card.fill("4090")

@@ -129,8 +129,8 @@ def test_a_run_opens_as_its_comparison(page: Page) -> None:
     )
     expect(page.locator("#ql-banner")).to_contain_text("Opened from the results. All")
     expect(page.get_by_label("Prompt").first).to_have_value(EVIL)
-    expect(page.locator(".ql-column h2")).to_have_count(4)
-    expect(page.locator(".ql-column .ql-image img")).to_have_count(3)
+    expect(page.locator(".ql-thumb")).to_have_count(4)
+    expect(page.locator(".ql-thumb img")).to_have_count(3)
     with page.expect_download() as download:
         page.locator("#ql-save-picture").click()
     assert download.value.suggested_filename.startswith("quantlab-comparison-20")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import NewPage
 
@@ -14,11 +14,11 @@ RUN_MS = 120_000
 NOTE_FIRST = """() => {
   window.doneAtFirst = null;
   new MutationObserver(() => {
-    if (window.doneAtFirst === null && document.querySelector(".ql-columns .ql-image img"))
-      window.doneAtFirst = document.querySelectorAll(".ql-state.is-done").length;
+    if (window.doneAtFirst === null && document.querySelector(".ql-thumb img"))
+      window.doneAtFirst = document.querySelectorAll(".ql-facts-table tr.is-done").length;
   }).observe(document.body, { childList: true, subtree: true });
 }"""
-"""Counts the columns that are done when the first image is there."""
+"""Counts the plans that are done when the first image is there."""
 
 
 def link(*plans: str, steps: int = 1, size: int = 64, prompt: str = "a red fox") -> str:
@@ -48,52 +48,55 @@ def wait_until_done(page: Page) -> None:
     expect(page.locator("#ql-run")).to_have_text("Run")
 
 
+def seats(page: Page) -> Locator:
+    """The thumbnails of the strip, one a plan."""
+    return page.locator(".ql-thumb")
+
+
+def rows(page: Page) -> Locator:
+    """The rows of figures, one a plan."""
+    return page.locator(".ql-facts-table > tbody > tr")
+
+
+def plans(page: Page) -> list[str]:
+    """The plans of the strip."""
+    return list(seats(page).evaluate_all("all => all.map(each => each.dataset.plan)"))
+
+
 def states(page: Page) -> list[str]:
-    """The state that each column tells."""
-    return [text.split(maxsplit=1)[-1] for text in page.locator(".ql-state").all_inner_texts()]
+    """The state that each plan is in."""
+    return list(rows(page).evaluate_all("all => all.map(each => each.className.slice(3))"))
 
 
-def test_five_schemes_the_slider_and_the_link(new_page: NewPage) -> None:
+def test_five_schemes_the_strip_and_the_link(new_page: NewPage) -> None:
     page = new_page(link(*FIVE))
-    expect(page.locator(".ql-column h2")).to_have_count(5)
+    expect(seats(page)).to_have_count(5)
     page.evaluate(NOTE_FIRST)
     run(page)
     expect(page.locator("#ql-stop")).to_be_visible()
     wait_until_done(page)
     assert states(page) == ["done"] * 5
-    assert page.evaluate("window.doneAtFirst") < 5, "the first image waited for the others"
+    assert page.evaluate("window.doneAtFirst") == 0, "the first picture waited for figures"
     for index in range(5):
-        column = page.locator(".ql-column").nth(index)
-        expect(column.locator(".ql-figures")).to_contain_text("MiB")
-        expect(column.locator(".ql-figures")).to_contain_text(" s")
-        expect(column).to_contain_text("Measured here")
-    expect(page.locator(".ql-column").nth(1).locator(".ql-figures")).to_contain_text("dB PSNR")
+        expect(rows(page).nth(index)).to_contain_text("MiB")
+        expect(rows(page).nth(index)).to_contain_text(" s")
+    expect(page.locator("#ql-facts")).to_contain_text("measured here")
+    expect(rows(page).nth(1)).to_contain_text("dB PSNR")
 
-    _slider_shows_two(page)
-    _code_reproduces(page)
+    seats(page).nth(2).locator("[data-put]").click()
+    expect(page.locator("[data-pane='right'] img")).to_have_attribute(
+        "alt", "Image of C · torchao-int8wo"
+    )
+    rows(page).nth(1).get_by_role("button", name="Code").click()
+    expect(page.locator("#ql-code pre")).to_contain_text("import", timeout=30_000)
     _link_shows_the_same(new_page, page)
-
-
-def _slider_shows_two(page: Page) -> None:
-    slider = page.locator("#ql-slider")
-    expect(slider.locator("img")).to_have_count(2)
-    before = slider.locator("img").nth(1).get_attribute("src")
-    page.get_by_role("combobox", name="Right image").click()
-    page.get_by_role("option", name="C · torchao-int8wo").click()
-    expect(slider.locator("img").nth(1)).not_to_have_attribute("src", str(before))
-
-
-def _code_reproduces(page: Page) -> None:
-    column = page.locator(".ql-column").nth(1)
-    column.get_by_role("button", name="Code").click()
-    expect(column.locator(".ql-code pre")).to_contain_text("import", timeout=30_000)
 
 
 def _link_shows_the_same(new_page: NewPage, page: Page) -> None:
     url = page.get_by_label("Link to this comparison").input_value()
     other = new_page("?" + url.partition("?")[2])
     expect(other.locator("#ql-banner")).to_contain_text("stored")
-    expect(other.locator(".ql-column .ql-image img")).to_have_count(5)
+    expect(other.locator(".ql-thumb img")).to_have_count(5)
     assert states(other) == ["done"] * 5
     expect(other.locator(".ql-origin").first).to_contain_text(re.compile(r"20\d\d-\d\d-\d\d .*UTC"))
     expect(other.locator("#ql-run")).to_have_text("Run")
@@ -108,20 +111,23 @@ def test_stop_ends_at_the_next_step(new_page: NewPage) -> None:
     expect(page.locator("#ql-stop")).to_be_visible(timeout=RUN_MS)
     page.locator("#ql-stop").click()
     expect(page.locator("#ql-run")).to_have_text("Run", timeout=RUN_MS)
-    expect(page.locator(".ql-state:visible").last).to_contain_text("stopped", timeout=RUN_MS)
+    expect(rows(page).last).to_have_class("is-stopped", timeout=RUN_MS)
     expect(page.locator("#ql-stop")).to_be_hidden()
 
 
-def test_a_failure_is_told_where_its_image_would_be(new_page: NewPage) -> None:
+def test_a_failure_is_told_with_what_to_use_instead(new_page: NewPage) -> None:
     page = new_page(link("fp32", "torchao-int4wo"))
     run(page)
     wait_until_done(page)
     assert states(page) == ["done", "failed"]
-    failed = page.locator(".ql-column").nth(1)
+    failed = rows(page).nth(1)
     expect(failed.locator(".ql-failure")).to_contain_text("Refused before loading")
-    failed.get_by_role("button", name=re.compile("Use .* instead")).click()
-    expect(failed.locator("h2")).not_to_have_text("torchao-int4wo")
-    assert states(page) == ["done", "not run yet"]
+    button = failed.get_by_role("button", name=re.compile("Use .* instead"))
+    plan = button.inner_text().removeprefix("Use ").removesuffix(" instead")
+    button.click()
+    expect(seats(page).nth(1)).to_have_attribute("data-plan", plan)
+    assert states(page) == ["done", "idle"]
+    expect(page.locator("#ql-changed")).to_contain_text("A plan is not run yet")
 
 
 def test_a_bad_number_is_told_and_the_page_stays_usable(new_page: NewPage) -> None:
@@ -138,19 +144,36 @@ def test_a_bad_number_is_told_and_the_page_stays_usable(new_page: NewPage) -> No
     assert states(page) == ["done", "done"]
 
 
-def test_columns_are_added_chosen_and_removed(new_page: NewPage) -> None:
+def test_plans_are_added_changed_behind_their_picture_and_removed(new_page: NewPage) -> None:
     page = new_page()
     page.get_by_role("tab", name="Compare", exact=True).click()
-    heads = page.locator(".ql-column h2")
-    expect(heads).to_have_count(3)
+    expect(seats(page)).to_have_count(3)
     page.get_by_role("button", name="Add a plan").click()
-    expect(heads).to_have_count(4)
-    page.get_by_role("combobox", name="Text encoder of plan D").click()
+    expect(seats(page)).to_have_count(4)
+    chooser = page.get_by_role("combobox", name="Text encoder of plan D")
+    expect(chooser).to_be_hidden()
+    page.get_by_role("button", name="Change plan D").click()
+    chooser.click()
     page.get_by_role("option", name=re.compile("^torchao-int8wo")).click()
-    expect(heads.nth(3)).to_have_text("transformer=torchao-int8wo,text_encoder_2=torchao-int8wo")
+    expect(seats(page).nth(3)).to_have_attribute(
+        "data-plan", "transformer=torchao-int8wo,text_encoder_2=torchao-int8wo"
+    )
     expect(page.get_by_label("Link to this comparison")).to_have_value(re.compile("text_encoder_2"))
     page.get_by_role("button", name="Remove the last").click()
-    expect(heads).to_have_count(3)
+    expect(seats(page)).to_have_count(3)
+
+
+def test_a_change_is_marked_and_can_be_taken_back(new_page: NewPage) -> None:
+    page = new_page()
+    page.get_by_role("tab", name="Compare", exact=True).click()
+    expect(page.locator(".ql-thumb img")).to_have_count(3)  # the gallery's, on a fresh install
+    expect(page.locator("#ql-facts")).to_contain_text("recorded for quantlab")
+    seed = page.locator("#ql-seed input")
+    seed.fill("5")
+    expect(page.locator("#ql-changed")).to_contain_text("these are the earlier pictures")
+    page.locator("#ql-changed").get_by_role("button", name="Undo").click()
+    expect(seed).to_have_value("0")
+    expect(page.locator(".ql-changed")).to_have_count(0)
 
 
 def test_a_broken_link_is_one_message_on_a_usable_page(new_page: NewPage) -> None:
@@ -158,7 +181,7 @@ def test_a_broken_link_is_one_message_on_a_usable_page(new_page: NewPage) -> Non
     expect(page.locator("#ql-banner [role='alert']")).to_contain_text("nonsense")
     page.get_by_role("tab", name="Compare", exact=True).click()
     expect(page.locator("#ql-run")).to_be_enabled()
-    expect(page.locator(".ql-column h2")).to_have_count(3)
+    expect(seats(page)).to_have_count(3)
 
 
 def test_markup_in_a_prompt_is_text(new_page: NewPage) -> None:
@@ -181,5 +204,5 @@ def test_two_visitors_do_not_see_each_other(new_page: NewPage) -> None:
     one.locator("#ql-stop").click()
     wait_until_done(two)
     assert states(two) == ["done", "done"]
-    expect(one.locator(".ql-state:visible").last).to_contain_text("stopped", timeout=RUN_MS)
+    expect(rows(one).last).to_have_class("is-stopped", timeout=RUN_MS)
     assert two.get_by_label("Prompt").input_value() == "a pizza"

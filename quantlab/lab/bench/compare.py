@@ -15,7 +15,7 @@ from quantlab.lab.load.pool import Pool
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Finished, Outcome
 
-__all__ = ["Bench", "compare", "compare_one"]
+__all__ = ["Bench", "compare", "compare_one", "in_turn"]
 
 
 class Bench:
@@ -61,12 +61,23 @@ def compare(
     trial = bench.trial(
         comparison, out=out.resolve(), report=report, stop=stop, repeats=repeats, warmup=warmup
     )
-    outcomes = []
-    for index, plan in enumerate(comparison.plans):
-        outcome = trial.outcome(index, plan)
-        outcomes.append(outcome)
-        report(Finished(index, outcome))
-    return outcomes
+    outcomes: dict[int, Outcome] = {}
+    for index in in_turn(comparison, bench.pool.catalog):
+        outcomes[index] = trial.outcome(index, comparison.plans[index])
+        report(Finished(index, outcomes[index]))
+    return [outcomes[index] for index in range(len(comparison.plans))]
+
+
+def in_turn(comparison: Comparison, catalog: Catalog) -> list[int]:
+    """The reference, then the other plans in their order, those whose library builds a kernel
+    when it is loaded last: nobody waits for a compiler but who asked for it."""
+    first, *others = range(len(comparison.plans))
+
+    def builds(index: int) -> bool:
+        known = (catalog.schemes.get(scheme) for _, scheme in comparison.plans[index].parts)
+        return any("compiler" in scheme.requires for scheme in known if scheme is not None)
+
+    return [first, *sorted(others, key=builds)]
 
 
 def compare_one(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quantlab.catalog.table import Catalog
 from quantlab.lab.runners.runner import Machine, events_of
@@ -38,23 +38,23 @@ class LocalRunner:
         """See ``Runner.stream``."""
 
         def work(report: Callable[[Event], None]) -> None:
-            # Imported here: torch takes seconds, and the page must not wait for it.
-            from quantlab.lab.bench.compare import Bench, compare
-            from quantlab.lab.device import this_device
-
-            with self._one_at_a_time:
-                self._bench = self._bench or Bench(self._catalog, this_device())
-                compare(
-                    comparison,
-                    bench=self._bench,
-                    out=out,
-                    report=report,
-                    stop=stop,
-                    repeats=repeats,
-                    warmup=warmup,
-                )
+            how = {"repeats": repeats, "warmup": warmup}
+            self._compare(comparison, out=out, report=report, stop=stop, **how)
 
         return events_of(work)
+
+    def warm_up(self, comparison: Comparison, out: Path) -> None:
+        """Do ``comparison`` once, in this thread: what it takes is loaded then."""
+        self._compare(comparison, out=out, repeats=1, warmup=0)
+
+    def _compare(self, comparison: Comparison, **more: Any) -> None:
+        # Imported here: torch takes seconds, and the page must not wait for it.
+        from quantlab.lab.bench.compare import Bench, compare
+        from quantlab.lab.device import this_device
+
+        with self._one_at_a_time:
+            self._bench = self._bench or Bench(self._catalog, this_device())
+            compare(comparison, bench=self._bench, **more)
 
     def machine(self) -> Machine:
         """See ``Runner.machine``. Imports torch: not to be asked before something runs."""

@@ -30,7 +30,17 @@ from quantlab.words.metrics import METRICS
 from quantlab.words.settings import SETTINGS
 from quantlab.words.units import GIB
 
-__all__ = ["LIMIT", "PUBLISHED", "SWEEP", "field", "frame_of", "narrow", "newest", "records"]
+__all__ = [
+    "LIMIT",
+    "PUBLISHED",
+    "SWEEP",
+    "field",
+    "frame_of",
+    "narrow",
+    "newest",
+    "records",
+    "told",
+]
 
 LIMIT = 2000
 """So many of the newest results of the store are read."""
@@ -114,6 +124,11 @@ def _field(
     there = {_run(record) for record in stored}
     swept = [record for record in _swept(sweep) if _run(record) not in there]
     return frame_of([*stored, *swept, *_published(published)])
+
+
+def told(rows: Iterable[Stored]) -> pd.DataFrame:
+    """These results as a frame like that of ``field``."""
+    return frame_of(_told(rows))
 
 
 def _told(rows: Iterable[Stored]) -> list[dict[str, Any]]:

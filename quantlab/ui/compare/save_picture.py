@@ -1,4 +1,4 @@
-"""Save as picture: the comparison that is on the page, as one PNG to post."""
+"""What is on the page as files to post: one picture of the comparison, and a plot of it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import gradio as gr
 from quantlab.errors import StoreError, Unavailable
 from quantlab.record.link import to_url
 from quantlab.record.picture import Panel, draw
-from quantlab.ui.compare.share import base_url, stored
+from quantlab.ui.compare.share import base_url, groups_of, stored
 from quantlab.ui.compare.stage.view import origin
 from quantlab.ui.download import named, offer
 from quantlab.ui.named import Call
+from quantlab.ui.results.plot import drawing
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown
 
-__all__ = ["save_picture"]
+__all__ = ["save_picture", "save_plot"]
 
 
 def save_picture(call: Call) -> str:
@@ -33,6 +34,23 @@ def save_picture(call: Call) -> str:
     panels = [_panel(plan, shown, services) for plan in map(str, comparison.plans)]
     link = to_url(base_url(call.request, services), comparison)
     return offer(named("comparison", "png"), draw(comparison, panels, link))
+
+
+def save_plot(call: Call) -> str:
+    """A file with the plot of what is shown: closeness against memory, as SVG.
+
+    Raises:
+        gr.Error: there is nothing to draw yet.
+    """
+    services, shown = call.services, call.given["shown"]
+    try:
+        found = [drawing(group) for group in groups_of(shown, services)]
+    except StoreError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+    svg = next((each for each in found if each), "")
+    if not svg:
+        raise gr.Error("A plot takes two plans with results that are kept.", print_exception=False)
+    return offer(named("plot", "svg"), svg.encode())
 
 
 def _panel(plan: str, shown: Shown, services: Services) -> Panel:

@@ -12,10 +12,15 @@ import gradio as gr
 
 from quantlab.errors import InputError, StoreError
 from quantlab.record.link import from_query, result_id, result_url, to_url
+from quantlab.record.results.export import to_markdown
+from quantlab.record.results.frame import told
+from quantlab.record.results.grouping import groups
+from quantlab.record.results.groups import Group
+from quantlab.record.results.groups import table as together
 from quantlab.record.store.retention import PIN_DAYS
 from quantlab.record.store.store import Stored
 from quantlab.ui.compare.stage.board import picture
-from quantlab.ui.compare.stage.view import banner, changed_bar, link_box, origin
+from quantlab.ui.compare.stage.view import banner, changed_bar, link_box, origin, take_box
 from quantlab.ui.named import Call, Updates
 from quantlab.ui.services import Services
 from quantlab.ui.state import Result, Shown, read_comparison
@@ -26,6 +31,7 @@ __all__ = [
     "Seen",
     "base_url",
     "delete_mine",
+    "groups_of",
     "link_of",
     "link_to",
     "opened",
@@ -66,6 +72,10 @@ def link_of(call: Call) -> Updates:
     return {"link": link, "changed": changed_bar(shown.lags(comparison)), **closed}
 
 
+FRAME = 640
+"""Pixels across of a frame for another page."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """What an address asks for, and how the page begins to tell of it."""
@@ -103,22 +113,65 @@ def frozen(wanted: str, services: Services) -> Seen | None:
 
 
 def share_run(call: Call) -> Updates:
-    """Freeze what is on the page under a link that no later run changes."""
-    shown, store = call.given["shown"], call.services.store
-    ids = [item.id for _, item in shown.results if item.id]
-    if shown.comparison is None or not shown.results:
+    """Freeze what is on the page under a link that no later run changes; and the same as a frame
+    for another page and as a table."""
+    shown, services = call.given["shown"], call.services
+    comparison = shown.comparison
+    if comparison is None or not shown.results:
         return {"shared": banner("There is nothing to share yet; press Run first.")}
-    if store is None or not ids:
-        return {"shared": banner("Nothing of this run is kept here, so there is no such link.")}
     try:
-        share = store.share(shown.comparison, ids)
-    except StoreError as error:
-        return {"shared": banner(str(error))}
+        url, note = _frozen_link(call, shown)
+        table = to_markdown([together(each) for each in groups_of(shown, services)])
+    except (InputError, StoreError) as error:
+        return {"shared": banner(f"{error}.".replace("..", "."))}
+    shape = f'width="{FRAME}" height="{round(FRAME * comparison.height / comparison.width) + 220}"'
+    frame = f'<iframe src="{url}&embed=1" {shape} title="quantlab" loading="lazy"></iframe>'
+    return {
+        "shared": link_box(url, note, shared=True)
+        + take_box("For another page", frame)
+        + (take_box("As a table, in Markdown", table) if table else "")
+    }
+
+
+def _frozen_link(call: Call, shown: Shown) -> tuple[str, str]:
+    """The link to what is shown, and what is to be said of it.
+
+    Raises:
+        InputError: nothing of it is kept.
+        StoreError: the store cannot be used.
+    """
+    assert shown.comparison is not None
+    services = call.services
+    base, store, gallery = base_url(call.request, services), services.store, services.gallery
+    ids = [item.id for _, item in shown.results if item.id]
+    if gallery is not None and ids and all(gallery.get(each) is not None for each in ids):
+        return to_url(base, shown.comparison), "These results come with quantlab and stay."
+    if store is None or not ids:
+        raise InputError("share", "nothing of this run is kept here, so there is no such link")
+    share = store.share(shown.comparison, ids)
     if share is None:
-        return {"shared": banner("Some of these results are not kept any more; run it again.")}
-    url = result_url(base_url(call.request, call.services), share)
+        raise InputError("share", "some of these results are not kept any more; run it again")
     note = f"What is seen now stays so under this link, for {PIN_DAYS} days at least."
-    return {"shared": link_box(url, note, shared=True)}
+    return result_url(base, share), note
+
+
+def groups_of(shown: Shown, services: Services) -> list[Group]:
+    """The results on the page as the groups of the Results tab.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    ids = [item.id for _, item in shown.results if item.id]
+    rows = [row for each in ids if (row := _row(each, services)) is not None]
+    return groups(told(rows)) if rows else []
+
+
+def _row(wanted: str, services: Services) -> Stored | None:
+    """The result of that id, of the store or the gallery."""
+    found = services.store.get(wanted) if services.store is not None else None
+    if found is None and services.gallery is not None:
+        found = services.gallery.get(wanted)
+    return found
 
 
 def delete_mine(call: Call) -> Updates:
@@ -141,9 +194,7 @@ def result(wanted: str, services: Services) -> Shown:
         InputError: it is not stored here.
         StoreError: the results cannot be read.
     """
-    found = services.store.get(wanted) if services.store is not None else None
-    if found is None and services.gallery is not None:
-        found = services.gallery.get(wanted)
+    found = _row(wanted, services)
     if found is None:
         raise InputError("r", "this result is not stored here any more")
     shown = stored(found.comparison, services)

@@ -6,10 +6,11 @@ from typing import Any
 
 import gradio as gr
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.schema import Model
 from quantlab.ui.compare.fields import build_fields
 from quantlab.ui.compare.plans import BASE, Column, choices, encoder_of
-from quantlab.ui.compare.save_picture import save_picture
+from quantlab.ui.compare.save_picture import save_picture, save_plot
 from quantlab.ui.compare.stage.board import board
 from quantlab.ui.compare.stage.view import link_box
 from quantlab.ui.compare.wiring import wire_cost, wire_edit, wire_run, wire_share
@@ -19,14 +20,21 @@ from quantlab.ui.services import Services
 from quantlab.ui.state import Shown
 from quantlab.ui.theme import HIDDEN, script
 from quantlab.ui.words import LETTERS
-from quantlab.words.comparison import MAX_PLANS
+from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.settings import setting
 
-__all__ = ["START", "build_try"]
+__all__ = ["START", "build_try", "first_runs"]
 
 START = ("fp32", "bnb-nf4", "torchao-int8wo")
 PROMPT = "a dog face on a blue background"
 KEEP = "Keep the results"
+
+
+def first_runs() -> list[Comparison]:
+    """What a visitor runs first, a plan at a time, in one step of the smallest picture."""
+    return [
+        make_comparison(plans=[plan], prompt=PROMPT, steps=1, width=64, height=64) for plan in START
+    ]
 
 
 def build_try(services: Services, banner: Any) -> Parts:
@@ -91,11 +99,13 @@ def build_try(services: Services, banner: Any) -> Parts:
     with gr.Row(elem_classes="ql-edit"):
         parts["share"] = gr.Button("Share this run", size="sm", min_width=120, elem_id="ql-share")
         save = gr.Button("Save as picture", size="sm", min_width=120, elem_id="ql-save-picture")
+        plot = gr.Button("Save the plot", size="sm", min_width=120, elem_id="ql-save-plot")
         parts["forget"] = gr.Button(
             "Delete my results", size="sm", min_width=120, elem_id="ql-delete-mine"
         )
     parts["shared"] = _copied("", "ql-shared")
     download(save, save_picture, services, only(parts, "shown"), "ql-picture-file")
+    download(plot, save_plot, services, only(parts, "shown"), "ql-plot-file")
     wire_run(services, parts)
     wire_edit(services, parts)
     wire_share(services, parts)

@@ -15,10 +15,16 @@ from html import escape
 from quantlab.record.results.groups import Group, Line
 from quantlab.words.units import GIB, MIB, seconds, size
 
-__all__ = ["plots", "short"]
+__all__ = ["drawing", "plots", "short"]
 
 WIDTH, HEIGHT = 460, 320
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 16, 46
+ALONE = (
+    "text{font:12px system-ui,sans-serif;fill:#556274}.ql-point{fill:#0b1220;font-weight:600}"
+    "line{stroke:#dbe1e8}.ql-axis{stroke:#556274}.ql-roof{stroke-dasharray:3 4}"
+    ".ql-front{fill:#0f766e}.ql-other{fill:none;stroke:#556274;stroke-width:1.75}"
+)
+"""The styles of a picture that leaves the page."""
 CHARACTER = 7.4
 """About the width of a character of a name, in the picture's units."""
 
@@ -51,27 +57,22 @@ class _Axis:
         return [n * step for n in range(first, math.floor(self.high / step) + 1)]
 
 
+def drawing(group: Group) -> str:
+    """The first picture of ``group`` as a file of its own; nothing where it has none."""
+    found = _charts(group)
+    if not found:
+        return ""
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * WIDTH}" height="{2 * HEIGHT}" '
+    style = f'<style>{ALONE}</style><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
+    head, rest = found[0].split(">", 1)
+    return f"{head.replace('<svg ', start, 1)}>{style}{rest}"
+
+
 def plots(group: Group) -> str:
     """The pictures of ``group``; nothing for fewer than two plans that can be placed."""
-    lines = [line for line in group.lines if line.role != "again" and line.latency_s is not None]
-    lines = [line for line in lines if group.memory(line) is not None]
-    if group.has_fidelity:
-        lines = [line for line in lines if line.fidelity is not None]
-    if len(lines) < 2:
+    found = _charts(group)
+    if not found:
         return ""
-    counts = [group.memory(line) or 0.0 for line in lines]
-    unit, name = (GIB, "GiB") if max(counts) >= GIB else (MIB, "MiB")
-    what = "Weights" if group.by_weights else "Peak memory"
-    memory = [count / unit for count in counts]
-    seconds = [line.latency_s or 0.0 for line in lines]
-    if group.has_fidelity:
-        fidelity = [math.inf if line.fidelity is None else line.fidelity for line in lines]
-        found = [
-            _chart(_marks(group, lines, memory, fidelity), f"{what}, {name}", "PSNR, dB"),
-            _chart(_marks(group, lines, seconds, fidelity), "Latency, s", "PSNR, dB"),
-        ]
-    else:
-        found = [_chart(_marks(group, lines, memory, seconds), f"{what}, {name}", "Latency, s")]
     best = "up and to the left" if group.has_fidelity else "down and to the left"
     weighed = "memory, latency and PSNR" if group.has_fidelity else "memory and latency"
     return (
@@ -81,6 +82,28 @@ def plots(group: Group) -> str:
         f'here is at least as good in {weighed} and better in one. <span aria-hidden="true">○'
         f"</span> the others. Better is {best}.</p>"
     )
+
+
+def _charts(group: Group) -> list[str]:
+    """Each picture; none for fewer than two plans that can be placed."""
+    lines = [line for line in group.lines if line.role != "again" and line.latency_s is not None]
+    lines = [line for line in lines if group.memory(line) is not None]
+    if group.has_fidelity:
+        lines = [line for line in lines if line.fidelity is not None]
+    if len(lines) < 2:
+        return []
+    counts = [group.memory(line) or 0.0 for line in lines]
+    unit, name = (GIB, "GiB") if max(counts) >= GIB else (MIB, "MiB")
+    what = "Weights" if group.by_weights else "Peak memory"
+    memory = [count / unit for count in counts]
+    seconds = [line.latency_s or 0.0 for line in lines]
+    if group.has_fidelity:
+        fidelity = [math.inf if line.fidelity is None else line.fidelity for line in lines]
+        return [
+            _chart(_marks(group, lines, memory, fidelity), f"{what}, {name}", "PSNR, dB"),
+            _chart(_marks(group, lines, seconds, fidelity), "Latency, s", "PSNR, dB"),
+        ]
+    return [_chart(_marks(group, lines, memory, seconds), f"{what}, {name}", "Latency, s")]
 
 
 def short(plan: str) -> str:

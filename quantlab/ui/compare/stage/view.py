@@ -19,6 +19,7 @@ __all__ = [
     "link_box",
     "origin",
     "progress",
+    "take_box",
     "zoom_bar",
 ]
 
@@ -76,6 +77,16 @@ def code_box(script: str, plan: str) -> str:
         '<span class="ql-hint" role="status"></span>'
         f'<pre tabindex="0" role="region" aria-label="Script of {escape(plan)}">'
         f"{escape(script)}</pre></div>"
+    )
+
+
+def take_box(name: str, text: str) -> str:
+    """Something to take away, folded: its name, and the text to copy."""
+    return (
+        f'<details class="ql-code" data-copied><summary>{escape(name)}</summary>'
+        '<button type="button" class="ql-button" data-copy>Copy</button>'
+        f'<span class="ql-hint" role="status"></span><pre tabindex="0" role="region" '
+        f'aria-label="{escape(name)}">{escape(text)}</pre></details>'
     )
 
 
