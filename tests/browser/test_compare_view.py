@@ -32,6 +32,13 @@ COUNTED = """all => {
 """The largest difference of both pictures, and the mean of what is shown of it four times."""
 
 
+SAME = """() => {
+    const [one, other] = document.querySelectorAll(".ql-pane img");
+    return one.complete && other.complete && one.currentSrc === other.currentSrc;
+}"""
+"""Whether one picture stands on both sides."""
+
+
 def done(new_page: NewPage, *plans: str, prompt: str = "a red fox", **options: object) -> Page:
     """A page on which these plans have run, or were found to have run before."""
     page = new_page(link(*plans, prompt=prompt), **options)
@@ -116,6 +123,7 @@ def test_the_difference_is_the_pictures_own_amplified(new_page: NewPage) -> None
     assert abs(float(shot.mean()) - differs["mean"]) < 3
     page.keyboard.press("Escape")
     seats(page).nth(0).locator("[data-put]").click()
+    page.wait_for_function(SAME)
     shot = np.asarray(Image.open(io.BytesIO(view(page).screenshot())).convert("RGB"))
     assert not shot[20:-20, 20:-20].any(), "one picture on both sides leaves it black"
 
