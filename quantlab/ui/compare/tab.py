@@ -15,7 +15,7 @@ from quantlab.ui.compare.stage.board import board
 from quantlab.ui.compare.stage.view import link_box
 from quantlab.ui.compare.wiring import wire_cost, wire_edit, wire_run, wire_share
 from quantlab.ui.download import download
-from quantlab.ui.named import Parts, only
+from quantlab.ui.named import Parts
 from quantlab.ui.services import Services
 from quantlab.ui.state import Shown
 from quantlab.ui.theme import HIDDEN, script
@@ -69,7 +69,24 @@ def build_try(services: Services, banner: Any) -> Parts:
         "", elem_id="ql-changed", apply_default_css=False, js_on_load=script("changed.js")
     )
     parts["progress"] = gr.HTML("", elem_id="ql-progress", apply_default_css=False)
+    parts |= _stage(services, model)
+    with gr.Column(elem_classes="ql-settings"):
+        parts |= build_fields(services, model, prompt)
+        parts["keep"] = gr.Checkbox(
+            True, label=KEEP, info=_kept_for(services), elem_id="ql-keep", container=False
+        )
+    parts |= _share(services, parts["shown"])
+    wire_run(services, parts)
+    wire_edit(services, parts)
+    wire_share(services, parts)
+    wire_cost(services, parts)
+    return parts
+
+
+def _stage(services: Services, model: Model) -> Parts:
+    """The pictures, what each plan may be, and the figures."""
     start = board(START, Shown(), model, services.catalog)
+    parts: dict[str, Any] = {}
     parts["board"] = gr.HTML(
         start["board"],
         elem_id="ql-board",
@@ -90,27 +107,21 @@ def build_try(services: Services, banner: Any) -> Parts:
         js_on_load=script("facts.js"),
     )
     parts["code"] = _copied("", "ql-code")
-    with gr.Column(elem_classes="ql-settings"):
-        parts |= build_fields(services, model, prompt)
-        parts["keep"] = gr.Checkbox(
-            True, label=KEEP, info=_kept_for(services), elem_id="ql-keep", container=False
-        )
-    parts["link"] = _copied(link_box(""), "ql-link")
+    return parts
+
+
+def _share(services: Services, shown: Any) -> Parts:
+    """The link, and the ways to take away what is seen."""
+    link = _copied(link_box(""), "ql-link")
     with gr.Row(elem_classes="ql-edit"):
-        parts["share"] = gr.Button("Share this run", size="sm", min_width=120, elem_id="ql-share")
+        share = gr.Button("Share this run", size="sm", min_width=120, elem_id="ql-share")
         save = gr.Button("Save as picture", size="sm", min_width=120, elem_id="ql-save-picture")
         plot = gr.Button("Save the plot", size="sm", min_width=120, elem_id="ql-save-plot")
-        parts["forget"] = gr.Button(
-            "Delete my results", size="sm", min_width=120, elem_id="ql-delete-mine"
-        )
-    parts["shared"] = _copied("", "ql-shared")
-    download(save, save_picture, services, only(parts, "shown"), "ql-picture-file")
-    download(plot, save_plot, services, only(parts, "shown"), "ql-plot-file")
-    wire_run(services, parts)
-    wire_edit(services, parts)
-    wire_share(services, parts)
-    wire_cost(services, parts)
-    return parts
+        forget = gr.Button("Delete my results", size="sm", min_width=120, elem_id="ql-delete-mine")
+    shared = _copied("", "ql-shared")
+    download(save, save_picture, services, {"shown": shown}, "ql-picture-file")
+    download(plot, save_plot, services, {"shown": shown}, "ql-plot-file")
+    return {"link": link, "share": share, "forget": forget, "shared": shared}
 
 
 def _kept_for(services: Services) -> str:
