@@ -164,7 +164,7 @@ def test_a_guess_is_answered_with_numbers_and_kept_once(blind: Blind, store: Sto
     right = game.round.quantized
     first = blind.guess(game, right)
     assert first["game"].round.told
-    for text in ("Right:", f"the {right} image is bnb-nf4", "30.0 dB PSNR", "MiB"):
+    for text in ("Correct:", f"the {right} image is bnb-nf4", "30.0 dB PSNR", "MiB"):
         assert text in first["told"]
     assert store.guesses() == [GuessTally("bnb-nf4", "flux-mini", 1, 1)]
     assert "1 of 1" in first["counted"]

@@ -15,15 +15,16 @@ from PIL import Image
 
 from quantlab.catalog.bands import BANDED, load_bands
 from quantlab.catalog.comparison import make_comparison
+from quantlab.catalog.machine import this_machine
 from quantlab.catalog.paths import PROJECT
 from quantlab.errors import CatalogError
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.lab.runners.zerogpu import ZeroGpuRunner
 from quantlab.lab.runners.zerogpu_cost import QUOTAS
 from quantlab.ui.bands_view import SHEET, badge, sheet
+from quantlab.ui.compare import edit, share
 from quantlab.ui.compare import open as opening
 from quantlab.ui.compare import run as try_run
-from quantlab.ui.compare import share
 from quantlab.ui.compare.cost import cost_note
 from quantlab.ui.compare.stage import board
 from quantlab.ui.compare.stage.difference import Difference, difference
@@ -262,3 +263,23 @@ def test_a_run_on_this_machine_costs_no_quota(services: Services) -> None:
     assert (
         cost_note(replace(services, runner=LocalRunner(CATALOG)), values("fp32", "bnb-nf4")) == ""
     )
+
+
+def test_plans_of_another_model_are_seen_on_the_small_one_and_that_is_said(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = {"hardware": "rtx-3060-12gb", "memory": "", "ram": "", "bits": "", "library": ""}
+    asked = {f"pick-{name}": value for name, value in question.items()}
+    asked |= {"pick-model": "flux1-dev", "pick-needs": []}
+    given = {"shown": Shown(), **values("fp32", "bnb-nf4"), **asked}
+    for hardware, model in (("cpu", None), ("cuda", "flux1-dev")):
+        machine = replace(this_machine(), hardware=(hardware,))
+        monkeypatch.setattr(edit, "this_machine", lambda machine=machine: machine)
+        found = edit.try_best(call(services, **given))
+        assert found.get("model") == model
+        assert ("This server has no GPU" in found["banner"]) == (model is None)
+        assert "Plan A" in found["board"]
+    other = {"model": "flux1-dev", "before": "flux-mini", "transformer-0": "fp32"}
+    changed = edit.change_model(call(services, **other))
+    assert changed["transformer-0"]["value"] == "bf16"
+    assert "FLUX.1-dev" in changed["limits"]

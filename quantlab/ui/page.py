@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
+from quantlab import __version__
 from quantlab.ui.bands_view import sheet
 from quantlab.ui.blind.tab import build_blind
 from quantlab.ui.blocks import Page
@@ -24,6 +25,11 @@ from quantlab.ui.theme import script
 
 __all__ = ["build"]
 
+FOOT = (
+    f'<footer class="ql-foot"><span>quantlab {__version__}, Apache-2.0</span>'
+    '<a href="gradio_api/info">API</a><span>MCP at <code>gradio_api/mcp/</code></span>'
+    "<span>The same from a terminal: <code>python -m quantlab --help</code></span></footer>"
+)
 HEAD = (
     '<header class="ql-head"><h1>quantlab</h1><p>Which quantization for your card, what it does to '
     "the picture, and the script to take away.</p></header>"
@@ -47,6 +53,7 @@ def build(services: Services) -> gr.Blocks:
                 build_blind(services, tried["shown"], blind_tab)
             with gr.Tab("This server", id="machine") as machine_tab:
                 build_machine(services, machine_tab)
+        gr.HTML(FOOT, apply_default_css=False)
         gr.HTML(sheet(), apply_default_css=False, js_on_load=script("zoom.js"))
         _wire(services, page, {**tried, "tabs": tabs}, pick, results)
         api.register(services)
@@ -61,9 +68,11 @@ def _wire(services: Services, page: gr.Blocks, tried: Parts, pick: Parts, result
     wire(chosen, try_edit.try_scheme, services, inputs, outputs, told=True, **QUIET)
     asked = {f"pick-{name}": pick[name] for name in QUESTION}
     best = pick["answer"].try_all
-    wire(best, try_edit.try_best, services, {**inputs, **asked}, outputs, **QUIET)
+    changed = only(tried, "banner", *FIELDS, "before", "limits")
+    into = {**outputs, **changed}
+    wire(best, try_edit.try_best, services, {**inputs, **asked}, into, **QUIET)
     whole = {
-        **only(tried, "tabs", "banner", "shown", *FIELDS, "link"),
+        **only(tried, "tabs", "banner", "shown", *FIELDS, "link", "before", "limits"),
         **layout(tried),
     }
     address, question = only(pick, "address"), only(pick, *QUESTION)

@@ -101,7 +101,8 @@ def groups(frame: pd.DataFrame, order: Order = "newest") -> list[Group]:
 def _sorted(lines: list[Line], order: Order) -> tuple[Line, ...]:
     down = order in ("newest", "fidelity")
     by_name = sorted(lines, key=lambda line: (line.plan, line.role))
-    return tuple(sorted(by_name, key=ORDERS[order], reverse=down))
+    ordered = sorted(by_name, key=ORDERS[order], reverse=down)
+    return tuple(sorted(ordered, key=lambda line: line.failed == line.runs))  # failures come last
 
 
 def _line(found: Sequence[_Line]) -> Line:

@@ -15,7 +15,7 @@ from quantlab.words.metrics import METRICS
 from quantlab.words.outcome_text import modes_text
 from quantlab.words.settings import Value as Setting
 from quantlab.words.settings import described
-from quantlab.words.units import GIB
+from quantlab.words.units import GIB, MIB
 
 __all__ = ["Group", "Line", "table"]
 
@@ -129,13 +129,20 @@ def _caption(group: Group) -> str:
     return f"{text} Source: {group.source}, {group.url}, checked {group.checked}."
 
 
+def _unit(key: str, group: Group) -> tuple[int, str]:
+    """The unit of a column of bytes: MiB where nothing in it reaches a GiB."""
+    most = max((line.figures.get(key, 0.0) for line in group.lines), default=0.0)
+    return (GIB, "GiB") if most >= GIB else (MIB, "MiB")
+
+
 def _cells(line: Line, group: Group) -> dict[str, Value]:
     figures: dict[str, Value] = {}
     for row in METRICS:
+        unit, name = _unit(row.key, group)
         value = line.figures.get(row.key)
-        known = value / GIB if value is not None and row.unit == "bytes" else value
+        known = value / unit if value is not None and row.unit == "bytes" else value
         same = line.identical and known is None and bool(row.image)
-        figures[row.titled("GiB")] = "identical" if same else known
+        figures[row.titled(name)] = "identical" if same else known
     return {
         "plan": f"{line.plan} (again)" if line.role == "again" else line.plan,
         "runs": line.runs if group.evidence == "measured" else None,

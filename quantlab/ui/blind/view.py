@@ -50,7 +50,7 @@ def answer(shown: Round | None) -> str:
     if shown is None or shown.guess is None:
         return ""
     pair = shown.pair
-    said = "Right" if shown.told else "Not this time"
+    said = "Correct" if shown.told else "Not this time"
     sign = "✓" if shown.told else "✗"
     reference = str(pair.comparison.plans[0])
     bytes_ = sum(pair.outcome.weights_bytes.values())

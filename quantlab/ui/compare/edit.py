@@ -8,19 +8,21 @@ from typing import Any
 import gradio as gr
 
 from quantlab.catalog.comparison import parse_plan
+from quantlab.catalog.machine import this_machine
 from quantlab.catalog.own.describe import defaults_text
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError
-from quantlab.ui.compare.fields import anew
+from quantlab.ui.compare.fields import anew, limits_line
 from quantlab.ui.compare.plans import Column, choices, column_of, encoder_of, plan_text
 from quantlab.ui.compare.run import script_of
 from quantlab.ui.compare.stage.board import board, instead_of
 from quantlab.ui.compare.stage.view import banner, code_box
 from quantlab.ui.named import Call, Updates
-from quantlab.ui.pick.query import QUESTION, best_schemes
+from quantlab.ui.pick.query import QUESTION, best_schemes, model_named
 from quantlab.ui.services import Services
 from quantlab.ui.state import ROWS, Shown, columns_of, read_comparison
 from quantlab.words.comparison import MAX_PLANS
+from quantlab.words.plan import DTYPE_SCHEMES
 
 __all__ = [
     "MIN_COLUMNS",
@@ -134,20 +136,47 @@ def try_scheme(call: Call) -> Updates:
 
 
 def try_best(call: Call) -> Updates:
-    """Open Compare with the schemes that the answer names, after the unquantized reference."""
+    """Open Compare with the plans that the answer names, after the unquantized reference.
+
+    On the model that was asked about where this server has a GPU; else on the one that is chosen
+    there, and the page says so.
+    """
+    services, model = call.services, _model(call)
     asked = {name: call.given[f"pick-{name}"] for name in QUESTION}
     try:
-        schemes = best_schemes(call.services.catalog, asked)
+        pairs = best_schemes(services.catalog, asked)
+        meant = services.catalog.models.get(model_named(str(asked["model"] or "")) or "", model)
     except InputError:
-        schemes = []
-    columns = [Column(_model(call).base_dtype), *(Column(*pair) for pair in schemes)]
+        pairs, meant = [], model
+    changed: Updates = {}
+    note = ""
+    if meant.id != model.id and this_machine().hardware[-1] == "cpu":
+        note = f"This server has no GPU: the plans for {meant.name} are seen on {model.name}. "
+        note += f"The script under Pick stays that of {meant.name}."
+    elif meant.id != model.id:
+        model, changed = meant, {**model_updates(meant), "model": meant.id}
+    columns = [Column(model.base_dtype), *(_suited(pair, model, services) for pair in pairs)]
     if len(columns) < MIN_COLUMNS:
         columns = list(columns_of(call.given))
-    return {"tabs": go_to_try(), **_laid_out(call, columns)}
+    shown, anew = call.given["shown"], bool(changed)
+    laid = lay_out(list(dict.fromkeys(columns)), shown, model, services, choose_anew=anew)
+    told = banner(note, problem=False)
+    return {**changed, **laid, "tabs": go_to_try(), "banner": told}
+
+
+def _suited(pair: tuple[str, str], model: Model, services: Services) -> Column:
+    """A column with both schemes, or with the denoiser's alone where ``model`` has no such part."""
+    column = Column(*pair)
+    try:
+        parse_plan(plan_text(column, model), model, services.catalog)
+    except InputError:
+        first = pair[0].partition("=")[2].partition(",")[0].partition("@")[0]
+        return Column(first or pair[0])
+    return column
 
 
 def go_to_try() -> Any:
-    """The tabs, with Try in front."""
+    """The tabs, with Compare in front."""
     return gr.update(selected="compare")
 
 
@@ -164,15 +193,23 @@ def change_model(call: Call) -> Updates:
     if call.given["model"] == call.given["before"]:
         return {}
     model = _model(call)
+    choosers = chooser_updates(model, call.services)
+    if call.given["transformer-0"] in DTYPE_SCHEMES:  # the reference is what the model has
+        choosers["transformer-0"] = {**choosers["transformer-0"], "value": model.base_dtype}
+    info = gr.update(info=defaults_text(model))
+    return {**model_updates(model), "model": info, **choosers}
+
+
+def model_updates(model: Model) -> dict[str, Any]:
+    """What ``model`` changes about the settings: sizes, hints and limits together."""
     return {
-        "model": gr.update(info=defaults_text(model)),
-        "before": call.given["model"],
+        "before": model.id,
+        "limits": limits_line(model),
         **{row.key: anew(row, model) for row in ROWS if row.anew},
-        **chooser_updates(model, call.services),
     }
 
 
-def chooser_updates(model: Model, services: Services) -> Updates:
+def chooser_updates(model: Model, services: Services) -> dict[str, Any]:
     """Choices of all columns' choosers for ``model``."""
     first = gr.update(choices=choices(model, model.components[0], services.catalog))
     second = gr.update(choices=choices(model, encoder_of(model), services.catalog))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -14,7 +15,7 @@ from quantlab.ui.services import Services
 from quantlab.ui.state import FIELDS, ROWS
 from quantlab.words.settings import SETTINGS, Setting, Value
 
-__all__ = ["anew", "build_fields", "of_model"]
+__all__ = ["anew", "build_fields", "limits_line", "of_model"]
 
 START = {"prompt": "a dog face on a blue background"}
 LEAST_WIDTH = {False: 90, True: 200}
@@ -22,7 +23,8 @@ LEAST_WIDTH = {False: 90, True: 200}
 
 
 def build_fields(services: Services, model: Model, prompt: Any) -> Mapping[str, Any]:
-    """Lay the controls out; they come back by key, in the order of ``state.FIELDS``."""
+    """Lay the controls out; they come back by key, in the order of ``state.FIELDS``, and
+    ``limits``, the line under them."""
     fields = {"prompt": prompt}
     with gr.Row(elem_classes="ql-controls"):
         names = [(m.name, m.id) for m in services.catalog.models.values()]
@@ -34,8 +36,8 @@ def build_fields(services: Services, model: Model, prompt: Any) -> Mapping[str, 
         for row in ROWS:
             if row.advanced:
                 fields[row.key] = _control(row, model)
-        gr.HTML(f'<p class="ql-limits">{_limits(model)}</p>', apply_default_css=False)
-    return {key: fields[key] for key in FIELDS}
+        limits = gr.HTML(limits_line(model), apply_default_css=False)
+    return {**{key: fields[key] for key in FIELDS}, "limits": limits}
 
 
 def _control(row: Setting, model: Model) -> Any:
@@ -101,8 +103,8 @@ _INFO: Mapping[str, Callable[[Model], str]] = {
 """What stands under a control and depends on the model or the place."""
 
 
-def _limits(model: Model) -> str:
-    """What the numbers that stand in front may be, for ``model``."""
+def limits_line(model: Model) -> str:
+    """What the numbers that stand in front may be, for ``model``, as HTML."""
     limits, said = vars(model.limits), []
     for row in SETTINGS:
         if row.kind == "whole" and not row.advanced:
@@ -110,4 +112,4 @@ def _limits(model: Model) -> str:
             step = limits[row.multiple] if isinstance(row.multiple, str) else row.multiple
             steps = f", in steps of {step}" if step != 1 else ""
             said.append(f"{row.label}: {low:.0f} to {high:.0f}{steps}")
-    return f"{'; '.join(said)}; for {model.name}."
+    return f'<p class="ql-limits">{"; ".join(said)}; for {escape(model.name)}.</p>'

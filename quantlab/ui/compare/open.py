@@ -13,7 +13,7 @@ from quantlab.catalog.schema import Model
 from quantlab.errors import InputError, StoreError
 from quantlab.ui.compare.edit import go_to_try, lay_out
 from quantlab.ui.compare.fields import anew as refilled
-from quantlab.ui.compare.fields import of_model
+from quantlab.ui.compare.fields import limits_line, of_model
 from quantlab.ui.compare.plans import column_of
 from quantlab.ui.compare.share import link_to, opened, result, stored
 from quantlab.ui.compare.stage.board import board
@@ -84,7 +84,8 @@ def _fields(comparison: Comparison, model: Model, *, anew: bool) -> Updates:
         filled = {key: blank[key] if value is None else value for key, value in values.items()}
         return {"model": model.id, **filled}
     rows = {row.key: refilled(row, model, values[row.key]) for row in ROWS}
-    return {"model": gr.update(value=model.id, info=defaults_text(model)), **rows}
+    about = gr.update(value=model.id, info=defaults_text(model))
+    return {"model": about, "before": model.id, "limits": limits_line(model), **rows}
 
 
 def _told(comparison: Comparison, shown: Shown) -> str:

@@ -67,12 +67,13 @@ def wire_edit(services: Services, parts: Parts) -> None:
     before = only(parts, "before")
     wire(parts["model"].focus, edit.same_model, services, known, before, **QUIET)
     anew = only(parts, *(row.key for row in ROWS if row.anew))
-    changed = {**known, **anew, **choosers}
-    wire(parts["model"].input, edit.change_model, services, known, changed, **QUIET)
+    changed = {**known, **anew, **choosers, **only(parts, "limits")}
+    first = {**known, **only(parts, "transformer-0")}
+    wire(parts["model"].input, edit.change_model, services, first, changed, **QUIET)
     pressed = parts["facts"]
     wire(pressed.instead, edit.use_instead, services, inputs, layout(parts), told=True, **QUIET)
     wire(pressed.code, edit.code, services, inputs, only(parts, "code"), told=True, **QUIET)
-    before = {**layout(parts), **only(parts, "shown", *FIELDS, "link")}
+    before = {**layout(parts), **only(parts, "shown", *FIELDS, "link", "before", "limits")}
     wire(parts["changed"].undo, opening.undo, services, inputs, before, **QUIET)
 
 
