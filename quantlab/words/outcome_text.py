@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from quantlab.words.outcome import Outcome
 
-__all__ = ["busy_text", "floor_text", "modes_text", "placement_text"]
+__all__ = ["BUSY", "busy_text", "floor_text", "modes_text", "placement_text"]
 
 
 BUSY = 0.2

@@ -50,6 +50,7 @@ SWEEP = FOLDER / "sweep-flux-mini-cpu.csv"
 PUBLISHED = FOLDER / "published-flux1-dev-h100.csv"
 
 _FLOATS = {
+    "others_cpu",
     *(row.key for row in SETTINGS if row.kind == "number"),
     *(row.key for row in METRICS if row.unit != "bytes"),
 }
@@ -72,7 +73,7 @@ _FIRST = tuple(
             *("offload", "status", "error", "repeats", "latency_s"),
             *("weights_bytes", "loaded_bytes", "peak_bytes", "peak_kind"),
             *(row.key for row in METRICS),
-            *("identical", "across_modes", "way", "notes", "machine", "measured_at"),
+            *("identical", "across_modes", "way", "notes", "others_cpu", "machine", "measured_at"),
         )
     )
 )

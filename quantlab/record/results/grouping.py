@@ -17,6 +17,7 @@ from quantlab.record.results.groups import Group, Line
 from quantlab.record.results.together import Run, together
 from quantlab.record.sweeps.statistics import Point, on_front
 from quantlab.words.metrics import METRICS
+from quantlab.words.outcome_text import BUSY
 from quantlab.words.settings import SETTINGS, Value
 
 __all__ = ["ORDERS", "Order", "groups"]
@@ -55,6 +56,7 @@ class _Told(NamedTuple):
     identical: bool
     across_modes: bool
     peak_kind: str
+    others_cpu: float
 
 
 class _Line(NamedTuple):
@@ -120,7 +122,14 @@ def _line(found: Sequence[_Line]) -> Line:
         across_modes=all_of.across_modes,
         measured_at=max(each.measured_at for each in told),
         results=tuple(each.result for each in told if each.result),
+        busy=_busy([each.others_cpu for each in told]),
     )
+
+
+def _busy(shares: Sequence[float]) -> bool:
+    """Whether others had much of the processor in half of the runs that say so."""
+    known = sorted(share for share in shares if not math.isnan(share))
+    return bool(known) and known[len(known) // 2] >= BUSY
 
 
 def _group(first: pd.Series[Any], plans: Sequence[Sequence[_Line]]) -> Group:

@@ -42,6 +42,8 @@ class Line:
     measured_at: str
     results: tuple[str, ...]
     front: bool = False
+    busy: bool = False
+    """Whether its seconds were taken while others had much of the processor."""
 
     @property
     def weights_bytes(self) -> float | None:

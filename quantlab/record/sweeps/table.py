@@ -59,6 +59,7 @@ def tidy(row: Row) -> dict[str, Any]:
         "identical": o.identical,
         "across_modes": o.across_modes,
         "notes": "; ".join(o.notes),
+        "others_cpu": o.others_cpu,
         **_prefixed("device", row.device),
         **_prefixed("version", row.versions),
         "measured_at": row.measured_at,

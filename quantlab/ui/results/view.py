@@ -165,7 +165,7 @@ def _row(line: Line, group: Group, shown: set[str]) -> str:
     figures = {
         "memory": size(line.weights_bytes),
         "peak": _with_note(size(line.peak_bytes), _peak_kind(line) if mixed else ""),
-        "latency": seconds(line.latency_s),
+        "latency": _with_note(seconds(line.latency_s), "busy machine" if line.busy else ""),
         "fidelity": _fidelity(line),
         "newest": escape(when(line.measured_at)),
     }
