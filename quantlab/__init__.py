@@ -3,8 +3,8 @@
 Importing this package imports neither torch nor gradio.
 """
 
-from quantlab.functions import compare, link, pick, predict, propose
+from quantlab.functions import check, compare, link, pick, predict, propose
 
-__all__ = ["__version__", "compare", "link", "pick", "predict", "propose"]
+__all__ = ["__version__", "check", "compare", "link", "pick", "predict", "propose"]
 
 __version__ = "0.1.0"

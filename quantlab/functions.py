@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from quantlab.catalog.answer.pick import Recommendation
     from quantlab.catalog.sizes.predict import Prediction
+    from quantlab.lab.check.finding import Report
     from quantlab.words.choice import Choice
     from quantlab.words.comparison import Comparison
     from quantlab.words.outcome import Outcome
 
-__all__ = ["compare", "link", "pick", "predict", "propose"]
+__all__ = ["check", "compare", "link", "pick", "predict", "propose"]
 
 PAGE = "http://127.0.0.1:7860/"
 """Where a page of one's own is served unless it was told otherwise."""
@@ -118,6 +119,21 @@ def predict(plans: Sequence[str], *, model: str = "flux-mini", **settings: Any) 
     from quantlab.record.documents import predictions
 
     return predictions(_comparison(plans, "", model, settings))
+
+
+def check(code: str, *, name: str = "code", gpu: str | None = None) -> Report:
+    """What a piece of code, or an error message, really says: findings, mended code, its plan.
+
+    ``code`` is parsed and never run; ``name`` is what the findings call its file, ``gpu`` a card as
+    people type it, for which it is held. A syntax error is a finding.
+
+    Raises:
+        InputError: it is longer than 200 KB, or the card is not known.
+    """
+    from quantlab.catalog.gpus import choose_one
+    from quantlab.lab.check.check import check_text
+
+    return check_text(code, name, gpu=None if gpu is None else choose_one(gpu))
 
 
 def compare(

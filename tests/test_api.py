@@ -27,7 +27,7 @@ from quantlab.ui.services import Services
 from tests.served_page import Counting, served
 from tests.test_cli import OUTCOME_KEYS
 
-NAMES = {"/recommend", "/propose", "/predict", "/compare", "/link", "/result"}
+NAMES = {"/recommend", "/propose", "/predict", "/check", "/compare", "/link", "/result"}
 PLANS = ["fp32", "bnb-nf4", "torchao-fp8dq"]
 
 

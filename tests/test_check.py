@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from quantlab.catalog.gpus import choose_one
 from quantlab.catalog.paths import PROJECT
 from quantlab.cli.commands import main
 from quantlab.errors import InputError
@@ -145,3 +146,70 @@ def test_checking_imports_nothing_of_the_code_and_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("TypeError: quant_type must be an AOBaseConfig instance, got str", "torchao-string"),
+        ("`quantization_config` must be an instance of `PipelineQuantizationConfig`.",
+         "config-on-pipeline"),
+        ("Traceback (most recent call last):\n  File \"a.py\", line 1\nAttributeError: "
+         "'QuantoConfig' object has no attribute 'activations'", "wrong-library"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate", "out-of-memory"),
+        ("NotImplementedError: auto not supported. Supported strategies are: balanced, cuda, cpu",
+         "device-map-on-pipeline"),
+    ],
+)  # fmt: skip
+def test_a_message_alone_is_recognised(message: str, code: str) -> None:
+    assert codes(message) == [code]
+
+
+def test_code_is_no_message_though_it_names_one() -> None:
+    text = 'try:\n    pass\nexcept ValueError:\n    print("CUDA out of memory")\n'
+    assert codes(text) == []
+
+
+def test_plan_model_and_bytes_are_those_of_the_mended_code() -> None:
+    report = check_text(
+        "import torch\nfrom diffusers import FluxPipeline, TorchAoConfig\n"
+        "from diffusers.quantizers import PipelineQuantizationConfig\n"
+        'config = PipelineQuantizationConfig(quant_mapping={"transformer": '
+        'TorchAoConfig("int8_weight_only")})\n'
+        'pipe = FluxPipeline.from_pretrained("black-forest-labs/FLUX.1-dev", '
+        "quantization_config=config, torch_dtype=torch.bfloat16)\n"
+        'image = pipe("a fox", width=512, height=512).images[0]\n'
+    )
+    assert (report.plan, report.model) == ("torchao-int8wo", "flux1-dev")
+    assert report.predicted is not None
+    assert report.predicted["plan"] == "torchao-int8wo"
+
+
+def test_the_card_decides_what_is_said() -> None:
+    text = (
+        "import torch\nfrom diffusers import FluxPipeline\n"
+        'pipe = FluxPipeline.from_pretrained("black-forest-labs/FLUX.1-dev", '
+        'torch_dtype=torch.bfloat16)\npipe.to("cuda")\n'
+    )
+    assert codes(text) == []
+    found = check_text(text, gpu=choose_one("rtx-4090-24gb")).findings
+    assert [finding.code for finding in found] == ["out-of-memory"]
+    assert "offload" in found[0].message
+    assert check_text(text, gpu=choose_one("h100-80gb")).findings == ()
+
+
+LONG = {
+    "loads": 'p = FluxPipeline.from_pretrained("x", load_in_8bit=True).to("cuda")\n',
+    "configs": 'c = BitsAndBytesConfig(load_in_4bit=True, compute_dtype="x")\n',
+    "branches": "if x:\n    a = 1\nelse:\n    b = 2\n",
+    "texts": 's = s + s + "x"\n',
+    "tables": "d = {'a': d, 'b': d}\n",
+}
+
+
+@pytest.mark.parametrize("line", LONG.values(), ids=LONG)
+def test_the_longest_code_takes_no_more_than_its_length(line: str) -> None:
+    """Findings are capped, and nothing is looked at once for each of the others."""
+    text = "from diffusers import *\n" + line * (LONGEST // 4 // len(line))
+    found = check_text(text).findings
+    assert len(found) <= 100 * len(every_rule())

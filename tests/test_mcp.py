@@ -23,7 +23,7 @@ from quantlab.record.link import from_url
 from tests.drawn import awaited
 from tests.served_page import Counting, served
 
-NAMES = ["recommend", "propose", "predict", "compare", "link", "result"]
+NAMES = ["recommend", "propose", "predict", "check", "compare", "link", "result"]
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ def signatures() -> dict[str, Any]:
         "names": {"diffusers": _diffusers_names(), "torchao": _torchao_names()},
         "transformers": sorted(_transformers_classes()),
         "torchao": _torchao_configs(),
+        "loading": _loading(),
     }
 
 
@@ -141,6 +142,25 @@ def _components(method: ast.FunctionDef, foreign: set[str]) -> dict[str, str]:
         plain = named <= {"bool", "int", "float", "str", "None", "dict", "list"}
         found[arg.arg] = "" if plain else "transformers" if named & foreign else "diffusers"
     return found
+
+
+def _loading() -> dict[str, list[str]]:
+    """Keywords that ``from_pretrained`` of pipelines takes, beside components."""
+    path = _root("diffusers") / "pipelines" / "pipeline_utils.py"
+    method = _method(_classes(path)["DiffusionPipeline"], "from_pretrained")
+    download = _method(_classes(path)["DiffusionPipeline"], "download")
+    assert method is not None
+    assert download is not None
+    found = {
+        node.args[0].value
+        for each in (method, download)
+        for node in ast.walk(each)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "pop"
+        and isinstance(node.args[0], ast.Constant)
+    }
+    return {"pipeline": sorted(map(str, found))}
 
 
 def _diffusers_names() -> list[str]:

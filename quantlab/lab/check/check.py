@@ -6,15 +6,16 @@ It is parsed, never run and never imported. Nothing is fetched.
 from __future__ import annotations
 
 import ast
+import time
+from itertools import islice
 
-from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.errors import QuantlabError
 from quantlab.lab.check.finding import SEVERITIES, Finding, Report
+from quantlab.lab.check.fits import predicted
 from quantlab.lab.check.mend import applied, changed_lines
-from quantlab.lab.check.plan import Told, plan_of
+from quantlab.lab.check.messages import recognised
+from quantlab.lab.check.plan import plan_of
 from quantlab.lab.check.read import read
 from quantlab.lab.check.rules.every import every_rule
 from quantlab.lab.check.rules.rule import Hit, Rule
@@ -23,6 +24,10 @@ from quantlab.lab.check.uses import Code
 
 __all__ = ["check_text"]
 
+MOST = 100
+"""Hits of one rule that are told."""
+PATIENCE = 0.5
+"""Seconds after which mended code is not looked at once more."""
 ROUNDS = 3
 """A fix can bring to light what stood behind it."""
 GRAMMAR = "https://docs.python.org/3/reference/grammar.html"
@@ -37,6 +42,8 @@ def check_text(
         InputError: it is too long, or a notebook that cannot be read.
     """
     source = to_source(text, name)
+    if messages := recognised(text, name):
+        return Report(name, messages)
     tree = parse(source)
     if isinstance(tree, SyntaxError):
         return Report(name, (_broken(source, tree),))
@@ -44,13 +51,14 @@ def check_text(
     findings = _findings(code, source)
     fixed = _fixed(source, findings, code)
     told = plan_of(_again(fixed, code) if fixed is not None else code)
+    needs = predicted(told, gpu, code.catalog)
     return Report(
         name,
         findings,
         plan=told.plan,
         model=told.model.id if told.model is not None else None,
         fixed=fixed,
-        predicted=_predicted(told, gpu, code.catalog),
+        predicted=needs.as_dict() if needs is not None else None,
     )
 
 
@@ -61,31 +69,9 @@ def _again(text: str, code: Code) -> Code:
     return Code(read(tree), code.catalog, text, code.gpu)
 
 
-def _predicted(told: Told, gpu: Gpu | None, catalog: Catalog) -> dict[str, object] | None:
-    """What the plan needs; None where model or plan are not known, or how it is stored is not."""
-    if told.model is None or told.plan is None:
-        return None
-    try:
-        asked = make_comparison(
-            model=told.model.id, plans=[told.plan], catalog=catalog, prompt="", **told.settings
-        )
-        found = predict(
-            told.model.id,
-            asked.plans[0],
-            width=asked.width,
-            height=asked.height,
-            sequence_length=asked.sequence_length,
-            steps=asked.steps,
-            gpu=gpu,
-            catalog=catalog,
-        )
-    except QuantlabError:
-        return None
-    return found.as_dict()
-
-
 def _findings(code: Code, source: Source) -> tuple[Finding, ...]:
-    found = [_finding(rule, hit, source) for rule in every_rule() for hit in rule.find(code)]
+    hits = [(rule, hit) for rule in every_rule() for hit in islice(rule.find(code), MOST)]
+    found = [_finding(rule, hit, source) for rule, hit in hits]
     order = {severity: index for index, severity in enumerate(SEVERITIES)}
     unique = {(f.line, f.code, f.message): f for f in found}
     return tuple(sorted(unique.values(), key=lambda f: (order[f.severity], f.line, f.code)))
@@ -94,11 +80,11 @@ def _findings(code: Code, source: Source) -> tuple[Finding, ...]:
 def _finding(rule: Rule, hit: Hit, source: Source) -> Finding:
     edits = tuple(edit for edit in hit.edits if edit is not None)
     whole = len(edits) == len(hit.edits)
-    fix = changed_lines(source.text, applied(source.text, edits)) if edits and whole else None
+    fix = changed_lines(source.text, edits) if edits and whole else None
     return Finding(
         file=source.name,
         line=hit.node.lineno,
-        severity=rule.severity,
+        severity=hit.severity or rule.severity,
         code=rule.code,
         message=f"{hit.what} {rule.why}",
         source=rule.source,
@@ -109,8 +95,10 @@ def _finding(rule: Rule, hit: Hit, source: Source) -> Finding:
 
 def _fixed(source: Source, findings: tuple[Finding, ...], code: Code) -> str | None:
     """The code with every fix in it, and with those that show once the first are made."""
-    text = source.text
-    for _ in range(ROUNDS):
+    text, end = source.text, time.monotonic() + PATIENCE
+    for turn in range(ROUNDS):
+        if turn and time.monotonic() > end:
+            break
         edits = [edit for finding in findings for edit in finding.edits]
         if not edits:
             break
@@ -121,7 +109,18 @@ def _fixed(source: Source, findings: tuple[Finding, ...], code: Code) -> str | N
         findings = _findings(
             Code(read(tree), code.catalog, text, code.gpu), Source(text, source.name)
         )
-    return text if text != source.text else None
+    return _once(text, source.text) if text != source.text else None
+
+
+def _once(text: str, before: str) -> str:
+    """``text`` without imports that two fixes brought along."""
+    seen, kept = set(), []
+    for line in text.split("\n"):
+        is_import = line.startswith(("import ", "from "))
+        if not is_import or line not in seen or line in before:
+            kept.append(line)
+        seen.add(line)
+    return "\n".join(kept)
 
 
 def _broken(source: Source, error: SyntaxError) -> Finding:

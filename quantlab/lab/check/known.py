@@ -52,6 +52,7 @@ class Libraries:
     names: Mapping[str, frozenset[str]]
     transformers: frozenset[str]
     torchao: Mapping[str, list[str]]
+    loading: Mapping[str, list[str]]
 
     def takes(self, config: Class) -> Mapping[str, Any] | None:
         """Arguments of a config class with their defaults; None where they are not known."""
@@ -86,6 +87,7 @@ def libraries() -> Libraries:
         names,
         frozenset(held["transformers"]),
         held["torchao"],
+        held["loading"],
     )
 
 
@@ -94,9 +96,12 @@ def class_of(value: Value) -> Class | None:
 
     Of a name that the code nowhere binds the library is told from the name, where that is plain.
     """
-    if not isinstance(value, Ref):
-        return None
-    root, name = value.path.split(".")[0], value.name
+    return _of_path(value.path) if isinstance(value, Ref) else None
+
+
+@lru_cache(maxsize=4096)
+def _of_path(path: str) -> Class | None:
+    root, name = path.split(".")[0], path.rpartition(".")[2]
     if root == "optimum":
         return Class("quanto", name)
     if root in ("diffusers", "transformers", "torchao", "sdnq", "torch", "accelerate"):

@@ -13,7 +13,7 @@ from quantlab.lab.check.known import scheme_of, scheme_of_kwargs, table_of
 from quantlab.lab.check.uses import Code, Load, config_of
 from quantlab.lab.check.values import Call, Made, Part, Ref, Table, const
 
-__all__ = ["Told", "plan_of"]
+__all__ = ["Told", "compiled", "parts_of", "plan_of"]
 
 LAYERWISE = "layerwise-fp8"
 COMPILING = ("compile", "compile_repeated_blocks")
@@ -30,6 +30,7 @@ class Told:
     settings: Mapping[str, int] = field(default_factory=dict)
     schemes: Mapping[str, Scheme] = field(default_factory=dict)
     """Component -> scheme, of those that the catalogue has."""
+    load: Load | None = None
 
 
 def plan_of(code: Code) -> Told:
@@ -42,15 +43,15 @@ def plan_of(code: Code) -> Told:
     parts = _parts(code, load)
     model = load.model
     if parts is None:
-        return Told(None, model)
+        return Told(None, model, load=load)
     schemes = {n: code.catalog.schemes[s] for n, s in parts.items() if s in code.catalog.schemes}
     text = _text(parts, code, load)
     if model is not None and text is not None:
         try:
             text = str(parse_plan(text, model, code.catalog))
         except InputError:
-            return Told(None, model, schemes=schemes)
-    return Told(text, model, _settings(code, load), schemes)
+            return Told(None, model, schemes=schemes, load=load)
+    return Told(text, model, _settings(code, load), schemes, load)
 
 
 def _text(parts: Mapping[str, str], code: Code, load: Load) -> str | None:
@@ -58,7 +59,7 @@ def _text(parts: Mapping[str, str], code: Code, load: Load) -> str | None:
     if not plain:
         return None
     text = ",".join(f"{name}={scheme}" if name else scheme for name, scheme in plain.items())
-    return text + ("@compiled" if _compiled(code, load) else "")
+    return text + ("@compiled" if compiled(code, load) else "")
 
 
 def _dtype(load: Load) -> str | None:
@@ -69,13 +70,22 @@ def _dtype(load: Load) -> str | None:
     return DTYPES.get(name)
 
 
-def _compiled(code: Code, load: Load) -> bool:
+def compiled(code: Code, load: Load) -> bool:
+    """Whether what was loaded, or a part of it, is compiled."""
     if code.calls_within(load, *COMPILING):
         return True
     return any(
         call.path == "torch.compile" and call.args and code.load_of(call.args[0].value) is load
         for call in code.program.calls
     )
+
+
+def parts_of(code: Code, load: Load) -> dict[str, str]:
+    """Component -> scheme id of what is known; "" is what was loaded by itself."""
+    if load.is_pipeline:
+        return _parts(code, load) or {}
+    scheme = _of_part(code, load)
+    return {"": scheme} if scheme else {}
 
 
 def _parts(code: Code, load: Load) -> dict[str, str] | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.schema import Model
+from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.table import Catalog
 from quantlab.lab.check.known import Class, Libraries, class_of, libraries, model_of
 from quantlab.lab.check.read import Program
@@ -26,11 +26,15 @@ from quantlab.lab.check.values import (
 
 __all__ = ["PIPELINE_CONFIG", "Code", "Load", "Use", "config_of", "texts"]
 
+MOST_LOADS = 200
+"""Loads that are followed in one piece of code."""
 LOADING = ("from_pretrained", "from_single_file")
 PIPELINE_CONFIG = "PipelineQuantizationConfig"
 GENERIC = ("DiffusionPipeline", "AutoPipelineForText2Image", "AutoPipelineForImage2Image",
            "AutoPipelineForInpainting")  # fmt: skip
 """Pipelines whose class is told by what they load."""
+PLAIN = GENERIC[:2]
+"""Of these, those whose class is the one that a model's file names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +60,8 @@ class Load:
             return ""
         if self.cls.name not in GENERIC:
             return self.cls.name
-        return self.model.pipeline if self.model is not None else ""
+        known = self.cls.name in PLAIN and self.model is not None
+        return self.model.pipeline if known and self.model is not None else ""
 
     @property
     def library_of_part(self) -> str:
@@ -90,13 +95,13 @@ class Code:
     @cached_property
     def loads(self) -> list[Load]:
         """Everything that is loaded, in order."""
-        found = []
+        found: list[Load] = []
         for call in self.program.calls:
             path, _, method = call.path.rpartition(".")
             cls = class_of(Ref(path)) if path and method in LOADING else None
             if cls is None and path.startswith("?.") and method in LOADING:
                 cls = Class("", path[2:])
-            if cls is not None:
+            if cls is not None and len(found) < MOST_LOADS:
                 repo = const(call.value("pretrained_model_name_or_path", 0))
                 name = repo if isinstance(repo, str) else ""
                 found.append(Load(call, cls, name, model_of(name, self.catalog) if name else None))
@@ -125,10 +130,12 @@ class Code:
     def uses(self) -> list[Use]:
         """Every config that is given to a component, directly or through a mapping."""
         found = list(self._direct())
+        given: dict[Call | None, list[Load]] = {}
+        for load in self.loads:
+            given.setdefault(config_of(load), []).append(load)
         for call in self.pipeline_configs:
-            loads = [load for load in self.loads if config_of(load) is call]
-            for load in loads or (None,):
-                found += self._mapped(call, load)
+            for each in given.get(call) or (None,):
+                found += self._mapped(call, each)
         return found
 
     def _direct(self) -> Iterator[Use]:
@@ -146,12 +153,17 @@ class Code:
 
     def component_of(self, load: Load) -> str:
         """The name under which a component that is loaded by itself goes into a pipeline, or ""."""
-        for other in self.loads:
-            if other.is_pipeline:
-                for name, argument in other.call.kwargs.items():
-                    if isinstance(argument.value, Made) and argument.value.call is load.call:
-                        return name
-        return ""
+        return self._placed.get(load.call, "")
+
+    @cached_property
+    def _placed(self) -> dict[Call, str]:
+        return {
+            argument.value.call: name
+            for load in reversed(self.loads)
+            if load.is_pipeline
+            for name, argument in load.call.kwargs.items()
+            if isinstance(argument.value, Made)
+        }
 
     def library_of(self, component: str, load: Load | None) -> str:
         """The library of a pipeline's component, "" where it is not known."""
@@ -179,44 +191,50 @@ class Code:
         names = known or ("transformer",)
         return [n for n in names if n in ("transformer", "unet") or n.startswith("text_encoder")]
 
+    @cached_property
+    def _by_call(self) -> dict[Call, Load]:
+        return {load.call: load for load in self.loads}
+
+    @cached_property
+    def _calls(self) -> dict[Call, list[Call]]:
+        """What is loaded -> calls of it, of its methods and of those of its parts."""
+        found: dict[Call, list[Call]] = {load.call: [] for load in self.loads}
+        for call in self.program.calls:
+            load = self.load_of(call.function)
+            if load is not None and call.meets(load.call):
+                found[load.call].append(call)
+        return found
+
     def pictures(self, load: Load) -> list[Call]:
         """Calls of the pipeline itself."""
-        return [
-            call
-            for call in self.program.calls
-            if isinstance(call.function, Made)
-            and call.function.call is load.call
-            and call.meets(load.call)
-        ]
+        return [call for call in self._calls[load.call] if isinstance(call.function, Made)]
 
     def load_of(self, value: Value) -> Load | None:
         """The load whose object, or a part of whose object, a value is."""
-        for each in within(value):
-            if isinstance(each, Made):
-                return next((load for load in self.loads if load.call is each.call), None)
-        return None
+        made = next((each for each in within(value) if isinstance(each, Made)), None)
+        return self._by_call.get(made.call) if made is not None else None
 
     def calls_on(self, load: Load, *methods: str) -> list[Call]:
         """Calls of these methods on what was loaded itself, not on its parts."""
-        return [
-            call
-            for call in self.program.calls
-            if call.method in methods
-            and isinstance(call.on, Made)
-            and call.on.call is load.call
-            and call.meets(load.call)
-        ]
+        return [call for call in self.calls_within(load, *methods) if isinstance(call.on, Made)]
 
     def calls_within(self, load: Load, *methods: str) -> list[Call]:
         """Calls of these methods on what was loaded or on a part of it."""
-        return [
-            call
-            for call in self.program.calls
-            if call.method in methods
-            and isinstance(call.on, Made | Part)
-            and self.load_of(call.on) is load
-            and call.meets(load.call)
-        ]
+        named = (call for call in self._calls[load.call] if call.method in methods)
+        return [call for call in named if isinstance(call.function, Part)]
+
+    def first(self, call: Call) -> int:
+        """When a call happens, as a number that grows."""
+        return self._order[call]
+
+    @cached_property
+    def _order(self) -> dict[Call, int]:
+        return {call: index for index, call in enumerate(self.program.calls)}
+
+    @cached_property
+    def schemes(self) -> dict[Call, Mapping[str, Scheme]]:
+        """What schemes.py has told already, by what is loaded."""
+        return {}
 
 
 def config_of(load: Load) -> Call | None:

@@ -13,7 +13,10 @@ import gradio as gr
 from quantlab.catalog.answer.choices import propose as catalog_propose
 from quantlab.catalog.answer.pick import recommend as catalog_recommend
 from quantlab.catalog.comparison import make_comparison
+from quantlab.catalog.gpus import choose_one
 from quantlab.errors import InputError, StoreError
+from quantlab.lab.check.check import check_text
+from quantlab.lab.check.text import LONGEST
 from quantlab.record.documents import choice_document, predictions, result_document
 from quantlab.record.link import result_id, result_url, to_url
 from quantlab.ui.compare.run import visitor_of
@@ -25,7 +28,17 @@ from quantlab.ui.services import Services
 from quantlab.words.comparison import Comparison
 from quantlab.words.numbers import whole
 
-__all__ = ["ENDPOINTS", "compare", "link", "predict", "propose", "recommend", "register", "result"]
+__all__ = [
+    "ENDPOINTS",
+    "check",
+    "compare",
+    "link",
+    "predict",
+    "propose",
+    "recommend",
+    "register",
+    "result",
+]
 
 
 def recommend(
@@ -213,7 +226,34 @@ def result(services: Services, request: gr.Request, id: str) -> dict[str, Any]:
         return {**document, "link": result_url(base_url(request, services), wanted)}
 
 
-ENDPOINTS: tuple[Callable[..., Any], ...] = (recommend, propose, predict, compare, link, result)
+def check(services: Services, code: str, gpu: str | None = None) -> dict[str, Any]:
+    """Say what a piece of Python for diffusers or transformers really does with quantization, or
+    what an error message means; the code is read and never run.
+
+    Args:
+        code: A script, a notebook, a fragment or an error message; 200 KB at most.
+        gpu: A GPU's id; what fails there is found too, and where the plan is kept is told.
+
+    Returns:
+        An object: findings (file, line, severity, code, message, source, fix), plan, model, fixed,
+        predicted.
+    """
+    with one_sentence():
+        card = _maybe("gpu", gpu)
+        chosen = None if card is None else choose_one(card)
+        given = text("code", code, LONGEST)
+        return check_text(given, gpu=chosen, catalog=services.catalog).as_dict()
+
+
+ENDPOINTS: tuple[Callable[..., Any], ...] = (
+    recommend,
+    propose,
+    predict,
+    check,
+    compare,
+    link,
+    result,
+)
 
 
 def register(services: Services) -> None:

@@ -22,6 +22,8 @@ class Hit:
     """What happens there, in a sentence."""
     edits: tuple[Edit | None, ...] = ()
     """The fix; None among them says that there is none."""
+    severity: Severity | None = None
+    """Where it is not the rule's own."""
 
 
 Find = Callable[[Code], Iterator[Hit]]

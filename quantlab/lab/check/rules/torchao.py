@@ -8,28 +8,16 @@ from collections.abc import Iterator
 from quantlab.lab.check.finding import Edit
 from quantlab.lab.check.known import class_of, table_of
 from quantlab.lab.check.mend import add_import, replace
+from quantlab.lab.check.rules.names import REPLACED
 from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.uses import Code
 from quantlab.lab.check.values import Argument, Ref, const
 
-__all__ = ["REPLACED", "removed_function", "string_type"]
+__all__ = ["named_type", "removed_function", "string_type"]
 
 DOCS = "https://huggingface.co/docs/diffusers/quantization/torchao"
+QTYPES = {"int8": "qint8", "int4": "qint4", "int2": "qint2", "float8": "qfloat8"}
 VERSIONS = {"diffusers": ">=0.39", "transformers": ">=5.0", "torchao": ">=0.15"}
-
-_CLASSES = {
-    "Int8WeightOnlyConfig": ("int8wo", "int8_weight_only"),
-    "Int8DynamicActivationInt8WeightConfig": ("int8dq", "int8_dynamic_activation_int8_weight"),
-    "Int4WeightOnlyConfig": ("int4wo", "int4_weight_only"),
-    "Float8WeightOnlyConfig": ("float8wo", "float8_weight_only", "float8wo_e4m3", "fp8wo"),
-    "Float8DynamicActivationFloat8WeightConfig": (
-        "float8dq", "float8_dynamic_activation_float8_weight", "float8dq_e4m3", "fp8dq",
-    ),
-    "Float8DynamicActivationInt4WeightConfig": ("float8_dynamic_activation_int4_weight",),
-    "IntxWeightOnlyConfig": ("intx_weight_only",),
-}  # fmt: skip
-REPLACED = {name: cls for cls, names in _CLASSES.items() for name in names}
-"""What the strings and functions of older versions are called today."""
 
 
 @rule(
@@ -41,7 +29,7 @@ REPLACED = {name: cls for cls, names in _CLASSES.items() for name in names}
     versions=VERSIONS,
     says=(
         r"quant_type must be an AOBaseConfig instance",
-        r"quant_type must be .*AOBaseConfig",
+        r"String-based quantization type .* is no longer supported",
     ),
 )
 def string_type(code: Code) -> Iterator[Hit]:
@@ -57,11 +45,11 @@ def string_type(code: Code) -> Iterator[Hit]:
                 yield from _of_type(code, entries["quant_type"])
 
 
-def _of_type(code: Code, argument: Argument | None) -> Iterator[Hit]:
+def _of_type(code: Code, argument: Argument | None, taker: str = "TorchAoConfig") -> Iterator[Hit]:
     text = const(argument.value) if argument is not None else None
     if argument is None or not isinstance(text, str):
         return
-    said = f'TorchAoConfig("{text}") stops with a TypeError.'
+    said = f'{taker} stops at "{text}".'
     cls = REPLACED.get(text)
     if cls is None:
         yield Hit(argument.node, said)
@@ -99,3 +87,31 @@ def removed_function(code: Code) -> Iterator[Hit]:
 def _named(tree: ast.Module, name: str) -> list[ast.expr | ast.alias]:
     found = (n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == name)
     return [n for n in found if class_of(Ref(f"torchao.quantization.{name}")) is not None]
+
+
+@rule(
+    "quantize-by-name",
+    "error",
+    why="quantize_ of torchao and quantize of quanto take an object, no name of one.",
+    source="https://github.com/pytorch/ao/issues/1690",
+    versions={"torchao": ">=0.15", "optimum-quanto": ">=0.2"},
+    says=(r"Passing a generic Callable to `quantize_` is no longer recommended",),
+)
+def named_type(code: Code) -> Iterator[Hit]:
+    """``quantize_(model, "int8wo")``, ``quantize(model, weights="float8")``."""
+    for call in code.program.calls:
+        cls = class_of(call.function)
+        if cls is None:
+            continue
+        if (cls.library, cls.name) == ("torchao", "quantize_"):
+            yield from _of_type(code, call.argument("config", 1), "quantize_")
+        elif (cls.library, cls.name) == ("quanto", "quantize"):
+            argument = call.argument("weights", 1)
+            text = const(argument.value) if argument is not None else None
+            if argument is not None and text in QTYPES:
+                line = f"from optimum.quanto import {QTYPES[text]}"
+                edits = (
+                    replace(argument.node, QTYPES[text]),
+                    add_import(code.program.tree, line),
+                )
+                yield Hit(argument.node, f'weights="{text}" stops with a KeyError.', edits)
