@@ -75,7 +75,7 @@ def test_heavy_libraries_are_imported_in_their_room_alone() -> None:
     assert found == []
 
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", *(
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/LEARN.md", *(
     f"docs/add-a-{what}.md" for what in ("method", "family", "metric-or-setting", "tab")
 ))  # fmt: skip
 

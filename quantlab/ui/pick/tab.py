@@ -15,11 +15,14 @@ from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError, QuantlabError
 from quantlab.record.documents import placed_script
+from quantlab.ui.check.tab import build_check
+from quantlab.ui.learn.tab import build_learn
 from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire
 from quantlab.ui.pick import answer_view
 from quantlab.ui.pick import view as pick_view
 from quantlab.ui.pick.answer_view import Query
 from quantlab.ui.pick.card_view import KEY_MARK
+from quantlab.ui.pick.code_view import code_first
 from quantlab.ui.pick.picture_view import picture_of_bits
 from quantlab.ui.pick.query import (
     MAX_ADDRESS,
@@ -133,10 +136,12 @@ def build_pick(services: Services) -> Parts:
                 js_on_load=script("answer.js"),
                 server_functions=[script_of_plan],
             )
+    build_check(services, asked["hardware"])
+    build_learn()
     with gr.Column(elem_classes="ql-whole"):
         gr.HTML(WHOLE, apply_default_css=False, js_on_load=script("whole.js"))
         question = {**asked, **_more()}
-        table = _table(catalog, query)
+        table = _table(services, query)
     address = gr.Textbox(visible=HIDDEN, max_length=MAX_ADDRESS, elem_id="ql-address")
     parts = {**only(question, *QUESTION), "answer": answer, "table": table, "address": address}
     _wire(services, parts)
@@ -153,13 +158,14 @@ def _wire(services: Services, parts: Parts) -> None:
     wire(parts["answer"].went, went, services, {}, question, told=True, **QUIET)
 
 
-def _table(catalog: Catalog, query: Query) -> gr.HTML:
+def _table(services: Services, query: Query) -> gr.HTML:
     def claims_of(asked: object) -> str:
-        key, _, column = str(asked).partition("|")
-        return pick_view.claims(key, column, catalog) + beside(key)
+        key, column, model = [*str(asked)[:MAX_ADDRESS].split("|"), "", ""][:3]
+        claims = pick_view.claims(key, column, services.catalog)
+        return code_first(key, model, services) + claims + beside(key)
 
     return gr.HTML(
-        pick_view.table(rows_of(query), catalog),
+        pick_view.table(rows_of(query), services.catalog),
         elem_id="ql-table",
         apply_default_css=False,
         html_template=FIND,

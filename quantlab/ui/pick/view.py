@@ -13,6 +13,7 @@ from quantlab.catalog.columns import COLUMNS, Column
 from quantlab.catalog.machine import in_words
 from quantlab.catalog.schema import Cell, Method, Scheme
 from quantlab.catalog.table import Catalog
+from quantlab.ui.pick.code_names import code_names
 from quantlab.ui.words import (
     MARKS,
     PLACEMENT_LABELS,
@@ -60,7 +61,8 @@ def _row(row: Row, catalog: Catalog) -> str:
     bits = f"{scheme.bits:g}" if scheme else ",<wbr>".join(str(span) for span in method.bits)
     order = scheme.bits if scheme else method.bits[0].low
     cells = "".join(_mark(row, method.cell(row.id, scheme)) for row in TABLED)
-    found = escape(" ".join((key, method.name, row.verdict, *row.reasons)).lower())
+    said = (key, method.name, row.verdict, *row.reasons, code_names(scheme))
+    found = escape(" ".join(said).lower())
     return (
         f'<tr role="row" data-key="{key}" data-find="{found}">'
         f'<th scope="row" role="rowheader" data-v="{key}">'

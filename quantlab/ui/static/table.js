@@ -17,7 +17,8 @@ function search() {
     each.hidden = !words.every((word) => each.dataset.find.includes(word));
     shown += each.hidden ? 0 : 1;
   }
-  found.textContent = words.length ? `${shown} of ${rows().length}` : `${shown} rows`;
+  const some = words.length ? `${shown} of ${rows().length}` : `${shown} rows`;
+  found.textContent = shown ? some : "No row has all of these words; fewer or other words may.";
 }
 
 function compare(left, right, numeric) {
@@ -43,7 +44,9 @@ async function open(key, column) {
   const inside = sheet.querySelector(".ql-sheet-body");
   inside.textContent = "Reading…";
   if (!sheet.open) sheet.showModal();
-  inside.innerHTML = await server.claims_of(`${key}|${column}`);
+  const asked = document.querySelector("#ql-answer [data-address]")?.dataset.address ?? "";
+  const model = new URLSearchParams(asked).get("model") ?? "";
+  inside.innerHTML = await server.claims_of(`${key}|${column}|${model}`);
   const why = row(key)?.querySelector(".ql-why");
   if (why) inside.querySelector(".ql-claims")?.before(why.cloneNode(true));
   inside.querySelector("#ql-asked")?.scrollIntoView({ block: "center" });

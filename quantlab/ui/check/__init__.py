@@ -1,0 +1,1 @@
+"""The box on the Pick tab into which code, or an error message, is pasted."""

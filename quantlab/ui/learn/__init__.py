@@ -1,0 +1,1 @@
+"""What quantization is, in few words, at the place where the question arises."""

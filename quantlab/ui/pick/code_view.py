@@ -1,0 +1,44 @@
+"""The code that a scheme's sheet begins with, or why there is none for the chosen model."""
+
+from __future__ import annotations
+
+from html import escape
+
+from quantlab.catalog.comparison import make_comparison
+from quantlab.errors import InputError
+from quantlab.ui.compare.run import script_of
+from quantlab.ui.services import Services
+
+__all__ = ["code_first"]
+
+PROMPT = "a red fox in the snow, photograph"
+NO_SCRIPT = "# No script: "
+
+
+def code_first(key: str, model_id: str, services: Services) -> str:
+    """Working code for the scheme on the model, open; else *this fails because*, in a sentence.
+
+    What the keys name comes from the browser and may be nothing.
+    """
+    catalog = services.catalog
+    model, scheme = catalog.models.get(model_id), catalog.schemes.get(key)
+    if scheme is None:
+        return ""
+    if model is None:
+        return '<p class="ql-hint">Choose a model above, and its code stands here.</p>'
+    try:
+        made = make_comparison(model=model.id, plans=[scheme.id], prompt=PROMPT, catalog=catalog)
+        text = script_of(services, made, str(made.plans[0]))
+    except InputError as error:
+        text = NO_SCRIPT + str(error)
+    if text.startswith(NO_SCRIPT):
+        why = text.removeprefix(NO_SCRIPT).strip()
+        return (
+            f'<p class="ql-banner"><b>This fails for {escape(model.name)} because</b> '
+            f"{escape(why)}</p>"
+        )
+    return (
+        f'<details class="ql-code" open><summary>Code: {escape(scheme.name)} on '
+        f'{escape(model.name)}</summary><pre tabindex="0" role="region" '
+        f'aria-label="Script of {escape(scheme.name)}">{escape(text)}</pre></details>'
+    )
