@@ -39,7 +39,9 @@ HEAD = (
 def build(services: Services) -> gr.Blocks:
     """The whole page over ``services``; app.py launches it with its theme and styles."""
     with Page(title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
-        scripts = "".join(script(f"{name}.js") for name in ("tabs", "choose", "divider", "embed"))
+        api.register(services)  # first: Gradio numbers a name that an event has already
+        names = ("names", "tabs", "choose", "divider", "embed")
+        scripts = "".join(script(f"{name}.js") for name in names)
         gr.HTML(HEAD, apply_default_css=False, js_on_load=scripts)
         banner = gr.HTML("", elem_id="ql-banner", apply_default_css=False)
         with gr.Tabs() as tabs:
@@ -56,7 +58,6 @@ def build(services: Services) -> gr.Blocks:
         gr.HTML(FOOT, apply_default_css=False)
         gr.HTML(sheet(), apply_default_css=False, js_on_load=script("zoom.js"))
         _wire(services, page, {**tried, "tabs": tabs}, pick, results)
-        api.register(services)
     return page
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
+from quantlab.lab.check.code.values import Argument, Call, const
 from quantlab.lab.check.finding import Edit
 from quantlab.lab.check.known import Class
 from quantlab.lab.check.mend import add_import
 from quantlab.lab.check.rules.names import REPLACED
 from quantlab.lab.check.uses import Code
-from quantlab.lab.check.values import Argument, Call, const
 
 __all__ = ["ALIASES", "config_text", "mapping_text", "pipeline_config_import"]
 

@@ -15,7 +15,7 @@ from typing import Any
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.schema import Model, Scheme, Spec
 from quantlab.catalog.table import Catalog
-from quantlab.lab.check.values import Call, Const, Made, Ref, Table, Value
+from quantlab.lab.check.code.values import Call, Const, Made, Ref, Table, Value
 
 __all__ = [
     "Class",

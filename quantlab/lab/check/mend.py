@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from quantlab.lab.check.code.values import Argument, Call
 from quantlab.lab.check.finding import Edit
-from quantlab.lab.check.values import Argument, Call
 
 __all__ = [
     "add_argument",

@@ -10,8 +10,8 @@ from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.lab.check.check import check_text
+from quantlab.lab.check.code.text import LONGEST
 from quantlab.lab.check.finding import Report
-from quantlab.lab.check.text import LONGEST
 
 __all__ = ["check_paths"]
 

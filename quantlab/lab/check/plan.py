@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.errors import InputError
+from quantlab.lab.check.code.values import Call, Made, Part, Ref, Table, const
 from quantlab.lab.check.known import scheme_of, scheme_of_kwargs, table_of
 from quantlab.lab.check.uses import Code, Load, config_of
-from quantlab.lab.check.values import Call, Made, Part, Ref, Table, const
 
 __all__ = ["Told", "compiled", "parts_of", "plan_of"]
 

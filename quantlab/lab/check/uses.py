@@ -9,9 +9,8 @@ from functools import cached_property
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.table import Catalog
-from quantlab.lab.check.known import Class, Libraries, class_of, libraries, model_of
-from quantlab.lab.check.read import Program
-from quantlab.lab.check.values import (
+from quantlab.lab.check.code.read import Program
+from quantlab.lab.check.code.values import (
     Argument,
     Call,
     Items,
@@ -23,6 +22,7 @@ from quantlab.lab.check.values import (
     const,
     within,
 )
+from quantlab.lab.check.known import Class, Libraries, class_of, libraries, model_of
 
 __all__ = ["PIPELINE_CONFIG", "Code", "Load", "Use", "config_of", "texts"]
 

@@ -9,7 +9,7 @@ import gradio as gr
 from quantlab.catalog.gpus import load_gpus
 from quantlab.errors import InputError
 from quantlab.lab.check.check import check_text
-from quantlab.lab.check.text import LONGEST
+from quantlab.lab.check.code.text import LONGEST
 from quantlab.ui.check import view
 from quantlab.ui.fold import fold
 from quantlab.ui.named import QUIET, Call, Updates, wire

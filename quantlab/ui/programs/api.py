@@ -16,7 +16,7 @@ from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.gpus import choose_one
 from quantlab.errors import InputError, StoreError
 from quantlab.lab.check.check import check_text
-from quantlab.lab.check.text import LONGEST
+from quantlab.lab.check.code.text import LONGEST
 from quantlab.record.documents import choice_document, predictions, result_document
 from quantlab.record.link import result_id, result_url, to_url
 from quantlab.ui.compare.run import visitor_of

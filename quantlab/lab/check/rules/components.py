@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
+from quantlab.lab.check.code.values import Items, Made, const
 from quantlab.lab.check.finding import Edit
 from quantlab.lab.check.forms import config_text, given_to
 from quantlab.lab.check.known import class_of
 from quantlab.lab.check.mend import add_import, drop, replace
 from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.uses import Code, Load, Use, config_of
-from quantlab.lab.check.values import Items, Made, const
 
 __all__ = ["everything", "ignored_argument", "no_such_component", "wrong_library"]
 

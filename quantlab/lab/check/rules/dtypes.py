@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from quantlab.lab.check.code.values import Call, Part, Ref
 from quantlab.lab.check.finding import Edit
 from quantlab.lab.check.mend import drop, drop_statement, replace
 from quantlab.lab.check.rules.placement import is_dtype
 from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.schemes import schemes_of
 from quantlab.lab.check.uses import Code, Load
-from quantlab.lab.check.values import Call, Part, Ref
 
 __all__ = ["cast_quantized", "fp16_flux", "layerwise_on_pipeline", "layerwise_on_quantized"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 
+from quantlab.lab.check.code.values import Argument, Call, Table, Value, const
 from quantlab.lab.check.known import Class, class_of, table_of
 from quantlab.lab.check.mend import add_argument, drop, rename, replace
 from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.uses import PIPELINE_CONFIG, Code
-from quantlab.lab.check.values import Argument, Call, Table, Value, const
 
 __all__ = ["bits_twice", "fp32_compute", "ignored_keyword", "refused_keyword", "refused_value"]
 

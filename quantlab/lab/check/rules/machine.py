@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from quantlab.lab.check.code.values import Const, const
 from quantlab.lab.check.fits import does_not_fit
 from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.schemes import schemes_of
 from quantlab.lab.check.uses import Code
-from quantlab.lab.check.values import Const, const
 
 __all__ = ["no_gpu", "out_of_memory"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from quantlab.lab.check.code.values import Call, Part
 from quantlab.lab.check.known import class_of
 from quantlab.lab.check.mend import drop
 from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.schemes import schemes_of
 from quantlab.lab.check.uses import Code, Load
-from quantlab.lab.check.values import Call, Part
 
 __all__ = ["lora_on_quantized", "not_frozen", "quantized_again", "stored_quantized"]
 

@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterator
 
 from quantlab.catalog.schema import Model
+from quantlab.lab.check.code.values import Call, const
 from quantlab.lab.check.mend import drop, rename, replace
 from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.uses import Code, Load
-from quantlab.lab.check.values import Call, const
 
 __all__ = [
     "guidance_ignored",

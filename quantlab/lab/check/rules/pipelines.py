@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from quantlab.lab.check.code.values import Argument, Call, Made, Table, Value, const
 from quantlab.lab.check.finding import Edit
 from quantlab.lab.check.forms import given_to, mapping_text, pipeline_config_import
 from quantlab.lab.check.known import class_of
 from quantlab.lab.check.mend import replace
 from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.uses import PIPELINE_CONFIG, Code, Load, config_of
-from quantlab.lab.check.values import Argument, Call, Made, Table, Value, const
 
 __all__ = ["config_on_pipeline", "form_refused", "mapping_value", "simple_form"]
 

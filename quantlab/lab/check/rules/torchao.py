@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from quantlab.lab.check.code.values import Argument, Ref, const
 from quantlab.lab.check.finding import Edit
 from quantlab.lab.check.known import class_of, table_of
 from quantlab.lab.check.mend import add_import, replace
 from quantlab.lab.check.rules.names import REPLACED
 from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.uses import Code
-from quantlab.lab.check.values import Argument, Ref, const
 
 __all__ = ["named_type", "removed_function", "string_type"]
 

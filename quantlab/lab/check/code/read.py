@@ -10,8 +10,8 @@ import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from quantlab.lab.check.expressions import Expressions
-from quantlab.lab.check.values import UNKNOWN, Call, Items, Made, Part, Ref, Value
+from quantlab.lab.check.code.expressions import Expressions
+from quantlab.lab.check.code.values import UNKNOWN, Call, Items, Made, Part, Ref, Value
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from quantlab.lab.check.values import (
+from quantlab.lab.check.code.values import (
     UNKNOWN,
     Argument,
     Call,

@@ -1,0 +1,1 @@
+"""Reads code: its text, its names and values, its calls. Knows Python and nothing of libraries."""
