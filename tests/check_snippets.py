@@ -154,6 +154,54 @@ SNIPPETS = (
         becomes="torch.bfloat16",
     ),
     Snippet(
+        "bits-missing",
+        "from transformers import BitsAndBytesConfig, T5EncoderModel\n"
+        "config = BitsAndBytesConfig(llm_int8_threshold=10.0)\n"
+        f"model = {T5.format('quantization_config=config')}\n",
+        T5_WEIGHT,
+        was="Linear4bit",
+        becomes="Linear8bitLt",
+    ),
+    Snippet(
+        "config-by-place",
+        "from transformers import BitsAndBytesConfig, T5EncoderModel\n"
+        'model = T5EncoderModel.from_pretrained("data/flux-mini", '
+        'BitsAndBytesConfig(load_in_8bit=True), subfolder="text_encoder_2")\n',
+        T5_WEIGHT,
+        raises="takes 2 positional arguments but 3 were given",
+        becomes="Linear8bitLt",
+    ),
+    Snippet(
+        "no-such-name",
+        "from torchao.quantization import GemliteUIntXWeightOnlyConfig\n",
+        raises="cannot import name 'GemliteUIntXWeightOnlyConfig'",
+    ),
+    Snippet(
+        "keyword-refused",
+        "from torchao.quantization import Int4WeightOnlyConfig\n"
+        "kind = Int4WeightOnlyConfig(group_size=128, use_hqq=True)\n",
+        "kind.group_size",
+        raises="unexpected keyword argument 'use_hqq'",
+        becomes=128,
+    ),
+    Snippet(
+        "value-refused",
+        "from transformers import QuantoConfig, T5EncoderModel\n"
+        'config = QuantoConfig(weights="int8", activations="int8")\n'
+        f"model = {T5.format('quantization_config=config')}\n",
+        T5_WEIGHT,
+        raises="We don't support quantizing the activations",
+        becomes="QLinear",
+    ),
+    Snippet(
+        "lora-on-quantized",
+        "from diffusers import FluxPipeline, FluxTransformer2DModel, QuantoConfig\n"
+        f"model = {TRANSFORMER.format('quantization_config=QuantoConfig()')}\n"
+        'pipe = FluxPipeline.from_pretrained("data/flux-mini", transformer=model)\n'
+        'pipe.load_lora_weights("data/loras/mono")\n',
+        raises="KeyError: 'proj_out.weight'",
+    ),
+    Snippet(
         "bits-differ",
         "from diffusers.quantizers import PipelineQuantizationConfig\n"
         'config = PipelineQuantizationConfig(quant_backend="bitsandbytes_4bit", '
@@ -455,7 +503,6 @@ NOT_RUN = {
     "slower-than-bf16": "seconds of an H100, published",
     "gguf-on-pipeline": "needs a repository's file",
     "gguf-without-config": "needs a repository's file",
-    "lora-on-quantized": "reported for the full model's adapters",
     "stored-quantized": "needs a repository's weights",
     "many-steps": "is about quality, not about what runs",
 }

@@ -173,17 +173,25 @@ def _diffusers_names() -> list[str]:
         if listed:
             items = [item.value for item in listed if isinstance(item, ast.Constant)]
             found |= {item for item in items if isinstance(item, str) and item.isidentifier()}
-    return sorted(found)
+    return sorted(found | _submodules(_root("diffusers")))
+
+
+def _submodules(folder: Path) -> set[str]:
+    files = {path.stem for path in folder.glob("*.py")}
+    return files | {path.parent.name for path in folder.glob("*/__init__.py")}
 
 
 def _torchao_names() -> list[str]:
     path = _root("torchao") / "quantization" / "__init__.py"
-    return sorted({
-        alias.asname or alias.name
-        for node in _parsed(path).body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    })  # fmt: skip
+    found = _submodules(path.parent)
+    for node in _top(_parsed(path).body):
+        if isinstance(node, ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {n.id for n in node.targets if isinstance(n, ast.Name)}
+    return sorted(found)
 
 
 def _torchao_configs() -> dict[str, list[str]]:

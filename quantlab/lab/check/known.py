@@ -184,7 +184,9 @@ def _plain(spec: Spec) -> list[tuple[str, Any]]:
 
 def _is(call: Call, spec: Spec) -> bool:
     cls = class_of(call.function)
-    return cls is not None and cls.name == spec.path.rpartition(".")[2] and not call.more
+    # Another packing is another scheme, which the catalogue does not have.
+    plain = not call.more and "int4_packing_format" not in call.kwargs
+    return cls is not None and cls.name == spec.path.rpartition(".")[2] and plain
 
 
 def model_of(repo: str, catalog: Catalog) -> Model | None:

@@ -62,8 +62,8 @@ def _plain(text: str) -> str:
         lines = [_prompted(line) for line in lines]
     if any(_FENCE.match(line) for line in lines):
         lines = _fenced(lines)
-    if sum(bool(_DIFF.match(line)) for line in lines) and _is_diff(lines):
-        lines = [_undiffed(line) for line in lines]
+    if any(_DIFF.match(line) for line in lines) and not _parses(lines):
+        lines = _undiffed(lines)
     return "\n".join(_unmagic(line) for line in lines)
 
 
@@ -84,19 +84,26 @@ def _fenced(lines: list[str]) -> list[str]:
     return out
 
 
-def _is_diff(lines: list[str]) -> bool:
-    """Whether lines begin with what a diff puts before them and Python cannot."""
+def _parses(lines: list[str]) -> bool:
     try:
         ast.parse("\n".join(lines))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return True
-    return False
+        return False
+    return True
 
 
-def _undiffed(line: str) -> str:
-    if line.startswith("-"):
+def _undiffed(lines: list[str]) -> list[str]:
+    """What a diff makes of the code; lines that it leaves alone may stand a space or two in."""
+    tried = ([_after(line, before) for line in lines] for before in ("", " ", "  "))
+    return next((each for each in tried if _parses(each)), lines)
+
+
+def _after(line: str, before: str) -> str:
+    if line.startswith(("-", "@@")):
         return f"# {line}"
-    return line[1:].removeprefix(" ") if line.startswith("+") else line.removeprefix("  ")
+    if line.startswith("+"):
+        return line[1:].removeprefix(" ")
+    return line.removeprefix(before)
 
 
 def _unmagic(line: str) -> str:

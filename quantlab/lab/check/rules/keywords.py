@@ -11,7 +11,14 @@ from quantlab.lab.check.mend import add_argument, drop, rename, replace
 from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.uses import PIPELINE_CONFIG, Code
 
-__all__ = ["bits_twice", "fp32_compute", "ignored_keyword", "refused_keyword", "refused_value"]
+__all__ = [
+    "bits_missing",
+    "bits_twice",
+    "fp32_compute",
+    "ignored_keyword",
+    "refused_keyword",
+    "refused_value",
+]
 
 CONFIGS = (
     "https://github.com/huggingface/diffusers/blob/v0.42.1/src/diffusers/quantizers/"
@@ -71,6 +78,7 @@ def refused_keyword(code: Code) -> Iterator[Hit]:
     """A keyword that a config class refuses."""
     for call, cls in code.configs:
         yield from _unknown(code, cls, call, call.kwargs, swallowed=False)
+    yield from _torchao(code)
     taken = ("quant_backend", "quant_kwargs", "components_to_quantize", "quant_mapping")
     for call in code.pipeline_configs:
         for name, argument in call.kwargs.items():
@@ -78,6 +86,22 @@ def refused_keyword(code: Code) -> Iterator[Hit]:
                 meant = _meant(name, set(taken) - set(call.kwargs))
                 edit = rename(argument, meant) if meant else None
                 said = f"{PIPELINE_CONFIG} has no {name}: a TypeError."
+                yield Hit(argument.named or argument.node, said, (edit,))
+
+
+def _torchao(code: Code) -> Iterator[Hit]:
+    """The same of torchao's own classes."""
+    for call in code.program.calls:
+        cls = class_of(call.function)
+        known = code.libraries.torchao.get(cls.name) if cls is not None else None
+        if cls is None or cls.library != "torchao" or known is None:
+            continue
+        for name, argument in call.kwargs.items():
+            if name not in known:
+                close = difflib.get_close_matches(name, known, 1, 0.75)
+                close = close or [each for each in known if each == MEANT.get(name)]
+                edit = rename(argument, close[0]) if close else drop(call, argument)
+                said = f"{cls.name} of torchao has no {name}: a TypeError."
                 yield Hit(argument.named or argument.node, said, (edit,))
 
 
@@ -134,6 +158,7 @@ def _effect(name: str, defaults: Mapping[str, object]) -> str:
     says=(
         r"Only support weights in \[.*\] but found",
         r"module 'torch' has no attribute '(bf16|fp16|fp32|float8)'",
+        r"We don't support quantizing the activations with transformers library",
     ),
 )
 def refused_value(code: Code) -> Iterator[Hit]:
@@ -143,7 +168,10 @@ def refused_value(code: Code) -> Iterator[Hit]:
             text = const(argument.value)
             if not isinstance(text, str):
                 continue
-            if name.endswith("compute_dtype") and text in DTYPES:
+            if name == "activations" and cls.name == "QuantoConfig":
+                said = "transformers' QuantoConfig refuses activations: a ValueError."
+                yield Hit(argument.named or argument.node, said, (drop(call, argument),))
+            elif name.endswith("compute_dtype") and text in DTYPES:
                 said = f'torch has no dtype "{text}": an AttributeError.'
                 yield Hit(argument.node, said, (replace(argument.node, f'"{DTYPES[text]}"'),))
             elif cls.name == "QuantoConfig" and name in ("weights", "weights_dtype"):
@@ -238,3 +266,23 @@ def bits_differ(code: Code) -> Iterator[Hit]:
                 said = f"The backend says {mine} and load_in_{other} is set: it becomes {other}."
                 edit = replace(argument.node, f'"bitsandbytes_{other}"')
                 yield Hit(argument.node, said, (edit,))
+
+
+@rule(
+    "bits-missing",
+    "silent",
+    why="Where neither load_in_8bit nor load_in_4bit is set, transformers loads in 4 bits (fp4), "
+    "whatever the other arguments are about.",
+    source="https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/quantizers/"
+    "auto.py",
+    versions={"transformers": ">=4.40", "diffusers": ">=0.31"},
+)
+def bits_missing(code: Code) -> Iterator[Hit]:
+    """``BitsAndBytesConfig(llm_int8_threshold=10.0)`` and the like."""
+    for call, cls in code.configs:
+        if cls.name != "BitsAndBytesConfig" or call.more or call.args or not call.kwargs:
+            continue
+        if not any(name.endswith(("load_in_8bit", "load_in_4bit")) for name in call.kwargs):
+            bits = "8bit" if any(name.startswith("llm_int8") for name in call.kwargs) else "4bit"
+            edit = add_argument(call, f"load_in_{bits}=True")
+            yield Hit(call.node, "Neither 8 nor 4 bits are asked for.", (edit,))

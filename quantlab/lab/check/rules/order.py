@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from quantlab.lab.check.code.values import Call, Part
-from quantlab.lab.check.known import class_of
 from quantlab.lab.check.mend import drop
 from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.schemes import schemes_of
-from quantlab.lab.check.uses import Code, Load
+from quantlab.lab.check.uses import Code
 
 __all__ = ["lora_on_quantized", "not_frozen", "quantized_again", "stored_quantized"]
 
+QUANTIZE = ("optimum.quanto.quantize",)
+FREEZE = ("optimum.quanto.freeze",)
 QUANTO = "https://github.com/huggingface/optimum-quanto/blob/e33f8202/README.md"
 
 
@@ -23,6 +24,7 @@ QUANTO = "https://github.com/huggingface/optimum-quanto/blob/e33f8202/README.md"
     "what that gives.",
     source="https://github.com/huggingface/optimum-quanto/issues/343",
     versions={"diffusers": ">=0.32"},
+    says=(r"KeyError: '[\w.]*proj_out\.weight'",),
 )
 def lora_on_quantized(code: Code) -> Iterator[Hit]:
     """A LoRA on a scheme of which it is not known to work."""
@@ -91,30 +93,15 @@ def quantized_again(code: Code) -> Iterator[Hit]:
 )
 def not_frozen(code: Code) -> Iterator[Hit]:
     """quanto's ``quantize`` without ``freeze``."""
-    frozen = [c for c in code.program.calls if _is(c, "freeze")]
+    if any(call.path in FREEZE for call in code.program.calls):
+        return
     for call in code.program.calls:
-        if not _is(call, "quantize") or not call.args:
-            continue
-        target = call.args[0].value
-        mine = [c for c in frozen if c.args and (c.args[0].value == target or not _plain(code, c))]
-        if not mine and code.load_of(target) is not None:
+        target = call.args[0].value if call.args and call.path in QUANTIZE else None
+        later = call.argument("activations", 2) is not None  # is calibrated first
+        if target is not None and not later and code.load_of(target) is not None:
             yield Hit(call.node, "quantize is not followed by freeze.")
 
 
-def _plain(code: Code, call: Call) -> Load | None:
-    return code.load_of(call.args[0].value)
-
-
-def _is(call: Call, name: str) -> bool:
-    cls = class_of(call.function)
-    return cls is not None and (cls.library, cls.name) == ("quanto", name)
-
-
 def _quantizing(code: Code) -> Iterator[Call]:
-    for call in code.program.calls:
-        cls = class_of(call.function)
-        if cls is not None and (cls.library, cls.name) in (
-            ("torchao", "quantize_"),
-            ("quanto", "quantize"),
-        ):
-            yield call
+    known = (*QUANTIZE, "torchao.quantization.quantize_", "?.quantize_")
+    return (call for call in code.program.calls if call.path in known)

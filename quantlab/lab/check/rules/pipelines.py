@@ -12,7 +12,7 @@ from quantlab.lab.check.mend import replace
 from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.uses import PIPELINE_CONFIG, Code, Load, config_of
 
-__all__ = ["config_on_pipeline", "form_refused", "mapping_value", "simple_form"]
+__all__ = ["config_by_place", "config_on_pipeline", "form_refused", "mapping_value", "simple_form"]
 
 OVERVIEW = "https://huggingface.co/docs/diffusers/quantization/overview"
 VERSIONS = {"diffusers": ">=0.34"}
@@ -148,6 +148,29 @@ def config_on_pipeline(code: Code) -> Iterator[Hit]:
             what = cls.name if cls is not None else "dictionary"
             said = f"{load.cls.name}.from_pretrained stops with a ValueError: it is given a {what}."
             yield Hit(argument.node, said, _wrapped(code, load, argument))
+
+
+@rule(
+    "config-by-place",
+    "error",
+    why="from_pretrained takes the config by its name alone; what comes second by place goes to "
+    "the model's constructor.",
+    source="https://huggingface.co/docs/transformers/quantization/bitsandbytes",
+    versions={"diffusers": ">=0.31", "transformers": ">=5.0"},
+    says=(r"takes \d+ positional arguments? but \d+ were given",),
+)
+def config_by_place(code: Code) -> Iterator[Hit]:
+    """``from_pretrained(repo, BitsAndBytesConfig(...))``."""
+    for load in code.loads:
+        for argument in load.call.args[1:2]:
+            cls = (
+                class_of(argument.value.call.function) if isinstance(argument.value, Made) else None
+            )
+            known = cls is not None and any(cls.name in c for c in code.libraries.configs.values())
+            if cls is not None and (known or cls.name == PIPELINE_CONFIG):
+                before = (argument.node.lineno, argument.node.col_offset)
+                edit = Edit(before, before, "quantization_config=")
+                yield Hit(argument.node, f"{cls.name} stands in the wrong place.", (edit,))
 
 
 def _wrapped(code: Code, load: Load, argument: Argument) -> tuple[Edit | None, ...]:

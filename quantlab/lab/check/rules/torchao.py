@@ -105,7 +105,7 @@ def named_type(code: Code) -> Iterator[Hit]:
             continue
         if (cls.library, cls.name) == ("torchao", "quantize_"):
             yield from _of_type(code, call.argument("config", 1), "quantize_")
-        elif (cls.library, cls.name) == ("quanto", "quantize"):
+        elif call.path == "optimum.quanto.quantize":
             argument = call.argument("weights", 1)
             text = const(argument.value) if argument is not None else None
             if argument is not None and text in QTYPES:
