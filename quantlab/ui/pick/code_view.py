@@ -5,14 +5,13 @@ from __future__ import annotations
 from html import escape
 
 from quantlab.catalog.comparison import make_comparison
-from quantlab.errors import InputError
-from quantlab.ui.compare.run import script_of
+from quantlab.errors import QuantlabError
+from quantlab.record.documents import placed_script
 from quantlab.ui.services import Services
 
 __all__ = ["code_first"]
 
 PROMPT = "a red fox in the snow, photograph"
-NO_SCRIPT = "# No script: "
 
 
 def code_first(key: str, model_id: str, services: Services) -> str:
@@ -28,14 +27,11 @@ def code_first(key: str, model_id: str, services: Services) -> str:
         return '<p class="ql-hint">Choose a model above, and its code stands here.</p>'
     try:
         made = make_comparison(model=model.id, plans=[scheme.id], prompt=PROMPT, catalog=catalog)
-        text = script_of(services, made, str(made.plans[0]))
-    except InputError as error:
-        text = NO_SCRIPT + str(error)
-    if text.startswith(NO_SCRIPT):
-        why = text.removeprefix(NO_SCRIPT).strip()
+        text = placed_script(made, "resident", "", catalog)
+    except QuantlabError as error:
         return (
             f'<p class="ql-banner"><b>This fails for {escape(model.name)} because</b> '
-            f"{escape(why)}</p>"
+            f"{escape(str(error))}</p>"
         )
     return (
         f'<details class="ql-code" open><summary>Code: {escape(scheme.name)} on '
