@@ -15,7 +15,7 @@ from quantlab.cli.commands import main
 from quantlab.errors import InputError
 from quantlab.lab.check.check import check_text
 from quantlab.lab.check.code.text import LONGEST
-from quantlab.lab.check.rules.every import every_rule
+from quantlab.lab.check.every import every_rule
 
 SILENT = 'from diffusers import QuantoConfig\nconfig = QuantoConfig(weights="float8")\n'
 FAILS = 'from diffusers import TorchAoConfig\nconfig = TorchAoConfig("int8wo")\n'

@@ -14,8 +14,8 @@ import pytest
 from quantlab.catalog.gpus import choose_one
 from quantlab.catalog.paths import PROJECT
 from quantlab.lab.check.check import check_text
+from quantlab.lab.check.every import every_rule
 from quantlab.lab.check.finding import Report
-from quantlab.lab.check.rules.every import every_rule
 from tests.check_snippets import NOT_RUN, SNIPPETS, Snippet
 from tools import signatures
 

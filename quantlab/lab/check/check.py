@@ -13,13 +13,13 @@ from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.check.code.read import read
 from quantlab.lab.check.code.text import Source, parse, to_source
+from quantlab.lab.check.every import every_rule
 from quantlab.lab.check.finding import SEVERITIES, Finding, Report
 from quantlab.lab.check.fits import predicted
 from quantlab.lab.check.mend import applied, changed_lines
 from quantlab.lab.check.messages import recognised
 from quantlab.lab.check.plan import plan_of
-from quantlab.lab.check.rules.every import every_rule
-from quantlab.lab.check.rules.rule import Hit, Rule
+from quantlab.lab.check.rule import Hit, Rule
 from quantlab.lab.check.uses import Code
 
 __all__ = ["check_text"]

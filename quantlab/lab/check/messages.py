@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
+from quantlab.lab.check.every import every_rule
 from quantlab.lab.check.finding import Finding
-from quantlab.lab.check.rules.every import every_rule
 
 __all__ = ["recognised"]
 

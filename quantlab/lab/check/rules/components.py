@@ -10,7 +10,7 @@ from quantlab.lab.check.finding import Edit
 from quantlab.lab.check.forms import config_text, given_to
 from quantlab.lab.check.known import class_of
 from quantlab.lab.check.mend import add_import, drop, replace
-from quantlab.lab.check.rules.rule import Hit, rule
+from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.uses import Code, Load, Use, config_of
 
 __all__ = ["everything", "ignored_argument", "no_such_component", "wrong_library"]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from quantlab.lab.check.code.values import Call, Part, Ref
 from quantlab.lab.check.finding import Edit
 from quantlab.lab.check.mend import drop, drop_statement, replace
+from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.rules.placement import is_dtype
-from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.schemes import schemes_of
 from quantlab.lab.check.uses import Code, Load
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from quantlab.lab.check.code.values import Made
 from quantlab.lab.check.known import class_of
 from quantlab.lab.check.mend import add_argument, add_import
-from quantlab.lab.check.rules.rule import Hit, rule
+from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.uses import Code
 
 __all__ = ["config_without_file", "file_on_pipeline", "file_without_config"]

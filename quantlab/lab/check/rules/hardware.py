@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from quantlab.catalog.answer.traps import traps_of
 from quantlab.catalog.schema import Scheme
 from quantlab.lab.check.plan import compiled
-from quantlab.lab.check.rules.rule import Hit, rule
+from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.schemes import schemes_of
 from quantlab.lab.check.uses import Code, Load
 

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterator
 
 from quantlab.lab.check.mend import replace
+from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.rules.names import REPLACED
-from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.uses import Code
 
 __all__ = ["no_such_name"]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from quantlab.lab.check.code.values import Argument, Call, Table, Value, const
 from quantlab.lab.check.known import Class, class_of, table_of
 from quantlab.lab.check.mend import add_argument, drop, rename, replace
-from quantlab.lab.check.rules.rule import Hit, rule
+from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.uses import PIPELINE_CONFIG, Code
 
 __all__ = [

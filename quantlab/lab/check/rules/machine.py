@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from quantlab.lab.check.code.values import Const, const
 from quantlab.lab.check.fits import does_not_fit
-from quantlab.lab.check.rules.rule import Hit, rule
+from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.schemes import schemes_of
 from quantlab.lab.check.uses import Code
 

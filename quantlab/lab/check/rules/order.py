@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from quantlab.lab.check.code.values import Call, Part
 from quantlab.lab.check.mend import drop
-from quantlab.lab.check.rules.rule import Hit, rule
+from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.schemes import schemes_of
 from quantlab.lab.check.uses import Code
 

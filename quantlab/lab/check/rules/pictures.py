@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from quantlab.catalog.schema import Model
 from quantlab.lab.check.code.values import Call, const
 from quantlab.lab.check.mend import drop, rename, replace
-from quantlab.lab.check.rules.rule import Hit, rule
+from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.uses import Code, Load
 
 __all__ = [

@@ -9,7 +9,7 @@ from quantlab.lab.check.finding import Edit
 from quantlab.lab.check.forms import given_to, mapping_text, pipeline_config_import
 from quantlab.lab.check.known import class_of
 from quantlab.lab.check.mend import replace
-from quantlab.lab.check.rules.rule import Hit, rule
+from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.uses import PIPELINE_CONFIG, Code, Load, config_of
 
 __all__ = ["config_by_place", "config_on_pipeline", "form_refused", "mapping_value", "simple_form"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from quantlab.lab.check.code.values import Call, Made, Part, Ref, Table, Value, const
 from quantlab.lab.check.finding import Edit
 from quantlab.lab.check.mend import add_argument, drop_statement, replace
-from quantlab.lab.check.rules.rule import Hit, rule
+from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.schemes import schemes_of
 from quantlab.lab.check.uses import Code
 

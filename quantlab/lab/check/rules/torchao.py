@@ -9,8 +9,8 @@ from quantlab.lab.check.code.values import Argument, Ref, const
 from quantlab.lab.check.finding import Edit
 from quantlab.lab.check.known import class_of, table_of
 from quantlab.lab.check.mend import add_import, replace
+from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.rules.names import REPLACED
-from quantlab.lab.check.rules.rule import Hit, rule
 from quantlab.lab.check.uses import Code
 
 __all__ = ["named_type", "removed_function", "string_type"]

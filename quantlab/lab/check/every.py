@@ -7,7 +7,7 @@ import pkgutil
 from functools import lru_cache
 
 from quantlab.lab.check import rules
-from quantlab.lab.check.rules.rule import Rule
+from quantlab.lab.check.rule import Rule
 
 __all__ = ["every_rule"]
 
