@@ -13,6 +13,8 @@ from quantlab.words.units import size
 
 __all__ = ["problem", "report"]
 
+PROMPT = "a red fox in the snow, photograph"
+"""Of the comparison that a plan is taken to."""
 NAMED: dict[Severity, tuple[str, str]] = {
     "error": ("fails", "ql-pill is-no"),
     "silent": ("does something else", "ql-pill is-partial"),
@@ -73,8 +75,8 @@ def _link(found: Report, catalog: Catalog) -> str:
     if model is None or found.plan is None:
         return ""
     try:
-        plans = dict.fromkeys((model.base_dtype, found.plan))
-        made = make_comparison(model=model.id, plans=list(plans), catalog=catalog)
+        plans = list(dict.fromkeys((model.base_dtype, found.plan)))
+        made = make_comparison(model=model.id, plans=plans, prompt=PROMPT, catalog=catalog)
     except InputError:
         return ""
     query = escape(to_query(made))
