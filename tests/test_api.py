@@ -99,6 +99,20 @@ def test_recommend_is_what_pick_prints(client: Client, capsys: pytest.CaptureFix
     assert client.predict(api_name="/recommend") == printed(capsys, "pick")
 
 
+def test_check_is_what_the_command_prints(
+    client: Client, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "code"
+    path.write_text('from diffusers import QuantoConfig\nQuantoConfig(weights="float8")\n')
+    found = client.predict(code=path.read_text(), gpu="rtx-3060-12gb", api_name="/check")
+    said = printed(capsys, "check", str(path), "--gpu", "rtx-3060-12gb")
+    for finding in said["findings"]:
+        finding["file"] = "code"
+    assert found == said
+    long = "# " + "x" * 100_000
+    assert client.predict(code=long, api_name="/check")["findings"] == []
+
+
 def test_predict_is_what_the_command_prints(
     client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,6 +179,9 @@ def test_link_is_what_the_command_prints(
         ("recommend", {"bits": "four"}, "bits: must be a number"),
         ("recommend", {"model": ["flux-mini"]}, "model: must be text"),
         ("recommend", {"memory_gib": 12}, "memory-gib: needs a model"),
+        ("check", {"code": "x" * 300_000}, "code: 300000 characters"),
+        ("check", {"code": "x", "gpu": "abacus"}, "gpu: "),
+        ("check", {"code": "{}", "gpu": 3}, "gpu: must be text"),
         ("predict", {"plans": []}, "plans: 0 given"),
         ("predict", {"plans": ["bnb-nf4"] * 7}, "plans: 7 given"),
         ("predict", {"plans": ["vae=bnb-nf4"]}, "plan: bnb-nf4 cannot be used on vae"),

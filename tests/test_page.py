@@ -473,6 +473,6 @@ def test_only_the_functions_for_programs_are_public(services: Services) -> None:
     page = build(services)
     assert isinstance(page, gr.Blocks)
     visible = {f.api_name for f in page.fns.values() if f.api_visibility == "public"}
-    assert visible == {"recommend", "propose", "predict", "compare", "link", "result"}
+    assert visible == {"recommend", "propose", "predict", "check", "compare", "link", "result"}
     kinds = {type(block).__name__ for block in page.blocks.values()}
     assert not kinds & {"File", "UploadButton", "Files"}
