@@ -8,14 +8,17 @@ import time
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import uniform_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from quantlab.catalog.sizes.activations import CONTEXT_BYTES
 from quantlab.lab import counters
 from quantlab.lab.bench.fidelity import compare_images, is_flat, relative_l2
+from quantlab.lab.bench.flip import flip, flip_map
 from quantlab.lab.bench.measure import PeakMemory
 from quantlab.lab.load.weights import stored_bytes
 from tests.device import DEVICE
+from tools.damage import background, edges, grain
 
 MIB = 2**20
 rng = np.random.default_rng(0)
@@ -174,3 +177,34 @@ def test_a_flat_image_is_called_out_and_a_drawn_one_is_not() -> None:
 def test_relative_l2_of_a_scaled_vector_is_the_scale() -> None:
     v = torch.randn(1, 64, 64)
     assert relative_l2(v * 1.25, v) == pytest.approx(0.25, rel=1e-6)
+
+
+def test_flip_is_zero_for_equals_and_its_map_shows_where() -> None:
+    plain = np.full((32, 48, 3), 120, dtype=np.uint8)
+    marked = plain.copy()
+    marked[8:16, 8:16] = 250
+    assert flip(plain, plain) == 0
+    where = flip_map(marked, plain)
+    assert where.shape == (32, 48)
+    assert where[12, 12] > 0.5
+    assert where[30, 40] == 0
+    assert flip(marked, plain) == pytest.approx(where.mean(), rel=1e-5)
+    faint = np.where(marked == 250, np.uint8(126), marked)
+    assert 0 < flip(faint, plain) < flip(marked, plain)
+
+
+def test_damage_tells_grain_from_soft_edges() -> None:
+    """On a clean picture: noise on the background is grain, a blur takes edges away."""
+    picture = np.full((64, 64, 3), 200, dtype=np.uint8)
+    picture[24:40, 24:40] = 40
+    flat = background(picture)
+    assert flat[4, 30] or flat[8, 30]
+    assert not flat[30, 30]
+    noisy = np.clip(picture + rng.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
+    blurred = uniform_filter(picture.astype(float), size=(5, 5, 1)).astype(np.uint8)
+    assert grain(picture, flat) == 0
+    assert grain(noisy, flat) == pytest.approx(6, rel=0.15)
+    assert grain(blurred, flat) < 0.5
+    assert edges(picture, picture) == 1
+    assert edges(blurred, picture) < 0.7
+    assert edges(noisy, picture) == pytest.approx(1, abs=0.05)

@@ -22,6 +22,7 @@ from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.cli import main
 from quantlab.errors import InputError, PlanError, Stopped, VerificationError
 from quantlab.lab.bench.compare import Bench, compare
+from quantlab.lab.bench.interval import span
 from quantlab.lab.load.weights import verify
 from quantlab.lab.script.pipeline import snippet
 from quantlab.lab.tune.allocate import Option, allocate, mean_bits
@@ -29,7 +30,7 @@ from quantlab.lab.tune.layers import Layer, layers_of, usually_kept
 from quantlab.lab.tune.question import question
 from quantlab.lab.tune.report import additive, verdict, write
 from quantlab.lab.tune.tune import Tuned, tune
-from quantlab.lab.tune.validate import Held, gain_db, span
+from quantlab.lab.tune.validate import Held, gain_db
 from tests.device import DEVICE
 
 CATALOG = load_catalog()

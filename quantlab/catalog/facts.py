@@ -202,8 +202,10 @@ class Mixing:
     """How layers of one component get different schemes of a method, in the library's own form.
 
     ``schemes`` are those that may be mixed; ``kept`` is that of a layer left in 16 bits, "" where
-    the component's own weights are.
+    the component's own weights are. ``weighted`` is whether the library can round by how much each
+    input of a weight matters.
     """
 
     schemes: tuple[str, ...]
     kept: str
+    weighted: bool = False

@@ -149,6 +149,9 @@ class Scheme:
     """Of a mix: what each named layer holds; others stay as they were. Empty: all hold the same."""
     shapes: str = ""
     """Of a mix: the shape table of the one component that has these layers."""
+    importance: str = ""
+    """Of a mix: a safetensors file, in the project or absolute, with the mean square of each input
+    of a weight: what its library rounds by. Empty: every input counts alike."""
 
     @property
     def loadable(self) -> bool:

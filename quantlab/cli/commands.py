@@ -15,8 +15,11 @@ from typing import Any, NoReturn
 
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import options
+from quantlab.cli.gate import options as gate_options
+from quantlab.cli.gate import run_gate
 from quantlab.cli.save import run_save, use_variants
 from quantlab.cli.tune import options as tune_options
+from quantlab.cli.tune import run_tune
 from quantlab.errors import InputError, QuantlabError, first_line
 
 __all__ = ["main"]
@@ -222,12 +225,6 @@ def _save(arguments: argparse.Namespace) -> None:
     run_save(arguments, _comparison(arguments, [arguments.plan]))
 
 
-def _tune(arguments: argparse.Namespace) -> None:
-    from quantlab.cli.tune import run_tune
-
-    run_tune(arguments)
-
-
 def _export(arguments: argparse.Namespace) -> None:
     from quantlab.cli.records import run_export
 
@@ -279,7 +276,12 @@ COMMANDS: Mapping[str, tuple[str, AddOptions, Command]] = {
     "tune": (
         "Find which layers to spare for a budget of bits, and a mix of schemes.",
         tune_options,
-        _tune,
+        run_tune,
+    ),
+    "gate": (
+        "Hold a plan within limits; exit status 1 where it is past one.",
+        gate_options,
+        run_gate,
     ),
     "link": ("Print the link of a comparison, or read one.", options.link, _link),
     "probe": ("Try what the installed schemes can do here.", options.probe, _probe),

@@ -107,6 +107,14 @@ SCORES = (
         said="one step {:.2%} off",
         banded=True,
     ),
+    Metric(
+        "flip",
+        "FLIP",
+        said="FLIP {:.4f}",
+        image="quantlab.lab.bench.flip.flip",
+        equal=0.0,
+        bounds=(0.0, 1.0),
+    ),
 )
 """The first says most; pictures, plots and the Pareto front go by it."""
 

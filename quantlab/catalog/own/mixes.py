@@ -65,7 +65,8 @@ def _admit(folder: Path, catalog: Catalog) -> tuple[str, Catalog]:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
         table = read_toml(path, path.parent.parent)
-        mix = read_mix(table, f"{name}.{digest}", catalog.methods, catalog.schemes)
+        where = str(path.parent)
+        mix = read_mix(table, f"{name}.{digest}", where, catalog.methods, catalog.schemes)
     except (CatalogError, OSError) as error:
         raise InputError("plan", f"{folder} holds no mix that can be read: {error}") from None
     known = MappingProxyType({**catalog.schemes, mix.id: mix})

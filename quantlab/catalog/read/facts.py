@@ -76,7 +76,11 @@ def read_language_model(table: Table) -> LanguageModel:
 
 def read_mixing(table: Table) -> Mixing:
     """One ``[mix]``."""
-    found = Mixing(schemes=table.texts("schemes"), kept=table.text("kept", ""))
+    found = Mixing(
+        schemes=table.texts("schemes"),
+        kept=table.text("kept", ""),
+        weighted=table.get("weighted", bool, False),
+    )
     table.done()
     return found
 

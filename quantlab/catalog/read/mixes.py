@@ -4,12 +4,13 @@
     method = "gguf"
     shapes = "denoisers/flux-mini"
     bits = 4.499
+    importance = "flux-mini.safetensors"
 
     [layers]
     gguf-q6_k = ["transformer_blocks.0.attn.to_out.0", ...]
 
 ``[layers]`` lists each layer once, under the scheme that it holds; ``quantlab tune`` writes such
-files.
+files. ``importance`` is a file beside it, or left out (``Scheme.importance``).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = ["PREFIX", "mix_of", "mix_text", "read_mix", "read_mixes"]
 
 PREFIX = "mix-"
 """How the id of every mix begins."""
+FOLDER = "data/mixes"
 
 
 def read_mixes(
@@ -37,15 +39,20 @@ def read_mixes(
     Raises:
         CatalogError: a file breaks the schema.
     """
-    paths = sorted((root / "data" / "mixes").glob("*.toml"))
-    found = (read_mix(read_toml(path, root), path.stem, methods, schemes) for path in paths)
+    paths = sorted((root / FOLDER).glob("*.toml"))
+    found = (read_mix(read_toml(p, root), p.stem, FOLDER, methods, schemes) for p in paths)
     return {scheme.id: scheme for scheme in found}
 
 
 def read_mix(
-    table: Table, name: str, methods: Mapping[str, Method], schemes: Mapping[str, Scheme]
+    table: Table,
+    name: str,
+    folder: str,
+    methods: Mapping[str, Method],
+    schemes: Mapping[str, Scheme],
 ) -> Scheme:
-    """The mix that one file describes; ``name`` is that of the file or its folder.
+    """The mix that one file describes; ``name`` is that of the file or its folder, ``folder`` holds
+    the file of what it rounds by.
 
     Raises:
         CatalogError: a key is unknown, missing or wrong.
@@ -62,10 +69,12 @@ def read_mix(
                 raise listed.fail(scheme, f"{layer} is listed twice")
             layers[layer] = scheme
     about, shapes, bits = table.text("name"), table.text("shapes"), table.get("bits", float)
+    beside = table.text("importance", "")
     table.done()
     if not layers:
         raise table.fail("layers", "is empty; a mix names the layers that it quantizes")
-    return mix_of(name, about, shapes, bits, layers, schemes)
+    importance = f"{folder}/{beside}" if beside else ""
+    return mix_of(name, about, shapes, bits, layers, schemes, importance)
 
 
 def mix_of(
@@ -75,6 +84,7 @@ def mix_of(
     bits: float,
     layers: Mapping[str, str],
     schemes: Mapping[str, Scheme],
+    importance: str = "",
 ) -> Scheme:
     """The scheme ``mix-<name>`` that holds ``layers``, module names with the ids of schemes.
 
@@ -102,6 +112,7 @@ def mix_of(
         written_with=_all(each.written_with for each in known.values()),
         layers=MappingProxyType({layer: known[scheme] for layer, scheme in layers.items()}),
         shapes=shapes,
+        importance=importance,
     )
 
 
@@ -115,6 +126,7 @@ def mix_text(scheme: Scheme) -> str:
         f'method = "{scheme.method}"',
         f'shapes = "{scheme.shapes}"',
         f"bits = {scheme.bits:.4f}",
+        *([f'importance = "{Path(scheme.importance).name}"'] if scheme.importance else []),
         "",
         "[layers]",
     ]

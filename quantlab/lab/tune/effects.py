@@ -75,16 +75,20 @@ def output_error(weight: Any, quantized: Any, moments: Any) -> float:
 
 def effects_of(
     subject: Subject,
-    anchors: Mapping[Layer, Any],
+    tried: Mapping[Layer, tuple[str, Any]],
     ledger: Ledger,
     said: Callable[[Layer], None],
-) -> Iterator[tuple[Layer, float]]:
-    """Each layer with the effect of its anchor, the weight that is tried; known ones first."""
+) -> Iterator[tuple[Layer, str, float]]:
+    """Each layer with the scheme that was tried on it and its effect.
+
+    ``tried`` has scheme and weight of those that the ledger does not know.
+    """
     for layer in subject.layers:
         if layer.name not in ledger.effects:
             said(layer)
-            ledger.learn_effect(layer.name, subject.effect(layer, anchors[layer]))
-        yield layer, ledger.effects[layer.name]
+            scheme, weight = tried[layer]
+            ledger.learn_effect(layer.name, scheme, subject.effect(layer, weight))
+        yield layer, *ledger.effects[layer.name]
 
 
 def options_of(

@@ -27,17 +27,19 @@ class Ledger:
         known = self._read()
         self.errors: dict[str, dict[str, float]] = known.get("errors", {})
         """Scheme -> layer -> error of its output."""
-        self.effects: dict[str, float] = known.get("effects", {})
-        """Layer -> effect of its anchor."""
+        self.effects: dict[str, tuple[str, float]] = {
+            layer: (scheme, effect) for layer, (scheme, effect) in known.get("effects", {}).items()
+        }
+        """Layer -> the scheme that was tried on it, and its effect."""
 
     def learn_errors(self, scheme: str, errors: Mapping[str, float]) -> None:
         """Keep what ``scheme`` does to each layer's output."""
         self.errors[scheme] = dict(errors)
         self._write()
 
-    def learn_effect(self, layer: str, effect: float) -> None:
-        """Keep what a layer does to a step."""
-        self.effects[layer] = effect
+    def learn_effect(self, layer: str, scheme: str, effect: float) -> None:
+        """Keep what a layer does to a step in ``scheme``."""
+        self.effects[layer] = (scheme, effect)
         self._write()
 
     def _read(self) -> dict[str, Any]:

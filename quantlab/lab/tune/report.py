@@ -19,6 +19,7 @@ from typing import Any
 
 from quantlab.catalog.read.mixes import mix_text
 from quantlab.errors import StoreError
+from quantlab.lab.bench.interval import Span, span
 from quantlab.lab.device import Device
 from quantlab.lab.libraries import versions
 from quantlab.lab.script.pipeline import snippet
@@ -26,7 +27,7 @@ from quantlab.lab.tune.allocate import Option
 from quantlab.lab.tune.layers import KEPT_BITS, Layer
 from quantlab.lab.tune.question import AT, HELD_AT
 from quantlab.lab.tune.tune import Rival, Tuned
-from quantlab.lab.tune.validate import Span, gain_db, span
+from quantlab.lab.tune.validate import gain_db
 from quantlab.words.plan import Plan
 
 __all__ = ["additive", "report", "verdict", "write"]

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
-from quantlab.catalog.read.mixes import mix_of
+from quantlab.catalog.read.mixes import PREFIX, mix_of
 from quantlab.catalog.schema import Scheme
 from quantlab.catalog.table import Catalog
 from quantlab.errors import Stopped
@@ -24,9 +25,10 @@ from quantlab.lab.load.keys import compute_dtype
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.tune.allocate import Option, allocate, mean_bits
 from quantlab.lab.tune.effects import Subject, dequantized, effects_of, options_of, output_error
-from quantlab.lab.tune.layers import Layer, bits_of, layers_of, usually_kept
+from quantlab.lab.tune.layers import Layer, bits_of, layers_of
 from quantlab.lab.tune.ledger import Ledger
 from quantlab.lab.tune.question import AT, HELD_AT, Question, kinds_of
+from quantlab.lab.tune.rivals import contestants, weighted
 from quantlab.lab.tune.steps import Path, distances, second_moments, take_path
 from quantlab.lab.tune.validate import Held, hold
 from quantlab.words.plan import Plan
@@ -137,7 +139,8 @@ def _options(
     anchors = {layer: _anchor(each, asked) for layer, each in bits.items()}
     work.say("looking at what goes into each layer", len(subject.paths) * len(AT))
     moments = second_moments(subject.denoiser, subject.paths, subject.dtype, subject.device)
-    weights = {}
+    pool = Pool(0, _weighted(asked, kinds, subject.layers, moments, pool.catalog), subject.device)
+    tried = {}
     for scheme in kinds:
         wanted = [la for la in subject.layers if scheme.id in bits[la]]
         needed = [la for la in wanted if anchors[la] == scheme.id and la.name not in ledger.effects]
@@ -145,30 +148,58 @@ def _options(
         if scheme.id in ledger.errors and not needed:
             continue
         errors = {}
-        plan = pool.load(asked.model, _plan(asked, scheme.id), lambda _: None)
+        where = None if subject.device.is_cpu else "model-offload"  # only layers go to the device
+        plan = pool.load(asked.model, _plan(asked, _source(asked, scheme)), lambda _: None, where)
         for layer in wanted:
             module = plan.denoiser.get_submodule(layer.name)
             target = module.weight.device.type
             found = dequantized(module, layer, subject.dtype, target)
             errors[layer.name] = output_error(subject.weight(layer), found, moments[layer.name])
             if layer in needed:
-                weights[layer] = found
+                tried[layer] = (scheme.id, found)
         ledger.learn_errors(scheme.id, errors)
-    pool.load(asked.model, asked.tuning[0].plans[0], lambda _: None)  # back on the device
 
     def said(layer: Layer) -> None:
         work.say(f"swapping {layer.name}", len(subject.paths) * len(AT))
 
-    found = effects_of(subject, weights, ledger, said)
+    found = effects_of(subject, tried, ledger, said)
     return {
         layer: options_of(
             bits[layer],
             {scheme: ledger.errors[scheme][layer.name] for scheme in bits[layer]},
-            anchors[layer],
+            anchor,
             effect,
         )
-        for layer, effect in found
+        for layer, anchor, effect in found
     }
+
+
+def _source(asked: Question, scheme: Scheme) -> str:
+    """The id of what is loaded for the weights of ``scheme``."""
+    return f"{PREFIX}all-{scheme.id}" if weighted(asked) else scheme.id
+
+
+def _weighted(
+    asked: Question,
+    kinds: Sequence[Scheme],
+    layers: Sequence[Layer],
+    moments: Mapping[str, Any],
+    catalog: Catalog,
+) -> Catalog:
+    """``catalog`` with each kind on all layers, rounded by how much each input of them matters."""
+    path = weighted(asked)
+    if not path:
+        return catalog
+    held = {f"{name}.weight": moment.contiguous() for name, moment in moments.items()}
+    resolve("safetensors.torch.save_file")(held, path)
+    shapes = asked.model.components[0].shapes
+    found = {}
+    for kind in kinds:
+        every = {layer.name: kind.id for layer in layers if kind.id in _bits(layer, kinds)}
+        name = f"all-{kind.id}"
+        mix = mix_of(name, kind.name, shapes, kind.bits, every, catalog.schemes, path)
+        found[mix.id] = mix
+    return replace(catalog, schemes=MappingProxyType({**catalog.schemes, **found}))
 
 
 def _bits(layer: Layer, kinds: Sequence[Scheme]) -> dict[str, float]:
@@ -185,12 +216,11 @@ def _anchor(bits: Mapping[str, float], asked: Question) -> str:
 
 
 def _key(asked: Question, kinds: Sequence[Scheme]) -> dict[str, object]:
-    """All that decides what the ledger holds."""
+    """All that decides what the ledger holds, whatever the budget."""
     return {
         "model": asked.model.id,
         "revision": asked.model.revision,
         "schemes": [scheme.id for scheme in kinds],
-        "budget_bits": asked.budget_bits,
         "prompts": [[c.prompt, c.seed] for c in asked.tuning],
         "settings": dict(asked.tuning[0].settings) | {"prompt": "", "seed": 0},
         "at": AT,
@@ -212,7 +242,7 @@ def _validated(
     stop: threading.Event,
 ) -> Tuned:
     """The mix and two uniform plans on the held-out prompts."""
-    mix, (kept, kept_bits), (plain, plain_bits) = _contestants(asked, options, chosen, pool.catalog)
+    mix, (kept, kept_bits), (plain, plain_bits) = contestants(asked, options, chosen, pool.catalog)
     catalog = replace(
         pool.catalog,
         schemes=MappingProxyType({**pool.catalog.schemes, mix.id: mix, kept.id: kept}),
@@ -250,47 +280,3 @@ def _validated(
         catalog=catalog,
         seconds=work.seconds,
     )
-
-
-def _contestants(
-    asked: Question,
-    options: Mapping[Layer, Sequence[Option]],
-    chosen: Mapping[Layer, Option],
-    catalog: Catalog,
-) -> tuple[Scheme, tuple[Scheme, float], tuple[Scheme, float]]:
-    """The mix; the uniform plan with the usual layers in 16 bits; the one without.
-
-    Each uniform plan is the smallest that has at least the mix's bits, of several the better one.
-    """
-    mixing, shapes = asked.method.mixing, asked.model.components[0].shapes
-    assert mixing is not None
-    bits, kept = mean_bits(chosen), set(usually_kept(options))
-
-    def named(name: str, about: str, of: Mapping[Layer, Option]) -> Scheme:
-        held = {layer.name: one.scheme for layer, one in of.items() if one.scheme}
-        return mix_of(name, about, shapes, mean_bits(of), held, catalog.schemes)
-
-    def uniform(scheme: str, spared: set[str]) -> dict[Layer, Option] | None:
-        found: dict[Layer, Option] = {}
-        for layer, each in options.items():
-            wanted = catalog.schemes[mixing.kept if layer.name in spared else scheme]
-            bits = bits_of(layer, wanted)
-            alike = [one for one in each if one.scheme == wanted.id or one.bits == bits]
-            if not alike:
-                return None
-            found[layer] = alike[0]
-        return found
-
-    def smallest(spared: set[str]) -> tuple[str, dict[Layer, Option]]:
-        made = [(scheme, uniform(scheme, spared)) for scheme in (*mixing.schemes, mixing.kept)]
-        able = [(scheme, of) for scheme, of in made if of and mean_bits(of) >= bits - 1e-9]
-        return min(
-            able, key=lambda one: (mean_bits(one[1]), sum(o.effect for o in one[1].values()))
-        )
-
-    name = f"{asked.out.resolve().name}".lower()
-    mix = named(name, f"{asked.model.name} at {bits:.2f} bits", chosen)
-    scheme, of = smallest(kept)
-    uniform_kept = named(f"{name}-uniform", f"{scheme}, embedders and last layers in 16 bits", of)
-    plain, plain_of = smallest(set())
-    return mix, (uniform_kept, mean_bits(of)), (catalog.schemes[plain], mean_bits(plain_of))

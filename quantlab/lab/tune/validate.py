@@ -7,37 +7,20 @@ are compared prompt by prompt.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from quantlab.lab.bench.fidelity import compare_images, image_array
+from quantlab.lab.bench.interval import Span, span
 from quantlab.lab.bench.run import encode, generate
 from quantlab.lab.device import Device
-from quantlab.lab.libraries import resolve
 from quantlab.lab.load.pool import LoadedPlan
 from quantlab.lab.tune.steps import Path, distances
 
-__all__ = ["Held", "Span", "gain_db", "hold", "span"]
-
-SURE = 0.95
-"""The share of repetitions in which an interval holds the true mean."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """A mean with the ends of its 95 % interval over prompts, by Student's t."""
-
-    mean: float
-    low: float
-    high: float
-
-    def as_dict(self) -> dict[str, float]:
-        """JSON-ready."""
-        return {"mean": self.mean, "low": self.low, "high": self.high}
+__all__ = ["Held", "gain_db", "hold"]
 
 
 @dataclass(frozen=True)
@@ -79,16 +62,6 @@ def hold(
         psnr.append(compare_images(image_array(run.image), path.pixels).get("psnr_db"))
         said()
     return Held(tuple(losses), tuple(psnr))
-
-
-def span(values: Sequence[float]) -> Span:
-    """The mean of ``values`` with its interval; of a single one there is none but itself."""
-    mean = fmean(values)
-    if len(values) < 2 or stdev(values) == 0:
-        return Span(mean, mean, mean)
-    error = stdev(values) / math.sqrt(len(values))
-    low, high = resolve("scipy.stats.t").interval(SURE, len(values) - 1, loc=mean, scale=error)
-    return Span(mean, float(low), float(high))
 
 
 def gain_db(one: Held, other: Held) -> Span:

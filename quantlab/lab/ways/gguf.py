@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from quantlab.catalog.paths import cache_folder
+from quantlab.catalog.paths import PROJECT, cache_folder
 from quantlab.catalog.schema import Method, Scheme
 from quantlab.errors import PlanError
 from quantlab.lab.hub import snapshot as hub
@@ -105,7 +105,17 @@ def _writing(part: Part, path: str, script: Script) -> list[str]:
     if not kinds:
         return [*lines, f'write_gguf({folder}, "{path}", "{kind}")']
     tensors = [f'    "{tensor}": "{each}",' for tensor, each in kinds.items()]
-    return [*lines, "TYPES = {", *tensors, "}", f'write_gguf({folder}, "{path}", "{kind}", TYPES)']
+    given = f'{folder}, "{path}", "{kind}", TYPES'
+    matters = _importance(part)
+    if matters is not None:
+        shipped = matters.is_relative_to(PROJECT)
+        given += f", {(matters.relative_to(PROJECT) if shipped else matters).as_posix()!r}"
+    return [*lines, "TYPES = {", *tensors, "}", f"write_gguf({given})"]
+
+
+def _importance(part: Part) -> Path | None:
+    """The file of a mix by which its weights are rounded, if it has one."""
+    return PROJECT / part.known.importance if part.known.importance else None
 
 
 def _on_hub(part: Part) -> tuple[str, str]:
@@ -131,22 +141,28 @@ def _made(part: Part) -> str:
     folder = part.files().at(name)
     marks = [_label(part), fingerprint(folder)]
     if kinds:
-        marks.append(hashlib.sha256(repr(kinds).encode()).hexdigest()[:12])
+        matters = _importance(part)
+        made_of = repr(kinds).encode() + (matters.read_bytes() if matters else b"")
+        marks.append(hashlib.sha256(made_of).hexdigest()[:12])
     model = part.model.id.replace("/", "-")
     path = cache_folder() / f"{model}-{name}-{'-'.join(marks)}.gguf"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_gguf(str(folder), str(path), kind, kinds)
+        write_gguf(str(folder), str(path), kind, kinds, str(_importance(part) or ""))
     return str(path)
 
 
-def write_gguf(folder: str, path: str, kind: str, kinds: dict[str, str] | None = None) -> None:
+def write_gguf(
+    folder: str, path: str, kind: str, kinds: dict[str, str] | None = None, importance: str = ""
+) -> None:
     """Write a diffusers model's safetensors in ``folder`` to a GGUF file at ``path``.
 
     Weights (2-D tensors) are stored as ``kind``, such as "Q4_K"; ``kinds`` names others by tensor,
     such as {"proj_out.weight": "F32"}. Rows that are no whole number of a type's blocks are stored
     as Q8_0, and where its blocks of 32 do not divide them either as F32, as everything else is.
-    ggml's own quantizer packs them. The file appears whole or not at all.
+    ggml's own quantizer packs them; where ``importance`` names a safetensors file with the mean
+    square of each input of a weight, under the tensor's name, it rounds by that. The file appears
+    whole or not at all.
     """
     import ctypes
     import os
@@ -164,6 +180,7 @@ def write_gguf(folder: str, path: str, kind: str, kinds: dict[str, str] | None =
     pack.argtypes = [ctypes.c_int, place, place, size, size, size, place]
     pack.restype = ctypes.c_size_t
 
+    matters = load_file(importance) if importance else {}
     temporary = f"{path}.{os.getpid()}.part"
     writer = gguf.GGUFWriter(temporary, arch="flux")
     for shard in sorted(pathlib.Path(folder).glob("*.safetensors")):
@@ -180,7 +197,8 @@ def write_gguf(folder: str, path: str, kind: str, kinds: dict[str, str] | None =
                 rows, columns = values.shape
                 block, block_bytes = gguf.GGML_QUANT_SIZES[stored]
                 packed = numpy.empty((rows, columns // block * block_bytes), numpy.uint8)
-                pack(stored, values.ctypes.data, packed.ctypes.data, 0, rows, columns, None)
+                by = matters[name].data_ptr() if name in matters else None
+                pack(stored, values.ctypes.data, packed.ctypes.data, 0, rows, columns, by)
                 writer.add_tensor(name, packed, raw_dtype=stored)
             else:
                 writer.add_tensor(name, values)
