@@ -17,6 +17,7 @@ from typing import Any
 import gradio as gr
 
 from quantlab.errors import InputError
+from quantlab.ui.answers import Answers
 from quantlab.ui.guard.values import check_value
 
 __all__ = ["Page"]
@@ -28,6 +29,11 @@ SAID = 300
 
 class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
     """As ``gr.Blocks``; checks what comes in, and hands on of what goes out what is no skip."""
+
+    def __init__(self, **options: Any) -> None:
+        self.answers = Answers()
+        """What is the same for everybody, beside Gradio's events; see ``named.wire_shared``."""
+        super().__init__(**options)
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False

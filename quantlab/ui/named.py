@@ -6,16 +6,21 @@ lists, in which every output has its place and what stays is a skip, are made he
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
+from gradio.context import Context
 
+from quantlab.ui.blocks import Page
 from quantlab.ui.services import Services
+from quantlab.ui.theme import script
 
-__all__ = ["QUIET", "Call", "Parts", "Updates", "only", "wire"]
+__all__ = ["QUIET", "Call", "Parts", "Updates", "only", "wire", "wire_shared"]
 
 Parts = Mapping[str, Any]
 """Components by name."""
@@ -71,6 +76,32 @@ def wire(
     return gr.on(each, bound, values, parts, **options)
 
 
+def wire_shared(
+    triggers: Sequence[Any], handler: Handler, services: Services, inputs: Parts, outputs: Parts
+) -> None:
+    """As ``wire``, for a handler whose answer depends on its inputs alone, whoever asks.
+
+    It is made once and fetched by the browser (``ui/answers.py``): for what many visitors ask, and
+    ask again. The first output is one of HTML, in which a fault is told. Only where ``triggers``
+    are on a ``Page``.
+    """
+    page, name = Context.root_block, handler.__name__
+    assert isinstance(page, Page)
+    asking = script("asking.js").replace("NAME", json.dumps(name))
+    values, parts = list(inputs.values()), list(outputs.values())
+    gr.on(triggers, None, values, parts, js=asking, api_visibility="private")
+    event = list(page.fns.values())[-1]
+
+    async def answer(asked: list[Any]) -> list[Any]:
+        found = await page.preprocess_data(event, asked, None)
+        call = Call(services, dict(zip(inputs, found, strict=True)))
+        updates = await asyncio.to_thread(handler, call)
+        listed = _listed(handler, updates, tuple(outputs))
+        return await page.postprocess_data(event, listed, None)
+
+    page.answers.add(name, answer)
+
+
 def _bound(
     handler: Handler,
     services: Services,
@@ -86,10 +117,7 @@ def _bound(
         return Call(services, dict(zip(inputs, values, strict=True)), request, data)
 
     def listed(updates: Updates | None) -> Any:
-        found = updates or {}
-        if unknown := found.keys() - set(outputs):
-            raise KeyError(f"{handler} updates {', '.join(sorted(unknown))}")
-        values = [found.get(name, gr.skip()) for name in outputs]
+        values = _listed(handler, updates, outputs)
         return values if len(values) != 1 else values[0]
 
     if inspect.isasyncgenfunction(handler):
@@ -110,3 +138,11 @@ def _bound(
         return listed(handler(call(request, None, values)))
 
     return at_once
+
+
+def _listed(handler: Handler, updates: Updates | None, outputs: Sequence[str]) -> list[Any]:
+    """The updates in the order of the outputs; what stays as it is is skipped."""
+    found = updates or {}
+    if unknown := found.keys() - set(outputs):
+        raise KeyError(f"{handler} updates {', '.join(sorted(unknown))}")
+    return [found.get(name, gr.skip()) for name in outputs]

@@ -36,9 +36,10 @@ HEAD = (
 )
 
 
-def build(services: Services) -> gr.Blocks:
+def build(services: Services) -> Page:
     """The whole page over ``services``; app.py launches it with its theme and styles."""
-    with Page(title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
+    page = Page(title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600))
+    with page:
         api.register(services)  # first: Gradio numbers a name that an event has already
         names = ("names", "tabs", "choose", "divider", "embed")
         scripts = "".join(script(f"{name}.js") for name in names)

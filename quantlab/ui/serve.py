@@ -12,9 +12,9 @@ from types import MethodType
 from typing import Any
 from urllib.parse import quote
 
-import gradio as gr
 from starlette.middleware import Middleware
 
+from quantlab.ui.blocks import Page
 from quantlab.ui.guard.bodies import Bodies
 from quantlab.ui.guard.faults import Faults
 from quantlab.ui.guard.hosts import Hosts, allowed_names
@@ -31,7 +31,7 @@ SESSIONS = 500
 
 
 def serve(
-    page: gr.Blocks,
+    page: Page,
     *,
     wait: bool = True,
     hosts: Iterable[str] = (),
@@ -59,7 +59,7 @@ def serve(
         max_file_size=1,
         max_threads=SLOTS,
         state_session_capacity=SESSIONS,
-        app_kwargs={"middleware": guards},
+        app_kwargs={"middleware": guards, "routes": [page.answers.route()]},
         mcp_server=importlib.util.find_spec("mcp") is not None,
         prevent_thread_lock=True,
     )

@@ -17,7 +17,7 @@ from quantlab.errors import InputError, QuantlabError
 from quantlab.record.documents import placed_script
 from quantlab.ui.check.tab import build_check
 from quantlab.ui.learn.tab import build_learn
-from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire
+from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire, wire_shared
 from quantlab.ui.pick import answer_view
 from quantlab.ui.pick import view as pick_view
 from quantlab.ui.pick.answer_view import Query
@@ -152,7 +152,7 @@ def _wire(services: Services, parts: Parts) -> None:
     question = only(parts, *QUESTION)
     changes = [part.change for part in question.values()]
     answered = only(parts, "answer", "table", "hardware", "model")
-    wire(changes, ask, services, question, answered, trigger_mode="always_last", **QUIET)
+    wire_shared(changes, ask, services, question, answered)
     hardware, memory = only(parts, "hardware"), only(parts, "memory")
     wire(parts["hardware"].change, memory_of, services, hardware, memory, **QUIET)
     wire(parts["answer"].went, went, services, {}, question, told=True, **QUIET)

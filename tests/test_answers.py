@@ -1,0 +1,85 @@
+"""What is the same for everybody is made once, and asked for by address."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from quantlab.ui.answers import MAX_ASKED, Answers
+from tests.served_page import Counting, served
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(Counting(), tmp_path_factory.mktemp("answers")) as (url, _):
+        yield url
+
+
+def ask(page: str, *values: object, **more: Any) -> httpx.Response:
+    return httpx.get(f"{page}answers/ask", params={"asked": json.dumps(values)}, timeout=60, **more)
+
+
+def question(page: str) -> list[Any]:
+    """What a fresh page's controls hold."""
+    config = httpx.get(page + "config", timeout=60).json()
+    parts = {part["id"]: part["props"].get("value") for part in config["components"]}
+    event = next(e for e in config["dependencies"] if "answers/" in str(e["js"]))
+    return [parts[number] for number in event["inputs"]]
+
+
+def test_the_table_of_a_question_is_an_answer_with_an_address(page: str) -> None:
+    asked = question(page)
+    answer = ask(page, *asked)
+    assert answer.status_code == 200
+    assert "public" in answer.headers["cache-control"]
+    assert answer.headers["content-encoding"] == "gzip"
+    assert int(answer.headers["content-length"]) < 40_000 < len(answer.content)
+    told, table, *_ = answer.json()
+    assert "ql-lead" in told
+    assert table.count("<tr") > 50
+    plain = ask(page, *asked, headers={"accept-encoding": "identity"})
+    assert plain.content == answer.content
+    assert "content-encoding" not in plain.headers
+
+
+@pytest.mark.parametrize(
+    "asked", ["", "{}", "[1]", "[" * 3000, '["no such card"' + ', ""' * 20 + "]", "[" + " " * 9999]
+)
+def test_what_is_no_question_is_refused_in_a_sentence(page: str, asked: str) -> None:
+    answer = httpx.get(f"{page}answers/ask", params={"asked": asked}, timeout=60)
+    assert answer.status_code == 400
+    assert len(answer.json()["detail"]) < 400
+    assert httpx.get(f"{page}answers/other", timeout=60).status_code == 404
+
+
+def test_an_answer_is_made_once_and_the_oldest_are_forgotten() -> None:
+    made: list[list[Any]] = []
+
+    async def answerer(values: list[Any]) -> list[Any]:
+        made.append(values)
+        if values == ["no"]:
+            raise gr.Error("not that")
+        return [f"<p>{values[0]}</p>", gr.skip()]
+
+    answers = Answers(kept=2)
+    answers.add("it", answerer)
+    client = TestClient(Starlette(routes=[answers.route()]))
+
+    def get(value: str) -> httpx.Response:
+        return client.get("/answers/it", params={"asked": json.dumps([value])})
+
+    for value in "aabbab":
+        assert get(value).json() == [f"<p>{value}</p>", {"__type__": "update"}]
+    assert made == [["a"], ["b"]]
+    get("c")
+    get("a")
+    assert made == [["a"], ["b"], ["c"], ["a"]]
+    assert get("no").json() == {"detail": "not that"}
+    assert get("x" * MAX_ASKED).status_code == 400
