@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from gradio.state_holder import SessionState
 
 from quantlab.ui.blocks import Page
 from tests.drawn import awaited
@@ -46,3 +47,18 @@ def test_an_update_that_is_given_twice_arrives_whole_both_times(count: int) -> N
     for _ in range(2):
         found = awaited(page.postprocess_data(event, given, None))
         assert found[0]["value"] == "Probe", found
+
+
+def test_a_session_holds_no_description_of_the_page() -> None:
+    """Gradio makes one for each session and each update, hundreds of kilobytes on this page."""
+    with Page() as page:
+        boxes = [gr.Dropdown(["a"], value="a") for _ in range(3)]
+        boxes[0].change(lambda: None, None, boxes)
+    state = SessionState(page)
+    event = next(iter(page.fns.values()))
+    updates = [gr.update(choices=["b"], value="b"), gr.skip(), gr.update(visible=False)]
+    awaited(page.postprocess_data(event, updates, state))
+    assert not any(state.config_values.values())
+    assert state[boxes[0]._id].choices == [("b", "b")]
+    described = page.get_config_file()["components"]
+    assert {box._id for box in boxes} <= {part["id"] for part in described}

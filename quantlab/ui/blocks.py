@@ -15,6 +15,7 @@ import logging
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import BlocksConfig
 
 from quantlab.errors import InputError
 from quantlab.ui.answers import Answers
@@ -27,6 +28,20 @@ SAID = 300
 """Characters of a refused value that are quoted at most."""
 
 
+class _Config(BlocksConfig):  # type: ignore[misc]  # gradio has no types
+    """What the page is made of; each session gets a copy that describes nothing.
+
+    Gradio describes every component to every new session, and again with every update: 30 ms of a
+    core for a visitor, 2 ms for an update, and most of the memory that a session takes. The
+    descriptions are read by its deep links alone, which this page has not.
+    """
+
+    def __copy__(self) -> BlocksConfig:
+        session = super().__copy__()
+        session.config_for_block = lambda *_, **__: {}
+        return session
+
+
 class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
     """As ``gr.Blocks``; checks what comes in, and hands on of what goes out what is no skip."""
 
@@ -34,6 +49,7 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
         self.answers = Answers()
         """What is the same for everybody, beside Gradio's events; see ``named.wire_shared``."""
         super().__init__(**options)
+        self.default_config = _Config(self)
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
@@ -96,8 +112,10 @@ def _equals(value: Any, skipped: dict[str, Any]) -> bool:
 
 
 def _own(prediction: Any) -> Any:
-    """An update, or a sequence of them, as dicts that Gradio may take apart."""
+    """An update, or a sequence of them, as dicts that Gradio may take apart; the mere value where
+    an update says nothing else, since that needs no new component."""
     if isinstance(prediction, list | tuple):
         return [_own(item) for item in prediction]
-    is_update = isinstance(prediction, dict) and prediction.get("__type__") == "update"
-    return dict(prediction) if is_update else prediction
+    if not isinstance(prediction, dict) or prediction.get("__type__") != "update":
+        return prediction
+    return prediction["value"] if prediction.keys() == {"__type__", "value"} else dict(prediction)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
+from gradio.processing_utils import hash_bytes
 from gradio.utils import get_upload_folder
 
 from quantlab.ui.named import Call, Parts, Updates, wire
@@ -26,9 +29,22 @@ def named(what: str, ending: str) -> str:
 
 
 def offer(name: str, data: bytes) -> str:
-    """Put a file where the page may serve it; the page's own clean-up removes it again."""
-    path: str = save_bytes_to_cache(data, name, cache_dir=get_upload_folder())
-    return path
+    """Put a file where the page may serve it; the page's own clean-up removes it again.
+
+    It is there whole or not at all: many ask for the same bytes at once, and Gradio's own
+    ``save_bytes_to_cache`` empties a file that others read. The clean-up goes by the last change,
+    so a file that is offered again is touched.
+    """
+    folder = Path(get_upload_folder()) / hash_bytes(data)
+    path = folder / name
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"{secrets.token_hex(8)}.part"
+        part.write_bytes(data)
+        part.replace(path)
+    return str(path.resolve())
 
 
 def download(

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
-from gradio.utils import get_upload_folder
 
 from quantlab.errors import Stopped, Unavailable
 from quantlab.record.documents import comparison_document
 from quantlab.record.store.keeping import Kept, keep
+from quantlab.ui.download import offer
 from quantlab.ui.listening import heard, while_heard
 from quantlab.ui.services import Services
 from quantlab.words.comparison import Comparison
@@ -82,5 +81,5 @@ def served(png: bytes | None, plan: str) -> dict[str, Any] | None:
     if png is None:
         return None
     name = re.sub(r"[^a-z0-9]+", "-", plan.lower()).strip("-")[:80] + ".png"
-    path = save_bytes_to_cache(png, name, get_upload_folder())
+    path = offer(name, png)
     return dict(gr.FileData(path=path, orig_name=name, mime_type="image/png").model_dump())
