@@ -18,15 +18,18 @@ if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches 
     import spaces  # noqa: F401
 
 from quantlab.catalog.schema import Model
-from quantlab.catalog.table import load_catalog
+from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, QuantlabError, StoreError
 from quantlab.lab.hub.admit import about, admit
 from quantlab.lab.lora.file import admit_lora
 from quantlab.lab.runners.choose import choose_runner
+from quantlab.lab.runners.local import LocalRunner
+from quantlab.lab.runners.runner import Runner
 from quantlab.lab.runners.warm import start_warm
 from quantlab.record.gallery import Gallery
 from quantlab.record.store.store import Store
 from quantlab.ui.compare.tab import first_runs
+from quantlab.ui.guard.budget import PUBLIC_S, Budget, learn
 from quantlab.ui.guard.fetching import Consent
 from quantlab.ui.guard.hosts import allowed_names
 from quantlab.ui.page import build
@@ -88,6 +91,17 @@ def _is_here(model: Model) -> bool:
     return cached(model, [component.name for component in model.components]) is not None
 
 
+def budget_of(asked: float | None, runner: Runner, catalog: Catalog, *, public: bool) -> Budget:
+    """How long a visitor's job may take; what that is here is found out in the background."""
+    most = (PUBLIC_S if public else 0.0) if asked is None else asked
+    budget = Budget(most or None)
+    if most and isinstance(runner, LocalRunner):  # ZeroGPU has a quota of its own
+        from quantlab.lab.device import this_device
+
+        learn(budget, catalog, this_device)
+    return budget
+
+
 def main() -> None:
     """Build and launch; does not return while the page is served."""
     parser = argparse.ArgumentParser(description="Serve the page.")
@@ -116,6 +130,13 @@ def main() -> None:
         action="store_true",
         help="fetch any LoRA and listed model that visitors ask for, with the token that is set",
     )
+    parser.add_argument(
+        "--max-job-seconds",
+        type=float,
+        default=None,
+        help="predicted seconds that a visitor's job may take; 0: no limit; without it "
+        f"{PUBLIC_S:g} on a public page, none on this machine's own",
+    )
     try:
         arguments = parser.parse_args()
         add_models(arguments.model)
@@ -132,6 +153,7 @@ def main() -> None:
         gallery=Gallery(),
         allow_probe=arguments.allow_probe,
         public=public,
+        budget=budget_of(arguments.max_job_seconds, runner, catalog, public=public),
         consent=Consent(
             repositories,
             everything=arguments.allow_hub,

@@ -8,8 +8,10 @@ from quantlab.catalog.table import Catalog
 from quantlab.lab.runners.runner import Runner
 from quantlab.record.gallery import Gallery
 from quantlab.record.store.store import Store
+from quantlab.ui.guard.budget import Budget
 from quantlab.ui.guard.fetching import Consent
 from quantlab.ui.jobs import Jobs
+from quantlab.words.comparison import Comparison
 
 __all__ = ["Services"]
 
@@ -25,6 +27,8 @@ class Services:
     """Where links lead; None takes the address that the visitor used."""
     consent: Consent = field(default_factory=Consent)
     """What may be fetched from a hub for a visitor."""
+    budget: Budget = field(default_factory=Budget)
+    """How long a visitor's job may take."""
     jobs: Jobs = field(default_factory=Jobs)
     allow_probe: bool = False
     """Whether visitors of a public page may probe its machine."""
@@ -32,3 +36,12 @@ class Services:
     """Comparisons that ship with the project, shown where nothing was measured here."""
     public: bool = False
     """Whether the page is reached from other machines: visitors are then told by address."""
+
+    def admit(self, comparison: Comparison) -> None:
+        """Refuse what a visitor may not run here, whichever way they ask, before it waits.
+
+        Raises:
+            InputError: it would be fetched without consent, or takes too long.
+        """
+        self.consent.check(comparison, self.catalog.models[comparison.model])
+        self.budget.check(comparison, self.catalog)

@@ -14,6 +14,7 @@ def choose(page: Page, bits: str) -> None:
 
 def test_answers_come_in_order_and_a_silent_server_is_told(new_page: NewPage) -> None:
     page, answer, held = new_page(), "#ql-answer", list[Route]()
+    page.locator("[data-whole]").click()
     page.route("**/answers/**", lambda route: held.append(route))
     with page.expect_request("**/answers/**"):
         choose(page, "4")

@@ -48,7 +48,7 @@ def check(call: Call) -> Updates:
     services, given = call.services, call.given
     try:
         comparison = read_comparison(given, services.catalog)
-        services.consent.check(comparison, services.catalog.models[comparison.model])
+        services.admit(comparison)
         token, before = services.jobs.queue(call.session, visitor_of(call.request, services))
     except InputError as error:
         return {"banner": banner(str(error))}

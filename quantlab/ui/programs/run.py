@@ -31,10 +31,12 @@ async def run(
     """The document of ``compare``, with ``results``: the stored id of each outcome, or null.
 
     Raises:
-        InputError: the visitor has a job that runs and one that waits already.
+        InputError: it may not run here, or the visitor has a job that runs and one that waits
+            already.
         Stopped: the caller was gone before its turn came.
         RunError: a queue or quota refused the whole run.
     """
+    services.admit(comparison)
     token, _ = services.jobs.queue(session, visitor)
     async for _ in services.jobs.turn(token):
         if not heard():
