@@ -80,7 +80,8 @@ def propose(
     Args:
         model: a model's id.
         gpu: a card, as people type it; or else
-        hardware, memory_gib: a kind of device and its memory in GiB.
+        hardware, memory_gib: a kind of device and its memory in GiB; "cpu" alone is this machine's,
+            where steps of flux-mini are then run (imports torch).
         ram_gib: the host's memory in GiB; not checked where it is left out.
         bits, needs: asked of the denoiser's scheme, as in ``pick``.
         width, height: of the picture, in pixels; steps, batch, references: how many. The model's
@@ -90,7 +91,11 @@ def propose(
         InputError: names the argument that is wrong and what is allowed.
     """
     from quantlab.catalog.answer import choices
+    from quantlab.catalog.gpus import choose_one
+    from quantlab.catalog.table import load_catalog
+    from quantlab.record.known import known_here
 
+    card = None if gpu is None else choose_one(gpu)
     return choices.propose(
         model=model,
         gpu=gpu,
@@ -104,6 +109,7 @@ def propose(
         batch=batch,
         references=references,
         steps=steps,
+        known=known_here(model, card, hardware, load_catalog()),
     ).choices
 
 

@@ -179,6 +179,7 @@ ON_4090 = card("rtx-4090-24gb")
         ("rtx-4090-24gb", Run(timing="untimed"), Reason.UNTIMED),
         ("rtx-4090-24gb", Run(timing="bnb-int8", mode=Mode.COMPILED), Reason.UNTIMED_MODE),
         ("rtx-4090-24gb", Run(dtype="fp32"), Reason.FP32),
+        ("t4-16gb", Run(mode=Mode.COMPILED), Reason.BF16_EAGER),
         ("rtx-4090-24gb", Run(placement=Placement.GROUP_OFFLOAD), Reason.GROUP_OFFLOAD),
         ("rtx-4090-24gb", Run(host_memory_suffices=False), Reason.HOST_MEMORY),
         (

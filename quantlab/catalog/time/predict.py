@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from quantlab.catalog.time.constants import Constants, load_constants
 from quantlab.catalog.time.form import Chip, chip_of, floor_seconds, parts
 from quantlab.catalog.time.texts import Basis, Reason
-from quantlab.catalog.time.values import Card, MeasuredRun, Placement, Run, Seconds, Work
+from quantlab.catalog.time.values import Card, MeasuredRun, Mode, Placement, Run, Seconds, Work
 from quantlab.errors import InputError
 
 __all__ = ["measured_seconds", "predict", "reason_against"]
@@ -101,6 +101,8 @@ def _against_run(chip: Chip, run: Run, constants: Constants) -> Reason | None:
     cost = found.costs.get(run.mode)
     if run.dtype == "fp32":
         return Reason.FP32
+    if run.mode is Mode.COMPILED and run.dtype == "bf16" and not chip.bf16_native:
+        return Reason.BF16_EAGER  # torch/_inductor/compile_fx.py, _check_triton_bf16_support
     if cost is None:
         return found.reason or Reason.UNTIMED_MODE
     if cost.rate in LACKING and cost.rate not in chip.eight:

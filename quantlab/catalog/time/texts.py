@@ -23,6 +23,7 @@ class Reason(StrEnum):
     UNTIMED = "untimed"
     UNTIMED_MODE = "untimed-mode"
     FP32 = "fp32"
+    BF16_EAGER = "bf16-eager"
     GROUP_OFFLOAD = "group-offload"
     HOST_MEMORY = "host-memory"
     READ_AGAIN = "read-again"
@@ -75,6 +76,9 @@ _REASONS: Mapping[Reason, str] = MappingProxyType(
         ),
         Reason.UNTIMED: "Nobody has published a time of this scheme that could be learned from.",
         Reason.UNTIMED_MODE: "Nobody has published a time of this scheme in this mode.",
+        Reason.BF16_EAGER: (
+            "PyTorch's compiler passes bf16 by on a card without hardware for it: it stays eager."
+        ),
         Reason.FP32: "Nobody publishes times of fp32 on a GPU.",
         Reason.GROUP_OFFLOAD: (
             "Group offload depends on the host's memory and on streams more than on the card."
