@@ -28,7 +28,7 @@ from quantlab.lab.bench.fidelity import image_array
 from quantlab.lab.bench.run import encode, generate
 from quantlab.lab.bench.trial import Trial
 from quantlab.lab.load.fits import place_on
-from quantlab.lab.load.pool import LoadedPlan, Pool
+from quantlab.lab.load.pool import LoadedPlan, Pool, compile_settings
 from quantlab.lab.load.stages import decode_alone
 from quantlab.lab.script.pipeline import snippet
 from quantlab.ui.pick.card_view import KEY_MARK
@@ -231,6 +231,23 @@ def test_a_card_gets_the_script_of_its_placement(capsys: pytest.CaptureFixture[s
     assert main(["snippet", "--plan", "fp32", "--placement", "somewhere"]) == 2
     assert "placement: 'somewhere'; there are resident, staged" in capsys.readouterr().err
     assert main(["snippet", "--model", "flux1-dev", "--plan", "bf16", "--gpu", "apple-16gb"]) == 1
+
+
+def test_a_compiled_script_has_the_runners_settings_after_it_is_placed() -> None:
+    def script(plan: str, placement: str = "resident") -> str:
+        asked = make_comparison(model="flux1-dev", plans=[plan], prompt="a fox")
+        return snippet(asked, asked.plans[0], CATALOG, DEVICE, placement=placement, target="cuda")
+
+    bnb = script("bnb-nf4@compiled", "model-offload")
+    ast.parse(bnb)
+    assert "import torch._dynamo\n" in bnb
+    for name, value in compile_settings([CATALOG.methods["bitsandbytes"]]).items():
+        assert f"torch._dynamo.config.{name} = {value!r}\n" in bnb
+    assert bnb.index("enable_model_cpu_offload") < bnb.index("compile_repeated_blocks")
+    assert "fullgraph=True" in bnb
+    assert "fullgraph=False" in script("layerwise-fp8@compiled")
+    assert "fullgraph=False" in script("bf16@compiled", "group-offload")
+    assert "_dynamo" not in script("bnb-nf4")
 
 
 def test_the_pages_script_of_a_choice_is_that_choice() -> None:

@@ -230,7 +230,7 @@ def _export(arguments: argparse.Namespace) -> None:
 
     if arguments.newest is not None and arguments.newest < 1:
         raise InputError("newest", f"{arguments.newest}; at least 1 is needed")
-    run_export(arguments.out, arguments.newest, images=not arguments.no_images)
+    run_export(arguments.out, arguments.newest, arguments.ids, images=not arguments.no_images)
 
 
 def _import(arguments: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.advice import beforehand
+from quantlab.catalog.answer.surprise import surprises
 from quantlab.catalog.table import Catalog
 from quantlab.errors import StoreError
 from quantlab.record.documents import comparison_document
@@ -45,7 +46,7 @@ def run(
 
     tell_beforehand([comparison], catalog)
     device, installed = this_device(), versions()
-    keep = _Keeper(comparison, device.info(), installed)
+    keep = _Keeper(comparison, device.info(), installed, catalog)
     tell = _Teller(comparison)
 
     def say(event: Event) -> None:
@@ -67,6 +68,7 @@ def run(
         outcomes = compare(
             comparison, bench=bench, out=out, report=say, repeats=repeats, warmup=warmup
         )
+    keep.tell_surprises()
     if not as_json:
         _table(outcomes)
         return
@@ -87,9 +89,14 @@ class _Keeper:
     """Keeps outcomes in the store as they come; where that fails, says so once and goes on."""
 
     def __init__(
-        self, comparison: Comparison, device: Mapping[str, Any], versions: Mapping[str, Any]
+        self,
+        comparison: Comparison,
+        device: Mapping[str, Any],
+        versions: Mapping[str, Any],
+        catalog: Catalog,
     ) -> None:
-        self._comparison, self._machine = comparison, (device, versions)
+        self._comparison, self._machine, self._catalog = comparison, (device, versions), catalog
+        self._worse: list[tuple[str, str]] = []
         self._store: Store | None = None
         try:
             self._store = Store()
@@ -101,6 +108,17 @@ class _Keeper:
             kept = keep(self._store, self._comparison, event, lambda: self._machine)
             if kept.problem:
                 self._give_up(kept.problem)
+            found = surprises(self._comparison, event.outcome, self._machine[0], self._catalog)
+            if kept.id is not None:
+                self._worse += [(kept.id, f"{event.outcome.plan} {one.text}") for one in found]
+
+    def tell_surprises(self) -> None:
+        """Say on stderr what was worse than predicted, and how to send it in."""
+        for _, text in self._worse:
+            print(f"quantlab: {text}", file=sys.stderr)
+        if ids := " ".join(dict.fromkeys(result for result, _ in self._worse)):
+            command = f"quantlab export --id {ids} --no-images --out rows.json"
+            print(f"quantlab: a file of that to send: {command}", file=sys.stderr)
 
     def _give_up(self, problem: str) -> None:
         self._store = None

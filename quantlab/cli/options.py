@@ -196,7 +196,9 @@ def sweep(parser: argparse.ArgumentParser) -> None:
 def export(parser: argparse.ArgumentParser) -> None:
     """What is written, and where to."""
     parser.add_argument("--out", type=Path, metavar="FILE", help="otherwise standard output")
-    parser.add_argument("--newest", type=int, metavar="N", help="only the newest N results")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--newest", type=int, metavar="N", help="only the newest N results")
+    which.add_argument("--id", nargs="+", dest="ids", metavar="ID", help="only these results")
     parser.add_argument("--no-images", action="store_true", help="numbers alone")
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from quantlab.errors import InputError
@@ -17,14 +18,17 @@ from quantlab.record.store.store import Store, Stored
 __all__ = ["run_delete", "run_export", "run_import"]
 
 
-def run_export(out: Path | None, newest: int | None, *, images: bool) -> None:
+def run_export(
+    out: Path | None, newest: int | None, ids: Sequence[str] | None, *, images: bool
+) -> None:
     """Write the stored results, the newest first, to ``out`` or standard output.
 
     Raises:
-        InputError: ``out`` cannot be written; it is then as it was.
+        InputError: ``out`` cannot be written; it is then as it was. Or an id is none of a result.
         StoreError: the store cannot be read.
     """
-    text = pieces(_rows(Store(), newest, images))
+    store = Store()
+    text = pieces(_rows(store, newest, images) if ids is None else _named(store, ids, images))
     if out is None:
         sys.stdout.writelines(text)
         return
@@ -44,6 +48,17 @@ def _rows(store: Store, newest: int | None, images: bool) -> Iterator[Stored]:
     """One image at a time: a store may be larger than memory."""
     for row in store.recent(newest or 2**31, images=False):
         yield (store.get(row.id) or row) if images else row
+
+
+def _named(store: Store, ids: Sequence[str], images: bool) -> list[Stored]:
+    """The results of these ids, in their order."""
+    found = []
+    for result in dict.fromkeys(ids):
+        row = store.get(result)
+        if row is None:
+            raise InputError("id", f"no result {result!r:.40} is stored here")
+        found.append(row if images else replace(row, image_png=None))
+    return found
 
 
 def run_import(files: Sequence[Path], *, as_json: bool) -> None:

@@ -11,7 +11,8 @@ from contextlib import suppress
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from quantlab.catalog.gpus import Gpu, recognise
+from quantlab.catalog.answer.surprise import card_of_device
+from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.paths import RESULTS, data_folder
 from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.sizes.picture import picture_of
@@ -53,7 +54,7 @@ def known_here(model_id: str, gpu: Gpu | None, hardware: str | None, catalog: Ca
 
 def known_of_card(gpu: Gpu, catalog: Catalog, store: Store | None) -> Known:
     """The stored runs on a card of that kind."""
-    return Known(_stored(store, catalog, lambda about: _is_card(about, gpu)))
+    return Known(_stored(store, catalog, lambda about: card_of_device(about) == gpu))
 
 
 def known_of_cpu(
@@ -91,13 +92,6 @@ def _run_of(row: Stored, catalog: Catalog) -> MeasuredRun | None:
         run_of(plan, model, kind, moved, True, catalog),
         median(outcome.latency_s),
     )
-
-
-def _is_card(about: Mapping[str, Any], gpu: Gpu) -> bool:
-    name, total = about.get("name"), about.get("memory_bytes")
-    if about.get("kind") != gpu.kind or not isinstance(name, str) or not isinstance(total, int):
-        return False
-    return recognise(name, total) == gpu
 
 
 def _stored(

@@ -28,7 +28,7 @@ from quantlab.lab.load.stages import Stages
 from quantlab.words.lora import Lora
 from quantlab.words.plan import Plan
 
-__all__ = ["LoadedPlan", "Pool"]
+__all__ = ["LoadedPlan", "Pool", "compile_settings"]
 
 RECOMPILES = 1000
 """Offloading moves weights between calls, which the compiler takes for new cases."""
@@ -257,6 +257,13 @@ def _figures_of(held: Mapping[str, Held], keys: Mapping[str, Key], load_s: float
     }
 
 
+def compile_settings(methods: Iterable[Method]) -> dict[str, object]:
+    """What is set of ``torch._dynamo.config`` before blocks with weights of ``methods`` are
+    compiled."""
+    named = {name: value for method in methods for name, value in method.dynamo.items()}
+    return {**named, "recompile_limit": RECOMPILES}
+
+
 def _compile(held: Held, kind: str, methods: Iterable[Method]) -> None:
     """Compile the repeated blocks, once for each way of placing that needs it.
 
@@ -268,9 +275,7 @@ def _compile(held: Held, kind: str, methods: Iterable[Method]) -> None:
     if held.fullgraph == fullgraph or not hasattr(held.module, "compile_repeated_blocks"):
         return
     settings = load("torch._dynamo").config
-    for method in methods:
-        for name, value in method.dynamo.items():
-            setattr(settings, name, value)
-    settings.recompile_limit = max(settings.recompile_limit, RECOMPILES)
+    for name, value in compile_settings(methods).items():
+        setattr(settings, name, value)
     held.module.compile_repeated_blocks(fullgraph=fullgraph)
     held.fullgraph = fullgraph

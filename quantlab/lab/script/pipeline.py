@@ -21,6 +21,7 @@ from quantlab.lab.libraries import versions
 from quantlab.lab.load.blocks.files import NO_PIPELINE_CONFIG
 from quantlab.lab.load.keys import compute_dtype, keys_of
 from quantlab.lab.load.part import Part, part_of
+from quantlab.lab.load.pool import compile_settings
 from quantlab.lab.load.runnable import why_not_run
 from quantlab.lab.load.way import way_of
 from quantlab.lab.lora.attach import fused_lora, refuse_lora
@@ -79,11 +80,12 @@ def snippet(
         scripts = [_simply(parts) if simple else _written(parts)]
         if comparison.carried is not None and fused is None:
             scripts[0].after += attach_lines(comparison.carried, model)
-        scripts[0].after += _compiled(plan, parts, model, placement)
+        scripts[0].modules |= {"torch._dynamo"} if plan.compiled else set()
         options = group_offload_options(plan, catalog)
         body = [
             *pipe_lines(scripts[0], model, plan, dtype),
             *placed_lines(placement, target, options),
+            *_compiled(plan, parts, model, placement, catalog),
             *pipe_call(comparison, plan, model),
         ]
     methods = sorted({part.scheme.method for part in parts if part.scheme is not None})
@@ -136,12 +138,17 @@ def _simply(parts: Sequence[Part]) -> Script:
     return script
 
 
-def _compiled(plan: Plan, parts: Sequence[Part], model: Model, placement: str) -> list[str]:
+def _compiled(
+    plan: Plan, parts: Sequence[Part], model: Model, placement: str, catalog: Catalog
+) -> list[str]:
+    """Lines that compile the denoiser's blocks as load/pool.py does."""
     if not plan.compiled:
         return []
     denoiser = next((part for part in parts if part.component.name == model.denoiser), None)
     whole = placement != "group-offload" and (denoiser is None or way_of(denoiser).whole_blocks)
+    settings = compile_settings(catalog.methods_of([plan.scheme(model.denoiser) or ""]))
     return [
+        *(f"torch._dynamo.config.{name} = {value!r}" for name, value in settings.items()),
         "# On a GPU kernels are picked by their times: another process may pick others, and",
         "# pixels then differ in their last bits.",
         f"pipe.{model.denoiser}.compile_repeated_blocks(fullgraph={whole})",
