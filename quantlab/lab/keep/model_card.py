@@ -15,7 +15,9 @@ from quantlab.lab.load.part import Part
 from quantlab.lab.load.pool import LoadedPlan
 from quantlab.lab.lora.attach import fused_lora
 from quantlab.lab.lora.file import ADAPTER, USUAL
+from quantlab.lab.script import blocks
 from quantlab.lab.script.body import pipe_call
+from quantlab.lab.script.script import Script
 from quantlab.words.comparison import Comparison
 from quantlab.words.lora import Lora
 
@@ -104,7 +106,8 @@ def _code(
     target: str,
 ) -> list[str]:
     """The lines that load the folder and make an image; ``beside`` is the LoRA that lies in it."""
-    dtype = compute_dtype(comparison.plans[0], model)
+    plan = comparison.plans[0]
+    dtype, script = compute_dtype(plan, model), Script()
     modules, loads, arguments = {"torch", "diffusers"}, [], [repr(".")]
     for name, part in parts.items():
         library = part.component.library
@@ -114,11 +117,19 @@ def _code(
         if components_only:
             modules.add(library)
             loads.append(f'{name} = {part.cls}.from_pretrained("{name}", dtype={dtype})')
+    if model.family.modular:
+        script.ready = list(parts) if components_only else []
+        source = repr(_source(model) if components_only else ".")
+        loads += blocks.load_lines(script, model, plan, dtype, source)
+        modules.add("transformers")
     if components_only:
         arguments = [repr(_source(model)), *(f"{name}={name}" for name in parts)]
     given = ", ".join([*arguments, f"dtype={dtype}"])
-    lines = [*(f"import {name}" for name in sorted(modules)), "", *loads]
-    lines.append(f"pipe = diffusers.DiffusionPipeline.from_pretrained({given})")
+    lines = [f"import {name}" for name in sorted(modules)]
+    lines += ["from typing import Any"] if script.functions else []
+    lines += ["", *(line for text in script.functions for line in text.splitlines()), *loads]
+    if not model.family.modular:
+        lines.append(f"pipe = diffusers.DiffusionPipeline.from_pretrained({given})")
     if target != "cpu":
         lines.append(f'pipe.to("{target}")')
     if beside is not None:
@@ -126,7 +137,7 @@ def _code(
             f'pipe.load_lora_weights(".", weight_name="{USUAL}", adapter_name="{ADAPTER}")'
         )
         lines.append(f'pipe.set_adapters("{ADAPTER}", {beside.weight!r})')
-    return [*lines, *pipe_call(comparison, comparison.plans[0], model)]
+    return [*lines, *pipe_call(comparison, plan, model)]
 
 
 def _licence(model: Model) -> list[str]:

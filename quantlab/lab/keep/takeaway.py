@@ -24,6 +24,8 @@ from quantlab.lab.device import Device
 from quantlab.lab.keep.model_card import model_card
 from quantlab.lab.keep.saving import Difference, cannot_save, read_back, save
 from quantlab.lab.load import place
+from quantlab.lab.load.blocks import saved as blocks
+from quantlab.lab.load.blocks.pipeline import BlockPipeline
 from quantlab.lab.load.check import check
 from quantlab.lab.load.keys import keys_of
 from quantlab.lab.load.part import Part, part_of
@@ -95,14 +97,16 @@ def quantized(comparison: Comparison, catalog: Catalog, device: Device) -> dict[
     """The components that the first plan quantizes, by name."""
     model, plan = catalog.models[comparison.model], comparison.plans[0]
     keys = keys_of(model, plan)
-    parts = [part_of(keys[name], model, catalog, device.target) for name, _ in plan.parts]
+    named = [name for name, _ in plan.parts if name in keys]
+    parts = [part_of(keys[name], model, catalog, device.target) for name in named]
     return {part.component.name: part for part in parts if part.scheme is not None}
 
 
 def refuse_unsaveable(comparison: Comparison, catalog: Catalog, device: Device) -> None:
     """Raises PlanError where the first plan is nothing that a folder can hold."""
     plan, parts = comparison.plans[0], quantized(comparison, catalog, device)
-    if not parts or len(parts) < len(plan.parts):
+    kept = [name for name, _ in plan.parts if not plan.leaves_out(name)]
+    if not parts or len(parts) < len(kept):
         raise PlanError(f"{plan}: only what a library quantizes is saved; name such a scheme")
     if plan.compiled:
         raise PlanError("compiled code is not saved; leave @compiled away")
@@ -145,7 +149,7 @@ def _write(
         place.park(module)
     say("saving")
     if not components_only:
-        loaded.pipe.save_pretrained(folder)
+        _save_whole(loaded, folder)
     found = {}
     for name, part in parts.items():
         module = getattr(loaded.pipe, name)
@@ -154,6 +158,14 @@ def _write(
         say(f"reading {name} back")
         found[name] = read_back(module, part, folder / name)
     return found
+
+
+def _save_whole(loaded: LoadedPlan, folder: Path) -> None:
+    pipe = loaded.pipe
+    if isinstance(pipe, BlockPipeline):
+        blocks.save(pipe, folder)
+    else:
+        pipe.save_pretrained(folder)
 
 
 def _add_lora(lora: Lora, model: Model, folder: Path, say: Callable[[str], None]) -> None:

@@ -122,7 +122,7 @@ class ZeroGpuRunner:
                         raise Stopped("stopped")
                     report(Progress(index, text, 0))
 
-                Reader(self._catalog, this_device().target).fetch(model, keys, say)
+                Reader(self._catalog, this_device().target).fetch(model, keys, say, keys)
 
             try:
                 yield from events_of(body)

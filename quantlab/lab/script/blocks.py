@@ -7,23 +7,36 @@ needs no torchvision.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from quantlab.catalog.schema import Model
-from quantlab.lab.load.blocks.pipeline import blocks_of
+from quantlab.lab.load.blocks.pipeline import ENCODED, blocks_of
+from quantlab.lab.load.stages import decode_alone
 from quantlab.lab.script.script import Script
 from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
 
-__all__ = ["call_lines", "load_lines", "text_processor"]
+__all__ = ["call_lines", "load_lines", "placed_lines", "staged_lines", "text_processor"]
 
 
 def load_lines(
-    script: Script, model: Model, plan: Plan, dtype: str, source: str = "MODEL"
+    script: Script,
+    model: Model,
+    plan: Plan,
+    dtype: str,
+    source: str = "MODEL",
+    without: Collection[str] = (),
 ) -> list[str]:
-    """The lines that make ``pipe`` of the files in ``source``, an expression."""
-    blocks = _blocks(model, plan)
+    """The lines that make ``pipe`` of the files in ``source``, an expression.
+
+    Blocks that need a component of ``without`` are left out too.
+    """
+    blocks = _blocks(model, plan, without)
     script.embed(text_processor)
+    processors = [s.name for s in blocks.expected_components if _is_processor(s)]
+    made = [f'    "{name}": text_processor(pipe, "{name}"),' for name in processors]
+    made += [f'    "{name}": {name},' for name in script.ready]
     lines = [
         f"blocks = diffusers.{type(blocks).__name__}()",
         *(f'blocks.sub_blocks.pop("{name}")' for name in _popped(model, blocks)),
@@ -32,13 +45,8 @@ def load_lines(
         f"    pretrained_model_name_or_path={source},",
         *([f'    revision="{model.revision}",'] if model.own and not model.local else []),
         ")",
-    ]
-    processors = [s.name for s in blocks.expected_components if _is_processor(s)]
-    made = [f'    "{name}": text_processor(pipe, "{name}"),' for name in processors]
-    made += [f'    "{name}": {name},' for name in script.ready]
-    lines += ["made = {", *made, "}"]
-    lines += ["quantization_config = {", *script.configs(), "}"] if script.mapping else []
-    lines += [
+        *(["made = {", *made, "}"] if made else ["made = {}"]),
+        *(["quantization_config = {", *script.configs(), "}"] if script.mapping else []),
         "pipe.load_components(",
         "    names=[name for name in pipe.pretrained_component_names if name not in made],",
         f"    dtype={dtype},",
@@ -50,11 +58,34 @@ def load_lines(
     return [*lines, ")", "pipe.update_components(**made)"]
 
 
-def call_lines(comparison: Comparison, model: Model, plan: Plan) -> list[str]:
-    """The lines that make ``image.png`` with ``pipe``."""
-    blocks = _blocks(model, plan)
-    inputs = {param.name for param in blocks.inputs}
-    given = model.family.arguments(dict(comparison.settings))
+def placed_lines(placement: str, target: str, options: Mapping[str, object]) -> list[str]:
+    """Lines that keep the weights where the placement says; blocks have no method for offload."""
+    modules = "[part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]"
+    if placement == "model-offload":
+        return [
+            "manager = diffusers.ComponentsManager()",
+            f"for index, part in enumerate({modules}):",
+            '    manager.add(f"part_{index}", part)',
+            "# One component at a time: all others go when one comes.",
+            "manager.enable_auto_cpu_offload(",
+            f'    device="{target}", offload_strategy=lambda hooks, **_: hooks',
+            ")",
+        ]
+    if placement == "group-offload":
+        given = "".join(f", {name}={value!r}" for name, value in options.items())
+        return [
+            f"for part in {modules}:",
+            "    diffusers.hooks.apply_group_offloading(",
+            f'        part, onload_device=torch.device("{target}"){given}',
+            "    )",
+        ]
+    return [f'pipe.to("{target}")']
+
+
+def call_lines(comparison: Comparison, model: Model, plan: Plan, encoded: str = "") -> list[str]:
+    """The lines that make ``image.png`` with ``pipe``; ``encoded`` holds the prompt's embeddings,
+    if they are there already."""
+    blocks = _blocks(model, plan, model.family.encoders if encoded else ())
     lines = []
     if "guider" in blocks.component_names:
         scale = comparison.guidance if model.guided(comparison.guidance) else 1.0
@@ -63,12 +94,56 @@ def call_lines(comparison: Comparison, model: Model, plan: Plan) -> list[str]:
     return [
         *lines,
         "image = pipe(",
-        f"    prompt={comparison.prompt!r},",
-        *(f"    {name}={value!r}," for name, value in given.items() if name in inputs),
+        f"    **{encoded}," if encoded else f"    prompt={comparison.prompt!r},",
+        *_given(comparison, model, blocks),
         f'    generator=torch.Generator("cpu").manual_seed({comparison.seed}),',
         '    output="images",',
         ")[0]",
         'image.save("image.png")',
+    ]
+
+
+def staged_lines(
+    reading: Script,
+    drawing: Script,
+    comparison: Comparison,
+    plan: Plan,
+    model: Model,
+    dtype: str,
+    target: str,
+) -> list[str]:
+    """Encode, let go of the text encoders, denoise, let go of the denoiser, decode."""
+    family = model.family
+    drawers = (*family.denoisers, family.decoder)
+    blocks = _blocks(model, plan, drawers)
+    guided = model.guided(comparison.guidance)
+    reading.modules.add("gc")
+    drawing.embed(decode_alone)
+    release = ["gc.collect"] if target == "cpu" else ["gc.collect", f"torch.{target}.empty_cache"]
+    return [
+        "# What writes and reads the prompt: gone before anything else is read.",
+        *reading.before,
+        *load_lines(reading, model, plan, dtype, without=drawers),
+        *reading.after,
+        *([f'pipe.to("{target}")'] if target != "cpu" else []),
+        "found = pipe(",
+        f"    prompt={comparison.prompt!r},",
+        *(["    negative_prompt='',"] if guided else []),
+        *_given(comparison, model, blocks),
+        ")",
+        f"encoded = {{n: found.get(n) for n in {ENCODED[1:]!r} if found.get(n) is not None}}",
+        "del pipe, made, found",
+        *(f"{each}()" for each in release),
+        "",
+        "# What draws; it is gone before the image is decoded.",
+        *drawing.before,
+        *load_lines(drawing, model, plan, dtype, without=family.encoders),
+        *drawing.after,
+        *([f'pipe.to("{target}")'] if target != "cpu" else []),
+        "del made",
+        f"decode_alone(pipe, {family.decoder!r}, {list(family.denoisers)!r}, "
+        f"lambda: ({', '.join(f'{each}()' for each in release)}))",
+        *call_lines(comparison, model, plan, "encoded"),
     ]
 
 
@@ -84,8 +159,16 @@ def text_processor(pipe: Any, name: str) -> Any:
     return tokenizer
 
 
-def _blocks(model: Model, plan: Plan) -> Any:
-    return blocks_of(model.pipeline, {c.name for c in model.components if plan.leaves_out(c.name)})
+def _given(comparison: Comparison, model: Model, blocks: Any) -> list[str]:
+    """The settings that ``blocks`` take, as arguments."""
+    inputs = {param.name for param in blocks.inputs}
+    given = model.family.arguments(dict(comparison.settings))
+    return [f"    {name}={value!r}," for name, value in given.items() if name in inputs]
+
+
+def _blocks(model: Model, plan: Plan, without: Collection[str] = ()) -> Any:
+    left_out = {c.name for c in model.components if plan.leaves_out(c.name)}
+    return blocks_of(model.pipeline, left_out | set(without))
 
 
 def _popped(model: Model, blocks: Any) -> list[str]:

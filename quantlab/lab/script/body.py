@@ -41,10 +41,14 @@ def pipe_lines(
     return [*lines, *arguments, f"    dtype={dtype},", ")", *script.after]
 
 
-def placed_lines(placement: str, target: str, options: Mapping[str, object]) -> list[str]:
+def placed_lines(
+    model: Model, placement: str, target: str, options: Mapping[str, object]
+) -> list[str]:
     """Lines that keep the weights where the placement says; ``options`` of group offload."""
     if target == "cpu":
         return []
+    if model.family.modular:
+        return blocks.placed_lines(placement, target, options)
     if placement == "model-offload":
         return [f'pipe.enable_model_cpu_offload(device="{target}")']
     if placement == "group-offload":
@@ -58,7 +62,7 @@ def pipe_call(comparison: Comparison, plan: Plan, model: Model, encoded: str = "
     ``encoded`` is what holds the prompt's embeddings, if they are there already."""
     family = model.family
     if family.modular:
-        return blocks.call_lines(comparison, model, plan)
+        return blocks.call_lines(comparison, model, plan, encoded)
     given = family.arguments(dict(comparison.settings))
     if family.needs_negative and model.guided(comparison.guidance) and not encoded:
         given["negative_prompt"] = ""
@@ -82,6 +86,8 @@ def staged_lines(
     target: str,
 ) -> list[str]:
     """Encode, let go of the text encoders, denoise, let go of the denoiser, decode."""
+    if model.family.modular:
+        return blocks.staged_lines(reading, drawing, comparison, plan, model, dtype, target)
     family = model.family
     drawers = (*family.denoisers, family.decoder)
     encoders = [c.name for c in model.components if c.name not in drawers]
@@ -91,14 +97,14 @@ def staged_lines(
     return [
         "# The text encoders: they are gone before anything else is read.",
         *pipe_lines(reading, model, plan, dtype, drawers),
-        *placed_lines("resident", target, {}),
+        *placed_lines(model, "resident", target, {}),
         *_encode_lines(comparison, model),
         "del pipe",
         *(f"{each}()" for each in release),
         "",
         "# What draws; it is gone before the image is decoded.",
         *pipe_lines(drawing, model, plan, dtype, encoders),
-        *placed_lines("resident", target, {}),
+        *placed_lines(model, "resident", target, {}),
         f"decode_alone(pipe, {family.decoder!r}, {list(family.denoisers)!r}, "
         f"lambda: ({', '.join(f'{each}()' for each in release)}))",
         *pipe_call(comparison, plan, model, "encoded"),

@@ -84,7 +84,7 @@ def snippet(
         options = group_offload_options(plan, catalog)
         body = [
             *pipe_lines(scripts[0], model, plan, dtype),
-            *placed_lines(placement, target, options),
+            *placed_lines(model, placement, target, options),
             *_compiled(plan, parts, model, placement, catalog),
             *pipe_call(comparison, plan, model),
         ]

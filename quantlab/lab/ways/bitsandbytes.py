@@ -87,7 +87,11 @@ def quantize_with_bitsandbytes(
             )
         layer.bias = linear.bias
         parent, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, layer.to("cpu"))
+        layer = layer.to("cpu")
+        # In evaluation mode the kernel for CPUs with bf16 takes a transposed input of batch 1 for
+        # a plain one and gives garbage (bitsandbytes 0.50.2, backends/cpu/ops.py, gemv_4bit).
+        layer.register_forward_pre_hook(lambda _, args: (args[0].contiguous(), *args[1:]))
+        setattr(model.get_submodule(parent), leaf, layer)
 
 
 WAY = _Bitsandbytes()

@@ -24,7 +24,7 @@ from quantlab.lab.load.part import Base, Part
 from quantlab.lab.load.processor import load_processor
 from quantlab.lab.lora.file import fused
 
-__all__ = ["NO_PIPELINE_CONFIG", "ByComponent"]
+__all__ = ["INDEX", "NO_PIPELINE_CONFIG", "ByComponent"]
 
 NO_PIPELINE_CONFIG = (
     "a pipeline of blocks takes no PipelineQuantizationConfig: diffusers only warns that it has no "

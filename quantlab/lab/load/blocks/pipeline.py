@@ -7,16 +7,16 @@ What is done to a component, quantizing it above all, is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 from quantlab.lab.libraries import resolve, torch
 
-__all__ = ["BlockPipeline", "blocks_of"]
+__all__ = ["ENCODED", "BlockPipeline", "blocks_of"]
 
-_ENCODED = ("prompt", "prompt_embeds", "negative_prompt_embeds")
+ENCODED = ("prompt", "prompt_embeds", "negative_prompt_embeds")
 """What encoding blocks hand on; a prompt is handed on where one of them rewrites it."""
 
 AfterStep = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
@@ -48,7 +48,8 @@ class BlockPipeline:
         extras: Mapping[str, Any],
         optional: tuple[str, ...] = (),
     ) -> None:
-        blocks = blocks_of(pipeline, {name for name in optional if name not in modules})
+        self.left_out = {name for name in optional if name not in modules}
+        blocks = blocks_of(pipeline, self.left_out)
         self._encoding = []
         for name, block in list(blocks.sub_blocks.items()):
             needed = {spec.name for spec in block.expected_components}
@@ -61,6 +62,7 @@ class BlockPipeline:
             given = {**{n: m for n, m in modules.items() if m is not None}, **extras}
             known = {n: part for n, part in given.items() if n in stage._component_specs}
             stage.update_components(**known)
+        self._extras = {n: p for n, p in extras.items() if n in self.components}
         self._modules = dict(modules)
 
     @property
@@ -70,6 +72,16 @@ class BlockPipeline:
         for stage in self._stages:
             parts |= {n: p for n, p in stage.components.items() if p is not None}
         return parts
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """The parts without weights that were given."""
+        return self._extras
+
+    @property
+    def modules(self) -> dict[str, Any]:
+        """The components with weights that are there."""
+        return {name: module for name, module in self._modules.items() if module is not None}
 
     @property
     def _stages(self) -> list[Any]:
@@ -114,9 +126,10 @@ class BlockPipeline:
         if do_classifier_free_guidance:
             given["negative_prompt"] = ""
         for stage in self._encoding:
+            _bring(stage.components.values())
             taken = {param.name for param in stage._blocks.inputs}
             state = stage(**{name: value for name, value in given.items() if name in taken})
-            found = {name: state.get(name) for name in _ENCODED}
+            found = {name: state.get(name) for name in ENCODED}
             given |= {name: value for name, value in found.items() if value is not None}
         return given["prompt_embeds"], given.get("negative_prompt_embeds")
 
@@ -180,7 +193,7 @@ class BlockPipeline:
         for name, module in self._modules.items():
             if module is not None:
                 manager.add(name, module)
-        manager.enable_auto_cpu_offload(device=device)
+        manager.enable_auto_cpu_offload(device=device, offload_strategy=_all_others)
 
     def enable_group_offload(self, onload_device: Any, **options: Any) -> None:
         """Single leaves on ``onload_device``, in every component with weights."""
@@ -210,6 +223,19 @@ class BlockPipeline:
             if isinstance(part, torch().nn.Module):
                 part.to(device)
         return self
+
+
+def _bring(parts: Iterable[Any]) -> None:
+    """Have offloaded parts on their device now: a prompt is written where its model lies."""
+    for part in parts:
+        hook = getattr(part, "_hf_hook", None)
+        if hook is not None:
+            hook.pre_forward(part)
+
+
+def _all_others(hooks: list[Any], **_: Any) -> list[Any]:
+    """What goes when a component comes: one is on the device at a time, as is predicted."""
+    return hooks
 
 
 def _nested(block: Any) -> Iterator[Any]:
