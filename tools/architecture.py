@@ -68,7 +68,7 @@ def _imports(path: Path, root: Path) -> Iterator[str]:
 
 def _room(module: str) -> str:
     first = module.split(".")[0]
-    return "cli" if first in ("functions", "__main__", "quantlab") else first
+    return "cli" if first in ("functions", "__main__", "pytest_plugin", "quantlab") else first
 
 
 def upward(root: Path = PROJECT) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 from quantlab.catalog.paths import PROJECT, cache_folder
 from quantlab.catalog.schema import Method, Scheme
