@@ -179,7 +179,7 @@ def test_link_is_what_the_command_prints(
         ("recommend", {"bits": "four"}, "bits: must be a number"),
         ("recommend", {"model": ["flux-mini"]}, "model: must be text"),
         ("recommend", {"memory_gib": 12}, "memory-gib: needs a model"),
-        ("check", {"code": "x" * 300_000}, "code: 300000 characters"),
+        ("check", {"code": "x" * 300_000}, "1st: 300000 characters"),
         ("check", {"code": "x", "gpu": "abacus"}, "gpu: "),
         ("check", {"code": "{}", "gpu": 3}, "gpu: must be text"),
         ("predict", {"plans": []}, "plans: 0 given"),

@@ -40,7 +40,7 @@ def build(services: Services) -> Page:
     """The whole page over ``services``; app.py launches it with its theme and styles."""
     page = Page(title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600))
     with page:
-        api.register(services)  # first: Gradio numbers a name that an event has already
+        api.register(services, page)  # first: else an event of that name has it
         names = ("names", "tabs", "choose", "divider", "embed")
         scripts = "".join(script(f"{name}.js") for name in names)
         gr.HTML(HEAD, apply_default_css=False, js_on_load=scripts)

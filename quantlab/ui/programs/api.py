@@ -4,6 +4,7 @@ The documents are those of the command line's ``--json``. Each function's text i
 reads; types are read at run time, which is why annotations are not postponed here.
 """
 
+import inspect
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
@@ -256,14 +257,18 @@ ENDPOINTS: tuple[Callable[..., Any], ...] = (
 )
 
 
-def register(services: Services) -> None:
-    """Offer ``ENDPOINTS`` to programs; to be called while the page is being laid out.
+def register(services: Services, page: gr.Blocks) -> None:
+    """Offer ``ENDPOINTS`` to programs; to be called while ``page`` is being laid out.
 
     None of them waits in Gradio's queue: ``compare`` waits for its turn by itself.
     """
     for function in ENDPOINTS:
         bound = MethodType(function, services)
         gr.api(bound, api_name=function.__name__, concurrency_limit=None)
+        made = list(page.fns.values())[-1]
+        for block, name in zip(made.inputs, inspect.signature(bound).parameters, strict=False):
+            if name == "code":
+                block.max_length = LONGEST  # the page holds all other texts to a prompt's length
 
 
 def _comparison(
