@@ -41,7 +41,7 @@ def build(services: Services) -> Page:
     page = Page(title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600))
     with page:
         api.register(services, page)  # first: else an event of that name has it
-        names = ("names", "tabs", "choose", "divider", "embed")
+        names = ("tabs", "choose", "divider", "embed")
         scripts = "".join(script(f"{name}.js") for name in names)
         gr.HTML(HEAD, apply_default_css=False, js_on_load=scripts)
         banner = gr.HTML("", elem_id="ql-banner", apply_default_css=False)

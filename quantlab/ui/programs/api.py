@@ -30,7 +30,8 @@ from quantlab.words.comparison import Comparison
 from quantlab.words.numbers import whole
 
 __all__ = [
-    "ENDPOINTS", "check", "compare", "link", "predict", "propose", "recommend", "register", "result",
+    "ENDPOINTS", "check", "compare", "link", "predict", "propose", "recommend", "register",
+    "result",
 ]  # fmt: skip
 
 
