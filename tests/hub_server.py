@@ -49,6 +49,8 @@ class Hub:
         self.served_bytes = 0
         """Bytes of files that were sent, headers of HTTP and listings not counted."""
         self.url = ""
+        self.others: list[Hub] = []
+        """Further repositories at the same address."""
 
     @cached_property
     def files(self) -> dict[str, tuple[bytes, str]]:
@@ -112,7 +114,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer()
 
     def answer(self) -> None:
-        hub, path = self.hub, unquote(urlsplit(self.path).path)
+        path = unquote(urlsplit(self.path).path)
+        first = type(self).hub
+        for other in first.others:
+            if path.startswith((f"/api/models/{other.repo}/", f"/{other.repo}/resolve/")):
+                first = other
+        self.hub = hub = first
         if hub.faults.status is not None:
             return self.refuse(hub.faults.status)
         api, direct = f"/api/models/{hub.repo}/", f"/{hub.repo}/resolve/"

@@ -55,6 +55,15 @@ def asked(plans: list[str], catalog: Catalog, **more: object) -> Comparison:
     return make_comparison(model=KLEIN.id, plans=plans, catalog=catalog, **{**given, **more})
 
 
+def alone(folders: list[Path]) -> None:
+    """Run the script of each folder, in one process that cannot import quantlab."""
+    listed = json.dumps([str(folder) for folder in folders])
+    # -I: neither the current folder nor PYTHONPATH is searched.
+    command = [sys.executable, "-I", "-c", IN_ONE_PROCESS, listed]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 @dataclass(frozen=True)
 class Made:
     """An outcome, and the picture of its script."""
@@ -71,14 +80,10 @@ def made(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Mapping[
     folders = [root / str(index) for index, _ in enumerate(PLANS)]
     for folder, plan in zip(folders, comparison.plans, strict=True):
         folder.mkdir()
-        (folder / "script.py").write_text(
-            snippet(comparison, plan, catalog, DEVICE), encoding="utf-8"
-        )
-    listed = json.dumps([str(folder) for folder in folders])
-    # -I: neither the current folder nor PYTHONPATH is searched, so quantlab cannot be imported.
-    command = [sys.executable, "-I", "-c", IN_ONE_PROCESS, listed]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+        where = "staged" if plan == comparison.plans[-1] else "resident"
+        text = snippet(comparison, plan, catalog, DEVICE, placement=where, target="cpu")
+        (folder / "script.py").write_text(text, encoding="utf-8")
+    alone(folders)
     pictures = [(folder / "image.png").read_bytes() for folder in folders]
     pairs = zip(PLANS, outcomes, pictures, strict=True)
     return {plan: Made(outcome, picture) for plan, outcome, picture in pairs}

@@ -119,7 +119,8 @@ def _code(
             loads.append(f'{name} = {part.cls}.from_pretrained("{name}", dtype={dtype})')
     if model.family.modular:
         script.ready = list(parts) if components_only else []
-        source = repr(_source(model) if components_only else ".")
+        source = repr(_source(model)) if components_only else 'os.path.abspath(".")'
+        modules |= set() if components_only else {"os"}
         loads += blocks.load_lines(script, model, plan, dtype, source)
         modules.add("transformers")
     if components_only:
