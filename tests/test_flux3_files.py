@@ -166,7 +166,7 @@ def test_bitsandbytes_reads_a_transposed_input_right_in_evaluation_mode() -> Non
     torch.manual_seed(0)
     layers = torch.nn.Sequential(torch.nn.Linear(128, 64, bias=False)).to(torch.bfloat16)
     latents = torch.randn(1, 128, 256).to(torch.bfloat16).transpose(1, 2)
-    plain = layers(latents)
+    plain = layers(latents).detach()
     quantize_with_bitsandbytes(layers, compute_dtype=torch.bfloat16)
     layers.eval()
     with torch.no_grad():
