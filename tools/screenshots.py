@@ -1,53 +1,106 @@
-"""Pictures of the page for the README: ``python -m tools.screenshots``.
+"""Pictures of the page: ``python -m tools.screenshots`` for the README, or of every screen.
 
-Starts the page with an empty store, opens a comparison from its link, runs it, and saves
-docs/try.png and docs/pick.png. Needs chromium and the development requirements.
+Starts the page with an empty store. Without arguments saves docs/try.png and docs/pick.png; with
+``--all DIR`` every tab at 390, 768, 1280 and 1920 px, light and dark: fresh, and full, that is with
+a comparison open and the whole table. Nothing is run: the gallery that ships fills it. Needs
+chromium and the development requirements.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
+from itertools import product
+from pathlib import Path
+from typing import Literal
 
-from playwright.sync_api import Browser, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.serving import serving
-from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import PROJECT
-from quantlab.record.link import to_url
+from quantlab.record.gallery import contents
+from quantlab.record.link import to_query
 
-PLANS = ("fp32", "torchao-int8wo", "bnb-nf4", "quanto-int2")
-PROMPT = "a fox on a blue background"
+PLANS = ("torchao-int8wo", "bnb-nf4", "quanto-int2")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-SIZE: ViewportSize = {"width": 1280, "height": 900}
-RUN_MS = 300_000
+WIDTHS = {390: 844, 768: 1024, 1280: 800, 1920: 1080}
+"""Height of the window by its width."""
+THERE = {
+    "Pick": "#ql-answer .ql-lead",
+    "Compare": ".ql-view img",
+    "Results": ".ql-group",
+    "Blind test": "#ql-pair img",
+    "This server": "#ql-machine .ql-facts",
+}
+"""Every tab, and what is to be seen on it."""
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+SETTLED = """() => [...document.images].every((image) => image.complete)
+  && document.getAnimations().every((each) => each.playState !== "running")"""
 
 
 def main() -> None:
     """Take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--all", type=Path, metavar="DIR", help="every screen, into this folder")
+    folder: Path | None = parser.parse_args().all
     with serving() as served, sync_playwright() as playwright:
-        path = shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        _pick(browser, served.url)
-        _try(browser, served.url)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        if folder is None:
+            _of_readme(browser, served.url)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            for width, scheme, full in product(WIDTHS, SCHEMES, (False, True)):
+                _screens(browser, served.url, folder, width, scheme, full=full)
         browser.close()
 
 
-def _pick(browser: Browser, base: str) -> None:
-    page = browser.new_page(viewport=SIZE)
-    page.goto(base)
-    expect(page.locator("#ql-answer .ql-lead")).to_be_visible(timeout=30_000)
-    page.screenshot(path=PROJECT / "docs" / "pick.png")
-
-
-def _try(browser: Browser, base: str) -> None:
-    page = browser.new_page(viewport=SIZE)
-    page.goto(to_url(base, make_comparison(plans=PLANS, prompt=PROMPT)))
-    expect(page.locator("#ql-banner .ql-banner")).to_be_visible(timeout=30_000)
-    for _ in range(2):  # the second time without what the first run had to load
-        page.locator("#ql-run").click()
-        expect(page.locator("#ql-run")).not_to_have_text("Run")
-        expect(page.locator("#ql-run")).to_have_text("Run", timeout=RUN_MS)
+def _of_readme(browser: Browser, base: str) -> None:
+    page = _opened(browser, base, 1280, "light", full=False)
+    page.screenshot(path=PROJECT / "docs" / "pick.png", full_page=True)
+    page = _opened(browser, base, 1280, "light", full=True)
     page.screenshot(path=PROJECT / "docs" / "try.png", full_page=True)
+
+
+def _screens(
+    browser: Browser,
+    base: str,
+    folder: Path,
+    width: int,
+    scheme: Literal["light", "dark"],
+    *,
+    full: bool,
+) -> None:
+    """Every tab of one visitor."""
+    page = _opened(browser, base, width, scheme, full=full)
+    for name in THERE:
+        page.get_by_role("tab", name=name, exact=True).click()
+        if name == "Pick" and full:
+            page.locator("[data-whole]").click()
+        expect(page.locator(THERE[name]).first).to_be_visible(timeout=60_000)
+        page.wait_for_function(SETTLED)
+        kind = "full" if full else "fresh"
+        file = f"{name.lower().replace(' ', '-')}-{kind}-{width}-{scheme}.png"
+        page.screenshot(path=folder / file, full_page=True)
+    page.context.close()
+
+
+def _opened(
+    browser: Browser, base: str, width: int, scheme: Literal["light", "dark"], *, full: bool
+) -> Page:
+    """The page as a new visitor has it, or opened on a recorded comparison."""
+    context = browser.new_context(
+        viewport={"width": width, "height": WIDTHS[width]}, color_scheme=scheme
+    )
+    page = context.new_page()
+    first = contents().first
+    pairs = [contents().comparison(plan, first.prompt, first.seed) for plan in PLANS]
+    plans = (pairs[0].plans[0], *(pair.plans[-1] for pair in pairs))
+    query = f"?{to_query(pairs[0].changed(plans=plans))}" if full else ""
+    page.goto(base + query)
+    there = ".ql-view img >> nth=0" if full else "#ql-answer .ql-lead"
+    expect(page.locator(there)).to_be_visible(timeout=60_000)
+    page.wait_for_function(SETTLED)
+    return page
 
 
 if __name__ == "__main__":

