@@ -39,6 +39,8 @@ SCHEMES = words(
     torchao-int4wo quanto-int8 quanto-int4 quanto-int2 quanto-fp8 gguf-q8_0 gguf-q6_k gguf-q5_k
     gguf-q5_1 gguf-q5_0 gguf-q4_k gguf-q4_1 gguf-q4_0 gguf-q3_k gguf-q2_k gguf-iq4_nl
     gguf-iq4_xs gguf-bf16 sdnq-int8 sdnq-uint4 layerwise-fp8
+    sdnq-int7 sdnq-int6 sdnq-int5 sdnq-uint3 sdnq-uint2 sdnq-fp8 sdnq-uint4-svd
+    sdnq-uint4-hadamard sdnq-int8-hadamard hqq-int8 hqq-int4 hqq-int3 hqq-int2 bfl-fp8 bfl-nvfp4
     """
 )
 

@@ -6,20 +6,17 @@ import importlib
 import importlib.util
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
 from quantlab.catalog.machine import here, this_machine
-from quantlab.catalog.schema import Scheme, Spec
+from quantlab.catalog.schema import Spec
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import PlanError, Unavailable, VerificationError
 from quantlab.lab.load.weights import verify
 from quantlab.lab.specs import build
-from quantlab.lab.ways.bitsandbytes import quantize_with_bitsandbytes
-from quantlab.lab.ways.gguf import write_gguf
 
 CATALOG = load_catalog()
 
@@ -180,48 +177,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def quantized(scheme: Scheme, folder: Path) -> Any:
-    """The tiny transformer in ``scheme``, by its real library."""
-    import diffusers
-    import torch
-
-    flux = diffusers.FluxTransformer2DModel
-    assert scheme.diffusers is not None
-    if scheme.way == "gguf":
-        kind = scheme.id.removeprefix("gguf-").upper()
-        file = folder / f"{kind}.gguf"
-        write_gguf(str(folder / "transformer"), str(file), kind)
-        config = build(scheme.diffusers, "torch.float32")
-        options = {"config": str(folder), "subfolder": "transformer", "quantization_config": config}
-        return flux.from_single_file(str(file), torch_dtype=torch.float32, **options)
-    if scheme.way == "config" and scheme.on_cpu == "diffusers":
-        config = build(scheme.diffusers, "torch.float32")
-        return flux.from_pretrained(folder / "transformer", quantization_config=config)
-    model = flux.from_pretrained(folder / "transformer")
-    if scheme.way == "layerwise":
-        storage = getattr(torch, scheme.diffusers.args["storage_dtype"].removeprefix("torch."))
-        model.enable_layerwise_casting(storage_dtype=storage, compute_dtype=torch.float32)
-    else:
-        options = dict(scheme.diffusers.args) | {"compute_dtype": torch.float32}
-        quantize_with_bitsandbytes(model, **options)
-    return model
-
-
-def test_each_scheme_is_told_from_every_other(tiny: Path) -> None:
-    live = [
-        s
-        for s in CATALOG.schemes.values()
-        if s.on_cpu != "no" and here(s, CATALOG.methods[s.method], this_machine()) == "ok"
-    ]
-    assert len(live) >= 10
-    for scheme in live:
-        model = quantized(scheme, tiny)
-        verify(model, scheme, "transformer")
-        layer = model.transformer_blocks[0].attn.to_q
-        alike = [s.id for s in CATALOG.schemes.values() if s.holds and holds(layer, s)]
-        assert alike == [scheme.id]
-
-
 def test_a_layer_that_does_not_suit_a_scheme_stays_as_it_is_and_no_other() -> None:
     """torchao's int4 leaves FLUX's x_embedder alone: its 64 inputs are no whole group of 128."""
     model = torch.nn.Sequential(torch.nn.Linear(256, 8), torch.nn.Linear(64, 8))
@@ -231,16 +186,6 @@ def test_a_layer_that_does_not_suit_a_scheme_stays_as_it_is_and_no_other() -> No
     verify(model, replace(whole, storage=CATALOG.schemes["torchao-int4wo"].storage), "transformer")
     with pytest.raises(VerificationError, match="1 of 2 linear layers"):
         verify(model, whole, "transformer")
-
-
-def holds(layer: Any, scheme: Scheme) -> bool:
-    def found(path: str) -> str:
-        value: Any = layer
-        for name in path.split("."):
-            value = getattr(value, name, "nothing")
-        return str(value)
-
-    return all(found(path) == text for path, text in scheme.holds.items())
 
 
 def test_every_scheme_that_is_loaded_through_a_config_can_be_verified() -> None:

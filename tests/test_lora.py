@@ -51,8 +51,9 @@ MINI = CATALOG.models["flux-mini"]
 MONO = PROJECT / "data" / "loras" / "mono" / "pytorch_lora_weights.safetensors"
 PROMPT = "a red apple on a blue background"
 REPO = "quantlab/mono"
-AFTER = ["bf16", "bnb-nf4", "bnb-int8", "torchao-int8wo", "torchao-fp8wo", "gguf-q4_0", "sdnq-int8"]
-BEFORE = ["sdnq-uint4", "quanto-int8", "layerwise-fp8"]
+AFTER = ["bf16", "bnb-nf4", "torchao-int8wo", "gguf-q4_k", "sdnq-int8", "bfl-fp8"]
+BEFORE = ["sdnq-uint4", "quanto-int8", "layerwise-fp8", "hqq-int4"]
+"""Each method's, each way; tools/sweep_all.py tries the others."""
 SCRIPTS = ["bnb-nf4", "quanto-int8", "layerwise-fp8"]
 SAVED = ["torchao-int8wo", "quanto-int8"]
 

@@ -143,6 +143,8 @@ class Scheme:
     """
     lora: LoraRule | None = None
     """None: not known, which never counts as yes."""
+    draws: bool = False
+    """Whether its library draws random numbers while it quantizes; it does so with seed 0 here."""
     timing: str = "untimed"
     """The class of data/latency/constants.toml that it is timed as."""
     layers: Mapping[str, Scheme] = field(default_factory=dict)

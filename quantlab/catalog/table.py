@@ -27,7 +27,7 @@ from quantlab.catalog.read.facts import (
     read_texts,
 )
 from quantlab.catalog.read.mixes import read_mixes
-from quantlab.catalog.read.schemes import read_cells, read_id, read_scheme, read_trap
+from quantlab.catalog.read.schemes import read_cells, read_id, read_scheme, read_skip, read_trap
 from quantlab.catalog.read.toml import Table, read_toml
 from quantlab.catalog.schema import BitRange, Method, Model, Scheme, Source
 from quantlab.errors import CatalogError
@@ -105,6 +105,7 @@ def _method(table: Table) -> Method:
     sources = _sources(table.table("sources"))
     method_id = read_id(table)
     unreachable = read_texts(table.table("unreachable"))
+    skip = read_skip(table.table("skip"))
     keeping = read_keeping(table.table("keeping")) if table.has("keeping") else None
     language_model = table.table("language_model") if table.has("language_model") else None
     method = Method(
@@ -119,7 +120,7 @@ def _method(table: Table) -> Method:
         licence_source=table.choice("licence_source", tuple(sources)),
         cells=read_cells(table.table("capabilities"), sources, complete=True),
         schemes=tuple(
-            read_scheme(item, method_id, sources, unreachable, keeping)
+            read_scheme(item, method_id, sources, unreachable, keeping, skip)
             for item in table.tables("schemes")
         ),
         sources=sources,

@@ -27,7 +27,7 @@ from quantlab.catalog.schema import (
     Trap,
 )
 
-__all__ = ["read_cells", "read_id", "read_scheme", "read_trap"]
+__all__ = ["read_cells", "read_id", "read_scheme", "read_skip", "read_trap"]
 
 _KEBAB = re.compile(r"[a-z0-9]+(?:-[a-z0-9_]+)*")
 _CAPABILITY = re.compile(r"\d+\.\d\+?|[A-Z]+\d+")
@@ -96,8 +96,10 @@ def read_scheme(
     sources: Mapping[str, Source],
     unreachable: Mapping[str, str],
     keeping: Keeping | None,
+    skip: Mapping[str, tuple[str, ...]],
 ) -> Scheme:
-    """One scheme of ``method``; ``unreachable`` and ``keeping`` as in ``Scheme``.
+    """One scheme of ``method``; ``unreachable``, ``keeping`` and, where it has none of its own,
+    ``skip`` as in ``Scheme``.
 
     Raises:
         CatalogError: a key is unknown, missing or wrong.
@@ -111,8 +113,8 @@ def read_scheme(
         way=read_id(table, "way") if table.has("way") else None,
         diffusers=_spec(table.table("diffusers")) if table.has("diffusers") else None,
         transformers=_spec(table.table("transformers")) if table.has("transformers") else None,
-        skip=_by_class(table.table("skip")),
-        spare=_by_class(table.table("spare")),
+        skip=read_skip(table.table("skip")) if table.has("skip") else skip,
+        spare=read_skip(table.table("spare")),
         more=_more(table.table("more")),
         stored_in={c: _storage(stored.table(c)) for c in stored.names()},
         keeping=keeping,
@@ -130,6 +132,7 @@ def read_scheme(
         unreachable=unreachable,
         library_way=read_id(table, "library_way") if table.has("library_way") else None,
         lora=_lora(table.table("lora"), sources) if table.has("lora") else None,
+        draws=table.get("draws", bool, False),
         timing=table.text("timing", "untimed"),
     )
     table.done()
@@ -145,7 +148,8 @@ def read_scheme(
     return scheme
 
 
-def _by_class(table: Table) -> dict[str, tuple[str, ...]]:
+def read_skip(table: Table) -> dict[str, tuple[str, ...]]:
+    """Component class -> patterns of modules that are left alone."""
     return {cls: table.texts(cls) for cls in table.names()}
 
 

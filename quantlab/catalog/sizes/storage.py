@@ -88,10 +88,16 @@ def _dividing(storage: Storage, rows: int, columns: int, width: int) -> int | No
     """
     if rows * columns < 16384 or columns < 32:
         return None
-    count = max(1, columns // storage.group)
+    count = max(1, columns // storage.group) if storage.group else 1
     while columns % count:
         count -= 1
     return _total(storage, rows * columns, rows * count, width)
+
+
+def _dividing_and_rank_32(storage: Storage, rows: int, columns: int, width: int) -> int | None:
+    """sdnq with SVD: two factors of rank 32 in the component's dtype beside the weight."""
+    rest = _dividing(storage, rows, columns, width)
+    return None if rest is None else rest + 32 * width * (rows + columns)
 
 
 def _low_rank(storage: Storage, rows: int, columns: int, width: int) -> int:
@@ -111,5 +117,6 @@ RULES: dict[str, Callable[[Storage, int, int, int], int | None]] = {
     "low-rank": _low_rank,
     "shrinking": _shrinking,
     "dividing": _dividing,
+    "dividing-and-rank-32": _dividing_and_rank_32,
 }
 """Rules by name. "cast" is for schemes that store a whole module in another dtype, biases too."""

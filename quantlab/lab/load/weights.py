@@ -49,6 +49,10 @@ def _weights(module: Any) -> Iterator[Any]:
         moved = getattr(getattr(part, "state", None), "SCB", None)
         if isinstance(moved, torch().Tensor):
             yield moved
+        # HQQ keeps its scales in a dictionary beside the weight.
+        kept = getattr(part, "meta", None)
+        if isinstance(kept, dict):
+            yield from (value for value in kept.values() if isinstance(value, torch().Tensor))
 
 
 def plain_tensors(value: Any) -> Iterator[Any]:
@@ -106,7 +110,7 @@ def _left_alone(layer: Any, scheme: Scheme) -> bool:
 
     Which shapes these are is what the predicted bytes follow too.
     """
-    weight = layer.weight
+    weight = _weight(layer)
     if scheme.storage is None or type(weight) is not torch().nn.Parameter or weight.ndim != 2:
         return False
     rows, columns = weight.shape
@@ -116,8 +120,13 @@ def _left_alone(layer: Any, scheme: Scheme) -> bool:
 def _linears(module: Any) -> Iterator[tuple[str, Any]]:
     """Linear layers, also where a library has put its own class in their place."""
     for name, layer in module.named_modules():
-        if "Linear" in type(layer).__name__ and getattr(layer, "weight", None) is not None:
+        if "Linear" in type(layer).__name__ and _weight(layer) is not None:
             yield name, layer
+
+
+def _weight(layer: Any) -> Any:
+    """What a Linear layer multiplies with, packed or not: HQQ calls it ``W_q``."""
+    return getattr(layer, "weight", getattr(layer, "W_q", None))
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -133,13 +142,16 @@ def _holds(layer: Any, expected: Mapping[str, str]) -> bool:
 def _attribute(layer: Any, path: str) -> str | None:
     value = layer
     for name in path.split("."):
-        if not hasattr(value, name):
+        if isinstance(value, Mapping) and name in value:
+            value = value[name]
+        elif hasattr(value, name):
+            value = getattr(value, name)
+        else:
             return None
-        value = getattr(value, name)
     return str(value)
 
 
 def _describe(layer: Any) -> str:
-    weight = layer.weight
+    weight = _weight(layer)
     kind = type(weight.data if type(weight) is torch().nn.Parameter else weight).__name__
     return f"{kind} of {weight.dtype}"

@@ -44,13 +44,24 @@ class Script:
 
         ``where`` is the device on which it quantizes, None for the CPU.
         """
-        name = part.component.name
         assert part.lora is not None
         others = [c.name for c in part.model.components if c is not part.component]
+        self.before += base_lines(part.lora, part.model, others, part.dtype)
+        self._read(part, ['    "fused",'], config, where)
+
+    def component(self, part: Part, config: str, where: str | None) -> None:
+        """The component of ``part`` by itself, quantized by ``config`` as in ``fuse``."""
+        self.modules.add(part.component.library)
+        lines = ["    MODEL,", f'    subfolder="{part.component.name}",']
+        if part.model.own and not part.model.local:
+            lines.append(f'    revision="{part.model.revision}",')
+        self._read(part, lines, config, where)
+
+    def _read(self, part: Part, source: list[str], config: str, where: str | None) -> None:
+        name = part.component.name
         self.before += [
-            *base_lines(part.lora, part.model, others, part.dtype),
             f"{name} = {part.cls}.from_pretrained(",
-            '    "fused",',
+            *source,
             *([f"    quantization_config={config},"] if config else []),
             *([f'    device_map="{where}",'] if where else []),
             f"    dtype={part.dtype},",

@@ -1,0 +1,106 @@
+"""Black Forest Labs' float8 and NVFP4: their single files, read by diffusers' own quantizer.
+
+Of a local model such a file is written here, with the functions that diffusers has beside its
+reader. What is not known: activation scales. Their own NVFP4 files carry measured ones; what is
+written here holds 1, which loses nothing that NVFP4's block scales can express, and is used only by
+the fast kernels of compute capability 10.
+"""
+
+from __future__ import annotations
+
+from quantlab.catalog.paths import cache_folder
+from quantlab.catalog.schema import Method
+from quantlab.lab.hub.files import fingerprint
+from quantlab.lab.libraries import resolve
+from quantlab.lab.load.part import Loaded, Part
+from quantlab.lab.load.way import Way
+from quantlab.lab.script.script import Script
+from quantlab.lab.specs import build, render
+
+__all__ = ["WAY", "write_bfl"]
+
+
+class _Bfl(Way):
+    fuses = False
+    quantizes = False
+
+    def load(self, part: Part) -> Loaded:
+        module = resolve(part.cls).from_single_file(
+            _made(part),
+            config=str(part.files().at(part.component.name)),
+            quantization_config=build(part.spec, part.dtype),
+            dtype=resolve(part.dtype),
+        )
+        return Loaded(module, "from_single_file")
+
+    def write(self, part: Part, script: Script) -> None:
+        name, kind = part.component.name, _kind(part)
+        expression, modules = render(part.spec, part.dtype)
+        script.modules |= modules
+        script.embed(write_bfl)
+        path = f"{part.model.id}-{name}-{kind}.safetensors"
+        script.before += [
+            f'write_bfl(f"{{MODEL}}/{name}", "{path}", "{kind}", {part.kept!r})',
+            f"{name} = {part.cls}.from_single_file(",
+            f'    "{path}",',
+            "    config=MODEL,",
+            f'    subfolder="{name}",',
+            f"    quantization_config={expression},",
+            f"    dtype={part.dtype},",
+            ")",
+        ]
+        script.ready.append(name)
+
+    def why_not_saved(self, part: Part, method: Method) -> str:  # noqa: ARG002
+        return "the file that was written is the saved form; diffusers writes none"
+
+
+def _kind(part: Part) -> str:
+    """ "FP8" or "NVFP4"."""
+    return part.known.id.removeprefix("bfl-").upper()
+
+
+def _made(part: Part) -> str:
+    """A file of a local component, made on first use; its name carries the weights' fingerprint."""
+    kind, name = _kind(part), part.component.name
+    folder = part.files().at(name)
+    path = cache_folder() / f"{part.model.id}-{name}-{kind}-{fingerprint(folder)}.safetensors"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bfl(str(folder), str(path), kind, part.kept)
+    return str(path)
+
+
+def write_bfl(folder: str, path: str, kind: str, keep: tuple[str, ...] = ()) -> None:
+    """Write a diffusers model's safetensors in ``folder`` as Black Forest Labs' ``kind`` of file.
+
+    Weights (2-D tensors) are quantized, "FP8" with a scale a row, "NVFP4" with one for 16 numbers;
+    what 16 does not divide, the modules of ``keep`` and everything else stay as they are. The file
+    appears whole or not at all.
+    """
+    import os
+    import pathlib
+
+    import torch
+    from diffusers.quantizers.bfl.utils import quantize_fp8r, quantize_nvfp4
+    from safetensors.torch import load_file, save_file
+
+    stored = {}
+    for shard in sorted(pathlib.Path(folder).glob("*.safetensors")):
+        for name, tensor in load_file(shard).items():
+            module = name.removesuffix(".weight")
+            if tensor.ndim != 2 or tensor.shape[1] % 16 or module in keep:
+                stored[name] = tensor
+            elif kind == "FP8":
+                stored[name], stored[f"{module}.weight_scale"] = quantize_fp8r(tensor)
+            else:
+                weight, scale, scale_2 = quantize_nvfp4(tensor)
+                stored[name], stored[f"{module}.weight_scale"] = weight, scale
+                stored[f"{module}.weight_scale_2"] = scale_2
+                stored[f"{module}.input_scale"] = torch.tensor(1.0)
+    temporary = f"{path}.{os.getpid()}.part"
+    save_file(stored, temporary)
+    os.replace(temporary, path)
+
+
+WAY = _Bfl()
