@@ -18,6 +18,7 @@ from quantlab.catalog.own.mixes import admit_mixes
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.read.mixes import mix_of, mix_text
 from quantlab.catalog.sizes.predict import plan_bytes
+from quantlab.catalog.sizes.shapes import component_shapes
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.cli import main
 from quantlab.errors import InputError, PlanError, Stopped, VerificationError
@@ -26,11 +27,12 @@ from quantlab.lab.bench.interval import span
 from quantlab.lab.load.weights import verify
 from quantlab.lab.script.pipeline import snippet
 from quantlab.lab.tune.allocate import Option, allocate, mean_bits
-from quantlab.lab.tune.layers import Layer, layers_of, usually_kept
+from quantlab.lab.tune.layers import Layer, bits_of, layers_of, usually_kept
 from quantlab.lab.tune.question import question
 from quantlab.lab.tune.report import additive, verdict, write
 from quantlab.lab.tune.tune import Tuned, tune
 from quantlab.lab.tune.validate import Held, gain_db
+from quantlab.ui.compare.plans import choices
 from tests.device import DEVICE
 
 CATALOG = load_catalog()
@@ -41,8 +43,6 @@ SMALL = {"steps": 2, "width": 64, "height": 64}
 
 def some_layers() -> dict[str, str]:
     """A mix by hand: all but the usual layers, in three schemes by turns."""
-    from quantlab.catalog.sizes.shapes import component_shapes
-
     named = [m for m in component_shapes(MINI, "transformer") if m.kind == "linear"]
     names = [m.name for m in named if "blocks" in m.name]
     kinds = ("gguf-q4_k", "gguf-q8_0", "gguf-bf16")
@@ -131,6 +131,30 @@ def test_a_mix_goes_with_its_own_model_and_no_link_carries_it(
     (folder / "mix.toml").write_text('method = "gguf"', encoding="utf-8")
     assert main(["snippet", "--plan", str(folder)]) == 2
     assert "holds no mix that can be read" in capsys.readouterr().err
+
+
+def test_the_mixes_that_ship_go_with_flux_mini_and_keep_to_their_budgets() -> None:
+    shipped = {scheme.id: scheme for scheme in CATALOG.schemes.values() if scheme.layers}
+    assert set(shipped) == {f"mix-flux-mini-{budget}" for budget in ("3_5", "4_5", "5_5", "8_5")}
+    linear = {m.name: m for m in component_shapes(MINI, "transformer") if m.kind == "linear"}
+    sizes = []
+    for scheme in shipped.values():
+        assert set(scheme.layers) == set(linear)
+        numbers = {name: linear[name].weight[0] * linear[name].weight[1] for name in linear}
+        stored = sum(
+            numbers[name] * (bits_of(Layer(name, *linear[name].weight), held) or 0)
+            for name, held in scheme.layers.items()
+        )
+        assert stored / sum(numbers.values()) == pytest.approx(scheme.bits, abs=1e-3)
+        assert scheme.bits <= float(scheme.id.rpartition("-")[2].replace("_", "."))
+        assert (PROJECT / scheme.importance).is_file()
+        sizes.append(plan_bytes("flux-mini", {"transformer": scheme.id})["transformer"])
+        assert parse_plan(scheme.id, MINI).parts == (("transformer", scheme.id),)
+    assert sorted(sizes) == sizes
+    offered = {key for _, key in choices(MINI, MINI.components[0], CATALOG)}
+    assert set(shipped) <= offered
+    other = CATALOG.models["flux1-dev"]
+    assert not set(shipped) & {key for _, key in choices(other, other.components[0], CATALOG)}
 
 
 def few_schemes() -> Catalog:
