@@ -18,7 +18,7 @@ def run_probe(arguments: argparse.Namespace) -> None:
     """Probe this machine.
 
     Raises:
-        InputError: an unknown scheme or component, or one that cannot be tried here.
+        InputError: an unknown scheme or component.
     """
     request = ProbeRequest(
         component=arguments.component,

@@ -1,7 +1,8 @@
 """A probe from its first cell to its last: reuses what is known, keeps what is new.
 
 What is known comes first, then what is measured, then a skipped cell for each scheme that cannot
-be tried on this machine. The command line and the page both go through here.
+be tried on this machine: of those that were asked for, or of all. A "yes" is known only while its
+libraries can be imported. The command line and the page both go through here.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, StoreError
+from quantlab.lab.probe.imports import broken, modules_of
 from quantlab.lab.probe.probe import CAPABILITIES, CHILD, Probed, probe
 from quantlab.lab.probe.scope import capabilities_of, chosen, left_out
 from quantlab.record.probes import ProbeLog, circumstances
@@ -40,6 +43,9 @@ class ProbeRun:
 
     Raises:
         InputError: a scheme, component or limit that cannot be.
+
+    ``asks_imports`` is whether what is known is held against what can be imported now, which takes
+    a process that imports it.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class ProbeRun:
         *,
         say: Callable[[str], None] = lambda _: None,
         stop: threading.Event | None = None,
+        asks_imports: bool = True,
     ) -> None:
         if not 0 < request.memory_gib < float("inf"):
             raise InputError("memory-gib", f"{request.memory_gib:g}; more than 0 is needed")
@@ -59,6 +66,8 @@ class ProbeRun:
         self._log = ProbeLog(now=self.now)
         self._keeps = True
         self.known = [] if request.fresh else self._known()
+        if asks_imports:
+            self.known = _still(self.known)
         self.total = sum(len(names) for names in self._jobs.values())
 
     def _capabilities(self, scheme: str) -> list[str]:
@@ -94,8 +103,11 @@ class ProbeRun:
         ):
             self._keep(cell)
             yield cell
-        if not self._request.schemes and "load" in self._request.capabilities:
-            yield from left_out(self._request.component)
+        out = left_out(self._request.component)
+        if self._request.schemes:
+            yield from (cell for cell in out if cell.scheme in self._request.schemes)
+        elif "load" in self._request.capabilities:
+            yield from out
 
     def _left(self) -> dict[str, Sequence[str]]:
         known = {(cell.scheme, cell.capability) for cell in self.known}
@@ -109,3 +121,17 @@ class ProbeRun:
         except StoreError as error:
             self._keeps = False
             self._say(f"cells are not kept: {error}")
+
+
+def _still(known: list[Probed]) -> list[Probed]:
+    """``known`` without a "yes" whose libraries broke since."""
+    catalog = load_catalog()
+    needed = [
+        modules_of(catalog.methods[catalog.schemes[cell.scheme].method])
+        if cell.measured == "yes"
+        else []
+        for cell in known
+    ]
+    gone = broken(name for names in needed for name in names)
+    pairs = zip(known, needed, strict=True)
+    return [cell for cell, names in pairs if not gone.intersection(names)]

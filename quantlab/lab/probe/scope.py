@@ -69,21 +69,18 @@ def capabilities_of(scheme: str, component: str, catalog: Catalog | None = None)
 def chosen(
     names: list[str] | None, component: str = "transformer", catalog: Catalog | None = None
 ) -> list[str]:
-    """``names`` without repetitions, or all that can be tried where it is None.
+    """Those of ``names`` that can be tried here, or all of them where it is None.
 
     Raises:
-        InputError: a scheme is unknown or cannot be tried here; the message says why.
+        InputError: a scheme is unknown.
     """
     catalog = catalog or load_catalog()
     reasons = _reasons(component, catalog, this_machine())
-    if names is None:
-        return [name for name, reason in reasons.items() if not reason]
-    for name in names:
+    for name in names or ():
         if name not in reasons:
             raise InputError("schemes", f"unknown scheme {name[:40]!r}")
-        if reason := reasons[name]:
-            raise InputError("schemes", f"{name} cannot be tried on {component}: {reason}")
-    return list(dict.fromkeys(names))
+    wanted = reasons if names is None else dict.fromkeys(names)
+    return [name for name in wanted if not reasons[name]]
 
 
 def _reasons(component: str, catalog: Catalog, machine: Machine) -> dict[str, str]:

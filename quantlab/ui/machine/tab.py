@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from quantlab.errors import QuantlabError, Unavailable
-from quantlab.lab.probe.probe import CAPABILITIES, LIMITS_S
+from quantlab.lab.probe.probe import CAPABILITIES, LIMITS_S, Probed
 from quantlab.lab.probe.scope import ON_ENCODERS, schemes_here
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.record.probe_run import ProbeRequest, ProbeRun
@@ -138,10 +138,15 @@ def remember(call: Call) -> Updates:
         return {}
     try:
         parts = machine_view.COMPONENT_LABELS
-        known = [cell for name in parts for cell in ProbeRun(ProbeRequest(name)).known]
+        known = [cell for name in parts for cell in _kept(name)]
     except QuantlabError as error:
         return {"results": banner(str(error))}
     return {"results": machine_view.cells(known)}
+
+
+def _kept(component: str) -> list[Probed]:
+    """Libraries are asked when somebody probes, not whenever somebody looks."""
+    return ProbeRun(ProbeRequest(component), asks_imports=False).known
 
 
 def _session(call: Call) -> str:
