@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -22,6 +21,7 @@ from quantlab.catalog.sizes.shapes import shapes_of
 from quantlab.errors import InputError, LoadError, VerificationError, first_line
 from quantlab.lab.hub import snapshot as hub
 from quantlab.lab.hub.errors import explain
+from quantlab.lab.keep.scratch import scratch
 from quantlab.lab.libraries import load, resolve, torch
 from quantlab.words.lora import Lora, hub_parts
 
@@ -126,7 +126,7 @@ def fused(pipe: Any, lora: Lora, model: Model) -> Iterator[str]:
     if before == _sums(denoiser):
         raise VerificationError(f"{lora} changes none of the base weights")
     cache_folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="fused-", dir=cache_folder()) as folder:
+    with scratch(cache_folder()) as folder:
         denoiser.save_pretrained(folder)
         yield folder
 

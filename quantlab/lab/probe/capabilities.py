@@ -8,7 +8,6 @@ loaded afresh for every capability, so that none sees what another did to the we
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from quantlab.catalog.schema import Scheme
 from quantlab.errors import Unavailable, VerificationError, first_line
 from quantlab.lab.bench.fidelity import image_array, is_flat, relative_l2
 from quantlab.lab.bench.run import FirstStep, forward
+from quantlab.lab.keep.scratch import scratch
 from quantlab.lab.libraries import load, resolve, torch
 from quantlab.lab.load.way import ways
 from quantlab.lab.load.weights import plain_tensors, stored_bytes, verify
@@ -58,7 +58,7 @@ def probe_save_reload(subject: Subject) -> Finding:
     """Save with ``save_pretrained``, reload, and hold bytes and output against the original."""
     pipe = subject.load().pipe
     module, step = subject.module(pipe), subject.run(pipe).first
-    with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
+    with scratch() as folder:
         module.save_pretrained(folder)
         again = type(module).from_pretrained(folder, dtype=subject.dtype).eval()
     before, after = stored_bytes(module), stored_bytes(again)

@@ -5,7 +5,6 @@ A child that crashes or is killed is a failed outcome, not the end of the compar
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from typing import Any
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.device import Device, this_device
+from quantlab.lab.keep.scratch import scratch
 from quantlab.lab.load.fits import died
 from quantlab.lab.runners.child import Child, Expired, serve
 from quantlab.words.comparison import Comparison
@@ -43,7 +43,7 @@ def compare_isolated(
     """
     stop = stop or threading.Event()
     outcomes = []
-    with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
+    with scratch() as folder:
         for index in range(len(comparison.plans)):
             job = {
                 "comparison": comparison.as_dict(),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from quantlab.errors import QuantlabError, Unavailable
+from quantlab.lab.keep.scratch import scratch
 from quantlab.lab.libraries import resolve
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.lab.runners.runner import Runner
@@ -38,7 +38,7 @@ def start_warm(runner: Runner, comparisons: Sequence[Comparison]) -> threading.T
         if not isinstance(runner, LocalRunner):
             return  # runs happen elsewhere
         for comparison in comparisons:
-            with tempfile.TemporaryDirectory(prefix="quantlab-warm-") as folder:
+            with scratch() as folder:
                 try:
                     runner.warm_up(comparison, Path(folder))
                 except QuantlabError as error:

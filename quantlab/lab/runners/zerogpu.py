@@ -7,7 +7,6 @@ package, which is imported only when a runner is made.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Any
 from quantlab.catalog.table import Catalog
 from quantlab.errors import QuantlabError, RunError, Stopped, Unavailable
 from quantlab.lab.device import this_device
+from quantlab.lab.keep.scratch import scratch
 from quantlab.lab.libraries import load, resolve
 from quantlab.lab.load.keys import Key, keys_of
 from quantlab.lab.load.reader import Reader
@@ -173,7 +173,7 @@ class ZeroGpuRunner:
     def _events(self, job: Item, asked: list[int], out: Path) -> Generator[Event, None, None]:
         # Imports that are under way in another thread would hang the forked worker: wait for them.
         resolve("diffusers.FluxPipeline")
-        with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
+        with scratch() as folder:
             items = self._call({**job, "folder": folder})
             try:
                 for item in items:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from quantlab.catalog.paths import cache_folder
+from quantlab.lab.keep.scratch import scratch
 from quantlab.lab.runners.series import Series, reference_path
 from quantlab.record.results.export import Live, Row
 from quantlab.record.store.store import Store
@@ -83,7 +83,7 @@ class _Run:
         }
         start(len(self.rows))
         reference, *others = self.sweep.lanes
-        with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
+        with scratch() as folder:
             # The others are held against what the reference leaves, so it is done before them.
             self._measure([self._series(reference, self._lost_references(), Path(folder))])
             self._measure([self._series(lane, [], Path(folder)) for lane in others])

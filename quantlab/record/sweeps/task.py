@@ -6,7 +6,6 @@ Runs on the worker, from a copy of the project. All that comes back is plain val
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench
 from quantlab.lab.device import this_device
+from quantlab.lab.keep.scratch import scratch
 from quantlab.lab.libraries import torch
 from quantlab.lab.runners.series import Series, reference_path
 from quantlab.record.sweeps.place import Circumstances, Measured, circumstances, measure
@@ -50,7 +50,7 @@ def work(series: Series, share: Share, left: Mapping[str, bytes]) -> Iterator[di
     """
     node = about(share)
     yield {"about": node}
-    with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
+    with scratch() as folder:
         here = replace(series, out=Path(folder), references=Path(folder) / "references")
         for name, content in left.items():
             keep(here.references / name, content)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 import threading
 import time as clock
 from collections.abc import AsyncIterator, Mapping
@@ -18,6 +17,7 @@ import gradio as gr
 
 from quantlab.catalog.advice import beforehand
 from quantlab.errors import InputError, QuantlabError
+from quantlab.lab.keep.scratch import scratch
 from quantlab.record.store.keeping import keep
 from quantlab.ui.compare.share import link_to
 from quantlab.ui.compare.stage.board import board, picture, state_of
@@ -102,7 +102,7 @@ async def _streamed(
     shown, drawn = Shown(job.comparison), dict[str, str]()
     running, last = -1, 0.0
     yield {"progress": progress("Starting", 0), **_seats(services, shown, "waiting")}
-    with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
+    with scratch() as folder:
         events = services.runner.stream(job.comparison, out=Path(folder), stop=stop_signal)
         async for event in while_heard(events, stop_signal):
             if isinstance(event, Finished):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from quantlab.errors import Stopped, Unavailable
+from quantlab.lab.keep.scratch import scratch
 from quantlab.record.documents import comparison_document
 from quantlab.record.store.keeping import Kept, keep
 from quantlab.ui.download import offer
@@ -46,7 +46,7 @@ async def run(
         raise Stopped("The caller has left; nothing was run.")
     done: list[Kept] = []
     try:
-        with tempfile.TemporaryDirectory(prefix="quantlab-") as folder:
+        with scratch() as folder:
             events = services.runner.stream(comparison, out=Path(folder), stop=stop)
             async for event in while_heard(events, stop):
                 if isinstance(event, Finished):
