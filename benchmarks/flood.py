@@ -23,11 +23,10 @@ from gradio_client import Client
 
 from benchmarks.serving import compare, p95, serving
 
-SESSIONS = 1500
+SESSIONS = 1000
 COMPARISONS = 65
 CONNECTIONS = 200
 LARGE = 60 * 2**20
-REST = ("flux-mini", 0, 1, None, 64, 64, None, None, None)
 ROUNDS = 20
 
 
@@ -82,11 +81,17 @@ def _searches(url: str, over: threading.Event) -> None:
 
 
 def _comparisons(url: str, over: threading.Event) -> None:
+    client = Client(url, verbose=False, analytics_enabled=False, download_files=False)
+    asked = {"plans": ["fp32", "bnb-nf4"], "steps": 1, "width": 64, "height": 64}
+    jobs = []
     for number in range(COMPARISONS):
         if over.is_set():
-            return
-        body = {"data": [["fp32", "bnb-nf4"], f"a fox {number}", *REST]}
-        httpx.post(f"{url}gradio_api/call/compare", json=body, timeout=120)
+            break
+        jobs.append(client.submit(**asked, prompt=f"a fox {number}", api_name="/compare"))
+    over.wait()
+    for job in jobs:
+        job.cancel()
+    client.close()
 
 
 def _bodies(url: str, over: threading.Event) -> None:

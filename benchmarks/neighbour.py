@@ -26,7 +26,7 @@ from quantlab.lab.threads import PASSIVE
 
 PROMPT = "a red apple on a blue background"
 PLANS = ("fp32", "bnb-nf4", "torchao-int8wo", "sdnq-int8", "gguf-q4_0")
-ROUNDS = 5
+ROUNDS = 3
 NEIGHBOUR = """
 import torch
 torch.set_num_threads(2)
