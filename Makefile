@@ -1,4 +1,4 @@
-.PHONY: help run test lint types bench lock drawing
+.PHONY: help run test space lint types bench lock drawing
 
 help: ## list what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -8,6 +8,10 @@ run: ## serve the page on http://127.0.0.1:7860
 
 test: ## run all tests
 	pip install -q -r requirements-dev.txt && pytest
+
+space: ## run the tests on Python 3.12 with the versions that a Space installs
+	python3.12 -m venv .venv-3.12 && .venv-3.12/bin/pip install -q -r requirements-dev.txt -c constraints.txt
+	.venv-3.12/bin/pytest --ignore=tests/browser
 
 lint: ## look for mistakes and form
 	ruff check . && ruff format --check . && python -m tools.architecture --check
