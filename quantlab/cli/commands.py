@@ -189,7 +189,7 @@ def _predict(arguments: argparse.Namespace) -> None:
     rows = ask(arguments)
     if arguments.json:
         _print_json([row.as_dict() for row in rows])
-    tell(rows, table=not arguments.json)
+    tell(rows, arguments.model, table=not arguments.json)
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from quantlab.catalog.answer.pick import read_question
 from quantlab.catalog.comparison import to_predict
 from quantlab.catalog.machine import own_memory_gib, this_machine
 from quantlab.catalog.sizes.predict import Prediction, rules_versions
+from quantlab.catalog.sizes.published import published_peaks
 from quantlab.catalog.table import load_catalog
 from quantlab.catalog.time import Seconds
 from quantlab.cli import options
@@ -51,11 +52,15 @@ def ask(arguments: argparse.Namespace) -> list[Prediction]:
     )
 
 
-def tell(rows: Sequence[Prediction], *, table: bool) -> None:
-    """Print the rows as a table, if at all, and on stderr whose rules were followed."""
+def tell(rows: Sequence[Prediction], model: str, *, table: bool) -> None:
+    """Print the rows of ``model`` as a table, if at all; on stderr peaks that others published of
+    the same plans, and whose rules were followed."""
     for line in _lines(rows) if table else ():
         print(line)
-    versions = rules_versions(load_catalog())
+    catalog = load_catalog()
+    for line in published_peaks(catalog.models[model], [row.plan for row in rows], catalog):
+        print(line, file=sys.stderr)
+    versions = rules_versions(catalog)
     rules = ", ".join(f"{name} {version}" for name, version in versions.items())
     print(f"predicted by the rules of {rules}", file=sys.stderr)
 

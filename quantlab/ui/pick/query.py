@@ -50,9 +50,10 @@ def default_query(catalog: Catalog) -> Query:
     """What this machine is, as far as that can be told without importing torch.
 
     Where it has no GPU, and on a Space, whose machine is not the visitor's, the question starts
-    from a 12 GB card.
+    from a 12 GB card. The model is the first in rank that is not a toy.
     """
-    full = "flux1-dev" if "flux1-dev" in catalog.models else None
+    listed = (model for model in catalog.models.values() if not model.local and not model.own)
+    full = next((model.id for model in listed), None)  # the first in rank
     machine = this_machine()
     hardware = machine.hardware[-1]
     if os.environ.get("SPACE_ID") or hardware == "cpu":
