@@ -154,6 +154,14 @@ SNIPPETS = (
         becomes="torch.bfloat16",
     ),
     Snippet(
+        "t5-wo",
+        "from transformers import QuantoConfig, T5EncoderModel\n"
+        'config = QuantoConfig(weights="int8")\n'
+        f"model = {T5.format('quantization_config=config')}\n",
+        f"({T5_WEIGHT}, type(model.encoder.block[0].layer[-1].DenseReluDense.wo).__name__)",
+        was=["QLinear", "Linear"],
+    ),
+    Snippet(
         "bits-missing",
         "from transformers import BitsAndBytesConfig, T5EncoderModel\n"
         "config = BitsAndBytesConfig(llm_int8_threshold=10.0)\n"

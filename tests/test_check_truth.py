@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -100,4 +101,8 @@ def test_mended_code_has_neither_errors_nor_surprises(snippet: Snippet) -> None:
 
 
 def test_classes_and_arguments_are_those_of_the_installed_versions() -> None:
-    assert signatures.main(["--check"]) == 0, "run python -m tools.signatures"
+    """The whole file is checked by ``python -m tools.signatures --check``; here its versions, and
+    the classes that are quickly read."""
+    held = json.loads(signatures.FILE.read_text(encoding="utf-8"))
+    assert held["versions"] == {name: version(name) for name in signatures.LIBRARIES}
+    assert held == {**held, **signatures.quickly()}

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["main", "signatures"]
+__all__ = ["FILE", "LIBRARIES", "main", "quickly", "signatures"]
 
 FILE = Path(__file__).resolve().parents[1] / "data" / "check" / "signatures.json"
 LIBRARIES = ("diffusers", "transformers", "torchao")
@@ -30,16 +30,23 @@ CONFIGS = {
 BACKENDS = "AUTO_QUANTIZATION_CONFIG_MAPPING"
 
 
+def quickly() -> dict[str, Any]:
+    """The parts of it that few files are read for."""
+    return {
+        "configs": {name: _configs(name) for name in CONFIGS},
+        "backends": {name: _backends(name) for name in CONFIGS},
+        "torchao": _torchao_configs(),
+    }
+
+
 def signatures() -> dict[str, Any]:
     """The whole document."""
     return {
         "versions": {name: version(name) for name in LIBRARIES},
-        "configs": {name: _configs(name) for name in CONFIGS},
-        "backends": {name: _backends(name) for name in CONFIGS},
+        **quickly(),
         "pipelines": dict(sorted(_pipelines())),
         "names": {"diffusers": _diffusers_names(), "torchao": _torchao_names()},
         "transformers": sorted(_transformers_classes()),
-        "torchao": _torchao_configs(),
         "loading": _loading(),
     }
 

@@ -11,7 +11,7 @@ from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.schemes import schemes_of
 from quantlab.lab.check.uses import Code, Load
 
-__all__ = ["card_lacks", "eager_slow", "needs_package", "trap"]
+__all__ = ["card_lacks", "eager_slow", "kept_layers", "needs_package", "trap"]
 
 CATALOGUE = "https://huggingface.co/docs/diffusers/quantization/overview"
 
@@ -103,3 +103,23 @@ def trap(code: Code) -> Iterator[Hit]:
         for each in traps_of(method, scheme, kind, code.gpu):
             if not each.builds and not (each.eager and compiled(code, load)):
                 yield Hit(load.call.node, f"{scheme.id}: {each.about}.")
+
+
+@rule(
+    "t5-wo",
+    "note",
+    why="transformers keeps these layers of T5 out of quantization and in fp32, because they "
+    "overflow in fp16; the encoder takes more memory than its bits say.",
+    source="https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/t5/"
+    "modeling_t5.py",
+    versions={"transformers": ">=4.26"},
+)
+def kept_layers(code: Code) -> Iterator[Hit]:
+    """A T5 encoder of which a scheme leaves the ``wo`` layers alone."""
+    for load in code.loads:
+        for component, scheme in schemes_of(code, load).items():
+            part = load.model.component(component) if load.model and component else None
+            cls = part.cls if part is not None else "" if component else load.cls.name
+            if cls == "T5EncoderModel" and scheme.skip.get(cls):
+                kept = ", ".join(scheme.skip[cls])
+                yield Hit(load.call.node, f"{scheme.id} leaves {kept} of {cls} unquantized.")
