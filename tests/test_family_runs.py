@@ -95,10 +95,12 @@ def test_blocks_give_the_picture_of_all_blocks_run_at_once(
     build(name, folder := tmp_path / name)
     family = family_of(BLOCKS[name])
     modules = {part: module(folder, part) for part in ("transformer", "vae", "text_encoder")}
-    extras = {"tokenizer": load_processor(folder / "tokenizer")}
+    extras = {"tokenizer": load_processor(str(folder / "tokenizer"))}
     if upsampled:
         modules["prompt_upsampler"] = module(folder, "prompt_upsampler")
-        extras["prompt_upsampler_processor"] = load_processor(folder / "prompt_upsampler_processor")
+        extras["prompt_upsampler_processor"] = load_processor(
+            str(folder / "prompt_upsampler_processor")
+        )
     pipe = BlockPipeline(BLOCKS[name], modules, family.encoders, extras, ("prompt_upsampler",))
     pipe.set_progress_bar_config(disable=True)
     whole = blocks_of(BLOCKS[name], set() if upsampled else {"prompt_upsampler"}).init_pipeline()

@@ -46,6 +46,11 @@ def server() -> Iterator[Hub]:
 @pytest.fixture
 def hub(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     """The hub without faults, a cold cache, and no token."""
+    return ask_only(server, tmp_path, monkeypatch)
+
+
+def ask_only(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """Have the hub's client ask ``server`` alone, with a cold cache and without a token."""
     template = f"{server.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     monkeypatch.setattr(constants, "ENDPOINT", server.url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)

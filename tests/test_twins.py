@@ -45,7 +45,7 @@ def digest(folder: Path) -> str:
 def load(folder: Path) -> Any:
     """The pipeline as diffusers loads it; processors come from quantlab."""
     found = [p.parent.name for p in folder.glob("*/processor_config.json")]
-    processors = {name: load_processor(folder / name) for name in found}
+    processors = {name: load_processor(str(folder / name)) for name in found}
     if (folder / "modular_model_index.json").exists():
         pipe = ModularPipeline.from_pretrained(str(folder))
         models = [path.parent.name for path in folder.glob("*/config.json")]
@@ -146,7 +146,7 @@ def test_a_processor_reads_text_as_its_tokenizer_does(name: str, tmp_path: Path)
             "video_processor": {"video_processor_type": f"{name[:7]}VideoProcessor"},
         }
     tokens.save_processor(tmp_path, name, **halves)
-    processor, tokenizer = load_processor(tmp_path), tokens.chat()
+    processor, tokenizer = load_processor(str(tmp_path)), tokens.chat()
     messages = [{"role": "user", "content": [{"type": "text", "text": "a red cube"}]}]
     text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     assert text == "<|im_start|>user\na red cube<|im_end|>\n<|im_start|>assistant\n"
@@ -162,7 +162,7 @@ def test_a_processor_reads_text_as_its_tokenizer_does(name: str, tmp_path: Path)
 def test_a_processor_puts_a_picture_where_the_prompt_says(tmp_path: Path) -> None:
     """64 x 64 pixels in patches of 16, four to a token."""
     build("qwen-image-edit", tmp_path)
-    processor = load_processor(tmp_path / "processor")
+    processor = load_processor(str(tmp_path / "processor"))
     found = processor(
         text=["<|vision_start|><|image_pad|><|vision_end|>a fox"],
         images=[Image.new("RGB", (64, 64))], return_tensors="pt",

@@ -13,7 +13,6 @@ transformers the config names: no weights, no network. Models share files: whoev
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import sys
 from collections.abc import Mapping
@@ -21,12 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.paths import PROJECT
+from quantlab.lab.own.built import build, kept_in_fp32, module_rows
 
-__all__ = ["build", "class_of", "main", "module_rows", "render", "table"]
+__all__ = ["class_of", "main", "render", "table"]
 
 SHAPES = PROJECT / "data" / "shapes"
-KINDS = (("linear", "Linear"), ("conv", "Conv"), ("embedding", "Embedding"), ("norm", "Norm"))
-"""(kind, part of torch's class name); whatever fits none is "other"."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,12 +64,14 @@ def _renew(path: Path, config: str, check: bool) -> bool:
 def table(config: Mapping[str, Any]) -> dict[str, Any]:
     """The description of a component: class, library, parameter count, config and module rows."""
     library, name = class_of(config)
-    module = build(config)
+    module = build(library, name, config)
+    in_fp32 = kept_in_fp32(module)
     return {
         "cls": name,
         "library": library,
         "parameters": sum(p.numel() for p in module.parameters()),
         "config": dict(config),
+        **({"in_fp32": in_fp32} if in_fp32 else {}),
         "modules": module_rows(module),
     }
 
@@ -87,49 +87,6 @@ def class_of(config: Mapping[str, Any]) -> tuple[str, str]:
     if config.get("architectures"):
         return "transformers", str(config["architectures"][0])
     raise SystemExit("the config names no class: it has neither _class_name nor architectures")
-
-
-def build(config: Mapping[str, Any]) -> Any:
-    """The component's module on the meta device."""
-    import torch
-
-    library, name = class_of(config)
-    cls = getattr(importlib.import_module(library), name)
-    with torch.device("meta"):
-        if library == "diffusers":
-            return cls.from_config(dict(config))
-        return cls(cls.config_class(**config))
-
-
-def module_rows(module: Any) -> list[list[Any]]:
-    """``[name, kind, {parameter: shape}]`` of every module that holds tensors of its own.
-
-    A tensor that was there before (tied weights) is "=" and its first name instead of a shape.
-    Buffers count where they are saved with the weights; "name:dtype" where they are not floats.
-    """
-    first: dict[int, str] = {}
-    rows = []
-    for name, part in module.named_modules():
-        tensors = {}
-        for key, tensor in _own(part):
-            full = f"{name}.{key}" if name else key
-            known = first.setdefault(id(tensor), full)
-            label = key if tensor.is_floating_point() else f"{key}:{str(tensor.dtype)[6:]}"
-            tensors[label] = list(tensor.shape) if known == full else f"={known}"
-        if tensors:
-            rows.append([name, _kind(part), tensors])
-    return rows
-
-
-def _own(part: Any) -> list[tuple[str, Any]]:
-    lasting = part._non_persistent_buffers_set
-    buffers = [(key, b) for key, b in part._buffers.items() if key not in lasting]
-    return [(key, t) for key, t in [*part._parameters.items(), *buffers] if t is not None]
-
-
-def _kind(part: Any) -> str:
-    name = type(part).__name__
-    return next((kind for kind, piece in KINDS if piece in name), "other")
 
 
 def render(values: Mapping[str, Any]) -> str:

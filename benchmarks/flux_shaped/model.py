@@ -19,7 +19,6 @@ from typing import Any
 
 from benchmarks.flux_shaped.files import save_shards
 from quantlab.catalog.comparison import make_comparison
-from quantlab.catalog.own.describe import describe
 from quantlab.catalog.own.headers import Folder
 from quantlab.catalog.paths import OWN_MODELS
 from quantlab.catalog.schema import Component, Model
@@ -28,6 +27,7 @@ from quantlab.catalog.sizes.weights import plain_bytes
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.device import this_device
 from quantlab.lab.libraries import resolve, torch
+from quantlab.lab.own.describe import describe
 from quantlab.words.comparison import Comparison
 
 __all__ = ["MODELS", "Shaped", "shaped"]

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from quantlab.catalog.loras import check_lora
+from quantlab.catalog.models.asked import check_for
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog, load_catalog
@@ -116,7 +117,7 @@ def _comparison(
     if not 1 <= len(plans) <= most:
         raise InputError("plans", f"{len(plans)} given; 1 to {most} are allowed")
     parsed = tuple(parse_plan(text, known, catalog) for text in plans)
-    return Comparison.of(model, parsed, _values(known, given))
+    return Comparison.of(model, parsed, check_for(known, _values(known, given)))
 
 
 def _values(model: Model, given: Mapping[str, Any]) -> dict[str, Value]:
@@ -135,6 +136,8 @@ def _values(model: Model, given: Mapping[str, Any]) -> dict[str, Value]:
             continue
         if value is None:
             value = defaults[row.key] if row.from_model else row.default
+        if value is not None and row.high in limits and limits[row.high] is None:
+            raise InputError(row.part, f"{model.name} has none")
         if row.required and value is None:
             raise InputError(row.part, "is missing")
         if value is not None:

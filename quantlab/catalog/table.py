@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from quantlab.catalog.facts import NOTHING_KNOWN, Offload
 from quantlab.catalog.models.reader import read_models
-from quantlab.catalog.own.describe import read_own
+from quantlab.catalog.own.kept import read_own
 from quantlab.catalog.paths import PROJECT, own_descriptions
 from quantlab.catalog.read.facts import (
     read_flags,

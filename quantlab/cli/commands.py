@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import options
+from quantlab.cli.admit import admit_named
 from quantlab.cli.gate import options as gate_options
 from quantlab.cli.gate import run_gate
 from quantlab.cli.save import run_save, use_variants
@@ -39,8 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the return value is the exit status."""
     arguments = _parser().parse_args(argv)
     try:
-        _admit_model(arguments)
-        _admit_lora(arguments)
+        admit_named(arguments)
         arguments.catalog = load_catalog()  # handed in to everything below
         return arguments.command(arguments) or 0
     except InputError as error:
@@ -53,36 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:  # border: a person gets one line, whatever happened
         return _complain(f"{type(error).__name__}: {first_line(error)}", 1)
-
-
-def _admit_model(arguments: argparse.Namespace) -> None:
-    """A folder or repository that --model names becomes a model of the catalogue.
-
-    Raises:
-        QuantlabError: as ``lab.hub.admit.admit`` does.
-    """
-    named = getattr(arguments, "model", None)
-    if not named:
-        return
-    from quantlab.lab.hub.admit import about, admit, names_own
-
-    if names_own(named):
-        model = admit(named)
-        print(f"quantlab: {about(model)}", file=sys.stderr)
-        arguments.model = model.id
-
-
-def _admit_lora(arguments: argparse.Namespace) -> None:
-    """A folder or file that --lora names becomes one that comparisons may name.
-
-    Raises:
-        InputError: as ``lab.lora.file.admit_lora`` does.
-    """
-    named = getattr(arguments, "lora", None)
-    if named:
-        from quantlab.lab.lora.file import admit_lora
-
-        arguments.lora = admit_lora(named)
 
 
 def _complain(message: str, status: int) -> int:
@@ -247,14 +217,17 @@ def _delete(arguments: argparse.Namespace) -> None:
 
 def _link(arguments: argparse.Namespace) -> None:
     from quantlab.catalog.own.mixes import names_mix
-    from quantlab.record.link import from_url, to_url
+    from quantlab.record.link import NOT_CARRIED, from_url, to_url
 
     if arguments.open is not None:
         _print_json(from_url(arguments.open).as_dict())
         return
     if any(map(names_mix, arguments.plans)):
         raise InputError("plans", "a mix of one's own is a folder here; no link can carry it")
-    url = to_url(arguments.base, _comparison(arguments, arguments.plans))
+    comparison = _comparison(arguments, arguments.plans)
+    url = to_url(arguments.base, comparison)
+    if comparison.references:
+        print(f"quantlab: {NOT_CARRIED}", file=sys.stderr)
     if arguments.json:
         _print_json({"url": url})
         return

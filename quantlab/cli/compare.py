@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ def run(
     from quantlab.lab.bench.compare import Bench, compare
     from quantlab.lab.device import this_device
     from quantlab.lab.libraries import versions
+    from quantlab.lab.references import files_of
     from quantlab.lab.runners.isolated import compare_isolated
 
     tell_beforehand([comparison], catalog)
@@ -69,6 +71,8 @@ def run(
             comparison, bench=bench, out=out, report=say, repeats=repeats, warmup=warmup
         )
     keep.tell_surprises()
+    for path in files_of(comparison.references):  # what the scripts of these plans read
+        shutil.copyfile(path, out / path.name)
     if not as_json:
         _table(outcomes)
         return

@@ -45,9 +45,11 @@ def comparison(
     if plans:
         parser.add_argument("--plans", nargs="+", default=list(DEFAULT_PLANS), help="plan texts")
     for row in SETTINGS:
-        if row.optional and not every:
+        if row.optional and not (every or row.sized):
             continue
         named: dict[str, Any] = {"type": TYPES[row.kind], "help": row.about}
+        if row.many:
+            named |= {"action": "append", "metavar": "FILE"}
         if many and row.swept:
             names = [row.option] if row.kind == "text" else [row.option, f"{row.option}s"]
             parser.add_argument(*names, nargs="+", action="extend", **named)

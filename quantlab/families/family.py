@@ -8,7 +8,7 @@ overrides a method in its file. Not known here: checkpoints (data/models), schem
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -54,6 +54,10 @@ class Family:
     cfg_batched: bool = False
     """Whether both passes are one batch of two, which takes twice the memory."""
 
+    true_scale: str | None = None
+    """The argument for true guidance beside the embedded one, two passes a step above 1; None
+    where there is no such thing, or ``scale`` is it."""
+
     negative: Literal["none", "same call", "second call"] = "none"
     """Where the embeddings of the negative prompt come from, under true guidance."""
 
@@ -81,6 +85,9 @@ class Family:
 
     reference: str | None = None
     """The argument of the call that takes pictures to go by."""
+
+    unshown: str = ""
+    """Why no picture can be given here, where what pictures take is only predicted."""
 
     needs_reference: bool = False
     """Whether it does nothing without one."""
@@ -122,6 +129,9 @@ class Family:
     as_given: tuple[str, ...] = ()
     """Inputs of the denoiser that stay in the dtype in which the pipeline hands them over."""
 
+    processors: Mapping[str, str] = field(default_factory=dict)
+    """Components without weights that read text and pictures both: name -> transformers' class."""
+
     labels: Mapping[str, str] = field(default_factory=dict)
     """What people call a component, where its name does not say it: "T5 encoder"."""
 
@@ -151,21 +161,26 @@ class Family:
         return guidance > self.cfg_from
 
     def encode(
-        self, pipe: Any, prompt: str, *, guidance: float, sequence_length: int
+        self, pipe: Any, settings: Mapping[str, Value], pictures: Sequence[Any] = ()
     ) -> dict[str, Any]:
-        """The embeddings of ``prompt`` by the names under which the pipeline's call takes them.
+        """The embeddings of the prompt by the names under which the pipeline's call takes them.
 
         (1, tokens, width) each, but for pooled ones, (1, width), and masks, (1, tokens). Those of
-        an empty negative prompt come along where ``guidance`` asks for them.
+        the negative prompt come along where ``settings``, values by key, ask for two passes.
+        ``pictures`` (PIL) are what to go by.
         """
-        guided = self.guided(guidance, pipe.config)
-        given = self.to_encode(type(pipe), guided=guided, sequence_length=sequence_length)
-        found = self._encoded(pipe, prompt, given)
-        if guided and self.negative == "second call":
-            second = self._encoded(pipe, "", given)
+        guided = self.guided(float(settings["guidance"]), pipe.config)
+        given = self.to_encode(type(pipe), settings, guided=guided) | self.shown(pipe, pictures)
+        found = self._encoded(pipe, str(settings["prompt"]), given)
+        if self.encodes_twice(settings, guided=guided):
+            second = self._encoded(pipe, str(settings.get("negative_prompt", "")), given)
             found |= {f"negative_{name}": value for name, value in second.items()}
         taken = self.taken_of(type(pipe))
         return {name: value for name, value in found.items() if name in taken}
+
+    def true_guided(self, settings: Mapping[str, Value]) -> bool:
+        """Whether there is a second pass beside the embedded guidance."""
+        return self.true_scale is not None and float(settings.get("true_cfg_scale", 1.0)) > 1
 
     def taken_of(self, pipeline: Any) -> frozenset[str]:
         """The embeddings that the call of a class of pipelines takes, negative ones too."""
@@ -173,12 +188,25 @@ class Family:
         both = (*self.embeddings, *(f"negative_{name}" for name in self.embeddings))
         return frozenset(name for name in both if name in taken)
 
-    def to_encode(self, pipeline: Any, *, guided: bool, sequence_length: int) -> dict[str, Any]:
+    def encodes_twice(self, settings: Mapping[str, Value], *, guided: bool) -> bool:
+        """Whether the negative prompt takes a call of ``encode_prompt`` for itself."""
+        return self.true_guided(settings) or (guided and self.negative == "second call")
+
+    def shown(self, pipe: Any, pictures: Sequence[Any]) -> dict[str, Any]:  # noqa: ARG002
+        """What ``encode_prompt`` is given of the pictures to go by; mostly nothing."""
+        return {}
+
+    def to_encode(
+        self, pipeline: Any, settings: Mapping[str, Value], *, guided: bool
+    ) -> dict[str, Any]:
         """What ``encode_prompt`` of a class of pipelines is given beside prompt and device."""
         given: dict[str, Any] = {"prompt_2": None, "prompt_3": None}
-        given |= {name: sequence_length for name in (self.length, self.writes) if name}
+        lengths = (self.length, self.writes)
+        given |= {name: settings["sequence_length"] for name in lengths if name}
         if self.negative == "same call":
             given["do_classifier_free_guidance"] = guided
+            if guided and "negative_prompt" in settings:
+                given["negative_prompt"] = settings["negative_prompt"]
         taken = inspect.signature(pipeline.encode_prompt).parameters
         return {name: value for name, value in given.items() if name in taken}
 

@@ -13,6 +13,7 @@ FAMILY = Family(
     encoders=("text_encoder", "text_encoder_2"),
     embeddings=("prompt_embeds", "pooled_prompt_embeds", "text_ids"),
     embedded="guidance_embeds",
+    true_scale="true_cfg_scale",
     as_given=("txt_ids", "img_ids", "guidance"),
     labels={"text_encoder_2": "T5 encoder", "vae": "image decoder"},
 )

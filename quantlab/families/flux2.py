@@ -17,5 +17,6 @@ FAMILY = Family(
     embedded="guidance_embeds",
     reference="image",
     as_given=("txt_ids", "img_ids", "guidance"),
+    processors={"tokenizer": "PixtralProcessor"},
     labels={"vae": "image decoder"},
 )

@@ -24,6 +24,7 @@ FAMILY = Family(
     negative="same call",
     writes="max_new_tokens",
     reference="image",
+    unshown="its blocks are given text alone here",
     keep=("proj_out",),
     stream="x_embedders.image",
     as_given=("img_ids", "txt_ids"),

@@ -19,9 +19,11 @@ FAMILY = Family(
     needs_negative=True,
     length=None,
     reference="image",
+    unshown="beside a picture its call takes embeddings only with a mask that it has no name for",
     stream="img_in",
     decoder_tensors=11.2,
     encoder_tensors=11.1,
     tile=256,
+    processors={"processor": "Qwen3VLProcessor"},
     labels={"vae": "image decoder"},
 )

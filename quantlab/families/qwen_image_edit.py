@@ -6,9 +6,32 @@ megapixel for the transformer and to 384 x 384 for the text encoder; there must 
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from typing import Any
+
 from quantlab.families.family import Family
 
-FAMILY = Family(
+__all__ = ["FAMILY"]
+
+
+class _QwenImageEdit(Family):
+    def shown(self, pipe: Any, pictures: Sequence[Any]) -> dict[str, Any]:
+        """The pictures for the text encoder, of the area and sides that the pipeline gives them."""
+        if not pictures:
+            return {}
+        module = sys.modules[type(pipe).__module__]
+        area, sides = module.CONDITION_IMAGE_SIZE, module.calculate_dimensions
+        sizes = [sides(area, each.width / each.height) for each in pictures]
+        return {
+            "image": [
+                pipe.image_processor.resize(each, height, width)
+                for each, (width, height) in zip(pictures, sizes, strict=True)
+            ]
+        }
+
+
+FAMILY = _QwenImageEdit(
     id="qwen-image-edit",
     pipelines=("QwenImageEditPlusPipeline",),
     encoders=("text_encoder",),
@@ -24,5 +47,6 @@ FAMILY = Family(
     encoder_tensors=10.1,
     tile=256,
     as_given=("guidance",),
+    processors={"processor": "Qwen2VLProcessor"},
     labels={"vae": "image decoder"},
 )

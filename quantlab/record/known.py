@@ -80,7 +80,14 @@ def _run_of(row: Stored, catalog: Catalog) -> MeasuredRun | None:
     if model is None or not outcome.latency_s or asked.carried is not None:
         return None
     picture = picture_of(
-        model, width=asked.width, height=asked.height, sequence_length=asked.sequence_length
+        model,
+        width=asked.width,
+        height=asked.height,
+        sequence_length=asked.sequence_length,
+        references=len(asked.references) or None,
+        frames=asked.frames,
+        guidance=asked.guidance,
+        true_cfg_scale=asked.true_cfg_scale,
     )
     plan = Plan.read(row.plan, model.denoiser)
     kind = "resident" if outcome.placement in (None, "cpu") else str(outcome.placement)
@@ -88,7 +95,7 @@ def _run_of(row: Stored, catalog: Catalog) -> MeasuredRun | None:
     if kind != "resident":
         moved = needs_of(plan, model, picture, catalog=catalog).weights_bytes
     return MeasuredRun(
-        work_of(plan, model, picture, catalog, steps=asked.steps, guidance=asked.guidance),
+        work_of(plan, model, picture, catalog, steps=asked.steps),
         run_of(plan, model, kind, moved, True, catalog),
         median(outcome.latency_s),
     )

@@ -31,6 +31,7 @@ __all__ = [
     "IGNORED_KEYS",
     "KEYS",
     "MAX_QUERY_BYTES",
+    "NOT_CARRIED",
     "OPTIONAL_KEYS",
     "PLAN_SEPARATOR",
     "VERSION",
@@ -49,6 +50,11 @@ KEYS = ("v", "model", "plans", *(row.key for row in SETTINGS if not row.optional
 OPTIONAL_KEYS = tuple(row.key for row in SETTINGS if row.optional)
 REQUIRED = ("model", "plans", *(row.key for row in SETTINGS if row.required))
 PLAN_SEPARATOR = "~"
+NOT_CARRIED = (
+    "the pictures to go by do not travel: the link has their digests alone, and whoever opens it "
+    "needs the same files"
+)
+"""What is said of the link of a comparison that goes by pictures."""
 MAX_QUERY_BYTES = 16 * 1024
 """Enough for the longest valid comparison: 1000 characters of prompt at 12 bytes each."""
 

@@ -99,6 +99,24 @@ class Comparison:
         return int(self._known("sequence_length"))
 
     @property
+    def frames(self) -> int | None:
+        """Of a video; None where it is a picture."""
+        frames = self.get("frames")
+        return None if frames is None else int(frames)
+
+    @property
+    def true_cfg_scale(self) -> float | None:
+        """The scale of true guidance beside the embedded one, where it is asked for."""
+        scale = self.get("true_cfg_scale")
+        return None if scale is None else float(scale)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Digests of the pictures to go by."""
+        named = self.get("reference")
+        return () if named is None else tuple(str(named).split(","))
+
+    @property
     def lora(self) -> str | None:
         """The name of the LoRA, or None."""
         name = self.get("lora")

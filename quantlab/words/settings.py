@@ -8,129 +8,11 @@ before stays what it is.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
-from quantlab.errors import InputError
-from quantlab.words.numbers import finite_number, show, size_of, whole
+from quantlab.words.setting import Setting, Value
 
 __all__ = ["SETTINGS", "Setting", "Value", "described", "setting"]
-
-Value = str | int | float
-Bound = int | float | str
-"""A number, or the name of the model's limit that gives it (``catalog.schema.Limits``)."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting. ``key`` names it in Python, JSON, links, the API and tables."""
-
-    key: str
-    kind: Literal["text", "whole", "number"]
-    label: str
-    """Of its control on the page."""
-    about: str
-    """One line, for the command's help and the API."""
-    low: Bound = 0
-    high: Bound = 0
-    multiple: Bound = 1
-    longest: int = 0
-    """Of a text, in characters."""
-    foreign: tuple[float, float] | None = None
-    """Bounds for results of another machine, whose model may not be known here; None: the same."""
-    default: Value | None = None
-    from_model: bool = False
-    """Its default is the model's (``catalog.schema.Defaults``)."""
-    optional: bool = False
-    """Left out of documents, links and ids where it is not given."""
-    goes_with: str = ""
-    """The setting without which it means nothing, and then takes its default from here."""
-    alone: str = ""
-    """What is said where it is given without that."""
-    zero: str = ""
-    """Why it cannot be 0, where it cannot."""
-    argument: str = ""
-    """Of the pipeline's call, where that takes it under one name in most families."""
-    said: str = ""
-    """In captions: a format over all values; ``(s)`` is an s unless the value is 1."""
-    info: str = ""
-    """Under its control on the page."""
-    listed: str = ""
-    """The list of the catalogue that offers values for it."""
-    advanced: bool = False
-    """Whether its control stands among those that are folded away."""
-    sized: bool = False
-    """Whether predicted memory depends on it."""
-    swept: bool = False
-    """Whether a sweep takes many, and results may differ in it and still stand side by side."""
-
-    @property
-    def part(self) -> str:
-        """What messages call it."""
-        return self.key.replace("_", "-")
-
-    @property
-    def option(self) -> str:
-        """Its option on the command line."""
-        return f"--{self.part}"
-
-    @property
-    def required(self) -> bool:
-        """Whether it has to be given."""
-        return self.default is None and not self.from_model and not self.optional
-
-    @property
-    def anew(self) -> bool:
-        """Whether another model brings another value of it."""
-        return self.from_model or self.optional
-
-    def bounds(self, limits: Mapping[str, int]) -> tuple[float, float]:
-        """The least and the most that a model with these limits takes, both included."""
-        return _bound(self.low, limits), _bound(self.high, limits)
-
-    def is_text(self, value: str) -> str:
-        """``value`` where it is short enough, and text.
-
-        Raises:
-            ValueError: it is not.
-        """
-        if len(value) > self.longest:
-            raise ValueError(f"{len(value)} characters; at most {self.longest} are allowed")
-        if any(unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn") for char in value):
-            raise ValueError("contains characters that are not text")
-        return value
-
-    def read(self, value: object, limits: Mapping[str, int]) -> Value:
-        """``value`` where a model with these limits takes it.
-
-        Raises:
-            InputError: it does not; this setting is named.
-        """
-        if self.kind == "text":
-            if not isinstance(value, str):
-                raise InputError(self.part, "must be text")
-            try:
-                return self.is_text(value)
-            except ValueError as error:
-                raise InputError(self.part, str(error)) from None
-        low, high = self.bounds(limits)
-        if self.kind == "whole":
-            multiple = int(_bound(self.multiple, limits))
-            if multiple == 1:
-                return whole(self.part, value, int(low), int(high))
-            return size_of(self.part, value, int(low), int(high), multiple)
-        number = finite_number(value)
-        if number is None or not low <= number <= high or (self.zero and number == 0):
-            but = f", without 0, {self.zero}" if self.zero else ""
-            raise InputError(self.part, f"{show(value)}; {low:g} to {high:g} are allowed{but}")
-        return float(number)
-
-
-def _bound(bound: Bound, limits: Mapping[str, int]) -> float:
-    return limits[bound] if isinstance(bound, str) else bound
-
 
 SETTINGS = (
     Setting(
@@ -242,6 +124,59 @@ SETTINGS = (
         goes_with="lora",
         alone="goes with a LoRA; none is named",
         zero="which would be no LoRA at all",
+        advanced=True,
+    ),
+    Setting(
+        "negative_prompt",
+        "text",
+        label="Negative prompt",
+        about="What not to draw, where there is a second pass a step for it.",
+        info="For the second pass a step of true guidance; nothing without one.",
+        longest=1000,
+        optional=True,
+        said="not {negative_prompt}",
+        advanced=True,
+    ),
+    Setting(
+        "true_cfg_scale",
+        "number",
+        label="True guidance",
+        about="Scale of true guidance beside the embedded one: two passes a step above 1.",
+        info="Beside the embedded guidance; above 1 two passes a step, twice the time.",
+        high=20.0,
+        foreign=(0, 1000),
+        optional=True,
+        argument="true_cfg_scale",
+        said="true guidance {true_cfg_scale:g}",
+        advanced=True,
+        sized=True,
+    ),
+    Setting(
+        "frames",
+        "whole",
+        label="Frames",
+        about="Frames of a video, of which the first is shown.",
+        info="Of a video; its first frame is shown.",
+        low=1,
+        high="max_frames",
+        foreign=(1, 10_000),
+        from_model=True,
+        optional=True,
+        argument="num_frames",
+        said="{frames} frame(s)",
+        advanced=True,
+        sized=True,
+    ),
+    Setting(
+        "reference",
+        "text",
+        label="Pictures to go by",
+        about="A picture to go by, for models that edit; may be given several times.",
+        info="By their digests, which python -m quantlab compare --reference FILE prints.",
+        longest=200,
+        optional=True,
+        many=True,
+        said="pictures to go by: {reference}",
         advanced=True,
     ),
 )

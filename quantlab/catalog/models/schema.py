@@ -220,6 +220,8 @@ class Model:
     sources: tuple[Source, ...] = ()
     like: str = ""
     """Of a model of one's own: the listed model whose defaults it takes."""
+    described_family: Family | None = None
+    """Of a model of one's own whose pipeline no family has: what its class itself says."""
     unchecked: tuple[str, ...] = ()
     """Paths of fields that nobody has checked; shown as such."""
 
@@ -230,7 +232,7 @@ class Model:
         Raises:
             InputError: none is known.
         """
-        return family_of(self.pipeline)
+        return self.described_family or family_of(self.pipeline)
 
     @property
     def denoiser(self) -> str:
@@ -250,7 +252,7 @@ class Model:
     @property
     def own(self) -> bool:
         """Whether it is a model of one's own, which no file under data/ lists."""
-        return bool(self.like)
+        return bool(self.like) or self.described_family is not None
 
     def guided(self, guidance: float) -> bool:
         """Whether it runs two passes a step at this guidance."""

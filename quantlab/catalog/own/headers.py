@@ -17,8 +17,10 @@ from typing import Any, Protocol
 
 from quantlab.errors import LoadError
 
-__all__ = ["Files", "Folder", "Header", "Tensor", "header_length", "parse_header"]
+__all__ = ["INDEXES", "Files", "Folder", "Header", "Tensor", "header_length", "parse_header"]
 
+INDEXES = ("model_index.json", "modular_model_index.json")
+"""What says which pipeline a folder holds: a plain one, or one of diffusers' blocks."""
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000
 """The limit of the safetensors library itself."""
@@ -102,7 +104,8 @@ class Folder:
         Configs and tokenizers count whole; of a weight file its size, its header and samples.
         """
         digest = hashlib.sha256()
-        for path in sorted([self.root / "model_index.json", *self.root.glob("*/*.json")]):
+        indexes = [self.root / name for name in INDEXES if (self.root / name).exists()]
+        for path in sorted([*indexes, *self.root.glob("*/*.json")]):
             name = path.relative_to(self.root).as_posix()
             digest.update(f"{name}\0".encode() + (self.text(name) or b""))
         for path in sorted(self.root.glob("*/*.safetensors")):

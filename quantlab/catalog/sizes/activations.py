@@ -57,10 +57,9 @@ def activation_bytes(model: Model, component: str, picture: Picture, item_bytes:
         return max(decoding, encoding_bytes(model, picture, item_bytes))
     shapes = component_shapes(model, component)
     if component in family.denoisers:
-        frames = model.defaults.frames or 1
-        tokens = family.image_tokens(picture.width, picture.height, frames)
+        tokens = family.image_tokens(picture.width, picture.height, picture.frames)
         tokens += picture.sequence_length + family.reference_tokens(picture.references)
-        passes = 2 if family.cfg_batched and model.guided(model.defaults.guidance) else 1
+        passes = picture.passes if family.cfg_batched else 1
         each = family.stream_tensors * stream_width(shapes, family) * tokens * passes
     else:
         each = TOKEN_TENSORS * _embedding_width(shapes) * picture.sequence_length
@@ -100,8 +99,9 @@ def stream_width(shapes: tuple[ModuleShape, ...], family: Family) -> int:
 
 
 def _embedding_width(shapes: tuple[ModuleShape, ...]) -> int:
-    """The width of a text encoder's stream: what its embedding gives."""
-    return next(m.weight[1] for m in shapes if m.kind == "embedding" and m.weight)
+    """The width of a text encoder's stream, which its embedding gives, or else its widest layer."""
+    embedded = (m.weight[1] for m in shapes if m.kind == "embedding" and len(m.weight) > 1)
+    return next(embedded, max((m.weight[0] for m in shapes if m.weight), default=0))
 
 
 def _decoder_channels(shapes: tuple[ModuleShape, ...], family: Family) -> int:

@@ -23,6 +23,10 @@ class Picture:
     sequence_length: int
     batch: int = 1
     references: int = 0
+    frames: int = 1
+    """Of a video."""
+    passes: int = 1
+    """Of the denoiser a step: two under true guidance."""
 
     @property
     def pixels(self) -> int:
@@ -42,6 +46,9 @@ def picture_of(
     sequence_length: int | None = None,
     batch: int | None = None,
     references: int | None = None,
+    frames: int | None = None,
+    guidance: float | None = None,
+    true_cfg_scale: float | None = None,
 ) -> Picture:
     """What is asked of ``model``; None takes its default, one image, and as few references as it
     does with.
@@ -53,10 +60,15 @@ def picture_of(
     least = 1 if model.family.needs_reference else 0
     if references and not most:
         raise InputError("references", f"{model.name} takes no pictures to go by")
+    beside = {} if true_cfg_scale is None else {"true_cfg_scale": true_cfg_scale}
+    scale = d.guidance if guidance is None else guidance
+    twice = model.guided(scale) or model.family.true_guided(beside)
     return Picture(
         width or d.width,
         height or d.height,
         sequence_length or d.sequence_length,
         whole("batch", 1 if batch is None else batch, 1, MOST_AT_ONCE),
         whole("references", least if references is None else references, least, most),
+        frames or d.frames or 1,
+        2 if twice else 1,
     )

@@ -124,6 +124,9 @@ def predict(
     sequence_length: int | None = None,
     batch: int | None = None,
     references: int | None = None,
+    frames: int | None = None,
+    guidance: float | None = None,
+    true_cfg_scale: float | None = None,
     steps: int | None = None,
     gpu: Gpu | Device | None = None,
     ram_bytes: int | None = None,
@@ -131,7 +134,8 @@ def predict(
     catalog: Catalog | None = None,
 ) -> Prediction:
     """What ``plan`` needs for ``batch`` images at a size in pixels and a count of text tokens, with
-    so many pictures to go by; None: the model's defaults, one image, no picture.
+    so many pictures to go by, frames of a video, and passes a step as the guidance asks for; None:
+    the model's defaults, one image, no picture.
 
     ``gpu`` is a card, or another device, that is asked about apart, beside a host with
     ``ram_bytes``; None: the host's memory is not held against it, as it never is in ``fits``.
@@ -150,6 +154,9 @@ def predict(
         sequence_length=sequence_length,
         batch=batch,
         references=references,
+        frames=frames,
+        guidance=guidance,
+        true_cfg_scale=true_cfg_scale,
     )
     needs = needs_of(plan, model, picture, catalog=catalog)
     on_card = None

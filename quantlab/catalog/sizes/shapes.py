@@ -10,7 +10,7 @@ that a module shares with an earlier one (tied weights) is left out, so everythi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -51,6 +51,12 @@ class ModuleShape:
     weight: tuple[int, ...]
     others: int
     fixed_bytes: int = 0
+    in_fp32: bool = False
+    """Whether its numbers stay in fp32, whatever the dtype of the component."""
+
+    def plain_bytes(self, width: int) -> int:
+        """Bytes of all it has where nothing quantizes it, at ``width`` bytes a number."""
+        return self.numbers * (4 if self.in_fp32 else width) + self.fixed_bytes
 
     @property
     def numbers(self) -> int:
@@ -77,7 +83,7 @@ def shapes_of(table: str) -> tuple[ModuleShape, ...]:
     Raises:
         CatalogError: there is none, or it cannot be read.
     """
-    return from_rows(rows_of(table))
+    return from_rows(rows_of(table), _table(table).get("in_fp32", ()))
 
 
 def rows_of(table: str) -> Sequence[Sequence[Any]]:
@@ -109,9 +115,14 @@ def listed_rows(cls: str) -> Iterator[Sequence[Any]]:
         yield from rows_of(f"{path.parent.name}/{path.stem}")
 
 
-def from_rows(rows: Iterable[Sequence[Any]]) -> tuple[ModuleShape, ...]:
-    """Modules from rows of ``[name, kind, {tensor: shape}]``, as a table has them."""
-    return tuple(_module(*row) for row in rows)
+def from_rows(
+    rows: Iterable[Sequence[Any]], in_fp32: Collection[str] = ()
+) -> tuple[ModuleShape, ...]:
+    """Modules from rows of ``[name, kind, {tensor: shape}]``, as a table has them.
+
+    ``in_fp32`` are names that diffusers keeps in fp32 wherever they are a part of a tensor's name.
+    """
+    return tuple(_module(name, kind, own, in_fp32) for name, kind, own in rows)
 
 
 @lru_cache(maxsize=64)
@@ -138,11 +149,14 @@ def _described(model: str, component: str) -> Mapping[str, Any]:
     return table
 
 
-def _module(name: str, kind: str, tensors: Mapping[str, Any]) -> ModuleShape:
+def _module(
+    name: str, kind: str, tensors: Mapping[str, Any], in_fp32: Collection[str]
+) -> ModuleShape:
+    kept = any(part in in_fp32 for part in (*name.split("."), *tensors))
     own = {key: shape for key, shape in tensors.items() if isinstance(shape, list)}
     weight = tuple(own.pop("weight", ()))
     floats = sum(prod(shape) for key, shape in own.items() if ":" not in key)
     fixed = sum(
         prod(shape) * ITEM_BYTES[key.partition(":")[2]] for key, shape in own.items() if ":" in key
     )
-    return ModuleShape(name, kind, weight, floats, fixed)
+    return ModuleShape(name, kind, weight, floats, fixed, kept)

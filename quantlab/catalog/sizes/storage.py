@@ -61,10 +61,15 @@ def _blocks_or_q8_0(storage: Storage, rows: int, columns: int, width: int) -> in
     return _linear(storage, rows, columns, width)
 
 
+def _flat(storage: Storage, rows: int, columns: int, width: int) -> int:
+    """bitsandbytes' blocks: they run on from row to row."""
+    return _total(storage, rows * columns, ceil(rows * columns / storage.group), width)
+
+
 def _nested(storage: Storage, rows: int, columns: int, width: int) -> int:
     """bitsandbytes' double quantization: one byte a block, one fp32 for 256 of those."""
     blocks = ceil(rows * columns / storage.group)
-    return _linear(storage, rows, columns, width) + 4 * ceil(blocks / 256)
+    return _flat(storage, rows, columns, width) + 4 * ceil(blocks / 256)
 
 
 def _shrinking(storage: Storage, rows: int, columns: int, width: int) -> int:
@@ -113,6 +118,7 @@ RULES: dict[str, Callable[[Storage, int, int, int], int | None]] = {
     "cast": _linear,
     "whole-groups": _whole_groups,
     "blocks-or-q8_0": _blocks_or_q8_0,
+    "flat": _flat,
     "nested": _nested,
     "low-rank": _low_rank,
     "shrinking": _shrinking,

@@ -118,7 +118,7 @@ def plain_bytes(model: Model, component: str, width: int) -> int:
 
 @lru_cache(maxsize=256)
 def _plain_bytes(table: str, width: int) -> int:
-    return sum(module.numbers * width + module.fixed_bytes for module in shapes_of(table))
+    return sum(module.plain_bytes(width) for module in shapes_of(table))
 
 
 def scheme_bytes(model: Model, component: str, scheme: Scheme, width: int) -> int:
@@ -149,7 +149,7 @@ def shapes_bytes(
 def _module_bytes(
     module: ModuleShape, scheme: Scheme, cls: str, width: int, skipped: re.Pattern[str]
 ) -> int:
-    plain = module.numbers * width + module.fixed_bytes
+    plain = module.plain_bytes(width)
     if scheme.layers:
         held = scheme.layers.get(module.name)
         return plain if held is None else _module_bytes(module, held, cls, width, skipped)

@@ -69,9 +69,8 @@ def work_of(
     steps: int | None = None,
     guidance: float | None = None,
 ) -> Work:
-    """What one call of ``plan`` does; None takes the model's default."""
-    scale = model.defaults.guidance if guidance is None else guidance
-    passes = 2 if model.guided(scale) else 1
+    """What one call of ``plan`` does; None takes the model's default, and the picture's passes."""
+    passes = picture.passes if guidance is None else 2 if model.guided(guidance) else 1
     eager = replace(plan, compiled=False)
     return _work(model.id, eager, picture, steps or model.defaults.steps, passes, catalog)
 
@@ -90,7 +89,7 @@ def _work(
         for c in components
         if c and c.name not in prompt_writers(model) and not plan.leaves_out(c.name)
     ]
-    frames = model.defaults.frames or 1
+    frames = picture.frames
     return Work(
         denoiser=_denoiser(model.id, catalog),
         image_tokens=family.image_tokens(p.width, p.height, frames),

@@ -20,6 +20,7 @@ from quantlab.lab.bench.tensors import first_of, mapped, named, on
 from quantlab.lab.device import Device
 from quantlab.lab.libraries import torch
 from quantlab.lab.load.blocks.pipeline import BlockPipeline
+from quantlab.lab.references import pictures
 from quantlab.words.comparison import Comparison
 from quantlab.words.settings import SETTINGS
 
@@ -67,16 +68,17 @@ class Run:
     finite: bool
 
 
-def encode(pipe: Any, comparison: Comparison, device: Device) -> Encoded:
-    """Encode the prompt with the pipeline's text encoders, as its own ``__call__`` would."""
+def encode(
+    pipe: Any, comparison: Comparison, device: Device, family: Family | None = None
+) -> Encoded:
+    """Encode the prompt with the pipeline's text encoders, as its own ``__call__`` would.
+
+    ``family`` is found by the pipeline's class where it is None.
+    """
     started = device.clock()
     with torch().no_grad():
-        inputs = _family(pipe).encode(
-            pipe,
-            comparison.prompt,
-            guidance=comparison.guidance,
-            sequence_length=comparison.sequence_length,
-        )
+        settings = dict(comparison.settings)
+        inputs = (family or _family(pipe)).encode(pipe, settings, pictures(comparison))
     seconds = device.clock() - started
     return Encoded(on(inputs, "cpu"), seconds)
 
@@ -89,6 +91,7 @@ def generate(
     *,
     on_step: Callable[[int], None],
     stop: threading.Event,
+    family: Family | None = None,
 ) -> Run:
     """Denoise and decode; ``on_step`` is told how many steps are done.
 
@@ -100,7 +103,9 @@ def generate(
     """
     marks: list[float] = []
     finite = True
-    family, embeddings = _family(pipe), on(dict(encoded.inputs), device.target)
+    family = family or _family(pipe)
+    embeddings = on(dict(encoded.inputs), device.target)
+    shown = {str(family.reference): pictures(comparison)} if comparison.references else {}
     _check_taken(pipe, comparison)
 
     def after_step(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +122,7 @@ def generate(
         started = device.clock()
         result = pipe(
             **embeddings,
+            **shown,
             **family.arguments(dict(comparison.settings)),
             generator=torch().Generator("cpu").manual_seed(comparison.seed),
             callback_on_step_end=after_step,

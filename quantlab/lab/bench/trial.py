@@ -136,13 +136,13 @@ class Trial:
         if key not in self.encoded:
             with loaded.reading() as pipe:
                 for _ in range(min(self.warmup, 1)):
-                    encode(pipe, self.comparison, self.device)
-                self.encoded[key] = encode(pipe, self.comparison, self.device)
+                    encode(pipe, self.comparison, self.device, self.model.family)
+                self.encoded[key] = encode(pipe, self.comparison, self.device, self.model.family)
         return self.encoded[key]
 
     def _runs(self, index: int, loaded: LoadedPlan, encoded: Encoded) -> list[Run]:
         """All runs, those of the warm-up first."""
-        steps, total = self.comparison.steps, self.warmup + self.repeats
+        steps, total, family = self.comparison.steps, self.warmup + self.repeats, self.model.family
         runs = []
         for turn in range(total):
             name = "warm-up" if turn < self.warmup else f"run {turn - self.warmup + 1}"
@@ -154,7 +154,7 @@ class Trial:
 
             with loaded.drawing() as pipe:
                 own = (pipe, self.comparison, encoded, self.device)
-                runs.append(generate(*own, on_step=on_step, stop=self.stop))
+                runs.append(generate(*own, on_step=on_step, stop=self.stop, family=family))
             if turn == 0 and total > 1:  # to be looked at while the others are measured
                 path = _save(runs[0].image, self._path(index))
                 self.report(Progress(index, f"{label}drawn", 1 / total, str(path)))

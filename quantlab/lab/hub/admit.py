@@ -13,13 +13,16 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from quantlab.catalog.own.describe import Own, defaults_text, describe
-from quantlab.catalog.own.headers import Files, Folder
+from quantlab.catalog.own.headers import INDEXES, Files, Folder
+from quantlab.catalog.own.kept import Own, defaults_text
 from quantlab.catalog.paths import OWN_MODELS, cache_folder, own_descriptions
 from quantlab.catalog.schema import Model
+from quantlab.catalog.sizes.activations import activation_bytes
+from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.table import load_catalog
-from quantlab.errors import InputError, LoadError, StoreError, Unavailable
+from quantlab.errors import CatalogError, InputError, LoadError, StoreError, Unavailable
 from quantlab.lab.hub.headers import Repository, in_cache
+from quantlab.lab.own.describe import describe
 
 __all__ = ["about", "admit", "names_own"]
 
@@ -31,7 +34,7 @@ def names_own(text: str) -> bool:
     """Whether ``text`` names a folder or a repository rather than a listed model."""
     if text in load_catalog().models:
         return False
-    return "/" in text or os.sep in text or (Path(text) / "model_index.json").is_file()
+    return "/" in text or os.sep in text or any((Path(text) / name).is_file() for name in INDEXES)
 
 
 def admit(text: str) -> Model:
@@ -54,7 +57,21 @@ def admit(text: str) -> Model:
     else:
         raise InputError("model", f"there is no folder {text[:200]!r}")
     _keep(own)
+    _check_counted(own.model)
     return own.model
+
+
+def _check_counted(model: Model) -> None:
+    """Whether all that runs can be counted.
+
+    Raises:
+        InputError: names the component that cannot.
+    """
+    for component in model.components:
+        try:
+            activation_bytes(model, component.name, picture_of(model), 2)
+        except CatalogError as error:
+            raise InputError("model", f"{component.name} does not fit: {error}") from None
 
 
 def about(model: Model) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.own.headers import (
+    INDEXES,
     LENGTH_BYTES,
     MAX_TEXT_BYTES,
     Header,
@@ -23,7 +24,6 @@ from quantlab.lab.libraries import load
 
 __all__ = ["Repository", "in_cache"]
 
-INDEX = "model_index.json"
 PARTIAL = 206
 _RANGE = re.compile(r"bytes \d+-\d+/(\d+)")
 
@@ -38,7 +38,7 @@ class Repository:
 
     def __init__(self, repo: str, revision: str) -> None:
         self.repo = repo
-        what = {"allow_patterns": [INDEX], "dry_run": True}
+        what = {"allow_patterns": list(INDEXES), "dry_run": True}
         try:  # notes in the cache which commit the revision is, for offline use
             files = hub.client().snapshot_download(repo, revision=revision, **what)
         except hub.failures() as error:
@@ -102,4 +102,4 @@ def in_cache(repo: str, revision: str) -> Path | None:
         folder = Path(hub.client().snapshot_download(**where, **what))
     except hub.failures():
         return None
-    return folder if (folder / INDEX).exists() else None
+    return folder if any((folder / name).exists() for name in INDEXES) else None

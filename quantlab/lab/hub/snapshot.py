@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.own.headers import INDEXES
 from quantlab.catalog.schema import Model
 from quantlab.errors import LoadError
 from quantlab.lab.hub.errors import disk_full, explain, size
@@ -24,8 +25,7 @@ __all__ = ["cached", "client", "failures", "file", "snapshot"]
 
 Say = Callable[[str], None]
 
-INDEXES = ("model_index.json", "modular_model_index.json")
-SMALL = (*INDEXES, "scheduler/*", "tokenizer*/*", "*processor/*", "*.json", "*.jinja")
+SMALL = (*INDEXES, "scheduler/*", "*tokenizer*/*", "*processor*/*", "*.json", "*.jinja")
 """Configs and tokenizers, a few MB: they always come along."""
 
 VARIANTS = ("*.fp16*", "*.bf16*")

@@ -13,6 +13,7 @@ from quantlab.lab.load.fits import instead, needs_at_size, place_on_device
 from quantlab.lab.load.pool import Pool
 from quantlab.lab.load.runnable import why_not_run
 from quantlab.lab.lora.attach import fused_lora, refuse_lora
+from quantlab.lab.references import files_of
 from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
 
@@ -25,7 +26,8 @@ def check(comparison: Comparison, plan: Plan, pool: Pool) -> str:
     """Where ``plan`` is to be placed, if it can be tried with ``pool`` now: ``Pool.load``'s kind.
 
     Raises:
-        Unavailable: the model is not run here; a scheme does not run here (the message names the
+        Unavailable: the model is not run here, or not without a picture; a picture to go by is
+            not here; a scheme does not run here (the message names the
             nearest that does), or its library is broken (the message has the import error's first
             line).
         PlanError: the plan does not take the comparison's LoRA.
@@ -33,8 +35,9 @@ def check(comparison: Comparison, plan: Plan, pool: Pool) -> str:
     """
     catalog, device = pool.catalog, pool.device
     model = catalog.models[comparison.model]
-    if (reason := why_not_run(model)) is not None:
+    if (reason := why_not_run(model, comparison)) is not None:
         raise Unavailable(reason)
+    files_of(comparison.references)
     for name, scheme_id in plan.parts:
         scheme = catalog.schemes.get(scheme_id)
         if scheme is None:

@@ -48,6 +48,10 @@ def picture_of_comparison(comparison: Comparison, model: Model) -> Picture:
         width=comparison.width,
         height=comparison.height,
         sequence_length=comparison.sequence_length,
+        references=len(comparison.references) or None,
+        frames=comparison.frames,
+        guidance=comparison.guidance,
+        true_cfg_scale=comparison.true_cfg_scale,
     )
 
 

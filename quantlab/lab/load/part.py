@@ -18,6 +18,7 @@ from quantlab.lab.hub import snapshot as hub
 from quantlab.lab.hub.files import fingerprint
 from quantlab.lab.libraries import resolve
 from quantlab.lab.load.keys import DTYPES, Key
+from quantlab.lab.load.processor import comes_late, read_processors
 from quantlab.lab.lora.file import fused
 from quantlab.lab.specs import PIPELINE_CONFIG, spec_for
 from quantlab.words.lora import Lora
@@ -35,6 +36,7 @@ class Base:
         self.model = model
         self.folder = ""
         self.extras: Mapping[str, Any] = {}
+        self._processors: Mapping[str, Any] = {}
 
     def fetch(self, weights: Collection[str], say: hub.Say, used: Collection[str] = ()) -> None:  # noqa: ARG002
         """Have the configs, the tokenizers and the weights of the components ``weights`` here.
@@ -85,13 +87,20 @@ class Base:
     def _pipe(self, part: Part, dtype: Any, folder: str, **more: Any) -> Any:
         """A pipeline whose only component with weights is that of ``part``."""
         others = {c.name: None for c in self.model.components if c != part.component}
-        known = {} if folder else self.extras
+        known = {} if folder else self._known()
         pipe = resolve("diffusers.DiffusionPipeline").from_pretrained(
             folder or self.folder, dtype=dtype, **others, **known, **more
         )
         if not folder:
-            self.extras = self._weightless(pipe)
+            self.extras = {**self._weightless(pipe), **self._processors}
         return pipe
+
+    def _known(self) -> dict[str, Any]:
+        """What ``from_pretrained`` need not read."""
+        if not self.extras:
+            self._processors = read_processors(Path(self.folder), self.model.family.processors)
+        late = {n: None for n, cls in self.model.family.processors.items() if comes_late(cls)}
+        return {**self._processors, **self.extras, **late}
 
     def _weightless(self, pipe: Any) -> dict[str, Any]:
         """A pipeline's parts without weights and its settings, such as Flux2's is_distilled."""

@@ -10,77 +10,80 @@ left.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from quantlab.errors import LoadError
+from quantlab.lab.libraries import resolve
 
-__all__ = ["load_processor"]
-
-IMAGE_TOKENS = ("<|image_pad|>", "[IMG]")
-"""What stands for a picture in a prompt: Qwen's, Mistral's."""
+__all__ = ["comes_late", "load_processor", "needs_stand_in", "read_processors"]
 
 
-def load_processor(folder: Path) -> Any:
+def comes_late(cls: str) -> bool:
+    """Whether a pipeline can only be given this processor once it is made: diffusers cannot hold
+    what stands in for a class that itself asks for torchvision against that class."""
+    return needs_stand_in() and getattr(resolve(f"transformers.{cls}"), "is_dummy", False)
+
+
+def needs_stand_in() -> bool:
+    """Whether a processor's own class cannot be read here."""
+    return not resolve("transformers.utils.import_utils.is_torchvision_available")()
+
+
+def read_processors(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """What stands in for the processors ``names`` of a pipeline; nothing where none has to.
+
+    Raises:
+        LoadError: one does not say of which class it is, or has no tokenizer.
+    """
+    if not needs_stand_in():
+        return {}
+    try:
+        return {name: load_processor(str(folder / name)) for name in names}
+    except (OSError, ValueError, KeyError) as error:
+        raise LoadError(f"a processor cannot be read: {error}") from error
+
+
+def load_processor(folder: str) -> Any:
     """The processor that is stored in ``folder``; without torchvision, as much of it as there is.
 
     Raises:
-        LoadError: the folder does not say which processor it is of.
+        KeyError: the folder does not say which processor it is of.
         OSError: there is no tokenizer in it.
     """
+    import json
+    import pathlib
+
     import transformers
     from transformers.utils.import_utils import is_torchvision_available
 
     if is_torchvision_available():
         return transformers.AutoProcessor.from_pretrained(folder)
-    cls = getattr(transformers, _class_name(folder))
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    if getattr(cls, "is_dummy", False):
-        return _text_only(tokenizer)
-    images = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
-    return _without_videos(cls, images, tokenizer)
-
-
-def _class_name(folder: Path) -> str:
-    """The class of the processor: newer files name it in one place, older ones in two others."""
-    for file in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
-        path = folder / file
+    said: dict[str, Any] = {}
+    for file in ("tokenizer_config.json", "preprocessor_config.json", "processor_config.json"):
+        path = pathlib.Path(folder, file)
         if path.exists():
-            name = json.loads(path.read_text(encoding="utf-8")).get("processor_class")
-            if isinstance(name, str):
-                return name
-    raise LoadError(f"{folder.name} does not say of which class its processor is")
+            said |= json.loads(path.read_text(encoding="utf-8"))
+    cls = getattr(transformers, said["processor_class"])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    mixin = transformers.ProcessorMixin
 
+    def with_pictures(self: Any, image_processor: Any = None, tokenizer: Any = None) -> None:
+        mixin.__init__(self, image_processor, tokenizer, chat_template=tokenizer.chat_template)
 
-def _without_videos(cls: Any, images: Any, tokenizer: Any) -> Any:
-    """A processor of class ``cls`` whose constructor asks for no part for videos."""
-    from transformers import ProcessorMixin
+    def text_only(self: Any, tokenizer: Any = None) -> None:
+        mixin.__init__(self, tokenizer, chat_template=tokenizer.chat_template)
 
-    class WithoutVideos(cls):  # type: ignore[misc]
-        def __init__(self, image_processor: Any = None, tokenizer: Any = None) -> None:
-            template = tokenizer.chat_template
-            ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=template)
-            _mark_images(self)
-
-    return WithoutVideos(images, tokenizer)
-
-
-def _text_only(tokenizer: Any) -> Any:
-    """A processor that is a tokenizer alone, with a processor's ways of calling it."""
-    from transformers import ProcessorMixin
-
-    class TextOnly(ProcessorMixin):  # type: ignore[misc]
-        def __init__(self, tokenizer: Any = None) -> None:
-            super().__init__(tokenizer, chat_template=tokenizer.chat_template)
-            _mark_images(self)
-
-    return TextOnly(tokenizer)
-
-
-def _mark_images(processor: Any) -> None:
-    """Tell the processor which token stands for a picture, as its own constructor would."""
-    known = processor.tokenizer.get_vocab()
-    token = next((token for token in IMAGE_TOKENS if token in known), None)
-    if token is not None:
-        processor.image_token, processor.image_token_id = token, known[token]
+    if getattr(cls, "is_dummy", False):  # the class itself asks for torchvision
+        processor = type("TextOnly", (mixin,), {"__init__": text_only})(tokenizer)
+    else:
+        images = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
+        made = type("WithoutVideos", (cls,), {"__init__": with_pictures})
+        processor = made(images, tokenizer)
+    known = tokenizer.get_vocab()
+    for token in ("<|image_pad|>", "[IMG]"):  # what stands for a picture: Qwen's, Mistral's
+        if token in known:
+            processor.image_token, processor.image_token_id = token, known[token]
+            break
+    return processor

@@ -128,7 +128,7 @@ def staged_lines(
         *([f'pipe.to("{target}")'] if target != "cpu" else []),
         "found = pipe(",
         f"    prompt={comparison.prompt!r},",
-        *(["    negative_prompt='',"] if guided else []),
+        *(["    negative_prompt='',"] if guided and not comparison.get("negative_prompt") else []),
         *_given(comparison, model, blocks),
         ")",
         f"encoded = {{n: found.get(n) for n in {ENCODED[1:]!r} if found.get(n) is not None}}",
@@ -162,7 +162,10 @@ def text_processor(pipe: Any, name: str) -> Any:
 def _given(comparison: Comparison, model: Model, blocks: Any) -> list[str]:
     """The settings that ``blocks`` take, as arguments."""
     inputs = {param.name for param in blocks.inputs}
-    given = model.family.arguments(dict(comparison.settings))
+    settings = dict(comparison.settings)
+    given = model.family.arguments(settings)
+    if model.guided(comparison.guidance) and "negative_prompt" in settings:
+        given["negative_prompt"] = settings["negative_prompt"]
     return [f"    {name}={value!r}," for name, value in given.items() if name in inputs]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from quantlab.catalog.schema import Model
+from quantlab.errors import PlanError
 from quantlab.lab.libraries import resolve
 from quantlab.lab.load.stages import decode_alone
+from quantlab.lab.references import file_of
 from quantlab.lab.script import blocks
 from quantlab.lab.script.script import Script
 from quantlab.lab.specs import PIPELINE_CONFIG
@@ -23,7 +25,7 @@ def pipe_lines(
     if model.family.modular:
         return [*script.before, *blocks.load_lines(script, model, plan, dtype), *script.after]
     arguments = [f"    {name}={name}," for name in script.ready]
-    arguments += [f"    {name}=None," for name in without]
+    arguments += [f"    {name}=None," for name in (*script.late, *without)]
     lines = list(script.before)
     config = script.config
     if script.mapping:
@@ -63,13 +65,25 @@ def pipe_call(comparison: Comparison, plan: Plan, model: Model, encoded: str = "
     family = model.family
     if family.modular:
         return blocks.call_lines(comparison, model, plan, encoded)
-    given = family.arguments(dict(comparison.settings))
-    if family.needs_negative and model.guided(comparison.guidance) and not encoded:
-        given["negative_prompt"] = ""
+    settings = dict(comparison.settings)
+    given = {name: repr(value) for name, value in family.arguments(settings).items()}
+    guided = model.guided(comparison.guidance)
+    twice = family.true_guided(settings) or (guided and family.needs_negative)
+    if not encoded and (twice or (guided and "negative_prompt" in settings)):
+        given["negative_prompt"] = repr(settings.get("negative_prompt", ""))
+    lines = []
+    if comparison.references:
+        given[str(family.reference)] = "references"
+        names = [file_of(digest).name for digest in comparison.references]
+        lines = [
+            "# The pictures to go by, as compare --out leaves them, lie beside this script.",
+            f"references = [diffusers.utils.load_image(name) for name in {names}]",
+        ]
     return [
+        *lines,
         "image = pipe(",
         f"    **{encoded}," if encoded else f"    prompt={comparison.prompt!r},",
-        *(f"    {name}={value!r}," for name, value in given.items()),
+        *(f"    {name}={value}," for name, value in given.items()),
         f'    generator=torch.Generator("cpu").manual_seed({comparison.seed}),',
         f").{family.picture}",
         'image.save("image.png")',
@@ -88,6 +102,8 @@ def staged_lines(
     """Encode, let go of the text encoders, denoise, let go of the denoiser, decode."""
     if model.family.modular:
         return blocks.staged_lines(reading, drawing, comparison, plan, model, dtype, target)
+    if comparison.references:
+        raise PlanError("staged: no script is known that goes by pictures")
     family = model.family
     drawers = (*family.denoisers, family.decoder)
     encoders = [c.name for c in model.components if c.name not in drawers]
@@ -115,7 +131,8 @@ def _encode_lines(comparison: Comparison, model: Model) -> list[str]:
     """``encoded``: what ``encode_prompt`` gives, by the names under which the call takes it."""
     family, cls = model.family, resolve(f"diffusers.{model.pipeline}")
     guided = model.guided(comparison.guidance)
-    given = family.to_encode(cls, guided=guided, sequence_length=comparison.sequence_length)
+    settings = dict(comparison.settings)
+    given = family.to_encode(cls, settings, guided=guided)
     more = "".join(f", {name}={value!r}" for name, value in given.items())
     more += ", device=pipe._execution_device" if family.wants_device(cls) else ""
     taken = family.taken_of(cls)
@@ -128,10 +145,10 @@ def _encode_lines(comparison: Comparison, model: Model) -> list[str]:
     if len(family.embeddings) == 1:
         lines.append("    found = (found,)")
     lines.append("encoded = {n: v for n, v in zip(NAMES, found) if n in TAKEN and v is not None}")
-    if guided and family.negative == "second call":
+    if family.encodes_twice(settings, guided=guided):
         lines += [
             "with torch.no_grad():",
-            f"    found = pipe.encode_prompt(prompt=''{more})",
+            f"    found = pipe.encode_prompt(prompt={settings.get('negative_prompt', '')!r}{more})",
             *(["    found = (found,)"] if len(family.embeddings) == 1 else []),
             'encoded |= {f"negative_{n}": v for n, v in zip(NAMES, found) if v is not None}',
             "encoded = {n: v for n, v in encoded.items() if n in TAKEN}",

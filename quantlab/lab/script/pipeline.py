@@ -27,6 +27,7 @@ from quantlab.lab.load.way import way_of
 from quantlab.lab.lora.attach import fused_lora, refuse_lora
 from quantlab.lab.script.body import pipe_call, pipe_lines, placed_lines, staged_lines
 from quantlab.lab.script.lora_lines import attach_lines
+from quantlab.lab.script.processors import write_processors
 from quantlab.lab.script.script import Script
 from quantlab.lab.specs import render_simple
 from quantlab.lab.ways.config import quantizes_on
@@ -59,7 +60,7 @@ def snippet(
             the plan cannot be placed so.
     """
     model = catalog.models[comparison.model]
-    if (reason := why_not_run(model)) is not None:
+    if (reason := why_not_run(model, comparison)) is not None:
         raise PlanError(reason)
     dtype, target = compute_dtype(plan, model), target or _target(model, device)
     refuse_lora(comparison, plan, catalog, placement)
@@ -74,10 +75,13 @@ def snippet(
     parts = [part_of(keys[name], model, catalog, *where) for name, _ in plan.parts if name in keys]
     if placement == "staged":
         reading, drawing = (_written(group) for group in _by_stage(parts, model))
+        for each in (reading, drawing):
+            write_processors(each, model)
         body = staged_lines(reading, drawing, comparison, plan, model, dtype, target)
         scripts = [reading, drawing]
     else:
         scripts = [_simply(parts) if simple else _written(parts)]
+        write_processors(scripts[0], model)
         if comparison.carried is not None and fused is None:
             scripts[0].after += attach_lines(comparison.carried, model)
         scripts[0].modules |= {"torch._dynamo"} if plan.compiled else set()
@@ -156,8 +160,10 @@ def _compiled(
 
 
 def _target(model: Model, device: Device) -> str:
-    """The device that the script is for: a GPU for models made for one."""
-    return device.target if model.local or not device.is_cpu else "cuda"
+    """The device that the script is for: a GPU for models made for one, of which it is only known
+    where they are listed."""
+    here = model.local or model.own or not device.is_cpu
+    return device.target if here else "cuda"
 
 
 def _simple(parts: Sequence[Part]) -> str:

@@ -25,6 +25,8 @@ class Script:
         """The whole pipeline's quantization config, an expression."""
         self.ready: list[str] = []
         """Components that ``before`` makes, each under its own name."""
+        self.late: list[str] = []
+        """Components that the pipeline gets once it is made, by ``after``."""
         self.quantizes_on: str | None = None
         """The device on which it quantizes, None for the CPU: scales differ in their last bits."""
         self.after: list[str] = []

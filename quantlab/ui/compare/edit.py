@@ -9,7 +9,7 @@ import gradio as gr
 
 from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.machine import this_machine
-from quantlab.catalog.own.describe import defaults_text
+from quantlab.catalog.own.kept import defaults_text
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError
 from quantlab.ui.compare.fields import anew, limits_line

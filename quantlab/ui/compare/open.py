@@ -8,7 +8,7 @@ from __future__ import annotations
 import gradio as gr
 
 from quantlab.catalog.advice import beforehand
-from quantlab.catalog.own.describe import defaults_text
+from quantlab.catalog.own.kept import defaults_text
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError, StoreError
 from quantlab.ui.compare.edit import go_to_try, lay_out

@@ -154,5 +154,5 @@ class ByComponent(Base):
     def _made(self, name: str) -> Any:
         place, folder = self._places[name], self.at(name)
         if place.cls == PROCESSOR or (folder / "processor_config.json").exists():
-            return load_processor(folder)
+            return load_processor(str(folder))
         return resolve(f"{place.library}.{place.cls}").from_pretrained(folder)

@@ -118,13 +118,14 @@ class BlockPipeline:
         do_classifier_free_guidance: bool = False,
         max_sequence_length: int | None = None,
         max_new_tokens: int | None = None,
+        negative_prompt: str = "",
     ) -> tuple[Any, Any]:
-        """The embeddings of the prompt and of the empty one, (1, tokens, width); or None."""
+        """The embeddings of the prompt and of the negative one, (1, tokens, width); or None."""
         limits = {"max_sequence_length": max_sequence_length, "max_new_tokens": max_new_tokens}
         given: dict[str, Any] = {"prompt": prompt}
         given |= {name: value for name, value in limits.items() if value is not None}
         if do_classifier_free_guidance:
-            given["negative_prompt"] = ""
+            given["negative_prompt"] = negative_prompt
         for stage in self._encoding:
             _bring(stage.components.values())
             taken = {param.name for param in stage._blocks.inputs}

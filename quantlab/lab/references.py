@@ -1,0 +1,139 @@
+"""Pictures to go by: checked, brought to one form, kept under a digest of their pixels.
+
+A comparison, its link and its results name the digest alone. What a camera wrote beside the pixels
+(place, time, owner) is dropped, once the picture is turned as it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from quantlab.catalog.paths import cache_folder
+from quantlab.errors import InputError, StoreError, Unavailable
+from quantlab.words.comparison import Comparison
+
+__all__ = ["admit_reference", "file_of", "files_of", "keep_reference", "pictures"]
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MOST_BYTES = 32 * 2**20
+MOST_PIXELS = 40_000_000
+LEAST_SIDE, MOST_ASPECT = 16, 8
+DIGITS = 16
+_DIGEST = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
+
+
+def admit_reference(named: str) -> str:
+    """The digest of the picture in the file ``named``, kept from now on; a digest of one that is
+    kept already is taken too.
+
+    Raises:
+        InputError: there is none, or it is no picture that can be used.
+        StoreError: it cannot be kept.
+    """
+    if _DIGEST.fullmatch(named) and file_of(named).is_file():
+        return named
+    path = Path(named).expanduser()
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError("reference", f"{path.name} is larger than {MOST_BYTES // 2**20} MiB")
+        return keep_reference(path.read_bytes(), path.name)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or "it is no name of a file"
+        raise InputError("reference", f"{named[:200]!r} cannot be read: {said}") from None
+
+
+def keep_reference(content: bytes, name: str) -> str:
+    """The digest of a picture that is given as the bytes of a file called ``name``.
+
+    Raises:
+        InputError: it is no PNG, JPEG or WebP of one frame, or too large, too small or too long.
+        StoreError: it cannot be kept.
+    """
+    picture = _opened(content, name)
+    digest = hashlib.sha256(f"{picture.width}x{picture.height} ".encode() + picture.tobytes())
+    known = digest.hexdigest()[:DIGITS]
+    path = file_of(known)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(part, format="PNG")
+        os.replace(part, path)
+    except OSError as error:
+        raise StoreError(f"{path.parent} cannot be written: {error.strerror}") from None
+    return known
+
+
+def _opened(content: bytes, name: str) -> Any:
+    """The picture upright, in RGB, on white where it is transparent, and nothing beside it."""
+    import io
+
+    from PIL import Image, ImageOps
+
+    if len(content) > MOST_BYTES:
+        raise InputError("reference", f"{name} is larger than {MOST_BYTES // 2**20} MiB")
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as found:
+            width, height = found.size
+            _check_size(width, height, getattr(found, "n_frames", 1), name)
+            upright = ImageOps.exif_transpose(found).convert("RGBA")
+    except InputError:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise InputError(
+            "reference", f"{name} is no whole picture; PNG, JPEG and WebP can be used"
+        ) from None
+    plain = Image.new("RGB", upright.size, "white")
+    plain.paste(upright, mask=upright.getchannel("A"))
+    return plain
+
+
+def _check_size(width: int, height: int, frames: int, name: str) -> None:
+    if frames != 1:
+        raise InputError("reference", f"{name} has {frames} frames; one is wanted")
+    if width * height > MOST_PIXELS:
+        raise InputError("reference", f"{name} has {width} x {height} pixels; that is too many")
+    if min(width, height) < LEAST_SIDE or max(width, height) > MOST_ASPECT * min(width, height):
+        raise InputError(
+            "reference",
+            f"{name} has {width} x {height} pixels; each side must have {LEAST_SIDE}, and one may "
+            f"be {MOST_ASPECT} times the other",
+        )
+
+
+def file_of(digest: str) -> Path:
+    """Where the picture with this digest is kept, whether it is or not."""
+    return cache_folder() / "references" / f"reference-{digest}.png"
+
+
+def pictures(comparison: Comparison) -> list[Any]:
+    """The pictures (PIL, RGB) that ``comparison`` goes by, in its order.
+
+    Raises:
+        Unavailable: one is not on this machine.
+    """
+    from PIL import Image
+
+    return [Image.open(path).convert("RGB") for path in files_of(comparison.references)]
+
+
+def files_of(digests: Iterable[str]) -> list[Path]:
+    """The files of the pictures with these digests.
+
+    Raises:
+        Unavailable: one is not on this machine.
+    """
+    found = [(digest, file_of(digest)) for digest in digests]
+    for digest, path in found:
+        if not path.is_file():
+            raise Unavailable(
+                f"the picture {digest} is not here: a link carries its digest and not the picture; "
+                f"give it with --reference FILE"
+            )
+    return [path for _, path in found]

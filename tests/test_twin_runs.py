@@ -1,0 +1,83 @@
+"""Every family on its tiny twin, from a hub on loopback: predicted, compared, scripted, linked.
+
+A twin goes through the command line as any repository does that nobody listed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from quantlab.catalog.comparison import make_comparison
+from quantlab.catalog.paths import OWN_MODELS
+from quantlab.cli import main
+from quantlab.families import families
+from quantlab.record.link import from_query, to_query
+from tests.hub_server import Hub, serve
+from tests.test_hub import ask_only
+from tools.twins import build
+
+FAMILIES = [name for name, family in families().items() if not family.modular]
+PLANS = ("torchao-int8wo", "bnb-nf4")
+SIZE = 64
+ASKED = {
+    "flux1": ["--true-cfg-scale", "3", "--negative-prompt", "a dog"],
+    "flux1-kontext": ["--reference", "reference.jpg"],
+    "flux2": ["--reference", "reference.jpg"],
+    "flux2-klein": ["--reference", "reference.jpg", "--reference", "reference.jpg"],
+    "qwen-image": ["--negative-prompt", "a dog", "--true-cfg-scale", "3"],
+    "qwen-image-edit": ["--reference", "reference.jpg"],
+    "sdxl": ["--negative-prompt", "a dog"],
+    "wan": ["--frames", "5"],
+}
+"""What else is asked of a family, where it has more than others."""
+
+
+@pytest.fixture
+def repo(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The twin of the family that a test is for, as a repository; no own model before or after."""
+    monkeypatch.setenv(OWN_MODELS, "")
+    name = f"twins/{request.param}"
+    build(request.param, tmp_path / "twin", repo=name)
+    with serve(tmp_path / "twin", name) as server:
+        yield ask_only(server, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("repo", FAMILIES, indirect=True)
+def test_a_twin_goes_the_whole_way(
+    repo: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [
+        "--model", repo.repo, "--prompt", "a fox", "--steps", "2", "--width", str(SIZE),
+        "--height", str(SIZE), *ASKED.get(repo.repo.removeprefix("twins/"), []), "--json",
+    ]  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (SIZE, 48), "teal").save("reference.jpg")
+    document = said(capsys, "compare", *asked, "--plans", *PLANS, "--out", str(tmp_path / "out"))
+    outcomes = document["outcomes"]
+    assert [outcome["error"] for outcome in outcomes] == [None, None]
+    predicted = said(capsys, "predict", *asked[:2], "--plans", *PLANS, "--json")
+    for outcome, row in zip(outcomes, predicted, strict=True):
+        assert row["component_bytes"] == pytest.approx(outcome["weights_bytes"], rel=0.005)
+    assert main(["snippet", *asked[:-1], "--plan", PLANS[1]]) == 0
+    script = capsys.readouterr().out
+    monkeypatch.chdir(tmp_path / "out")
+    exec(compile(script, "script.py", "exec"), {"__name__": "__main__"})
+    made, seen = Path("image.png"), Path(outcomes[1]["image"])
+    assert made.read_bytes() == seen.read_bytes()
+    comparison = document["comparison"]
+    model = comparison.pop("model")
+    linked = make_comparison(model=model, **comparison)
+    assert from_query(to_query(linked)) == linked
+    assert main(["compare", *asked[:2], "--plans", "vae=bnb-nf4-of-mine"]) == 2
+    assert "unknown scheme" in capsys.readouterr().err
+
+
+def said(capsys: pytest.CaptureFixture[str], *command: str) -> Any:
+    """The document that a command prints."""
+    assert main(list(command)) == 0
+    return json.loads(capsys.readouterr().out)
