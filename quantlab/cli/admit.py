@@ -56,7 +56,7 @@ def _admit_references(arguments: argparse.Namespace) -> None:
         InputError, StoreError: as ``lab.references.admit_reference`` does.
     """
     named = getattr(arguments, "reference", None)
-    if named:
+    if isinstance(named, list):  # of a gate it is a plan
         from quantlab.lab.references import admit_reference
 
         digests = [admit_reference(each) for each in named]

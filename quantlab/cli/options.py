@@ -47,6 +47,8 @@ def comparison(
     for row in SETTINGS:
         if row.optional and not (every or row.sized):
             continue
+        if row.many and many:  # one comparison goes by pictures; many are made of prompts and seeds
+            continue
         named: dict[str, Any] = {"type": TYPES[row.kind], "help": row.about}
         if row.many:
             named |= {"action": "append", "metavar": "FILE"}
@@ -61,7 +63,7 @@ def comparison(
 
 def settings_of(arguments: argparse.Namespace, *, swept: bool = True) -> dict[str, Any]:
     """The settings that were given, by key; without ``swept`` those that a sweep takes one of."""
-    rows = (row for row in SETTINGS if swept or not row.swept)
+    rows = (row for row in SETTINGS if swept or not (row.swept or row.many))
     return {row.key: getattr(arguments, row.key, None) for row in rows}
 
 
