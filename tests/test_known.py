@@ -18,6 +18,8 @@ from quantlab.cli import main
 from quantlab.record.known import known_of_card, runs_of
 from quantlab.record.store.row import Stored
 from quantlab.record.store.store import Store
+from quantlab.ui.programs import api
+from quantlab.ui.services import Services
 from quantlab.words.outcome import Outcome
 
 CATALOG = load_catalog()
@@ -74,6 +76,15 @@ def test_a_run_on_the_card_scales_what_is_predicted_there_and_says_so(tmp_path: 
     assert "scaled by what was measured" in scaled.as_dict()["image_s_why"]  # type: ignore[operator]
     answer = propose(model="flux1-dev", gpu=CARD.id, ram_gib=64, known=known)
     assert all("scaled by what was measured" in choice.image_s_why for choice in answer.choices)
+
+
+def test_a_pages_programs_hear_of_what_its_store_has(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    run = stored("torchao-int8dq@compiled", 9.0)
+    store.save(run.comparison, 0, run.outcome, None, run.device, run.versions)
+    services = Services(catalog=CATALOG, runner=None, store=store)  # type: ignore[arg-type]
+    for choice in api.propose(services, "flux1-dev", gpu=CARD.id, ram_gib=64):
+        assert "scaled by what was measured" in choice["image_s_why"]
 
 
 def test_runs_of_other_cards_and_with_a_lora_are_left_alone(tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ from quantlab.catalog.answer.choices import propose as catalog_propose
 from quantlab.catalog.answer.pick import recommend as catalog_recommend
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.gpus import choose_one
+from quantlab.catalog.time import NOTHING
 from quantlab.errors import InputError, StoreError
 from quantlab.lab.check.check import check_text
 from quantlab.lab.check.code.text import LONGEST
 from quantlab.record.documents import choice_document, predictions, result_document
+from quantlab.record.known import known_of_card
 from quantlab.record.link import result_id, result_url, to_url
 from quantlab.ui.compare.run import visitor_of
 from quantlab.ui.compare.share import base_url
@@ -113,9 +115,11 @@ def propose(
     sizes = {"width": width, "height": height, "steps": steps}
     with one_sentence():
         picture: dict[str, Any] = {name: _whole(name, value) for name, value in sizes.items()}
+        card, kept = _maybe("gpu", gpu), (services.catalog, services.store)
+        known = known_of_card(choose_one(card), *kept) if card else NOTHING
         answer = catalog_propose(
             model=text("model", model),
-            gpu=_maybe("gpu", gpu),
+            gpu=card,
             hardware=_maybe("hardware", hardware),
             memory_gib=number("memory_gib", memory_gib),
             ram_gib=number("ram_gib", ram_gib),
@@ -124,6 +128,7 @@ def propose(
             batch=_whole("batch", batch),
             references=_whole("references", references),
             catalog=services.catalog,
+            known=known,
             **picture,
         )
         return [choice_document(c, model, services.catalog, **picture) for c in answer.choices]
