@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 from PIL import Image
 
 from quantlab.catalog.comparison import make_comparison
@@ -44,7 +45,9 @@ def repo(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     name = f"twins/{request.param}"
     build(request.param, tmp_path / "twin", repo=name)
     with serve(tmp_path / "twin", name) as server:
-        yield ask_only(server, tmp_path, monkeypatch)
+        ask_only(server, tmp_path, monkeypatch)
+        monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 30.0)  # this hub has no faults
+        yield server
 
 
 @pytest.mark.parametrize("repo", FAMILIES, indirect=True)

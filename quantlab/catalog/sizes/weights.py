@@ -156,7 +156,7 @@ def _module_bytes(
     storage = scheme.storage_in(cls)
     if storage is None:
         raise PlanError(f"how {scheme.id} stores weights is not known")
-    if not module.weight or skipped.fullmatch(module.name):
+    if not module.weight or module.in_fp32 or skipped.fullmatch(module.name):
         return plain
     if storage.rule == "cast" and module.kind in ("linear", "conv", "embedding"):
         return round(module.numbers * storage.bits / 8) + module.fixed_bytes

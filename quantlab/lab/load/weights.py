@@ -15,6 +15,7 @@ from quantlab.catalog.schema import Scheme
 from quantlab.catalog.sizes.storage import weight_bytes
 from quantlab.errors import VerificationError
 from quantlab.lab.libraries import torch
+from quantlab.lab.own.built import kept_in_fp32
 
 __all__ = ["plain_tensors", "plain_weights", "stored_bytes", "verify"]
 
@@ -79,8 +80,11 @@ def verify(module: Any, scheme: Scheme, component: str, kept: Iterable[str] = ()
         VerificationError: names the component, how many layers differ, and what one holds.
     """
     patterns = (*scheme.left_alone(type(module).__name__), *kept)
+    in_fp32 = set(kept_in_fp32(module))  # whatever quantizes, diffusers has it leave these alone
     wrong, right = [], 0
     for name, layer in _linears(module):
+        if in_fp32 & set(name.split(".")):
+            continue
         held = scheme.layers.get(name) if scheme.layers else scheme
         if held is None or _matches(name, patterns):
             continue

@@ -63,10 +63,14 @@ def quantize_with_bitsandbytes(
     import fnmatch
 
     import bitsandbytes as bnb
+    import diffusers
     import torch
 
+    known = isinstance(model, diffusers.ModelMixin) and model._keep_in_fp32_modules
+    in_fp32 = set(known or ())  # which diffusers has no library quantize
     for name, linear in list(model.named_modules()):
         skipped = any(fnmatch.fnmatchcase(name, pattern) for pattern in skip)
+        skipped = skipped or bool(in_fp32 & set(name.split(".")))
         if not isinstance(linear, torch.nn.Linear) or skipped:
             continue
         size = (linear.in_features, linear.out_features, linear.bias is not None)

@@ -68,12 +68,16 @@ def quantize_with_hqq(
     """
     import fnmatch
 
+    import diffusers
     import torch
     from hqq.core.quantize import HQQLinear
 
     group = config["weight_quant_params"]["group_size"]
+    known = isinstance(model, diffusers.ModelMixin) and model._keep_in_fp32_modules
+    in_fp32 = set(known or ())  # which diffusers has no library quantize
     for name, linear in list(model.named_modules()):
         skipped = any(fnmatch.fnmatchcase(name, pattern) for pattern in skip)
+        skipped = skipped or bool(in_fp32 & set(name.split(".")))
         if not isinstance(linear, torch.nn.Linear) or skipped or linear.in_features % group:
             continue
         layer = HQQLinear(linear, config, compute_dtype=compute_dtype, device=device)
