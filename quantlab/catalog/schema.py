@@ -160,6 +160,11 @@ class Scheme:
         """Whether quantlab has a way of loading it."""
         return self.way is not None
 
+    @property
+    def through_config(self) -> bool:
+        """Whether a config class of diffusers or transformers has it quantized while loading."""
+        return self.way == "config"
+
     def spec(self, library: str) -> Spec | None:
         """What is built for a component of ``library``, or None where it has nothing for it."""
         return self.diffusers if library == "diffusers" else self.transformers

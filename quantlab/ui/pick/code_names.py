@@ -20,7 +20,7 @@ def code_names(scheme: Scheme | None) -> str:
     for spec in (scheme.diffusers, scheme.transformers):
         if spec is not None:
             found += list(_names(spec))
-    if scheme.way == "config":
+    if scheme.through_config:
         found += CONFIG
     if scheme.simple is not None:
         found += [*SIMPLE, scheme.simple[0]]

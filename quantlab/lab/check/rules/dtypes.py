@@ -37,7 +37,7 @@ def cast_quantized(code: Code) -> Iterator[Hit]:
     """``.to(torch.float16)`` or ``.half()`` on what is quantized."""
     for load in code.loads:
         held = schemes_of(code, load)
-        quantized = [name for name, scheme in held.items() if scheme.way == "config"]
+        quantized = [name for name, scheme in held.items() if scheme.through_config]
         for call in code.calls_within(load, "to", *CASTS) if quantized else ():
             part = call.on.name if isinstance(call.on, Part) else ""
             if part and part not in quantized:
@@ -84,7 +84,7 @@ def layerwise_on_quantized(code: Code) -> Iterator[Hit]:
         for call in code.calls_within(load, LAYERWISE):
             part = call.on.name if isinstance(call.on, Part) else ""
             scheme = held.get(part)
-            if scheme is not None and scheme.way == "config":
+            if scheme is not None and scheme.through_config:
                 severity = "error" if scheme.method == "quanto" else "silent"
                 said = f"{part or load.cls.name} is quantized by {scheme.id} already."
                 edit = drop_statement(code.program.tree, call.node)
