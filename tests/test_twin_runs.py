@@ -59,7 +59,7 @@ def test_a_twin_goes_the_whole_way(
         "--height", str(SIZE), *ASKED.get(repo.repo.removeprefix("twins/"), []), "--json",
     ]  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    Image.new("RGB", (SIZE, 48), "teal").save("reference.jpg")
+    Image.new("RGB", (SIZE + 32, SIZE), "teal").save("reference.jpg")
     document = said(capsys, "compare", *asked, "--plans", *PLANS, "--out", str(tmp_path / "out"))
     outcomes = document["outcomes"]
     assert [outcome["error"] for outcome in outcomes] == [None, None]
