@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -24,25 +23,24 @@ from quantlab.catalog.paths import PACKAGE, PROJECT
 PROMPT = "a red apple on a blue background"
 SETTINGS = """
     Setting(
-        "negative_prompt",
+        "occasion",
         "text",
-        label="What not to draw",
-        about="What not to draw.",
+        label="Occasion",
+        about="What the picture is for.",
         longest=300,
         optional=True,
-        argument="negative_prompt",
-        said="without {negative_prompt}",
+        said="for {occasion}",
     ),
     Setting(
-        "true_cfg",
+        "final_guidance",
         "number",
-        label="True guidance",
-        about="How strongly what not to draw is avoided.",
+        label="Final guidance",
+        about="How strongly the prompt is followed after all.",
         low=1.0,
         high=20.0,
         optional=True,
-        argument="true_cfg_scale",
-        said="true guidance {true_cfg:g}",
+        argument="guidance_scale",
+        said="final guidance {final_guidance:g}",
     ),
     Setting(
         "nobodys",
@@ -125,7 +123,7 @@ def compared(house: Path) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(
         quantlab(
             house, "compare", "--plans", "fp32", "bnb-nf4", "--steps", "2", "--warmup", "0",
-            "--negative-prompt", "apple", "--true-cfg", "5", "--out", "avoided", "--json",
+            "--occasion", "a birthday", "--final-guidance", "9", "--out", "avoided", "--json",
         )
     )  # fmt: skip
     assert [outcome["status"] for outcome in told["outcomes"]] == ["ok", "ok"]
@@ -134,7 +132,7 @@ def compared(house: Path) -> dict[str, Any]:
 
 def test_a_setting_reaches_the_pipeline(house: Path, compared: dict[str, Any]) -> None:
     asked = compared["comparison"]
-    assert (asked["negative_prompt"], asked["true_cfg"]) == ("apple", 5.0)
+    assert (asked["occasion"], asked["final_guidance"]) == ("a birthday", 9.0)
     plain, unknown = (
         json.loads(
             quantlab(
@@ -144,29 +142,29 @@ def test_a_setting_reaches_the_pipeline(house: Path, compared: dict[str, Any]) -
         )
         for more in ((), ("--nobodys", "3"))
     )  # fmt: skip
-    assert "true_cfg" not in plain["comparison"]
+    assert "final_guidance" not in plain["comparison"]
     images = [Path(told["outcomes"][0]["image"]).read_bytes() for told in (compared, plain)]
     assert images[0] != images[1]
     error = unknown["outcomes"][0]["error"]
     assert error["message"] == "FluxPipeline has no nobodys; leave it out"
     script = quantlab(
-        house, "snippet", "--plan", "fp32", "--negative-prompt", "apple", "--true-cfg", "5"
+        house, "snippet", "--plan", "fp32", "--occasion", "a birthday", "--final-guidance", "9"
     )
-    assert re.search(r"negative_prompt='apple',\s+true_cfg_scale=5.0,", script)
+    assert "guidance_scale=9.0," in script
 
 
 def test_a_setting_travels_by_link(house: Path) -> None:
-    given = ["--plans", "fp32", "--true-cfg", "5"]
+    given = ["--plans", "fp32", "--final-guidance", "5"]
     url = quantlab(house, "link", *given).strip()
-    assert url.endswith("&true_cfg=5.0")
-    assert json.loads(quantlab(house, "link", "--open", url))["true_cfg"] == 5.0
+    assert url.endswith("&final_guidance=5.0")
+    assert json.loads(quantlab(house, "link", "--open", url))["final_guidance"] == 5.0
     refused = subprocess.run(
-        [sys.executable, "-m", "quantlab", "link", "--plans", "fp32", "--true-cfg", "99"],
+        [sys.executable, "-m", "quantlab", "link", "--plans", "fp32", "--final-guidance", "99"],
         cwd=house, env={**os.environ, "PYTHONPATH": str(house)}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert refused.returncode == 2
-    assert "true-cfg: 99.0; 1 to 20 are allowed" in refused.stderr
+    assert "final-guidance: 99.0; 1 to 20 are allowed" in refused.stderr
 
 
 def test_programs_and_the_page_offer_a_setting(house: Path) -> None:
@@ -188,9 +186,9 @@ print(json.dumps({
 }))
 """
     told = json.loads(run(house, "-c", script).splitlines()[-1])
-    assert told["parameters"][-3:] == ["negative_prompt", "true_cfg", "nobodys"]
-    assert "true_cfg: How strongly what not to draw is avoided." in told["text"]
-    assert {"What not to draw", "True guidance"} <= set(told["labels"])
+    assert told["parameters"][-3:] == ["occasion", "final_guidance", "nobodys"]
+    assert "final_guidance: How strongly the prompt is followed after all." in told["text"]
+    assert {"Occasion", "Final guidance"} <= set(told["labels"])
 
 
 def test_a_metric_is_measured_kept_and_told(house: Path, compared: dict[str, Any]) -> None:
@@ -212,9 +210,11 @@ def test_both_survive_a_results_file(house: Path, compared: dict[str, Any]) -> N
     quantlab(house, "export", "--out", "results.json")
     quantlab(house, "import", "results.json", store="other")
     found = json.loads(quantlab(house, "export", "--no-images", store="other"))["results"]
-    told = {item["outcome"]["plan"]: item for item in found if "true_cfg" in item["comparison"]}
+    told = {
+        item["outcome"]["plan"]: item for item in found if "final_guidance" in item["comparison"]
+    }
     assert told["bnb-nf4"]["outcome"]["mean_error"] == compared["outcomes"][1]["mean_error"]
-    assert told["bnb-nf4"]["comparison"]["negative_prompt"] == "apple"
+    assert told["bnb-nf4"]["comparison"]["occasion"] == "a birthday"
 
 
 def test_a_kind_of_hardware_is_unknown_where_nothing_is_said(house: Path) -> None:
