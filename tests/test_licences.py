@@ -126,7 +126,8 @@ def test_compare_and_the_page_work_and_say_what_to_install(
         f"import app; from quantlab.cli import main; status = main({asked!r});"
         "from quantlab.ui.pick.view import claims;"
         "from quantlab.catalog.table import load_catalog;"
-        "assert app.build(app.Services(load_catalog(), app.choose_runner({}, CATALOG), None));"
+        "catalog = load_catalog();"
+        "assert app.build(app.Services(catalog, app.choose_runner({}, catalog), None));"
         "assert 'GPL-3.0-only' in claims('sdnq-int8', 'cpu', load_catalog());"
         "raise SystemExit(status)"
     )

@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import PlanError
 from quantlab.lab.bench.compare import Bench, compare
-from quantlab.lab.script import pipeline
 from quantlab.lab.script.pipeline import snippet
 from tests.device import DEVICE
 from tests.test_schemes import T5, TRANSFORMER
@@ -141,12 +141,12 @@ def test_the_script_of_a_full_size_model_is_for_a_gpu_whatever_this_machine_is()
     ],
 )
 def test_on_a_gpu_the_script_quantizes_where_the_runner_does(
-    plan: str, lora: str | None, where: str | None, monkeypatch: pytest.MonkeyPatch
+    plan: str, lora: str | None, where: str | None
 ) -> None:
     """A scale that is worked out on the CPU differs from the GPU's in its last bits."""
-    monkeypatch.setattr(pipeline, "device", lambda: "cuda")
     comparison = make_comparison(plans=[plan], prompt=PROMPT, lora=lora)
-    text = snippet(comparison, comparison.plans[0], load_catalog(), DEVICE)
+    gpu = replace(DEVICE, kind="cuda", target="cuda")
+    text = snippet(comparison, comparison.plans[0], load_catalog(), gpu)
     ast.parse(text)
     assert text.count('device_map="cuda"') == (1 if where else 0)
     assert where is None or where in text

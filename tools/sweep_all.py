@@ -113,6 +113,7 @@ class Trial:
 
     def row(self) -> dict[str, str]:
         """All columns but the script's, which waits in ``alone`` to be run."""
+        told_from = self._told_from()  # before it runs: bitsandbytes' first call on a CPU repacks
         _, found = self._compare("fp32", self.text)
         stored = found.weights_bytes[self.component.name]
         row = {"scheme": self.scheme.id, "component": self.component.name, "stored": str(stored)}
@@ -120,7 +121,7 @@ class Trial:
         row["one_step"] = f"{found.transformer_rel_l2 or 0:.5f}"
         row["psnr_db"] = f"{found.psnr_db or 0:.2f}"
         return row | {
-            "told_from": self._told_from(),
+            "told_from": told_from,
             "script": self._wait(found),
             "lora": self._lora(),
             "reload": self._reload(),
