@@ -18,6 +18,7 @@ from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.load.weights import verify
 from quantlab.words.outcome import Outcome
 from tests.device import DEVICE
+from tools import sweep_all
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
@@ -131,3 +132,13 @@ def test_the_way_that_was_taken_is_said_and_the_image_is_drawn(
     assert Path(outcome.image).is_absolute()
     pixels = np.asarray(Image.open(outcome.image))
     assert pixels.shape == (MINI.defaults.height, MINI.defaults.width, 3)
+
+
+def test_the_full_set_was_tried_with_every_scheme_and_held() -> None:
+    """``python -m tools.sweep_all`` writes what this reads."""
+    kept = sweep_all.rows()
+    assert {(s.id, c.name) for s, c in sweep_all.cases()} <= set(kept)
+    assert not {key: wrong for key, row in kept.items() if (wrong := sweep_all.sound(row))}
+    by_rule = {scheme: row["lora"] for (scheme, part), row in kept.items() if part == "transformer"}
+    ruled = {s.id: s.lora.way for s in CATALOG.schemes.values() if s.lora and s.id in by_rule}
+    assert ruled == {scheme: way for scheme, way in by_rule.items() if way != "-"}

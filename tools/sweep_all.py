@@ -59,8 +59,8 @@ COLUMNS = (
 BYTES = 0.005
 """How far stored bytes may be from the formula, as a share."""
 LORA = 0.2
-"""How far a step may be from the reference that wears the LoRA too; without it, it is about 0.8.
-Schemes of under four bits are farther from it by themselves."""
+"""How much farther than without a LoRA a step may be from the reference, where both wear one; with
+the reference alone wearing it, it is about 0.8."""
 AT_ONCE = 8
 """Rows whose scripts run in one process, which imports the libraries once."""
 ALONE = """
@@ -123,7 +123,7 @@ class Trial:
         return row | {
             "told_from": told_from,
             "script": self._wait(found),
-            "lora": self._lora(),
+            "lora": self._lora(found.transformer_rel_l2 or 0.0),
             "reload": self._reload(),
         }
 
@@ -175,7 +175,7 @@ class Trial:
         self.image = Path(found.image).read_bytes()
         return ""
 
-    def _lora(self) -> str:
+    def _lora(self, one_step: float) -> str:
         rule = self.scheme.lora
         if rule is None or self.component.name != DENOISER:
             return "-"
@@ -184,7 +184,7 @@ class Trial:
         except QuantlabError as error:
             return str(error)
         step = found.transformer_rel_l2 or 0.0
-        most = LORA if self.scheme.bits >= 4 else 2 * LORA
+        most = LORA + one_step
         return rule.way if 0 < step < most else f"{rule.way}, but a step is {step:.3f} away"
 
     def _reload(self) -> str:
