@@ -32,15 +32,15 @@ SETTINGS = """
         said="for {occasion}",
     ),
     Setting(
-        "final_guidance",
-        "number",
-        label="Final guidance",
-        about="How strongly the prompt is followed after all.",
-        low=1.0,
-        high=20.0,
+        "final_height",
+        "whole",
+        label="Final height",
+        about="Height of the image after all, in pixels.",
+        low=32,
+        high=128,
         optional=True,
-        argument="guidance_scale",
-        said="final guidance {final_guidance:g}",
+        argument="height",
+        said="{final_height} px high after all",
     ),
     Setting(
         "nobodys",
@@ -123,7 +123,7 @@ def compared(house: Path) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(
         quantlab(
             house, "compare", "--plans", "fp32", "bnb-nf4", "--steps", "2", "--warmup", "0",
-            "--occasion", "a birthday", "--final-guidance", "9", "--out", "avoided", "--json",
+            "--occasion", "a birthday", "--final-height", "64", "--out", "avoided", "--json",
         )
     )  # fmt: skip
     assert [outcome["status"] for outcome in told["outcomes"]] == ["ok", "ok"]
@@ -132,7 +132,7 @@ def compared(house: Path) -> dict[str, Any]:
 
 def test_a_setting_reaches_the_pipeline(house: Path, compared: dict[str, Any]) -> None:
     asked = compared["comparison"]
-    assert (asked["occasion"], asked["final_guidance"]) == ("a birthday", 9.0)
+    assert (asked["occasion"], asked["final_height"]) == ("a birthday", 64)
     plain, unknown = (
         json.loads(
             quantlab(
@@ -142,29 +142,29 @@ def test_a_setting_reaches_the_pipeline(house: Path, compared: dict[str, Any]) -
         )
         for more in ((), ("--nobodys", "3"))
     )  # fmt: skip
-    assert "final_guidance" not in plain["comparison"]
+    assert "final_height" not in plain["comparison"]
     images = [Path(told["outcomes"][0]["image"]).read_bytes() for told in (compared, plain)]
     assert images[0] != images[1]
     error = unknown["outcomes"][0]["error"]
     assert error["message"] == "FluxPipeline has no nobodys; leave it out"
     script = quantlab(
-        house, "snippet", "--plan", "fp32", "--occasion", "a birthday", "--final-guidance", "9"
+        house, "snippet", "--plan", "fp32", "--occasion", "a birthday", "--final-height", "64"
     )
-    assert "guidance_scale=9.0," in script
+    assert "height=64," in script
 
 
 def test_a_setting_travels_by_link(house: Path) -> None:
-    given = ["--plans", "fp32", "--final-guidance", "5"]
+    given = ["--plans", "fp32", "--final-height", "64"]
     url = quantlab(house, "link", *given).strip()
-    assert url.endswith("&final_guidance=5.0")
-    assert json.loads(quantlab(house, "link", "--open", url))["final_guidance"] == 5.0
+    assert url.endswith("&final_height=64")
+    assert json.loads(quantlab(house, "link", "--open", url))["final_height"] == 64
     refused = subprocess.run(
-        [sys.executable, "-m", "quantlab", "link", "--plans", "fp32", "--final-guidance", "99"],
+        [sys.executable, "-m", "quantlab", "link", "--plans", "fp32", "--final-height", "999"],
         cwd=house, env={**os.environ, "PYTHONPATH": str(house)}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert refused.returncode == 2
-    assert "final-guidance: 99.0; 1 to 20 are allowed" in refused.stderr
+    assert "final-height: 999 is out of range; 32 to 128 are allowed" in refused.stderr
 
 
 def test_programs_and_the_page_offer_a_setting(house: Path) -> None:
@@ -186,9 +186,9 @@ print(json.dumps({
 }))
 """
     told = json.loads(run(house, "-c", script).splitlines()[-1])
-    assert told["parameters"][-3:] == ["occasion", "final_guidance", "nobodys"]
-    assert "final_guidance: How strongly the prompt is followed after all." in told["text"]
-    assert {"Occasion", "Final guidance"} <= set(told["labels"])
+    assert told["parameters"][-3:] == ["occasion", "final_height", "nobodys"]
+    assert "final_height: Height of the image after all, in pixels." in told["text"]
+    assert {"Occasion", "Final height"} <= set(told["labels"])
 
 
 def test_a_metric_is_measured_kept_and_told(house: Path, compared: dict[str, Any]) -> None:
@@ -210,9 +210,7 @@ def test_both_survive_a_results_file(house: Path, compared: dict[str, Any]) -> N
     quantlab(house, "export", "--out", "results.json")
     quantlab(house, "import", "results.json", store="other")
     found = json.loads(quantlab(house, "export", "--no-images", store="other"))["results"]
-    told = {
-        item["outcome"]["plan"]: item for item in found if "final_guidance" in item["comparison"]
-    }
+    told = {item["outcome"]["plan"]: item for item in found if "final_height" in item["comparison"]}
     assert told["bnb-nf4"]["outcome"]["mean_error"] == compared["outcomes"][1]["mean_error"]
     assert told["bnb-nf4"]["comparison"]["occasion"] == "a birthday"
 
