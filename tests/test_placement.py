@@ -71,7 +71,7 @@ def test_group_offload_follows_the_library() -> None:
 
 
 def test_a_library_of_which_nothing_is_known_is_not_group_offloaded() -> None:
-    sdnq, nothing = CATALOG.methods["sdnq"], CATALOG.methods["hqq"].offload
+    sdnq, nothing = CATALOG.methods["sdnq"], CATALOG.methods["sinq"].offload
     assert nothing.group == "unknown"
     catalog = replace(CATALOG, methods=CATALOG.methods | {"sdnq": replace(sdnq, offload=nothing)})
     plan = parse_plan("sdnq-int8", DEV)
