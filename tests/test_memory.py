@@ -103,8 +103,9 @@ def test_predict_for_a_card_adds_where_and_the_largest_size(
     without = document(capsys, *asked)
     rows = document(capsys, *asked, "--gpu", "rtx 3060 12gb")
     for row, plain in zip(rows, without, strict=True):
-        assert set(row) - set(plain) == {"placement", "image_s", "largest_size"}
+        assert set(row) - set(plain) == {"placement", "image_s", "image_s_why", "largest_size"}
         assert set(row["largest_size"]) == {"width", "height"}
+        assert row["image_s_why"], "seconds or none, what they rest on is said"
     assert [row["placement"] for row in rows] == ["group-offload", "staged"]
     (small,) = document(capsys, *asked[:-2], "bnb-nf4", "--gpu", "apple-8gb")
     assert small["placement"] is None
