@@ -174,7 +174,12 @@ ON_4090 = card("rtx-4090-24gb")
         ("gtx-1660-6gb", Run(), Reason.NO_MATRIX_UNITS),
         ("dgx-spark-128gb", Run(), Reason.NO_FIGURES),
         ("rtx-3090-24gb", Run(timing="fp8-dynamic", mode=Mode.COMPILED), Reason.NO_FP8),
-        ("v100-32gb", Run(timing="int8-dynamic", mode=Mode.COMPILED), Reason.NO_INT8),
+        ("v100-32gb", Run(timing="int8-dynamic", mode=Mode.COMPILED), Reason.BF16_EAGER),
+        (
+            "v100-32gb",
+            Run(timing="int8-dynamic", mode=Mode.COMPILED, dtype="fp16"),
+            Reason.NO_INT8,
+        ),
         ("rtx-4090-24gb", Run(timing="svdquant"), Reason.SVDQUANT),
         ("rtx-4090-24gb", Run(timing="untimed"), Reason.UNTIMED),
         ("rtx-4090-24gb", Run(timing="bnb-int8", mode=Mode.COMPILED), Reason.UNTIMED_MODE),
