@@ -14,12 +14,13 @@ from quantlab.errors import InputError
 from quantlab.ui.guard.hosts import address
 from quantlab.ui.jobs import Jobs, Wait
 from quantlab.ui.services import Services
+from quantlab.words.settings import SETTINGS
 from tests.drawn import drawn
 from tests.served_page import Counting, served
 
 LIMIT_S = 60
-REST = ("flux-mini", 0, None, None, None, None, None, None, None)
-"""Model and seed, and the settings that are left to the model."""
+REST = ("flux-mini", 0, *[None] * (len(SETTINGS) - 2))
+"""Model and seed, and the settings beside prompt and seed, which are left to the model."""
 
 
 def until(what: Callable[[], object]) -> None:
