@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from quantlab.catalog.paths import PACKAGE, PROJECT
 
@@ -123,7 +124,7 @@ def compared(house: Path) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(
         quantlab(
             house, "compare", "--plans", "fp32", "bnb-nf4", "--steps", "2", "--warmup", "0",
-            "--occasion", "a birthday", "--final-height", "64", "--out", "avoided", "--json",
+            "--occasion", "a birthday", "--final-height", "128", "--out", "all", "--json",
         )
     )  # fmt: skip
     assert [outcome["status"] for outcome in told["outcomes"]] == ["ok", "ok"]
@@ -132,19 +133,19 @@ def compared(house: Path) -> dict[str, Any]:
 
 def test_a_setting_reaches_the_pipeline(house: Path, compared: dict[str, Any]) -> None:
     asked = compared["comparison"]
-    assert (asked["occasion"], asked["final_height"]) == ("a birthday", 64)
-    plain, unknown = (
+    assert (asked["occasion"], asked["final_height"]) == ("a birthday", 128)
+    plain, low, unknown = (
         json.loads(
             quantlab(
                 house, "compare", "--plans", "fp32", "--steps", "2", "--warmup", "0",
-                *more, "--out", "plain", "--json",
+                *more, "--out", f"plain-{len(more)}", "--json",
             )
         )
-        for more in ((), ("--nobodys", "3"))
+        for more in ((), ("--final-height", "64", "--occasion", "tea"), ("--nobodys", "3"))
     )  # fmt: skip
     assert "final_height" not in plain["comparison"]
-    images = [Path(told["outcomes"][0]["image"]).read_bytes() for told in (compared, plain)]
-    assert images[0] != images[1]
+    images = [Image.open(told["outcomes"][0]["image"]) for told in (plain, low)]
+    assert [image.height for image in images] == [128, 64]
     error = unknown["outcomes"][0]["error"]
     assert error["message"] == "FluxPipeline has no nobodys; leave it out"
     script = quantlab(

@@ -418,11 +418,11 @@ def test_what_is_listed_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_page_says_where_its_defaults_come_from(folder: Path) -> None:
     model = admit(str(folder))
     services = Services(load_catalog(), LocalRunner(load_catalog()), None)
-    changed = Call(services, {"model": model.id, "before": "flux1-dev"})
+    changed = Call(services, {"model": model.id, "before": "flux1-dev", "transformer-0": "fp32"})
     told = change_model(changed)["model"]["info"]
     assert told.startswith("Where nothing else is said it runs like flux-mini, the listed model")
     assert told in about(model)
-    back = Call(services, {"model": "flux1-dev", "before": model.id})
+    back = Call(services, {"model": "flux1-dev", "before": model.id, "transformer-0": "fp32"})
     assert change_model(back)["model"]["info"] == ""
 
 
