@@ -30,8 +30,9 @@ from quantlab.lab.load.check import check
 from quantlab.lab.load.oom import ran_out, what_was_asked
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.runners.isolated import compare_isolated
-from quantlab.ui.compare.stage.board import ahead
+from quantlab.ui.compare.stage.board import board
 from quantlab.ui.compare.stage.measured_view import how_it_ran, warnings_of
+from quantlab.ui.state import Shown
 from quantlab.words.outcome import NoiseFloor, Outcome
 from quantlab.words.outcome_text import floor_text
 from quantlab.words.plan import Plan
@@ -297,7 +298,8 @@ def test_schemes_that_are_hopeless_in_eager_mode_say_so_before_and_after() -> No
     for plan, warned in (("torchao-int8dq", True), ("torchao-int8dq@compiled", False)):
         parsed = parse_plan(plan, MINI)
         assert bool(warnings_of(plan, CATALOG)) == warned
-        assert ("slower than bf16 on a GPU" in ahead(0, plan, "idle", CATALOG)["head-0"]) == warned
+        facts = board([plan], Shown(), MINI, CATALOG)["facts"]
+        assert ("slower than bf16 on a GPU" in str(facts)) == warned
         assert bool(trial._notes(parsed, loaded("resident"), run, drawn, CATALOG)) == warned
         assert not trial._notes(parsed, loaded("cpu"), run, drawn, CATALOG)
     assert len(warnings_of("transformer=torchao-int4wo,text_encoder_2=bnb-nf4", CATALOG)) == 1
