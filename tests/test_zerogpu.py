@@ -191,10 +191,11 @@ def test_downloads_come_before_the_gpu_and_fail_as_rows(
     from quantlab.errors import LoadError
     from quantlab.lab.runners import zerogpu
 
-    def fetch(_: Reader, model: Any, keys: Any, say: Any) -> None:
+    def fetch(_: Reader, model: Any, keys: Any, say: Any, used: Any) -> None:
         say(f"downloading {model.source}")
         if keys["transformer"].scheme is not None:
             raise LoadError("is gated")
+        assert set(used) == set(keys)  # nothing of the plan is left for the GPU's seconds
 
     def call(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         plan = Outcome(plan=job["comparison"]["plans"][0], status="ok").as_dict()

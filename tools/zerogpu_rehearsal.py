@@ -197,9 +197,10 @@ def launch() -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio
 
+    from quantlab.ui.blocks import Page
     from quantlab.ui.serve import serve as serve_page
 
-    with gradio.Blocks() as page:
+    with Page() as page:
         gradio.Markdown("rehearsal")
     with redirect_stdout(sys.stderr):  # stdout is for the results
         serve_page(page, wait=False)
