@@ -100,9 +100,9 @@ def _rank(row: Recommendation) -> int:
 
 def test_hqq_is_found_at_four_bits_and_at_three() -> None:
     assert pick(hardware="cuda", bits=4)["hqq-int4"].verdict == "runs"
-    three = pick(hardware="cuda", bits=3)["hqq"]
-    assert (three.verdict, three.scheme) == ("runs", None)
-    assert "hqq" not in pick(hardware="cuda", bits=4)
+    three = pick(hardware="cuda", bits=3)
+    assert (three["hqq-int3"].verdict, three["hqq-int4"].verdict) == ("runs", "no")
+    assert "hqq" not in three  # schemes of these widths stand for the method
 
 
 def test_a_rejected_row_cites_its_cell() -> None:
@@ -128,10 +128,16 @@ def test_bitsandbytes_on_metal_differs_between_four_and_eight_bits() -> None:
     assert pick(hardware="metal")["bnb-int8"].verdict == "partial"
 
 
-@pytest.mark.parametrize("scheme", ["awq-int4", "aqlm-2bit", "hqq-int4", "eetq-int8", "gptq-int4"])
+@pytest.mark.parametrize("scheme", ["awq-int4", "aqlm-2bit", "eetq-int8", "gptq-int4"])
 def test_methods_of_language_models_only_are_not_for_diffusers(scheme: str) -> None:
     assert pick(library="diffusers")[scheme].verdict == "no"
     assert pick(hardware="cuda", model="flux1-dev")[scheme].verdict == "no"
+
+
+def test_hqq_is_for_diffusers_by_its_own_library_alone() -> None:
+    for row in (pick(library="diffusers"), pick(hardware="cuda", model="flux1-dev")):
+        assert row["hqq-int4"].verdict == "partial"
+        assert any("diffusers has no config for it" in why for why in row["hqq-int4"].reasons)
 
 
 def test_gguf_is_unpacked_for_a_text_encoder_and_layerwise_is_not_for_one() -> None:
