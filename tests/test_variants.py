@@ -170,7 +170,7 @@ def test_other_versions_weights_and_dtypes_are_other_entries(
     asked = part("torchao-int8wo")
 
     def key(folder: Path = PROJECT / MINI.source, **other: Any) -> str:
-        base = Base(MINI)
+        base = Base(other.get("model", MINI))
         base.folder = str(folder)
         found = shelf.variant(replace(asked, base=base, **other), CATALOG)
         assert found is not None
