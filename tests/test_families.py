@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import pytest
@@ -136,17 +137,29 @@ def test_families_are_listed_without_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pipeline", "said"),
+    ("pipeline", "family", "reference", "said"),
     [
-        ("QwenImageEditPlusPipeline", "goes by a picture"),
-        ("WanPipeline", "makes videos"),
+        ("QwenImageEditPlusPipeline", {}, None, "goes by a picture"),
+        ("Flux3ModularPipeline", {}, "0" * 16, "its blocks are given text alone"),
+        ("FluxPipeline", {"embeddings": ()}, None, "does not give what its call takes"),
     ],
+    ids=["without-a-picture", "with-a-picture", "another-way-of-encoding"],
 )
-def test_what_is_not_run_here_is_refused_before_loading(pipeline: str, said: str) -> None:
+def test_what_is_not_run_here_is_refused_before_loading(
+    pipeline: str, family: dict[str, Any], reference: str | None, said: str
+) -> None:
     own = load_catalog()
-    model = replace(own.models["flux-mini"], pipeline=pipeline)
+    mini = own.models["flux-mini"]
+    model = replace(
+        mini,
+        pipeline=pipeline,
+        described_family=replace(family_of(pipeline), **family),
+        limits=replace(mini.limits, max_references=1),
+    )
     catalog = replace(own, models={model.id: model})
-    comparison = make_comparison(plans=["fp32"], prompt="a fox", catalog=catalog)
+    comparison = make_comparison(
+        plans=["fp32"], prompt="a fox", reference=reference, catalog=catalog
+    )
     plan = comparison.plans[0]
     with pytest.raises(Unavailable, match=said):
         check(comparison, plan, Pool(0, catalog, DEVICE))
