@@ -90,17 +90,15 @@ def _reasons(component: str, catalog: Catalog, machine: Machine) -> dict[str, st
     if part is None:
         names = ", ".join(c.name for c in model.components)
         raise InputError("component", f"{component[:40]!r} is not one of {names}")
-    return {
-        s.id: _reason(s, part, catalog, machine, model)
-        for s in catalog.schemes.values()
-        if not s.layers
-    }
+    return {s.id: _reason(s, part, catalog, machine, model) for s in catalog.schemes.values()}
 
 
 def _reason(
     scheme: Scheme, part: Component, catalog: Catalog, machine: Machine, model: Model
 ) -> str:
     method = catalog.methods[scheme.method]
+    if scheme.layers:
+        return "a mix: the schemes it is made of are tried by themselves"
     if not scheme.loadable and part.library == "transformers" and scheme.transformers:
         # Where its library is here, the library itself is asked (probe/subject.py).
         said = library_here(scheme, method, machine, model)
