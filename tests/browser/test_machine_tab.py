@@ -112,11 +112,13 @@ def test_the_sheet_of_a_scheme_has_what_was_measured_and_a_language_model_s_scri
     new_page: NewPage,
 ) -> None:
     page = new_page()
+    page.get_by_role("button", name="Show every method").click()
     sheet = page.locator(".ql-sheet")
-    page.locator('[data-claims="bnb-nf4"]').last.click()
+    page.locator("#ql-table [data-claims=bnb-nf4]").click()
     expect(sheet).to_contain_text("Measured")
     expect(sheet).to_contain_text("MiB stored")
     sheet.get_by_role("button", name="Close").click()
-    page.locator('[data-claims="hqq-int4"]').last.click()
+    page.locator("#ql-table [data-claims=hqq-int4]").click()
     sheet.get_by_text("Code: a language model").click()
-    expect(sheet.locator("pre")).to_contain_text("transformers.HqqConfig(nbits=4, group_size=64)")
+    script = sheet.get_by_role("region", name="Script of HQQ int4 for a language model")
+    expect(script).to_contain_text("transformers.HqqConfig(nbits=4, group_size=64)")

@@ -31,6 +31,7 @@ def _script(key: str) -> str:
     name = escape(scheme.name)
     return (
         '<details class="ql-code"><summary>Code: a language model with it, through transformers'
-        f'</summary><pre tabindex="0" role="region" aria-label="Script of {name}">'
+        f'</summary><pre tabindex="0" role="region" '
+        f'aria-label="Script of {name} for a language model">'
         f"{escape(llm_snippet(scheme.id))}</pre></details>"
     )
