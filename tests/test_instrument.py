@@ -6,6 +6,7 @@ Peak memory and fidelity are in test_measure.py.
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +23,9 @@ from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.run import encode, generate
 from quantlab.lab.device import Device
 from quantlab.lab.load.weights import stored_bytes
+from quantlab.lab.ways.bfl import write_bfl
 from quantlab.lab.ways.bitsandbytes import quantize_with_bitsandbytes
+from quantlab.lab.ways.hqq import quantize_with_hqq
 from quantlab.words.comparison import Comparison
 from tests.device import DEVICE
 
@@ -91,6 +94,29 @@ def _layerwise() -> torch.nn.Module:
     return layer
 
 
+def _hqq(nbits: int) -> torch.nn.Module:
+    from hqq.core.quantize import BaseQuantizeConfig
+
+    layer = _layer()
+    config = BaseQuantizeConfig(nbits=nbits, group_size=64, axis=1)
+    quantize_with_hqq(layer, config, compute_dtype=torch.float32, device="cpu")
+    return layer
+
+
+def _bfl(kind: str) -> torch.nn.Module:
+    """What the file of one layer holds, in the layer that diffusers reads it into."""
+    from diffusers.quantizers.bfl import utils
+    from safetensors.torch import load_file, save_file
+
+    layer = {"FP8": utils.BFLFP8RLinear, "NVFP4": utils.BFLNVFP4Linear}[kind]
+    read = torch.nn.Sequential(layer(INPUTS, OUTPUTS, bias=False, compute_dtype=torch.float32))
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as out:
+        save_file(_layer().state_dict(), Path(folder) / "layer.safetensors")
+        write_bfl(folder, f"{out}/written.safetensors", kind)
+        read.load_state_dict(load_file(f"{out}/written.safetensors"))
+    return read
+
+
 BLOCKS = N // 64
 BY_HAND: dict[str, tuple[Callable[[], torch.nn.Module], int]] = {
     # Half a byte a weight, an fp32 scale for each 64 of them, and the code book of 16.
@@ -115,6 +141,14 @@ BY_HAND: dict[str, tuple[Callable[[], torch.nn.Module], int]] = {
     "sdnq-int8": (lambda: _sdnq("int8"), N + ROW_SCALES),
     # Scale and zero point in fp32 for each 64 weights.
     "sdnq-uint4": (lambda: _sdnq("uint4"), N // 2 + N // 64 * 8),
+    # Scale and zero point in the compute dtype for each 64 weights.
+    "hqq-int8": (lambda: _hqq(8), N + BLOCKS * 2 * 4),
+    "hqq-int4": (lambda: _hqq(4), N // 2 + BLOCKS * 2 * 4),
+    # Ten numbers of 3 bits an int32, the groups filled up to a multiple of ten.
+    "hqq-int3": (lambda: _hqq(3), -(-BLOCKS // 10) * 64 * 4 + BLOCKS * 2 * 4),
+    "bfl-fp8": (lambda: _bfl("FP8"), N + ROW_SCALES),
+    # A float8 scale for each 16 weights, and one fp32 for all of them and one for the input.
+    "bfl-nvfp4": (lambda: _bfl("NVFP4"), N // 2 + N // 16 + 2 * 4),
     "layerwise-fp8": (_layerwise, N),
 }
 
