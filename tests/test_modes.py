@@ -128,10 +128,10 @@ def test_the_table_shows_floor_and_placement_and_marks_scores_across_modes(
     command = ["compare", "--plans", "fp32", "torchao-int8wo", "fp32@compiled", "--steps", "1"]
     assert main([*command, "--warmup", "0", "--out", str(tmp_path)]) == 0
     head, fp32, int8, compiled, *words = capsys.readouterr().out.splitlines()
-    assert head.split()[-4:] == ["L2", "floor", "L2", "placement"]
-    assert fp32.split()[-5:] == ["-", "-", "-", "0.0000", "cpu"]
+    assert head.split()[-5:] == ["L2", "FLIP", "floor", "L2", "placement"]
+    assert fp32.split()[-6:] == ["-", "-", "-", "-", "0.0000", "cpu"]
     assert "*" not in int8
-    assert compiled.split()[-5:] == ["-", "-", "0.0000*", "0.0000", "cpu"]
+    assert compiled.split()[-6:] == ["-", "-", "0.0000*", "-", "0.0000", "cpu"]
     assert "noise floor: the same step to the bit (reference repeated)" in words
     assert "* a score across modes: eager held against compiled, or the reverse" in words
     assert any(w.startswith("fp32@compiled: Held against itself in eager mode") for w in words)
