@@ -138,7 +138,7 @@ def test_a_setting_reaches_the_pipeline(house: Path, compared: dict[str, Any]) -
         json.loads(
             quantlab(
                 house, "compare", "--plans", "fp32", "--steps", "2", "--warmup", "0",
-                *more, "--out", f"plain-{len(more)}", "--json",
+                *more, "--out", f"plain-{len(more)}", "--json", store="aside",
             )
         )
         for more in ((), ("--final-height", "64", "--occasion", "tea"), ("--nobodys", "3"))
