@@ -23,6 +23,7 @@ from quantlab.record.results.frame import field
 from quantlab.ui.blind.rounds import gallery_pairs
 from quantlab.ui.compare.save_picture import save_plot
 from quantlab.ui.compare.share import result, share_run, stored
+from quantlab.ui.compare.stage.board import LOSSY, board
 from quantlab.ui.services import Services
 from quantlab.ui.state import Shown
 from tests.test_page import StandIn, call
@@ -33,6 +34,7 @@ FILES = sorted(FOLDER.glob("*.json"))
 GALLERY = Gallery()
 MOST_BYTES = 8_000_000
 LEAST_PAIRS = 200
+MODEL = CATALOG.models[WANTED.model]
 PAGE = Services(CATALOG, StandIn(), None, gallery=GALLERY)
 
 
@@ -77,6 +79,18 @@ def test_a_fresh_install_shows_them_in_compare_and_by_link() -> None:
     assert found.outcome.psnr_db is not None
     again = result(found.id or "", PAGE)
     assert again.comparison == comparison
+
+
+def test_no_pixels_are_counted_in_compressed_pictures() -> None:
+    asked = make_comparison(
+        model=WANTED.model,
+        plans=[WANTED.reference, "bnb-nf4"],
+        prompt=WANTED.prompts[0],
+        seed=WANTED.seeds[0],
+    )
+    seen = board([WANTED.reference, "bnb-nf4"], stored(asked, PAGE), MODEL, CATALOG)
+    assert LOSSY in str(seen["board"])
+    assert "of the pixels differ" not in str(seen["board"])
 
 
 def test_results_have_its_rows_with_their_source() -> None:

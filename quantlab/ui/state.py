@@ -36,13 +36,15 @@ class Result:
     """An outcome with its image, and where and when it was measured unless that was just now.
 
     ``path`` is the image's file in the page's own cache, which is emptied after a day: a session
-    holds no images. ``id`` is the stored result's, None where it is not kept.
+    holds no images. ``id`` is the stored result's, None where it is not kept. ``lossy``: the image
+    is a compressed copy of the one that the scores are of.
     """
 
     outcome: Outcome
     path: str | None = None
     origin: str = ""
     id: str | None = None
+    lossy: bool = False
 
     @property
     def png(self) -> bytes | None:

@@ -17,7 +17,14 @@ from quantlab.lab.script.script import Script
 from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
 
-__all__ = ["call_lines", "load_lines", "placed_lines", "staged_lines", "text_processor"]
+__all__ = [
+    "call_lines",
+    "load_lines",
+    "placed_lines",
+    "release_calls",
+    "staged_lines",
+    "text_processor",
+]
 
 
 def load_lines(
@@ -103,6 +110,11 @@ def call_lines(comparison: Comparison, model: Model, plan: Plan, encoded: str = 
     ]
 
 
+def release_calls(target: str) -> list[str]:
+    """Calls that give back, on torch's device ``target``, what is not held any more."""
+    return ["gc.collect()", *([] if target == "cpu" else [f"torch.{target}.empty_cache()"])]
+
+
 def staged_lines(
     reading: Script,
     drawing: Script,
@@ -119,7 +131,7 @@ def staged_lines(
     guided = model.guided(comparison.guidance)
     reading.modules.add("gc")
     drawing.embed(decode_alone)
-    release = ["gc.collect"] if target == "cpu" else ["gc.collect", f"torch.{target}.empty_cache"]
+    release = release_calls(target)
     return [
         "# What writes and reads the prompt: gone before anything else is read.",
         *reading.before,
@@ -133,7 +145,7 @@ def staged_lines(
         ")",
         f"encoded = {{n: found.get(n) for n in {ENCODED[1:]!r} if found.get(n) is not None}}",
         "del pipe, made, found",
-        *(f"{each}()" for each in release),
+        *release,
         "",
         "# What draws; it is gone before the image is decoded.",
         *drawing.before,
@@ -142,7 +154,7 @@ def staged_lines(
         *([f'pipe.to("{target}")'] if target != "cpu" else []),
         "del made",
         f"decode_alone(pipe, {family.decoder!r}, {list(family.denoisers)!r}, "
-        f"lambda: ({', '.join(f'{each}()' for each in release)}))",
+        f"lambda: ({', '.join(release)}))",
         *call_lines(comparison, model, plan, "encoded"),
     ]
 

@@ -109,20 +109,20 @@ def staged_lines(
     encoders = [c.name for c in model.components if c.name not in drawers]
     drawing.embed(decode_alone)
     drawing.modules.add("gc")
-    release = ["gc.collect"] if target == "cpu" else ["gc.collect", f"torch.{target}.empty_cache"]
+    release = blocks.release_calls(target)
     return [
         "# The text encoders: they are gone before anything else is read.",
         *pipe_lines(reading, model, plan, dtype, drawers),
         *placed_lines(model, "resident", target, {}),
         *_encode_lines(comparison, model),
         "del pipe",
-        *(f"{each}()" for each in release),
+        *release,
         "",
         "# What draws; it is gone before the image is decoded.",
         *pipe_lines(drawing, model, plan, dtype, encoders),
         *placed_lines(model, "resident", target, {}),
         f"decode_alone(pipe, {family.decoder!r}, {list(family.denoisers)!r}, "
-        f"lambda: ({', '.join(f'{each}()' for each in release)}))",
+        f"lambda: ({', '.join(release)}))",
         *pipe_call(comparison, plan, model, "encoded"),
     ]
 

@@ -220,7 +220,7 @@ def stored(comparison: Comparison, services: Services) -> Shown:
 
 
 def _result(row: Stored) -> Result:
-    return Result(row.outcome, picture(row.image_png), _origin(row), row.id)
+    return Result(row.outcome, picture(row.image_png), _origin(row), row.id, lossy=row.shipped)
 
 
 def _origin(row: Stored) -> str:

@@ -26,7 +26,12 @@ from quantlab.ui.state import Result, Shown
 from quantlab.words.outcome import Outcome
 from quantlab.words.plan import Plan
 
-__all__ = ["board", "instead_of", "picture", "predicted_bytes", "state_of"]
+__all__ = ["LOSSY", "board", "instead_of", "picture", "predicted_bytes", "state_of"]
+
+LOSSY = (
+    "These pictures ship compressed, and part of the difference is that; the scores are of the "
+    "originals."
+)
 
 
 def picture(png: bytes | None) -> str | None:
@@ -82,6 +87,8 @@ def _differs(result: Result, shown: Shown) -> str:
     reference = shown.reference
     if reference is None or result is reference or not (result.path and reference.path):
         return ""
+    if result.lossy or reference.lossy:
+        return LOSSY
     return _difference_text(result.path, reference.path)
 
 
