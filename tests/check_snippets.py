@@ -48,6 +48,15 @@ T5_WEIGHT = "type(model.encoder.block[0].layer[0].SelfAttention.q).__name__"
 
 SNIPPETS = (
     Snippet(
+        "no-such-module",
+        "from diffusers import FluxTransformer2DModel, QuantoConfig\n"
+        'config = QuantoConfig(weights_dtype="int8", modules_to_not_convert=["projout"])\n'
+        "model = " + TRANSFORMER.format("quantization_config=config"),
+        "type(model.proj_out).__name__",
+        was="QLinear",
+        becomes="Linear",
+    ),
+    Snippet(
         "torchao-string",
         'from diffusers import TorchAoConfig\nconfig = TorchAoConfig("int8wo")\n',
         "type(config.quant_type).__name__",

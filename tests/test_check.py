@@ -213,3 +213,30 @@ def test_the_longest_code_takes_no_more_than_its_length(line: str) -> None:
     text = "from diffusers import *\n" + line * (LONGEST // 4 // len(line))
     found = check_text(text).findings
     assert len(found) <= 100 * len(every_rule())
+
+
+def test_code_that_takes_too_long_is_told_to_be_looked_at_in_part() -> None:
+    report = check_text(SILENT * 50, limit=0.0)
+    assert [f.code for f in report.findings if f.code == "not-whole"] == ["not-whole"]
+    assert report.fixed is None
+
+
+SKIPS = """from diffusers import FluxTransformer2DModel, QuantoConfig
+config = QuantoConfig(weights_dtype="int8", modules_to_not_convert={})
+model = FluxTransformer2DModel.from_pretrained(
+    "black-forest-labs/FLUX.1-dev", subfolder="transformer", quantization_config=config)
+"""
+
+
+@pytest.mark.parametrize("names", [["proj_out"], ["transformer_blocks.0"], ["norm*"]])
+def test_names_of_modules_that_there_are_are_fine(names: list[str]) -> None:
+    assert codes(SKIPS.format(names)) == []
+
+
+def test_a_name_that_no_module_has_is_told_and_mended() -> None:
+    report = check_text(SKIPS.format(["projout", "x_embedder", "nothing_alike"]))
+    told = [finding for finding in report.findings if finding.code == "no-such-module"]
+    assert [f.severity for f in told] == ["silent", "silent"]
+    assert report.fixed is not None
+    assert '"proj_out"' in report.fixed
+    assert "nothing_alike" in report.fixed

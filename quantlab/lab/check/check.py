@@ -6,6 +6,7 @@ It is parsed, never run and never imported. Nothing is fetched.
 from __future__ import annotations
 
 import ast
+import math
 import time
 from itertools import islice
 
@@ -28,19 +29,29 @@ MOST = 100
 """Hits of one rule that are told."""
 PATIENCE = 0.5
 """Seconds after which mended code is not looked at once more."""
+LIMIT = 2.0
+"""Seconds after which no further rule is asked."""
 ROUNDS = 3
 """A fix can bring to light what stood behind it."""
 GRAMMAR = "https://docs.python.org/3/reference/grammar.html"
 
 
 def check_text(
-    text: str, name: str = "code", *, gpu: Gpu | None = None, catalog: Catalog | None = None
+    text: str,
+    name: str = "code",
+    *,
+    gpu: Gpu | None = None,
+    catalog: Catalog | None = None,
+    limit: float = LIMIT,
 ) -> Report:
     """What is to be said about ``text``; ``name`` is what the findings call its file.
+
+    Code that takes longer than ``limit`` seconds is not looked at whole, and a finding says so.
 
     Raises:
         InputError: it is too long, or a notebook that cannot be read.
     """
+    end = time.monotonic() + limit
     source = to_source(text, name)
     if messages := recognised(text, name):
         return Report(name, messages)
@@ -48,7 +59,9 @@ def check_text(
     if isinstance(tree, SyntaxError):
         return Report(name, (_broken(source, tree),))
     code = Code(read(tree), catalog or load_catalog(), source.text, gpu)
-    findings = _findings(code, source)
+    findings = _findings(code, source, end)
+    if time.monotonic() > end:
+        return Report(name, (*findings, _cut_short(source, limit)))
     fixed = _fixed(source, findings, code)
     told = plan_of(_again(fixed, code) if fixed is not None else code)
     needs = predicted(told, gpu, code.catalog)
@@ -69,9 +82,16 @@ def _again(text: str, code: Code) -> Code:
     return Code(read(tree), code.catalog, text, code.gpu)
 
 
-def _findings(code: Code, source: Source) -> tuple[Finding, ...]:
-    hits = [(rule, hit) for rule in every_rule() for hit in islice(rule.find(code), MOST)]
-    found = [_finding(rule, hit, source) for rule, hit in hits]
+def _findings(code: Code, source: Source, end: float = math.inf) -> tuple[Finding, ...]:
+    """What the rules find until the clock shows ``end``."""
+    found = []
+    for rule in every_rule():
+        for hit in islice(rule.find(code), MOST):
+            found.append(_finding(rule, hit, source))
+            if time.monotonic() > end:
+                break
+        if time.monotonic() > end:
+            break
     order = {severity: index for index, severity in enumerate(SEVERITIES)}
     unique = {(f.line, f.code, f.message): f for f in found}
     return tuple(sorted(unique.values(), key=lambda f: (order[f.severity], f.line, f.code)))
@@ -130,5 +150,16 @@ def _broken(source: Source, error: SyntaxError) -> Finding:
         severity="error",
         code="syntax-error",
         message=f"Python cannot read this: {error.msg}.",
+        source=GRAMMAR,
+    )
+
+
+def _cut_short(source: Source, limit: float) -> Finding:
+    return Finding(
+        file=source.name,
+        line=1,
+        severity="note",
+        code="not-whole",
+        message=f"Only a part was looked at: it takes longer than {limit:g} s. Check it in pieces.",
         source=GRAMMAR,
     )
