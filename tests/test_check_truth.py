@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -17,6 +14,7 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.lab.check.check import check_text
 from quantlab.lab.check.every import every_rule
 from quantlab.lab.check.finding import Report
+from tests import warm
 from tests.check_snippets import NOT_RUN, SNIPPETS, Snippet
 from tools import signatures
 
@@ -37,14 +35,7 @@ def ran() -> list[tuple[dict[str, Any], dict[str, Any]]]:
         for text, is_fixed in ((snippet.text, False), (fixed or "", True)):
             asked.append({"text": text, "tells": snippet.tells if text else "None",
                           "fixed": is_fixed})  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.check_runner"],
-        cwd=PROJECT,
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-    )
+    done = warm.run(["-m", "tests.check_runner"], cwd=PROJECT, given=json.dumps(asked))
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
     return list(zip(found[::2], found[1::2], strict=True))

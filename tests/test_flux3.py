@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.script.pipeline import snippet
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
+from tests import warm
 from tests.device import DEVICE
 from tools.twins import build
 from tools.twins.model import as_model
@@ -59,8 +58,7 @@ def alone(folders: list[Path]) -> None:
     """Run the script of each folder, in one process that cannot import quantlab."""
     listed = json.dumps([str(folder) for folder in folders])
     # -I: neither the current folder nor PYTHONPATH is searched.
-    command = [sys.executable, "-I", "-c", IN_ONE_PROCESS, listed]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.run(["-I", "-c", IN_ONE_PROCESS, listed], cwd=folders[0])
     assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import diffusers
@@ -22,6 +20,7 @@ from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.script.pipeline import snippet
 from quantlab.record.link import from_query, to_query
+from tests import warm
 from tests.device import DEVICE
 from tools.shapes import render, table
 
@@ -161,9 +160,7 @@ max_sequence_length = 256
         )
         script = snippet(comparison, parse_plan(text, model, catalog), catalog, DEVICE)
         (tmp_path / "script.py").write_text(script)
-        run = subprocess.run(
-            [sys.executable, "-I", "script.py"], cwd=tmp_path, capture_output=True, text=True
-        )
+        run = warm.run(["-I", "script.py"], cwd=tmp_path)
         assert run.returncode == 0, run.stderr[-2000:]
         assert (tmp_path / "image.png").read_bytes() == images[text].read_bytes()
 

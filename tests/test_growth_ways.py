@@ -9,8 +9,6 @@ from __future__ import annotations
 import ast
 import importlib
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +25,7 @@ from quantlab.lab.load.way import ways
 from quantlab.lab.script.pipeline import snippet
 from quantlab.record.link import from_url, to_url
 from quantlab.words.outcome import Outcome
+from tests import warm
 from tests.device import DEVICE
 
 CATALOG = load_catalog()
@@ -59,9 +58,7 @@ def drive(scheme: str, catalog: Catalog, place: Path) -> Outcome:
     made = place / "made"
     made.mkdir()
     (made / "data").symlink_to(PROJECT / "data")
-    done = subprocess.run(
-        [sys.executable, "-I", place / "script.py"], cwd=made, capture_output=True, check=False
-    )
+    done = warm.run(["-I", place / "script.py"], cwd=made)
     assert done.returncode == 0, done.stderr[-2000:]
     assert outcome.image is not None
     assert Path(outcome.image).read_bytes() == (made / "image.png").read_bytes()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -15,6 +12,7 @@ from quantlab.catalog.table import load_catalog
 from quantlab.lab.check.check import check_text
 from quantlab.ui.learn.number_line import number_line
 from quantlab.ui.pick.code_names import code_names
+from tests import warm
 from tools import number_line as tool
 
 LEARN = PROJECT / "data" / "learn"
@@ -43,14 +41,7 @@ def test_the_examples_do_on_flux_mini_what_they_say() -> None:
         texts.append(text.replace("num_inference_steps=28", "num_inference_steps=1"))
     tells = "(image.size, type(pipe.transformer.proj_out.weight).__name__)"
     asked = [{"text": text, "tells": tells, "fixed": False} for text in texts]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.check_runner"],
-        cwd=PROJECT,
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )
+    done = warm.run(["-m", "tests.check_runner"], cwd=PROJECT, given=json.dumps(asked))
     mapping, simple = json.loads(done.stdout)
     assert (mapping["error"], mapping["value"][1]) == ("", "Int8Tensor")
     assert "No GPU found" in simple["error"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +37,7 @@ from quantlab.ui.state import read_comparison
 from quantlab.words.comparison import Comparison
 from quantlab.words.lora import Lora
 from quantlab.words.outcome import Outcome
+from tests import warm
 from tests.device import DEVICE
 from tests.hub_server import Hub, serve
 from tests.test_hub import hub  # noqa: F401
@@ -162,13 +161,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, by
     for folder, text in scripts.items():
         (folder / "script.py").write_text(text)
     folders = json.dumps([str(folder) for folder in scripts])
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", IN_ONE_PROCESS, folders],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = warm.run(["-I", "-c", IN_ONE_PROCESS, folders], cwd=root)
     assert done.returncode == 0, done.stderr[-2000:]
     return {f.name: (image, (f / "image.png").read_bytes()) for f, image in ours.items()}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from quantlab.catalog.paths import PROJECT
+from tests import warm
 
 BUILD = ("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet")
 INSTALL = ("-m", "pip", "install", "--no-deps", "--no-index", "--quiet")
@@ -43,9 +44,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(installed: Path, empty: Path, *arguments: str) -> str:
     """What the installed command prints, run in an empty folder."""
-    command = [sys.executable, str(installed / "bin" / "quantlab"), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
-    done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True)
+    command = [installed / "bin" / "quantlab", *arguments]
+    done = warm.run(command, cwd=empty, environment=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -18,6 +18,7 @@ from quantlab.catalog.table import load_catalog
 from quantlab.errors import PlanError
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.script.pipeline import snippet
+from tests import warm
 from tests.device import DEVICE
 from tests.test_schemes import T5, TRANSFORMER
 
@@ -69,9 +70,7 @@ def _folder(root: Path, name: str, script: str) -> Path:
 
 def _run(arguments: list[str], folder: Path) -> None:
     # -I: neither the current folder nor PYTHONPATH is searched, so quantlab cannot be imported.
-    done = subprocess.run(
-        [sys.executable, "-I", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = warm.run(["-I", *arguments], cwd=folder)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -87,7 +86,9 @@ def test_a_script_runs_as_it_is_in_a_process_of_its_own(tmp_path: Path) -> None:
     comparison = make_comparison(plans=["gguf-q4_0"], prompt=PROMPT, steps=2)
     (outcome,) = compare(comparison, bench=Bench(*HERE), out=tmp_path / "ours", warmup=0)
     folder = _folder(tmp_path, "alone", snippet(comparison, comparison.plans[0], *HERE))
-    _run(["script.py"], folder)
+    command = [sys.executable, "-I", "script.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
     assert (folder / "image.png").read_bytes() == Path(outcome.image or "").read_bytes()
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from quantlab.lab.keep.takeaway import quantized, take_away
 from quantlab.lab.libraries import torch
 from quantlab.lab.load.pool import LoadedPlan
 from quantlab.words.comparison import Comparison
+from tests import warm
 from tests.device import DEVICE
 
 CATALOG = load_catalog()
@@ -47,13 +46,7 @@ def alone(script: str, folder: Path) -> bytes:
     """The image that ``script`` writes in ``folder`` in a process that cannot import quantlab."""
     head = f"import torch\ntorch.set_num_threads({torch().get_num_threads()})\n"
     # -I: neither the current folder nor PYTHONPATH is searched, so quantlab cannot be imported.
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", head + script],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = warm.run(["-I", "-c", head + script], cwd=folder)
     assert done.returncode == 0, done.stderr[-2000:]
     return (folder / "image.png").read_bytes()
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +31,7 @@ from quantlab.lab.tune.report import additive, verdict, write
 from quantlab.lab.tune.tune import Tuned, tune
 from quantlab.lab.tune.validate import Held, gain_db
 from quantlab.ui.compare.plans import choices
+from tests import warm
 from tests.device import DEVICE
 
 CATALOG = load_catalog()
@@ -108,9 +107,7 @@ def test_a_mix_holds_what_it_says_and_takes_the_predicted_bytes(
     script.write_text(snippet(comparison, comparison.plans[1], catalog, DEVICE), encoding="utf-8")
     assert "libggml-python" in script.read_text(encoding="utf-8")
     (tmp_path / "data").symlink_to(PROJECT / "data")
-    done = subprocess.run(
-        [sys.executable, "-I", script], cwd=tmp_path, capture_output=True, check=False
-    )
+    done = warm.run(["-I", script], cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert Path(mixed.image).read_bytes() == (tmp_path / "image.png").read_bytes()
 
