@@ -148,7 +148,7 @@ def test_the_pool_keeps_to_its_budget(tmp_path: Path) -> None:
 
 
 def test_isolated_plans_give_the_same_images(bench: Bench, tmp_path: Path) -> None:
-    plans = ["fp32", "torchao-int8wo", "text_encoder_2=bnb-nf4"]
+    plans = ["fp32", "transformer=torchao-int8wo,text_encoder_2=bnb-nf4"]
     comparison = make_comparison(plans=plans, prompt=PROMPT, steps=2)
     here = compare(comparison, bench=bench, out=tmp_path / "here", warmup=0)
     apart = compare_isolated(

@@ -24,17 +24,13 @@ _LONGEST = 300
 
 
 def main(table: Mapping[str, Callable[[Any], Any]] | None = None) -> None:
-    """Serve one job; ``table`` stands in for the capabilities in tests."""
+    """Serve one job; ``table`` stands in for the capabilities in tests, and is given None."""
 
     def work(job: dict[str, Any], tell: Callable[[Mapping[str, Any]], None]) -> None:
         # Imported here: what its import does must be seen by the parent's limits too.
-        from quantlab.lab.device import this_device
         from quantlab.lab.probe.capabilities import TABLE
-        from quantlab.lab.probe.subject import Subject
 
-        if table is None:
-            resolve("diffusers.FluxPipeline")  # imports belong to no cell's seconds
-        subject = Subject(job["scheme"], load_catalog(), this_device(), job["component"])
+        subject = _subject(job) if table is None else None
         for name in job["capabilities"]:
             tell({"start": name})
             started = time.perf_counter()
@@ -43,6 +39,15 @@ def main(table: Mapping[str, Callable[[Any], Any]] | None = None) -> None:
             tell({"done": name, "measured": measured, "detail": detail, "seconds": seconds})
 
     serve(work)
+
+
+def _subject(job: Mapping[str, Any]) -> Any:
+    """What the capabilities are tried on."""
+    from quantlab.lab.device import this_device
+    from quantlab.lab.probe.subject import Subject
+
+    resolve("diffusers.FluxPipeline")  # imports belong to no cell's seconds
+    return Subject(job["scheme"], load_catalog(), this_device(), job["component"])
 
 
 def _try(probe: Callable[[Any], Any], subject: Any) -> tuple[str, str]:
