@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,6 @@ import pytest
 from PIL import Image
 
 from quantlab.catalog.paths import PACKAGE, PROJECT
-from tests import warm
 
 PROMPT = "a red apple on a blue background"
 SETTINGS = """
@@ -101,7 +102,14 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def run(house: Path, *arguments: str, store: str = "store") -> str:
     """What a command prints in that house."""
     environment = {**os.environ, "PYTHONPATH": str(house), "QUANTLAB_DATA": str(house / store)}
-    done = warm.run(arguments, cwd=house, environment=environment)
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=house,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
@@ -151,11 +159,11 @@ def test_a_setting_travels_by_link(house: Path) -> None:
     url = quantlab(house, "link", *given).strip()
     assert url.endswith("&final_height=64")
     assert json.loads(quantlab(house, "link", "--open", url))["final_height"] == 64
-    refused = warm.run(
-        ["-m", "quantlab", "link", "--plans", "fp32", "--final-height", "999"],
-        cwd=house,
-        environment={**os.environ, "PYTHONPATH": str(house)},
-    )
+    refused = subprocess.run(
+        [sys.executable, "-m", "quantlab", "link", "--plans", "fp32", "--final-height", "999"],
+        cwd=house, env={**os.environ, "PYTHONPATH": str(house)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
     assert refused.returncode == 2
     assert "final-height: 999 is out of range; 32 to 128 are allowed" in refused.stderr
 
