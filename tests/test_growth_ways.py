@@ -46,7 +46,9 @@ def drive(scheme: str, catalog: Catalog, place: Path) -> Outcome:
     The predicted bytes are the loaded ones, the link gives the comparison back, and the script
     makes the same image without quantlab.
     """
-    comparison = make_comparison(plans=["fp32", scheme], prompt=PROMPT, steps=2, catalog=catalog)
+    comparison = make_comparison(
+        plans=["fp32", scheme], prompt=PROMPT, steps=2, width=64, height=64, catalog=catalog
+    )
     plan = comparison.plans[1]
     assert from_url(to_url("https://example.org", comparison), catalog) == comparison
     outcomes = compare(comparison, bench=Bench(catalog, DEVICE, 0), out=place / "out", warmup=0)

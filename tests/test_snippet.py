@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from tests.test_schemes import T5, TRANSFORMER
 
 PROMPT = 'an owl\'s "face" on a yellow background'
 HERE = (load_catalog(), DEVICE)
+SMALL: dict[str, Any] = {"steps": 2, "width": 64, "height": 64}
 
 
 def one_a_method(schemes: list[str]) -> list[str]:
@@ -47,7 +49,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, b
     root = tmp_path_factory.mktemp("snippets")
     bench, ours, folders = Bench(*HERE), {}, []
     for start in range(0, len(PLANS), 6):
-        comparison = make_comparison(plans=PLANS[start : start + 6], prompt=PROMPT, steps=2)
+        comparison = make_comparison(plans=PLANS[start : start + 6], prompt=PROMPT, **SMALL)
         outcomes = compare(comparison, bench=bench, out=root / str(start), warmup=0)
         for outcome, plan in zip(outcomes, comparison.plans, strict=True):
             assert outcome.image is not None, outcome.error
@@ -83,7 +85,7 @@ def test_the_script_makes_the_same_image_to_the_bit(
 
 
 def test_a_script_runs_as_it_is_in_a_process_of_its_own(tmp_path: Path) -> None:
-    comparison = make_comparison(plans=["gguf-q4_0"], prompt=PROMPT, steps=2)
+    comparison = make_comparison(plans=["gguf-q4_0"], prompt=PROMPT, **SMALL)
     (outcome,) = compare(comparison, bench=Bench(*HERE), out=tmp_path / "ours", warmup=0)
     folder = _folder(tmp_path, "alone", snippet(comparison, comparison.plans[0], *HERE))
     command = [sys.executable, "-I", "script.py"]

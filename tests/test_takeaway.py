@@ -33,8 +33,8 @@ ON: dict[str, Any] = {"catalog": CATALOG, "device": DEVICE}
 
 
 def asked(plan: str, model: str = "flux-mini") -> Comparison:
-    steps = 2 if model == "flux-mini" else None
-    return make_comparison(model=model, plans=[plan], prompt=PROMPT, steps=steps)
+    small = {"steps": 2, "width": 64, "height": 64} if model == "flux-mini" else {}
+    return make_comparison(model=model, plans=[plan], prompt=PROMPT, **small)
 
 
 def code(folder: Path) -> str:
