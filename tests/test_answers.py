@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from quantlab.ui.answers import MAX_ASKED, Answers
+from quantlab.ui.kept.answers import MAX_ASKED, Answers
 from tests.served_page import Counting, served
 
 

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from quantlab.ui.kept import Kept
+from quantlab.ui.kept.front import Kept
 from tests.served_page import Counting, served
 
 

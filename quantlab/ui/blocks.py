@@ -21,8 +21,8 @@ import gradio as gr
 from gradio.blocks import BlocksConfig
 
 from quantlab.errors import InputError
-from quantlab.ui.answers import Answers
 from quantlab.ui.guard.values import check_value
+from quantlab.ui.kept.answers import Answers
 
 __all__ = ["Page"]
 

@@ -24,7 +24,7 @@ from quantlab.ui.guard.hosts import Hosts, allowed_names
 from quantlab.ui.guard.leaving import Leaving
 from quantlab.ui.guard.limits import Limits
 from quantlab.ui.guard.logs import keep_brief
-from quantlab.ui.kept import Kept
+from quantlab.ui.kept.front import Kept
 from quantlab.ui.theme import STYLES, theme
 
 __all__ = ["serve"]

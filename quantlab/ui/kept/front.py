@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from quantlab.ui.guard.asgi import App, Message, Receive, Scope, Send
-from quantlab.ui.packed import Packed, pack, respond
+from quantlab.ui.kept.packed import Packed, pack, respond
 
 __all__ = ["Kept"]
 

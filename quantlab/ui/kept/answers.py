@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from quantlab.ui.packed import Packed, pack, respond
+from quantlab.ui.kept.packed import Packed, pack, respond
 
 __all__ = ["Answerer", "Answers"]
 
