@@ -1,4 +1,4 @@
-.PHONY: help run test space lint types bench lock drawing
+.PHONY: help run test space lint types bench load lock drawing
 
 help: ## list what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -22,6 +22,11 @@ types: ## check types
 bench: ## measure what the README says; wants a quiet machine
 	python -m benchmarks.startup && python -m benchmarks.pick && python -m benchmarks.prediction
 	python -m benchmarks.latency && python -m benchmarks.image && python -m benchmarks.page
+
+load: ## measure what many visitors, a flood, a busy neighbour and a slow line do; as bench
+	python -m benchmarks.load && python -m benchmarks.load --sessions 1 --rounds 40
+	python -m benchmarks.flood && python -m benchmarks.neighbour && python -m benchmarks.endurance
+	python -m benchmarks.slow_line
 
 lock: ## renew constraints.txt, the versions that a Space installs
 	python -m tools.constraints

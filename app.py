@@ -128,7 +128,8 @@ def main() -> None:
     parser.add_argument(
         "--allow-hub",
         action="store_true",
-        help="fetch any LoRA and listed model that visitors ask for, with the token that is set",
+        help="fetch any LoRA, of 4 GiB at most, and listed model that visitors ask for, with the "
+        "token that is set",
     )
     parser.add_argument(
         "--max-job-seconds",

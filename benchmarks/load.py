@@ -2,8 +2,9 @@
 
 Each session is a browser's traffic without the browser: the page's own requests over HTTP, with
 the values that the page holds; nothing is kept between them, as a browser would. Figures are
-seconds per request over all sessions; the aim for 50 sessions is a p95 of 1 s in both, and no
-error.
+seconds per request over all sessions; the aims are a p95 of 1 s in both for 50 sessions, of 0.3 s
+for a stored result where there is one session, and no error. A session begins nothing more once
+``--seconds`` have passed.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=10, help="filters and opens of each session")
+    parser.add_argument("--seconds", type=float, default=150)
     counts = parser.parse_args()
     with serving() as served:
         client = Client(served.url, verbose=False, analytics_enabled=False, download_files=False)
@@ -60,10 +62,11 @@ def main() -> None:
 
         runner = threading.Thread(target=keep_running)
         runner.start()
+        until = time.monotonic() + counts.seconds
         with ThreadPoolExecutor(counts.sessions) as visitors:
             found = list(
                 visitors.map(
-                    lambda number: _visit(served.url, calls, link, counts.rounds, number),
+                    lambda number: _visit(served.url, calls, link, counts.rounds, number, until),
                     range(counts.sessions),
                 )
             )
@@ -74,9 +77,12 @@ def main() -> None:
     filters = [second for each in found for second in each[0]]
     opened = [second for each in found for second in each[1]]
     print(f"{'':16}{'requests':>10}{'median s':>10}{'p95 s':>10}{'max s':>10}   aim")
-    for name, times in (("filter", filters), ("stored result", opened)):
+    aims = (1.0, 0.3 if counts.sessions == 1 else 1.0)
+    for (name, times), aim in zip(
+        (("filter", filters), ("stored result", opened)), aims, strict=True
+    ):
         row = f"{median(times):10.3f}{p95(times):10.3f}{max(times):10.3f}"
-        print(f"{name:16}{len(times):10}{row}   p95 <= 1")
+        print(f"{name:16}{len(times):10}{row}   p95 <= {aim:g}")
     print(f"{errors} errors (aim: none) while {runs} comparisons ran")
     figures = {
         "sessions": counts.sessions,
@@ -98,7 +104,7 @@ def _call(config: Mapping[str, Any], wanted: Callable[[Any], bool]) -> Call:
 
 
 def _visit(
-    url: str, calls: Mapping[str, Call], link: str, rounds: int, number: int
+    url: str, calls: Mapping[str, Call], link: str, rounds: int, number: int, until: float
 ) -> tuple[list[float], list[float], int]:
     """Seconds of each filter, of each opened result, and the count of errors, of one session."""
     filters: list[float] = []
@@ -107,6 +113,8 @@ def _visit(
     query = link.partition("?")[2]
     with httpx.Client(base_url=url, timeout=120) as http:
         for turn in range(rounds):
+            if turn and time.monotonic() > until:
+                break
             need = [NEEDS[(number + turn) % len(NEEDS)]]
             asked = calls["ask"]
             data = [need if isinstance(value, list) else value for value in asked.data]

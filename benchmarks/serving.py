@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,10 +29,11 @@ POLL_S = 0.02
 
 @dataclass(frozen=True)
 class Served:
-    """Address and process of a page."""
+    """Address, process and log of a page."""
 
     url: str
     pid: int
+    log: Path
 
     @property
     def rss_bytes(self) -> int:
@@ -40,8 +42,9 @@ class Served:
 
 
 @contextmanager
-def serving() -> Iterator[Served]:
-    """Serve the page from a fresh process with an empty store, and end it."""
+def serving(**more: str) -> Iterator[Served]:
+    """Serve the page from a fresh process with an empty store, and end it; ``more`` is added to
+    its environment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -51,17 +54,22 @@ def serving() -> Iterator[Served]:
             "QUANTLAB_DATA": f"{folder}/data",
             "GRADIO_TEMP_DIR": f"{folder}/gradio",
             "GRADIO_SERVER_PORT": str(port),
+            **more,
         }
-        with subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=PROJECT,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as server:
+        log = Path(folder) / "log"
+        with (
+            log.open("wb") as written,
+            subprocess.Popen(
+                [sys.executable, "app.py"],
+                cwd=PROJECT,
+                env=environment,
+                stdout=written,
+                stderr=written,
+            ) as server,
+        ):
             try:
                 _wait_for(url, server)
-                yield Served(url, server.pid)
+                yield Served(url, server.pid, log)
             finally:
                 server.terminate()
 

@@ -12,6 +12,7 @@ import pytest
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.runners.runner import Machine, Runner
 from quantlab.record.store.store import Store
+from quantlab.ui.guard.limits import Limits
 from quantlab.ui.page import build
 from quantlab.ui.serve import serve
 from quantlab.ui.services import Services
@@ -63,7 +64,9 @@ class Counting:
 
 
 @contextmanager
-def served(runner: Runner, folder: Path) -> Iterator[tuple[str, Services]]:
+def served(
+    runner: Runner, folder: Path, limits: Limits | None = None
+) -> Iterator[tuple[str, Services]]:
     """Address and services of a page over ``runner`` whose results go to ``folder``."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("SPACE_ID", "GRADIO_SERVER_NAME", "GRADIO_ROOT_PATH"):
@@ -73,6 +76,6 @@ def served(runner: Runner, folder: Path) -> Iterator[tuple[str, Services]]:
         services = Services(load_catalog(), runner, Store(folder / "data"))
         page = build(services)
         try:
-            yield serve(page, wait=False), services
+            yield serve(page, wait=False, limits=limits), services
         finally:
             page.close(verbose=False)

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +99,26 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(place)
 
 
-def run(house: Path, *arguments: str, store: str = "store") -> str:
-    """What a command prints in that house."""
-    environment = {**os.environ, "PYTHONPATH": str(house), "QUANTLAB_DATA": str(house / store)}
+COMMANDS = """
+import contextlib, io, json, os, sys
+from quantlab.cli import main
+told = []
+for store, arguments in json.load(sys.stdin):
+    os.environ["QUANTLAB_DATA"] = store
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        ended = main(arguments)
+    told.append([ended, out.getvalue()])
+print(json.dumps(told))
+"""
+
+
+def run(house: Path, *arguments: str, given: str = "") -> str:
+    """What Python prints in that house."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=house,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(house), "QUANTLAB_DATA": str(house / "store")},
+        input=given,
         capture_output=True,
         text=True,
         check=False,
@@ -114,53 +127,71 @@ def run(house: Path, *arguments: str, store: str = "store") -> str:
     return done.stdout
 
 
-def quantlab(house: Path, *arguments: str, store: str = "store") -> str:
-    return run(house, "-m", "quantlab", *arguments, store=store)
+def quantlab(
+    house: Path, *commands: tuple[str, ...], store: str | Sequence[str] = "store"
+) -> list[str]:
+    """What commands print in that house, one after the other in one process; each may have a store
+    of its own."""
+    stores = [store] * len(commands) if isinstance(store, str) else store
+    where = [str(house / name) for name in stores]
+    given = json.dumps(list(zip(where, commands, strict=True)))
+    told = json.loads(run(house, "-c", COMMANDS, given=given).splitlines()[-1])
+    assert [ended for ended, _ in told] == [0] * len(commands)
+    return [out for _, out in told]
+
+
+SHORT = ("compare", "--steps", "2", "--warmup", "0", "--json")
 
 
 @pytest.fixture(scope="module")
-def compared(house: Path) -> dict[str, Any]:
-    """The document of a comparison that uses all that is new."""
-    told: dict[str, Any] = json.loads(
-        quantlab(
-            house, "compare", "--plans", "fp32", "bnb-nf4", "--steps", "2", "--warmup", "0",
-            "--occasion", "a birthday", "--final-height", "128", "--out", "all", "--json",
-        )
-    )  # fmt: skip
-    assert [outcome["status"] for outcome in told["outcomes"]] == ["ok", "ok"]
-    return told
+def told(house: Path) -> dict[str, dict[str, Any]]:
+    """The documents of comparisons, by what they are for: one uses all that is new."""
+    commands = {
+        "all": (
+            *("--plans", "fp32", "bnb-nf4"),
+            *("--occasion", "a birthday", "--final-height", "128"),
+        ),
+        "plain": ("--plans", "fp32"),
+        "low": ("--plans", "fp32", "--final-height", "64", "--occasion", "tea"),
+        "unknown": ("--plans", "fp32", "--nobodys", "3"),
+    }
+    whole = [(*SHORT, *more, "--out", name) for name, more in commands.items()]
+    out = quantlab(house, *whole, store=("store", "aside", "aside", "aside"))
+    found = dict(zip(commands, map(json.loads, out), strict=True))
+    assert [outcome["status"] for outcome in found["all"]["outcomes"]] == ["ok", "ok"]
+    return found
 
 
-def test_a_setting_reaches_the_pipeline(house: Path, compared: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def compared(told: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return told["all"]
+
+
+def test_a_setting_reaches_the_pipeline(
+    house: Path, told: dict[str, dict[str, Any]], compared: dict[str, Any]
+) -> None:
     asked = compared["comparison"]
     assert (asked["occasion"], asked["final_height"]) == ("a birthday", 128)
-    plain, low, unknown = (
-        json.loads(
-            quantlab(
-                house, "compare", "--plans", "fp32", "--steps", "2", "--warmup", "0",
-                *more, "--out", f"plain-{len(more)}", "--json", store="aside",
-            )
-        )
-        for more in ((), ("--final-height", "64", "--occasion", "tea"), ("--nobodys", "3"))
-    )  # fmt: skip
-    assert "final_height" not in plain["comparison"]
-    images = [Image.open(told["outcomes"][0]["image"]) for told in (plain, low)]
+    assert "final_height" not in told["plain"]["comparison"]
+    files = [told[name]["outcomes"][0]["image"] for name in ("plain", "low")]
+    images = [Image.open(house / file) for file in files]
     assert [image.height for image in images] == [128, 64]
-    error = unknown["outcomes"][0]["error"]
+    error = told["unknown"]["outcomes"][0]["error"]
     assert error["message"] == "FluxPipeline has no nobodys; leave it out"
-    script = quantlab(
-        house, "snippet", "--plan", "fp32", "--occasion", "a birthday", "--final-height", "64"
+    (script,) = quantlab(
+        house, ("snippet", "--plan", "fp32", "--occasion", "a birthday", "--final-height", "64")
     )
     assert "height=64," in script
 
 
 def test_a_setting_travels_by_link(house: Path) -> None:
-    given = ["--plans", "fp32", "--final-height", "64"]
-    url = quantlab(house, "link", *given).strip()
-    assert url.endswith("&final_height=64")
-    assert json.loads(quantlab(house, "link", "--open", url))["final_height"] == 64
+    given = ("link", "--plans", "fp32", "--final-height")
+    (url,) = quantlab(house, (*given, "64"))
+    assert url.strip().endswith("&final_height=64")
+    (opened,) = quantlab(house, ("link", "--open", url.strip()))
+    assert json.loads(opened)["final_height"] == 64
     refused = subprocess.run(
-        [sys.executable, "-m", "quantlab", "link", "--plans", "fp32", "--final-height", "999"],
+        [sys.executable, "-m", "quantlab", *given, "999"],
         cwd=house, env={**os.environ, "PYTHONPATH": str(house)}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
@@ -196,11 +227,11 @@ def test_a_metric_is_measured_kept_and_told(house: Path, compared: dict[str, Any
     reference, quantized = compared["outcomes"]
     assert reference["mean_error"] is None
     assert 0 < quantized["mean_error"] < 255
-    again = quantlab(
-        house, "sweep", "--plans", "fp32", "bnb-nf4", "--prompt", PROMPT, "--steps", "1",
+    swept = (
+        "sweep", "--plans", "fp32", "bnb-nf4", "--prompt", PROMPT, "--steps", "1",
         "--warmup", "0", "--no-noise-floor", "--out", "runs.csv", "--summary", "summary.md",
-        store="swept",
     )  # fmt: skip
+    (again,) = quantlab(house, swept, store="swept")
     assert "mean error" in again.splitlines()[0]
     runs = (house / "runs.csv").read_text(encoding="utf-8").splitlines()
     assert "mean_error" in runs[0].split(",")
@@ -208,16 +239,17 @@ def test_a_metric_is_measured_kept_and_told(house: Path, compared: dict[str, Any
 
 
 def test_both_survive_a_results_file(house: Path, compared: dict[str, Any]) -> None:
-    quantlab(house, "export", "--out", "results.json")
-    quantlab(house, "import", "results.json", store="other")
-    found = json.loads(quantlab(house, "export", "--no-images", store="other"))["results"]
+    quantlab(house, ("export", "--out", "results.json"))
+    _, out = quantlab(house, ("import", "results.json"), ("export", "--no-images"), store="other")
+    found = json.loads(out)["results"]
     told = {item["outcome"]["plan"]: item for item in found if "final_height" in item["comparison"]}
     assert told["bnb-nf4"]["outcome"]["mean_error"] == compared["outcomes"][1]["mean_error"]
     assert told["bnb-nf4"]["comparison"]["occasion"] == "a birthday"
 
 
 def test_a_kind_of_hardware_is_unknown_where_nothing_is_said(house: Path) -> None:
-    rows = json.loads(quantlab(house, "pick", "--hardware", "npu", "--json"))
+    (out,) = quantlab(house, ("pick", "--hardware", "npu", "--json"))
+    rows = json.loads(out)
     assert rows
     assert {row["verdict"] for row in rows} == {"unknown"}
     assert "Ascend NPU: unknown" in rows[0]["reasons"]

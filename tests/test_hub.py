@@ -83,6 +83,14 @@ def test_only_what_is_wanted_is_fetched_and_only_once(hub: Hub) -> None:
     assert len(hub.fetched()) == before
 
 
+def test_a_file_larger_than_it_may_be_is_not_fetched(hub: Hub, tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match=r"has \d+\.\d MiB; at most 0\.5 MiB are fetched"):
+        file(REPO, VAE, quiet, most_bytes=2**19)
+    assert VAE not in hub.fetched()
+    assert not leftovers(tmp_path)
+    assert file(REPO, VAE, quiet, most_bytes=2**30).exists()
+
+
 def test_progress_is_told_in_bytes(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "SAY_EVERY_S", 0.0)
     said: list[str] = []

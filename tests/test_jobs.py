@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -9,13 +10,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
 
 from quantlab.errors import InputError
 from quantlab.ui.guard.hosts import address
 from quantlab.ui.jobs import Jobs, Wait
 from quantlab.ui.services import Services
 from quantlab.words.settings import SETTINGS
-from tests.drawn import drawn
+from tests.drawn import awaited, drawn
 from tests.served_page import Counting, served
 
 LIMIT_S = 60
@@ -55,6 +58,28 @@ def test_the_wait_is_estimated_from_what_jobs_took() -> None:
     assert wait is not None
     assert wait.seconds is not None
     assert 0 <= wait.seconds < 5
+
+
+def test_visitors_take_turns() -> None:
+    """The second job of one waits until others, who came while the first ran, have had theirs."""
+    jobs = Jobs()
+    names = {jobs.queue("a")[0]: "a1", jobs.queue("a")[0]: "a2", jobs.queue("b")[0]: "b1"}
+    tokens = {name: token for token, name in names.items()}
+
+    def ahead(name: str) -> int:
+        wait = jobs.wait(tokens[name])
+        assert wait is not None
+        return wait.ahead
+
+    assert jobs.start(tokens["a1"]) is not None
+    assert [ahead(name) for name in ("a1", "b1", "a2")] == [0, 1, 2]
+    jobs.end(tokens["a1"])
+    tokens["c1"] = jobs.queue("c")[0]
+    assert [ahead(name) for name in ("b1", "a2", "c1")] == [0, 1, 2]
+    assert jobs.start(tokens["a2"]) is None
+    assert jobs.start(tokens["b1"]) is not None
+    tokens["b2"] = jobs.queue("b")[0]
+    assert [ahead(name) for name in ("b1", "a2", "c1", "b2")] == [0, 1, 2, 3]
 
 
 def test_nobody_waits_behind_a_job_whose_caller_is_gone() -> None:
@@ -105,6 +130,29 @@ def test_a_run_whose_listener_is_gone_stops(page: tuple[str, Services, Counting]
     with httpx.stream("GET", f"{url}gradio_api/call/compare/{event}", timeout=LIMIT_S):
         until(lambda: len(runner.asked) > before)
         assert len(services.jobs) == 1
+    until(lambda: len(services.jobs) == 0)
+    runner.free.set()
+
+
+def test_a_run_whose_agent_is_gone_stops(page: tuple[str, Services, Counting]) -> None:
+    """An MCP client that ends in the middle of its call."""
+    url, services, runner = page
+    runner.free.clear()
+    before = len(runner.asked)
+
+    async def leave() -> None:
+        async with (
+            streamable_http_client(f"{url}gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as client,
+        ):
+            await client.initialize()
+            asked = {"plans": ["fp32", "bf16"], "prompt": "a fox"}
+            calling = asyncio.ensure_future(client.call_tool("compare", asked))
+            await asyncio.to_thread(until, lambda: len(runner.asked) > before)
+            assert len(services.jobs) == 1
+            calling.cancel()
+
+    awaited(leave())
     until(lambda: len(services.jobs) == 0)
     runner.free.set()
 

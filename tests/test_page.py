@@ -452,6 +452,19 @@ def test_an_aged_share_says_so_and_keeps_its_comparison(
     assert opened.shown.comparison == job.comparison
 
 
+@pytest.mark.parametrize(
+    ("public", "said"), [(True, "shown to everybody who comes here"), (False, "")]
+)
+def test_who_will_see_it_is_said_beside_the_prompt(
+    services: Services, public: bool, said: str
+) -> None:
+    page = build(replace(services, public=public))
+    keep = next(b for b in page.blocks.values() if getattr(b, "elem_id", None) == "ql-keep")
+    assert keep.value is True
+    assert said in keep.info
+    assert ("everybody" in keep.info) == public
+
+
 def test_nothing_is_kept_of_a_run_that_is_not_to_be_kept(services: Services) -> None:
     updates = try_run.check(call(services, **values("fp32"), keep=False))
     drawn(try_run.run(call(services, job=updates["job"])))

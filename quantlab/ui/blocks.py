@@ -1,25 +1,28 @@
 """Gradio's page, which holds every value to its limit and hands on what an event changes alone.
 
 Values are checked before any handler sees them, whoever sends them; what is wrong with them, or
-goes wrong in a handler, is one sentence to the sender and one line of the log. An output that is
-skipped costs nothing: Gradio builds a component anew for every update, also for ``gr.skip()``,
-half a millisecond each, and events of this page have up to 90 outputs, most of them skipped. And
-an update belongs to its handler: Gradio takes the value out of the dict that it is given, so one
-that a handler gives again, to another visitor too, would come without its value.
+goes wrong in a handler, is one sentence to the sender and one line of the log. Gradio reads each
+input in a thread of its own, a fifth of a millisecond each, and most events of this page have 33:
+numbers and texts, which are read at once here. An output that is skipped costs nothing: Gradio
+builds a component anew for every update, also for ``gr.skip()``, half a millisecond each, and
+events of this page have up to 90 outputs, most of them skipped. And an update belongs to its
+handler: Gradio takes the value out of the dict that it is given, so one that a handler gives again,
+to another visitor too, would come without its value.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import BlocksConfig
 
 from quantlab.errors import InputError
-from quantlab.ui.answers import Answers
 from quantlab.ui.guard.values import check_value
+from quantlab.ui.kept.answers import Answers
 
 __all__ = ["Page"]
 
@@ -45,9 +48,11 @@ class _Config(BlocksConfig):  # type: ignore[misc]  # gradio has no types
 class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
     """As ``gr.Blocks``; checks what comes in, and hands on of what goes out what is no skip."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, left: Callable[[str], object] = lambda _: None, **options: Any) -> None:
         self.answers = Answers()
         """What is the same for everybody, beside Gradio's events; see ``named.wire_shared``."""
+        self.left = left
+        """What is to be done when an agent's call is left, by its name; see guard/leaving.py."""
         super().__init__(**options)
         self.default_config = _Config(self)
 
@@ -67,7 +72,11 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
             except InputError as error:
                 raise gr.Error(str(error), print_exception=False) from None
         try:
-            found = await super().preprocess_data(block_fn, inputs, state, explicit_call)
+            unread = copy.copy(block_fn)
+            unread.preprocess = False
+            given = await super().preprocess_data(unread, inputs, state, explicit_call)
+            pairs = zip(block_fn.inputs, given, strict=True)
+            found = [_read(*pair, state) for pair in pairs] if block_fn.preprocess else given
         except gr.Error as error:
             raise gr.Error(str(error.message)[:SAID], print_exception=False) from None
         except Exception as error:  # border: whatever a forged value raises in Gradio
@@ -104,6 +113,17 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
             ):
                 found[n] = value
         return found
+
+
+def _read(block: Any, value: Any, state: Any) -> Any:
+    """What a handler gets for the ``value`` of a control; the session's own, where it has one."""
+    if block.stateful:
+        return value
+    own = state[block._id] if state is not None and block._id in state else block
+    model = getattr(own, "data_model", None)
+    if model is not None and value is not None:
+        value = model.model_validate(value)
+    return own.preprocess(value)
 
 
 def _equals(value: Any, skipped: dict[str, Any]) -> bool:

@@ -1,8 +1,9 @@
 """Who waits and who runs: one comparison or probe at a time, two jobs a visitor at most.
 
 The line is kept here and not by Gradio, whose queue knows callers but no visitors: one visitor's
-jobs filled it for everybody, and cheap requests waited behind them. Knows nothing of Gradio; what
-a job is does not matter here.
+jobs filled it for everybody, and cheap requests waited behind them. Visitors take turns: whoever
+has had one stands behind all who waited for theirs. Knows nothing of Gradio; what a job is does not
+matter here.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Wait:
 
 
 class Jobs:
-    """Jobs that wait or run, by a token of their own, in the order in which they came."""
+    """Jobs that wait or run, by a token of their own."""
 
     def __init__(self, per_visitor: int = PER_VISITOR, silent_s: float = SILENT_S) -> None:
         self._lock = threading.Lock()
@@ -85,7 +86,7 @@ class Jobs:
         """The stop signal of a job whose turn it is, which runs from now; else None."""
         with self._lock:
             self._drop_silent()
-            if next(iter(self._jobs), None) != token:
+            if next(iter(self._line()), None) != token:
                 return None
             entry = self._jobs[token]
             if entry.phase == "waiting":
@@ -109,11 +110,12 @@ class Jobs:
                 return None
             self._jobs[token].seen = time.monotonic()
             self._drop_silent()
-            ahead = list(self._jobs).index(token)
+            line = self._line()
+            ahead = line.index(token)
             if not self._took or not ahead:
                 return Wait(ahead, None)
             usual = sum(self._took) / len(self._took)
-            first = next(iter(self._jobs.values()))
+            first = self._jobs[line[0]]
             done = time.monotonic() - first.since if first.phase == "running" else 0.0
             return Wait(ahead, max(0.0, usual - done) + (ahead - 1) * usual)
 
@@ -140,8 +142,18 @@ class Jobs:
         """Forget a job that has ended."""
         with self._lock:
             entry = self._jobs.pop(token, None)
-            if entry is not None and entry.phase == "running":
-                self._took.append(time.monotonic() - entry.since)
+            if entry is None or entry.phase != "running":
+                return
+            self._took.append(time.monotonic() - entry.since)
+            for other in [t for t, e in self._jobs.items() if e.visitor == entry.visitor]:
+                self._jobs[other] = self._jobs.pop(other)  # behind those who waited meanwhile
+
+    def _line(self) -> list[str]:
+        """The jobs in the order of their turns: what runs, then visitors who run nothing, then
+        those who do; each in the order in which they came. The lock is held."""
+        run = {entry.visitor for entry in self._jobs.values() if entry.phase == "running"}
+        place = {t: (e.phase != "running", e.visitor in run) for t, e in self._jobs.items()}
+        return sorted(self._jobs, key=place.__getitem__)
 
     def _drop_silent(self) -> None:
         """Forget jobs that wait and whose callers have not looked for long. The lock is held."""

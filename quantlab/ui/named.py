@@ -81,9 +81,9 @@ def wire_shared(
 ) -> None:
     """As ``wire``, for a handler whose answer depends on its inputs alone, whoever asks.
 
-    It is made once and fetched by the browser (``ui/answers.py``): for what many visitors ask, and
-    ask again. The first output is one of HTML, in which a fault is told. Only where ``triggers``
-    are on a ``Page``.
+    It is made once and fetched by the browser (``ui/kept/answers.py``): for what many visitors ask,
+    and ask again. The first output is one of HTML, in which a fault is told. Only where
+    ``triggers`` are on a ``Page``.
     """
     page, name = Context.root_block, handler.__name__
     assert isinstance(page, Page)

@@ -38,7 +38,12 @@ HEAD = (
 
 def build(services: Services) -> Page:
     """The whole page over ``services``; app.py launches it with its theme and styles."""
-    page = Page(title="quantlab", analytics_enabled=False, delete_cache=(3600, 24 * 3600))
+    page = Page(
+        left=services.jobs.stop,
+        title="quantlab",
+        analytics_enabled=False,
+        delete_cache=(3600, 24 * 3600),
+    )
     with page:
         api.register(services, page)  # first: else an event of that name has it
         names = ("tabs", "choose", "divider", "embed")

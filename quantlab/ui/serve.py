@@ -16,9 +16,15 @@ from starlette.middleware import Middleware
 
 from quantlab.ui.blocks import Page
 from quantlab.ui.guard.bodies import Bodies
+from quantlab.ui.guard.connections import connecting
+from quantlab.ui.guard.crowd import Crowd
+from quantlab.ui.guard.documents import Documents
 from quantlab.ui.guard.faults import Faults
 from quantlab.ui.guard.hosts import Hosts, allowed_names
+from quantlab.ui.guard.leaving import Leaving
+from quantlab.ui.guard.limits import Limits
 from quantlab.ui.guard.logs import keep_brief
+from quantlab.ui.kept.front import Kept
 from quantlab.ui.theme import STYLES, theme
 
 __all__ = ["serve"]
@@ -26,8 +32,6 @@ __all__ = ["serve"]
 
 SLOTS = 80
 """Callers that are answered at once; those who wait for a run take ``jobs.MOST`` of them."""
-SESSIONS = 500
-"""Visitors whose state is kept; beyond them the one who was idle longest begins anew."""
 
 
 def serve(
@@ -35,6 +39,7 @@ def serve(
     *,
     wait: bool = True,
     hosts: Iterable[str] = (),
+    limits: Limits | None = None,
     then: Callable[[], object] = lambda: None,
 ) -> str:
     """Launch ``page`` and give its address; with ``wait``, only when it has ended. ``then`` is
@@ -43,8 +48,16 @@ def serve(
     ``hosts`` are more names that a page on loopback answers to. Nothing of the page takes a file,
     so uploads are closed; Gradio's pages of past runs and of usage are left out.
     """
-    names = allowed_names(os.environ, hosts)
-    guards = [Middleware(Hosts, names=names), Middleware(Bodies), Middleware(Faults)]
+    limits = limits or Limits()
+    guards = [
+        Middleware(Hosts, names=allowed_names(os.environ, hosts)),
+        Middleware(Crowd, most=limits.at_once),
+        Middleware(Bodies, within_s=limits.body_s),
+        Middleware(Faults),
+        Middleware(Documents),
+        Middleware(Leaving, left=page.left),
+        Middleware(Kept),
+    ]
     page.queue(api_open=False, default_concurrency_limit=None)  # who waits: jobs.py
     page.launch(
         theme=theme(),
@@ -58,12 +71,14 @@ def serve(
         enable_monitoring=False,
         max_file_size=1,
         max_threads=SLOTS,
-        state_session_capacity=SESSIONS,
+        state_session_capacity=limits.sessions,
         app_kwargs={"middleware": guards, "routes": [page.answers.route()]},
         mcp_server=importlib.util.find_spec("mcp") is not None,
         prevent_thread_lock=True,
     )
     keep_brief()
+    page.server.config.http_protocol_class = connecting(limits)
+    page._queue.pending_messages_per_session.max_size = limits.sessions  # of who never reads them
     if page.mcp_server_obj is not None:
         # Gradio answers tools with str(), which of a dict is Python and not JSON.
         page.mcp_server_obj.postprocess_output_data = MethodType(_answer, page.mcp_server_obj)

@@ -70,11 +70,14 @@ def snapshot(model: Model, weights: Collection[str], say: Say, *, whole: bool = 
     return folder
 
 
-def file(repo: str, name: str, say: Say, revision: str = "main") -> Path:
+def file(
+    repo: str, name: str, say: Say, revision: str = "main", most_bytes: int | None = None
+) -> Path:
     """One file of a hub repository, such as a GGUF file; cached, whole and checked.
 
     Raises:
-        LoadError, Unavailable: as ``snapshot`` does.
+        LoadError: as ``snapshot`` does, or it has more than ``most_bytes``; then none is fetched.
+        Unavailable: as ``snapshot`` does.
     """
     where = {"repo_id": repo, "revision": revision}
 
@@ -85,7 +88,12 @@ def file(repo: str, name: str, say: Say, revision: str = "main") -> Path:
             raise explain(error, repo, revision, name) from error
 
     hub = client()
-    _fetch(hub, where, [get(dry_run=True)], say)
+    found = get(dry_run=True)
+    if most_bytes is not None and int(found.file_size or 0) > most_bytes:
+        raise LoadError(
+            f"{name} of {repo} has {size(found.file_size)}; at most {size(most_bytes)} are fetched"
+        )
+    _fetch(hub, where, [found], say)
     return Path(get())  # from the cache; notes which commit the revision is, for offline use
 
 

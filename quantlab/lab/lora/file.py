@@ -24,6 +24,7 @@ from quantlab.lab.hub.errors import explain
 from quantlab.lab.keep.scratch import scratch
 from quantlab.lab.libraries import load, resolve, torch
 from quantlab.words.lora import Lora, hub_parts
+from quantlab.words.units import GIB
 
 __all__ = ["ADAPTER", "USUAL", "admit_lora", "attach", "fused", "layers", "locate"]
 
@@ -32,6 +33,8 @@ ADAPTER = "lora"
 USUAL = "pytorch_lora_weights.safetensors"
 """The name that diffusers gives to the file."""
 DIGITS = 12
+MOST_BYTES = 4 * GIB
+"""Of a LoRA's file that is fetched; those of the largest models have about one GiB."""
 _PART = re.compile(r"(.+)\.lora_([AB])\.weight")
 """Names of a LoRA's tensors, behind that of the denoiser."""
 Say = Callable[[str], None]
@@ -76,7 +79,7 @@ def locate(lora: Lora, model: Model, say: Say = lambda _: None) -> Path:
     if found is None:
         raise InputError("lora", f"{lora.name} is not known here any more")
     repo, revision, name = found
-    return hub.file(repo, name or _name_in(repo, revision), say, revision)
+    return hub.file(repo, name or _name_in(repo, revision), say, revision, MOST_BYTES)
 
 
 def layers(path: Path, lora: Lora, model: Model) -> int:

@@ -66,14 +66,23 @@ def _fill(call: Call, shown: Shown, lead: str) -> Updates:
     columns = [column_of(plan, model) for plan in comparison.plans]
     notes = beforehand(model, [comparison.prompt], comparison.sequence_length)
     anew = model.id != call.given["model"]
+    controls = {
+        **_fields(comparison, model, anew=anew),
+        **lay_out(columns, shown, model, services, choose_anew=anew),
+    }
     return {
         "tabs": go_to_try(),
         "banner": banner(" ".join((lead, _told(comparison, shown), *notes)), problem=False),
         "shown": shown,
-        **_fields(comparison, model, anew=anew),
         "link": link_to(comparison, call.request, services),
-        **lay_out(columns, shown, model, services, choose_anew=anew),
+        **{name: to for name, to in controls.items() if not _holds(call, name, to)},
     }
+
+
+def _holds(call: Call, name: str, value: object) -> bool:
+    """Whether that control says so already: most do, and each update costs server and browser."""
+    held = call.given.get(name)
+    return name in call.given and type(held) is type(value) and held == value
 
 
 def _fields(comparison: Comparison, model: Model, *, anew: bool) -> Updates:

@@ -6,7 +6,18 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-__all__ = ["App", "Message", "Receive", "Scope", "Send", "header", "refuse"]
+__all__ = [
+    "App",
+    "Message",
+    "Receive",
+    "Refused",
+    "Scope",
+    "Send",
+    "header",
+    "refuse",
+    "replayed",
+    "whole",
+]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -15,10 +26,32 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+class Refused(Exception):
+    """The rest of a request is not taken; whoever raises it answers it."""
+
+
 def header(scope: Scope, name: bytes) -> str:
     """The first header called ``name`` (lower case), or "" where there is none."""
     found = next((value for key, value in scope["headers"] if key == name), b"")
     return bytes(found).decode("latin-1")
+
+
+async def whole(receive: Receive) -> list[Message]:
+    """The messages of a request's body up to its end, or until its sender left."""
+    found = [await receive()]
+    while found[-1].get("more_body", False):
+        found.append(await receive())
+    return found
+
+
+def replayed(messages: list[Message], receive: Receive) -> Receive:
+    """``receive`` for whoever comes next: first what was taken already."""
+    left = list(messages)
+
+    async def again() -> Message:
+        return left.pop(0) if left else await receive()
+
+    return again
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:

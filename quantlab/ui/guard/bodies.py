@@ -6,9 +6,11 @@ few thousand characters. A body of 60 MB of JSON took 6.8 GB while it was parsed
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import time
 
-from quantlab.ui.guard.asgi import App, Message, Receive, Scope, Send, header, refuse
+from quantlab.ui.guard.asgi import App, Message, Receive, Refused, Scope, Send, header, refuse
 
 __all__ = ["MAX_BODY_BYTES", "Bodies"]
 
@@ -16,23 +18,26 @@ MAX_BODY_BYTES = 2**20
 """1 MiB."""
 UPLOADS = ("/upload", "/gradio_api/upload")
 TOO_LARGE = f"A request may have {MAX_BODY_BYTES // 2**20} MiB at most."
-
-
-class _TooLarge(Exception):
-    """More came than the header said, or it said nothing."""
+TOO_SLOW = "The rest of this request did not come in time."
 
 
 class Bodies:
-    """Middleware: bodies over ``limit`` bytes get 413; ``uploads`` maps routes to their own limits.
+    """Middleware: bodies over ``limit`` bytes get 413, those that take longer than ``within_s``
+    seconds 408; ``uploads`` maps routes to their own limits of bytes.
 
     Gradio's upload route is closed (404) unless it is named there: nothing on the page takes a
     file.
     """
 
     def __init__(
-        self, app: App, limit: int = MAX_BODY_BYTES, uploads: dict[str, int] | None = None
+        self,
+        app: App,
+        limit: int = MAX_BODY_BYTES,
+        uploads: dict[str, int] | None = None,
+        within_s: float = 30.0,
     ) -> None:
         self._app, self._limit, self._uploads = app, limit, uploads or {}
+        self._within_s = within_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -44,30 +49,39 @@ class Bodies:
             return
         limit = self._uploads.get(path, self._limit)
         said = header(scope, b"content-length")
-        if said and (not said.isdigit() or int(said[:20]) > limit):
+        if said and (not said.isdecimal() or int(said[:20]) > limit):
             await refuse(scope, receive, send, 413, TOO_LARGE)
             return
         await self._counted(scope, receive, send, limit)
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
-        """The request handed on, and cut where more than ``limit`` bytes come unannounced."""
-        taken, begun = 0, False
+        """The request handed on, and cut where more than ``limit`` bytes come unannounced, or the
+        rest of them does not come."""
+        taken, begun, why = 0, False, ""
+        until, whole = time.monotonic() + self._within_s, False
 
         async def counted() -> Message:
-            nonlocal taken
-            message = await receive()
+            nonlocal taken, whole, why
+            try:  # once the body is whole, this waits for the sender to leave
+                left = None if whole else max(0.0, until - time.monotonic())
+                message = await asyncio.wait_for(receive(), left)
+            except TimeoutError:
+                why = TOO_SLOW
+                raise Refused from None
+            whole = not message.get("more_body", False)
             taken += len(message.get("body", b""))
             if taken > limit:
-                raise _TooLarge
+                why = TOO_LARGE
+                raise Refused
             return message
 
         async def told(message: Message) -> None:
             nonlocal begun
-            if taken <= limit:  # else the framework answers that it could not read the body
+            if not why:  # else the framework answers that it could not read the body
                 begun = True
                 await send(message)
 
-        with contextlib.suppress(_TooLarge):
+        with contextlib.suppress(Refused):
             await self._app(scope, counted, told)
-        if taken > limit and not begun:
-            await refuse(scope, receive, send, 413, TOO_LARGE)
+        if why and not begun:
+            await refuse(scope, receive, send, 413 if why == TOO_LARGE else 408, why)

@@ -10,12 +10,20 @@ import logging
 
 from gradio.route_utils import FnIndexInferError
 
-from quantlab.ui.guard.asgi import App, Message, Receive, Scope, Send, refuse
+from quantlab.ui.guard.asgi import App, Message, Receive, Refused, Scope, Send, refuse
 
 __all__ = ["Faults"]
 
 log = logging.getLogger(__name__)
-LOOKUPS = (FnIndexInferError, KeyError, IndexError, AttributeError, TypeError, ValueError)
+LOOKUPS = (
+    FnIndexInferError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    RecursionError,
+)
 """What looking up a handler that does not exist, or unpacking its values, ends with."""
 
 
@@ -38,6 +46,8 @@ class Faults:
 
         try:
             await self._app(scope, receive, told)
+        except Refused:
+            raise
         except Exception as error:  # border: the server goes on whatever one request did
             theirs = scope["method"] == "POST" and isinstance(error, LOOKUPS)
             log.warning("%s %s: %s", scope["method"], scope["path"], type(error).__name__)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from quantlab.ui.guard.asgi import App, Receive, Scope, Send, header, refuse
 
-__all__ = ["Hosts", "address", "allowed_names", "is_loopback"]
+__all__ = ["Hosts", "address", "allowed_names", "is_loopback", "visitor"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -47,15 +47,36 @@ def allowed_names(
 def address(headers: Mapping[str, str], client: str | None) -> str | None:
     """Where a visitor is: the last public address that a proxy passed on, else the connection's.
 
-    A visitor may write what they like into the header; proxies add to its end.
+    A visitor may write what they like into the header; proxies add to its end. Who connects from a
+    public address is no proxy of this page. Of IPv6 the network counts: a household has one, and
+    2**64 addresses in it.
     """
+    if _is_public(client or ""):
+        return _household(client or "")
     for text in reversed(headers.get("x-forwarded-for", "").split(",")):
-        try:
-            if ipaddress.ip_address(text.strip()).is_global:
-                return text.strip()
-        except ValueError:
-            continue
+        if _is_public(text.strip()):
+            return _household(text.strip())
     return client
+
+
+def visitor(scope: Scope) -> str:
+    """Whom a request's limits are held against: where it comes from; "" where nobody knows."""
+    forwarded = {"x-forwarded-for": header(scope, b"x-forwarded-for")}
+    return address(forwarded, (scope.get("client") or ("",))[0]) or ""
+
+
+def _is_public(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_global
+    except ValueError:
+        return False
+
+
+def _household(text: str) -> str:
+    found = ipaddress.ip_address(text)
+    if found.version == 4:
+        return text
+    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 class Hosts:

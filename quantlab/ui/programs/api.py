@@ -24,6 +24,7 @@ from quantlab.record.known import known_of_card
 from quantlab.record.link import result_id, result_url, to_url
 from quantlab.ui.compare.run import visitor_of
 from quantlab.ui.compare.share import base_url
+from quantlab.ui.guard.leaving import call_of
 from quantlab.ui.programs import run as api_run
 from quantlab.ui.programs.input import number, one_sentence, text, texts
 from quantlab.ui.programs.settings import checked, takes_settings
@@ -174,10 +175,9 @@ async def compare(
     """
     with one_sentence():
         comparison = _comparison(services, plans, model, given)
+        session = call_of(request.headers) or getattr(request, "session_hash", None) or "none"
         who = visitor_of(request, services)
-        document = await api_run.run(
-            services, comparison, str(getattr(request, "session_hash", None) or "none"), who
-        )
+        document = await api_run.run(services, comparison, str(session), who)
         return {**document, "link": to_url(base_url(request, services), comparison)}
 
 

@@ -7,18 +7,18 @@ too: the second who asks the same costs about a millisecond.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import gzip
 import json
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import gradio as gr
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from quantlab.ui.kept.packed import Packed, pack, respond
 
 __all__ = ["Answerer", "Answers"]
 
@@ -37,7 +37,7 @@ class Answers:
 
     def __init__(self, kept: int = KEPT) -> None:
         self._answerers: dict[str, Answerer] = {}
-        self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], Packed] = OrderedDict()
         self._most = kept
 
     def add(self, name: str, answerer: Answerer) -> None:
@@ -50,21 +50,17 @@ class Answers:
 
     async def _answer(self, request: Request) -> Response:
         name, asked = request.path_params["name"], request.query_params.get("asked", "")
+        headers = request.headers
         try:
-            body = await self._body(name, asked)
+            found = await self._found(name, asked, headers)
         except KeyError:
             return _refused(404, "There is no answer of that name.")
         except (ValueError, gr.Error) as error:
             return _refused(400, str(getattr(error, "message", error)))
-        headers = {"cache-control": KEEP, "vary": "Accept-Encoding"}
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            headers["content-encoding"] = "gzip"
-        else:
-            body = gzip.decompress(body)
-        return Response(body, media_type="application/json", headers=headers)
+        return await respond(found, headers, KEEP)
 
-    async def _body(self, name: str, asked: str) -> bytes:
-        """The answer as compressed JSON.
+    async def _found(self, name: str, asked: str, headers: Mapping[str, str]) -> Packed:
+        """The answer as compressed JSON, kept from now on.
 
         Raises:
             KeyError: nobody of that name answers.
@@ -75,12 +71,11 @@ class Answers:
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        outputs = await answerer(_values(asked))
-        body = await asyncio.to_thread(lambda: gzip.compress(json.dumps(outputs).encode(), 6))
-        self._kept[key] = body
+        outputs = json.dumps(await answerer(_values(asked))).encode()
+        self._kept[key] = found = await pack(outputs, "application/json", headers)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
-        return body
+        return found
 
 
 def _values(asked: str) -> list[Any]:

@@ -1,0 +1,1 @@
+"""What is the same for everybody: made, compressed and kept once."""

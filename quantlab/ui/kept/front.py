@@ -1,0 +1,104 @@
+"""The page as it is first sent, and the scripts that it loads: made once, not for every visitor.
+
+Gradio writes the page anew for each request, a megabyte of it, and sends it as it is; its scripts
+it compresses anew each time. The page depends on nothing but the address it was asked under, which
+its addresses begin with: what is a visitor's own comes by events, later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from quantlab.ui.guard.asgi import App, Message, Receive, Scope, Send
+from quantlab.ui.kept.packed import Packed, pack, respond
+
+__all__ = ["Kept"]
+
+PAGES = ("/", "/config", "/config/")
+FILES = ("/assets/", "/static/", "/theme.css")
+NAMED_BY_CONTENT = "/assets/"
+ENDINGS = (".js", ".css", ".json", ".svg")
+"""What is worth compressing. Pictures and fonts go as they are."""
+ADDRESS = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
+"""Headers that say what the page's address is."""
+OTHER = ("deep_link", "page")
+"""Parts of a query that ask Gradio for another page."""
+MOST_BYTES = 16 * 2**20
+MOST_ADDRESS = 300
+FOR_EVER = "public, max-age=31536000, immutable"
+ASK_AGAIN = "no-cache"
+
+
+class Kept:
+    """Middleware: what is asked again is sent from memory, in the form that the browser takes."""
+
+    def __init__(self, app: App, most_bytes: int = MOST_BYTES) -> None:
+        self._app, self._most = app, most_bytes
+        self._kept: OrderedDict[tuple[str, ...], Packed] = OrderedDict()
+        self._making = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = _key(scope)
+        if key is None:
+            await self._app(scope, receive, send)
+            return
+        async with self._making:  # many who come at once get one answer
+            found = self._kept.get(key) or await self._make(key, scope, receive)
+            if key in self._kept:
+                self._kept.move_to_end(key)
+        if isinstance(found, Packed):
+            keep = FOR_EVER if key[0].startswith(NAMED_BY_CONTENT) else ASK_AGAIN
+            found = await respond(found, Headers(scope=scope), keep)
+        await found(scope, receive, send)
+
+    async def _make(
+        self, key: tuple[str, ...], scope: Scope, receive: Receive
+    ) -> Packed | Response:
+        """What the page answers: kept from now on where that is worth it, else as it came."""
+        status, headers, body = await _asked(self._app, scope, receive)
+        if status != 200:
+            answer = Response(body, status)
+            answer.raw_headers = headers.raw
+            return answer
+        self._kept[key] = await pack(body, headers["content-type"], Headers(scope=scope))
+        while len(self._kept) > 1 and sum(each.size for each in self._kept.values()) > self._most:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+
+def _key(scope: Scope) -> tuple[str, ...] | None:
+    """What an answer that can be kept depends on; None where it cannot."""
+    if scope["type"] != "http" or scope["method"] != "GET":
+        return None
+    path, headers = str(scope["path"]), Headers(scope=scope)
+    if path.startswith(FILES):
+        return (path,) if path.endswith(ENDINGS) and "range" not in headers else None
+    asked = parse_qs(bytes(scope.get("query_string", b"")).decode("latin-1"))
+    if path not in PAGES or any(name in asked for name in OTHER):
+        return None
+    address = [headers.get(name, "") for name in ADDRESS]
+    if sum(map(len, address)) > MOST_ADDRESS:
+        return None
+    return (path, str(scope.get("scheme")), str(scope.get("root_path", "")), *address)
+
+
+async def _asked(app: App, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
+    """What ``app`` answers: its status, headers and whole body."""
+    begun: Message = {}
+    parts: list[bytes] = []
+
+    async def take(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            begun.update(message)
+        else:
+            parts.append(bytes(message.get("body", b"")))
+
+    plain = {"if-none-match", "if-modified-since", "accept-encoding"}
+    asked = [pair for pair in scope["headers"] if pair[0].decode("latin-1") not in plain]
+    await app({**scope, "headers": asked}, receive, take)
+    return begun["status"], Headers(raw=begun["headers"]), b"".join(parts)

@@ -1,0 +1,108 @@
+"""What one visitor may take of a page at once, and what a page keeps of those who came and went."""
+
+from __future__ import annotations
+
+import gc
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+
+from quantlab.ui.guard.hosts import address
+from quantlab.ui.guard.limits import Limits
+from tests.served_page import Counting, served
+from tests.test_connections import ends, until
+
+LIMITS = Limits(connections=64, head_s=1.0, body_s=1.0, sessions=20)
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(Counting(), tmp_path_factory.mktemp("crowd"), LIMITS) as (url, _):
+        yield url
+
+
+def connected(page: str, source: str = "127.0.0.1") -> socket.socket:
+    where = urlsplit(page)
+    return socket.create_connection(
+        (str(where.hostname), where.port or 80), timeout=60, source_address=(source, 0)
+    )
+
+
+def said(page: str, path: str, *more: str, method: str = "GET") -> bytes:
+    port = urlsplit(page).port
+    lines = (f"{method} /{path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *more, "", "")
+    return "\r\n".join(lines).encode()
+
+
+def test_a_head_is_not_waited_for_without_end(page: str) -> None:
+    with connected(page) as connection:
+        connection.sendall(said(page, "")[:-2])
+        assert ends(connection) == b""
+
+
+def test_nor_is_a_body(page: str) -> None:
+    """Half of one is answered as such, and the connection closed."""
+    for path in ("gradio_api/queue/join", "gradio_api/call/recommend", "gradio_api/run/predict"):
+        with connected(page) as connection:
+            head = ("Content-Type: application/json", "Content-Length: 500")
+            connection.sendall(said(page, path, *head, method="POST") + b'{"data": [')
+            answer = ends(connection)
+        assert answer.startswith(b"HTTP/1.1 408"), answer
+        assert b"did not come in time" in answer
+
+
+def test_one_visitor_cannot_take_all_streams(page: str) -> None:
+    with ExitStack() as kept:
+        for number in range(LIMITS.at_once):
+            stream = kept.enter_context(connected(page))
+            stream.sendall(said(page, f"gradio_api/heartbeat/visitor-{number}"))
+            assert stream.recv(100).startswith(b"HTTP/1.1 200")
+        refused = httpx.get(page, timeout=60)
+        assert refused.status_code == 429
+        assert "close a few tabs" in refused.json()["detail"]
+        other = kept.enter_context(connected(page, "127.0.0.2"))
+        other.sendall(said(page, "", "Connection: close"))
+        assert ends(other).startswith(b"HTTP/1.1 200")
+    until(lambda: httpx.get(page, timeout=60).status_code == 200)
+
+
+def test_a_visitor_who_comes_directly_writes_no_other_address() -> None:
+    """What a proxy adds counts only where a proxy connected."""
+    forged = {"x-forwarded-for": "1.1.1.1"}
+    assert address(forged, "8.8.8.8") == "8.8.8.8"
+    assert address(forged, "10.0.0.9") == "1.1.1.1"
+    assert address({}, "2606:4700::1:2") == address({}, "2606:4700::9:8") == "2606:4700::/64"
+
+
+def sessions(page: str, first: int, count: int) -> None:
+    """So many visitors who each open the page and are not heard of again."""
+    with httpx.Client(base_url=page, timeout=60) as http:
+        config = http.get("config").json()
+        values = {each["id"]: each["props"].get("value") for each in config["components"]}
+        event = next(each for each in config["dependencies"] if each["api_name"] == "restore")
+        body: dict[str, Any] = {
+            "fn_index": event["id"],
+            "data": [values[number] for number in event["inputs"]],
+        }
+        for number in range(first, first + count):
+            body["session_hash"] = f"session-{number}"
+            answer = http.post("gradio_api/run/predict", json=body)
+            assert answer.status_code == 200, answer.text
+
+
+def test_memory_is_flat_however_many_visitors_come(page: str) -> None:
+    """Each used to take 0.4 to 1 MB for as long as the page was served."""
+    process = psutil.Process()
+    sessions(page, 0, 100)
+    gc.collect()
+    before = process.memory_info().rss
+    sessions(page, 100, 500)
+    gc.collect()
+    assert process.memory_info().rss - before < 500 * 0.4 * MIB / 10
