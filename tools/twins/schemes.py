@@ -52,7 +52,8 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     catalog = load_catalog()
     end = None if given.seconds is None else time.monotonic() + given.seconds
-    models = [catalog.models[name] for name in given.models or stand_for(catalog).values()]
+    named = [catalog.models[name] for name in given.models]
+    models = named or list(stand_for(catalog).values())
     for model, name in _components(models, given.components):
         known = set() if given.anew else {row["scheme"] for row in _kept(model.id, name)}
         asked = given.schemes or _schemes(model, name, catalog)

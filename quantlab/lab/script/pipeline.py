@@ -72,7 +72,9 @@ def snippet(
         )
     keys = keys_of(model, plan, fused)
     where = target, placement
-    parts = [part_of(keys[name], model, catalog, *where) for name, _ in plan.parts if name in keys]
+    files = [component.name for component in model.components if component.file]
+    named = dict.fromkeys([*files, *(name for name, _ in plan.parts)])
+    parts = [part_of(keys[name], model, catalog, *where) for name in named if name in keys]
     if placement == "staged":
         reading, drawing = (_written(group) for group in _by_stage(parts, model))
         for each in (reading, drawing):
@@ -98,6 +100,7 @@ def snippet(
         written = [text for part in parts if part.scheme for text in part.scheme.written_with]
         packages += [text.partition(">=")[0] for text in written]
     packages += ["peft"] if comparison.carried else []
+    packages += [part.component.form for part in parts if part.component.form == "gguf"]
     return "\n".join([*_head(scripts, plan, model, packages, device.threads), *body]) + "\n"
 
 
