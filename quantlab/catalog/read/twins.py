@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from quantlab.catalog.models.schema import Model
 from quantlab.catalog.paths import PROJECT
 
-__all__ = ["KEY", "MEASURED", "TWINS", "OnTwin", "on_twins"]
+__all__ = ["KEY", "MEASURED", "TWINS", "OnTwin", "on_twin", "on_twins"]
 
 TWINS = "twins.csv"
 KEY = ("model", "component", "scheme")
@@ -49,6 +50,17 @@ def on_twins() -> Mapping[tuple[str, str, str], OnTwin]:
     path = PROJECT / "data" / "results" / TWINS
     with path.open(encoding="utf-8", newline="") as file:
         return {(r["model"], r["component"], r["scheme"]): _read(r) for r in csv.DictReader(file)}
+
+
+def on_twin(
+    model: Model, component: str, scheme: str, models: Mapping[str, Model]
+) -> OnTwin | None:
+    """What a scheme did on a component of the twin that stands for ``model``: its own, or that of
+    one of ``models`` with the same class of pipeline; None where nobody tried."""
+    known = on_twins()
+    alike = (m.id for m in models.values() if m.pipeline == model.pipeline)
+    found = (known.get((name, component, scheme)) for name in (model.id, *alike))
+    return next((each for each in found if each is not None), None)
 
 
 def _read(row: Mapping[str, str]) -> OnTwin:
