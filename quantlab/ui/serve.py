@@ -19,6 +19,7 @@ from quantlab.ui.guard.bodies import Bodies
 from quantlab.ui.guard.faults import Faults
 from quantlab.ui.guard.hosts import Hosts, allowed_names
 from quantlab.ui.guard.logs import keep_brief
+from quantlab.ui.guard.pictures import Pictures
 from quantlab.ui.theme import STYLES, theme
 
 __all__ = ["serve"]
@@ -40,11 +41,13 @@ def serve(
     """Launch ``page`` and give its address; with ``wait``, only when it has ended. ``then`` is
     called as soon as the page is served.
 
-    ``hosts`` are more names that a page on loopback answers to. Nothing of the page takes a file,
-    so uploads are closed; Gradio's pages of past runs and of usage are left out.
+    ``hosts`` are more names that a page on loopback answers to. The page takes pictures to go by,
+    no other file, so Gradio's upload is closed; its pages of past runs and of usage are not there.
     """
     names = allowed_names(os.environ, hosts)
-    guards = [Middleware(Hosts, names=names), Middleware(Bodies), Middleware(Faults)]
+    taken = Pictures(opened=page.takes_pictures)
+    bodies = Middleware(Bodies, uploads=taken.limits)
+    guards = [Middleware(Hosts, names=names), bodies, Middleware(Faults)]
     page.queue(api_open=False, default_concurrency_limit=None)  # who waits: jobs.py
     page.launch(
         theme=theme(),
@@ -59,7 +62,7 @@ def serve(
         max_file_size=1,
         max_threads=SLOTS,
         state_session_capacity=SESSIONS,
-        app_kwargs={"middleware": guards, "routes": [page.answers.route()]},
+        app_kwargs={"middleware": guards, "routes": [page.answers.route(), taken.route()]},
         mcp_server=importlib.util.find_spec("mcp") is not None,
         prevent_thread_lock=True,
     )
