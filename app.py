@@ -152,9 +152,16 @@ def main() -> None:
     except QuantlabError as error:
         print(f"quantlab: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
+    services = services_of(arguments, repositories)
+    start = partial(start_warm, services.runner, first_runs())
+    serve(build(services), hosts=arguments.host, then=start)
+
+
+def services_of(arguments: argparse.Namespace, repositories: Sequence[str]) -> Services:
+    """What the page works with; ``repositories`` have LoRAs that were named at the start."""
     catalog, public = load_catalog(), allowed_names(os.environ) is None
     runner = choose_runner(os.environ, catalog)
-    services = Services(
+    return Services(
         catalog=catalog,
         runner=runner,
         store=open_store(),
@@ -164,14 +171,13 @@ def main() -> None:
         takes_pictures=takes_pictures(runner, public=public),
         budget=budget_of(arguments.max_job_seconds, runner, catalog, public=public),
         consent=Consent(
-            repositories,
+            tuple(repositories),
             everything=arguments.allow_hub,
             # A Space's operator chose which models it offers.
             public=public and not os.environ.get("SPACE_ID"),
             here=_is_here,
         ),
     )
-    serve(build(services), hosts=arguments.host, then=partial(start_warm, runner, first_runs()))
 
 
 if __name__ == "__main__":

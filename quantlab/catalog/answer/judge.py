@@ -5,10 +5,10 @@ Every part of a question adds one claim; the worst claim is the verdict. Nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from quantlab.catalog.answer.ready import ready_files, tried_on_twin
+from quantlab.catalog.answer.ready import beside
 from quantlab.catalog.answer.speed import speeds
 from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
 from quantlab.catalog.columns import SPEED
@@ -107,17 +107,13 @@ def judge(
     return (*claims, *_memory(question, plan, catalog), *_beside(question, plan, catalog))
 
 
-def _beside(question: Question, plan: Plan | None, catalog: Catalog) -> Iterator[Claim]:
-    """What decides nothing: files that are ready, and what the scheme did on a twin."""
-    model = question.model
-    if model is None or plan is None or question.library == "transformers":
-        return
-    for component, scheme in plan.parts:
-        yield from (Claim("runs", text) for text in ready_files(model, component, scheme))
-        tried = tried_on_twin(model, component, scheme, catalog)
-        if tried is not None:
-            works, text = tried
-            yield Claim("runs", text, "measured", warns=not works and question.hardware == "cpu")
+def _beside(question: Question, plan: Plan | None, catalog: Catalog) -> list[Claim]:
+    if question.model is None or plan is None or question.library == "transformers":
+        return []
+    told = [t for part in plan.parts for t in beside(question.model, *part, catalog)]
+    return [
+        Claim("runs", text, warns=not well and question.hardware == "cpu") for well, text in told
+    ]
 
 
 def claims_of(

@@ -13,13 +13,24 @@ from quantlab.catalog.read.twins import on_twin
 from quantlab.catalog.table import Catalog
 from quantlab.words.units import size
 
-__all__ = ["files_of", "ready_files", "tried_on_twin"]
+__all__ = ["beside", "files_of"]
 
 CLOSE = 0.005
 """Of stored bytes: nearer than this a prediction is called right."""
 
 
-def tried_on_twin(
+def beside(
+    model: Model, component: str, scheme: str, catalog: Catalog
+) -> Iterator[tuple[bool, str]]:
+    """What is known of a scheme on a component beside the catalogue's claims, a sentence each, and
+    whether it is good news."""
+    yield from ((True, text) for text in _ready(model, component, scheme))
+    tried = _tried_on_twin(model, component, scheme, catalog)
+    if tried is not None:
+        yield tried
+
+
+def _tried_on_twin(
     model: Model, component: str, scheme: str, catalog: Catalog
 ) -> tuple[bool, str] | None:
     """Whether a scheme worked on the twin's component, and that as a sentence; None: not tried."""
@@ -34,7 +45,7 @@ def tried_on_twin(
     return True, f"twin: runs on the {component}{told} ({how})"
 
 
-def ready_files(model: Model, component: str, scheme: str) -> list[str]:
+def _ready(model: Model, component: str, scheme: str) -> list[str]:
     """What others offer of a component in a scheme, a sentence each."""
     said = [
         f"ready file: the {component} in {known.repo} (documented, {known.url}, {known.checked})"

@@ -199,7 +199,7 @@ def change_model(call: Call) -> Updates:
     if call.given["transformer-0"] in DTYPE_SCHEMES:  # the reference is what the model has
         choosers["transformer-0"] = {**choosers["transformer-0"], "value": model.base_dtype}
     info = gr.update(info=defaults_text(model))
-    given = digests_of(call.given["reference"])[: model.limits.max_references]
+    given = digests_of(call.given.get("reference"))[: model.limits.max_references]
     box = {"reference": ",".join(given), "pictures": pictures_box(model, call.services, given)}
     return {**model_updates(model), **box, "model": info, **choosers}
 
