@@ -17,6 +17,7 @@ from functools import partial
 if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches CUDA
     import spaces  # noqa: F401
 
+from quantlab.catalog.machine import this_machine
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, QuantlabError, StoreError
@@ -102,6 +103,13 @@ def budget_of(asked: float | None, runner: Runner, catalog: Catalog, *, public: 
     return budget
 
 
+def takes_pictures(runner: Runner, *, public: bool) -> bool:
+    """Whether visitors may give pictures to go by: on one's own machine, and where a GPU of this
+    server goes by them; on ZeroGPU they would have to travel with every call."""
+    has_gpu = this_machine().hardware[-1] != "cpu"
+    return isinstance(runner, LocalRunner) and (has_gpu or not public)
+
+
 def main() -> None:
     """Build and launch; does not return while the page is served."""
     parser = argparse.ArgumentParser(description="Serve the page.")
@@ -145,25 +153,32 @@ def main() -> None:
     except QuantlabError as error:
         print(f"quantlab: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
+    services = services_of(arguments, repositories)
+    start = partial(start_warm, services.runner, first_runs())
+    serve(build(services), hosts=arguments.host, then=start)
+
+
+def services_of(arguments: argparse.Namespace, repositories: Sequence[str]) -> Services:
+    """What the page works with; ``repositories`` have LoRAs that were named at the start."""
     catalog, public = load_catalog(), allowed_names(os.environ) is None
     runner = choose_runner(os.environ, catalog)
-    services = Services(
+    return Services(
         catalog=catalog,
         runner=runner,
         store=open_store(),
         gallery=Gallery(),
         allow_probe=arguments.allow_probe,
         public=public,
+        takes_pictures=takes_pictures(runner, public=public),
         budget=budget_of(arguments.max_job_seconds, runner, catalog, public=public),
         consent=Consent(
-            repositories,
+            tuple(repositories),
             everything=arguments.allow_hub,
             # A Space's operator chose which models it offers.
             public=public and not os.environ.get("SPACE_ID"),
             here=_is_here,
         ),
     )
-    serve(build(services), hosts=arguments.host, then=partial(start_warm, runner, first_runs()))
 
 
 if __name__ == "__main__":

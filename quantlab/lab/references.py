@@ -6,6 +6,7 @@ A comparison, its link and its results name the digest alone. What a camera wrot
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -17,7 +18,15 @@ from quantlab.catalog.paths import cache_folder
 from quantlab.errors import InputError, StoreError, Unavailable
 from quantlab.words.comparison import Comparison
 
-__all__ = ["admit_reference", "file_of", "files_of", "keep_reference", "pictures"]
+__all__ = [
+    "MOST_BYTES",
+    "admit_reference",
+    "file_of",
+    "files_of",
+    "keep_reference",
+    "keep_under",
+    "pictures",
+]
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MOST_BYTES = 32 * 2**20
@@ -68,6 +77,22 @@ def keep_reference(content: bytes, name: str) -> str:
     except OSError as error:
         raise StoreError(f"{path.parent} cannot be written: {error.strerror}") from None
     return known
+
+
+def keep_under(most_bytes: int, but: str = "") -> None:
+    """Delete the oldest kept pictures until all take at most ``most_bytes``; ``but`` stays."""
+    found = []
+    for path in file_of("").parent.glob("reference-*.png"):
+        with contextlib.suppress(OSError):  # another process deleted it
+            known = path.stat()
+            found.append((known.st_mtime, known.st_size, path))
+    held = sum(count for _, count, _ in found)
+    for _, count, path in sorted(found):
+        if held <= most_bytes:
+            return
+        if path != file_of(but):
+            path.unlink(missing_ok=True)
+            held -= count
 
 
 def _opened(content: bytes, name: str) -> Any:

@@ -48,7 +48,14 @@ class _Config(BlocksConfig):  # type: ignore[misc]  # gradio has no types
 class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
     """As ``gr.Blocks``; checks what comes in, and hands on of what goes out what is no skip."""
 
-    def __init__(self, left: Callable[[str], object] = lambda _: None, **options: Any) -> None:
+    def __init__(
+        self,
+        left: Callable[[str], object] = lambda _: None,
+        *,
+        takes_pictures: bool = True,
+        **options: Any,
+    ) -> None:
+        self.takes_pictures = takes_pictures
         self.answers = Answers()
         """What is the same for everybody, beside Gradio's events; see ``named.wire_shared``."""
         self.left = left

@@ -40,6 +40,7 @@ def build(services: Services) -> Page:
     """The whole page over ``services``; app.py launches it with its theme and styles."""
     page = Page(
         left=services.jobs.stop,
+        takes_pictures=services.takes_pictures,
         title="quantlab",
         analytics_enabled=False,
         delete_cache=(3600, 24 * 3600),
@@ -75,11 +76,11 @@ def _wire(services: Services, page: gr.Blocks, tried: Parts, pick: Parts, result
     wire(chosen, try_edit.try_scheme, services, inputs, outputs, told=True, **QUIET)
     asked = {f"pick-{name}": pick[name] for name in QUESTION}
     best = pick["answer"].try_all
-    changed = only(tried, "banner", *FIELDS, "before", "limits")
+    changed = only(tried, "banner", *FIELDS, "before", "limits", "pictures")
     into = {**outputs, **changed}
     wire(best, try_edit.try_best, services, {**inputs, **asked}, into, **QUIET)
     whole = {
-        **only(tried, "tabs", "banner", "shown", *FIELDS, "link", "before", "limits"),
+        **only(tried, "tabs", "banner", "shown", *FIELDS, "link", "before", "limits", "pictures"),
         **layout(tried),
     }
     address, question = only(pick, "address"), only(pick, *QUESTION)

@@ -24,6 +24,7 @@ from quantlab.ui.guard.hosts import Hosts, allowed_names
 from quantlab.ui.guard.leaving import Leaving
 from quantlab.ui.guard.limits import Limits
 from quantlab.ui.guard.logs import keep_brief
+from quantlab.ui.guard.pictures import Pictures
 from quantlab.ui.kept.front import Kept
 from quantlab.ui.theme import STYLES, theme
 
@@ -45,14 +46,15 @@ def serve(
     """Launch ``page`` and give its address; with ``wait``, only when it has ended. ``then`` is
     called as soon as the page is served.
 
-    ``hosts`` are more names that a page on loopback answers to. Nothing of the page takes a file,
-    so uploads are closed; Gradio's pages of past runs and of usage are left out.
+    ``hosts`` are more names that a page on loopback answers to. The page takes pictures to go by,
+    no other file, so Gradio's upload is closed; its pages of past runs and of usage are not there.
     """
     limits = limits or Limits()
+    taken = Pictures(opened=page.takes_pictures)
     guards = [
         Middleware(Hosts, names=allowed_names(os.environ, hosts)),
         Middleware(Crowd, most=limits.at_once),
-        Middleware(Bodies, within_s=limits.body_s),
+        Middleware(Bodies, uploads=taken.limits, within_s=limits.body_s),
         Middleware(Faults),
         Middleware(Documents),
         Middleware(Leaving, left=page.left),
@@ -72,7 +74,7 @@ def serve(
         max_file_size=1,
         max_threads=SLOTS,
         state_session_capacity=limits.sessions,
-        app_kwargs={"middleware": guards, "routes": [page.answers.route()]},
+        app_kwargs={"middleware": guards, "routes": [page.answers.route(), taken.route()]},
         mcp_server=importlib.util.find_spec("mcp") is not None,
         prevent_thread_lock=True,
     )

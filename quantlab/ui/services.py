@@ -34,6 +34,8 @@ class Services:
     """Whether visitors of a public page may probe its machine."""
     gallery: Gallery | None = None
     """Comparisons that ship with the project, shown where nothing was measured here."""
+    takes_pictures: bool = True
+    """Whether visitors may give pictures to go by."""
     public: bool = False
     """Whether the page is reached from other machines: visitors are then told by address."""
 

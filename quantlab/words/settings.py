@@ -172,7 +172,7 @@ SETTINGS = (
         "text",
         label="Pictures to go by",
         about="A picture to go by, for models that edit; may be given several times.",
-        info="By their digests, which python -m quantlab compare --reference FILE prints.",
+        info="By their digests: give files above, or to compare --reference FILE.",
         longest=200,
         optional=True,
         many=True,

@@ -1,12 +1,16 @@
-"""Tries every scheme that runs on a CPU on the tiny twins of models, and keeps what came of it.
+"""Tries every scheme that runs on a CPU on the twin of every family, and keeps what came of it.
 
-    python -m tools.twins.schemes MODEL [MODEL ...] [--components transformer text_encoder]
+    python -m tools.twins.schemes                    whatever the file does not have yet
+    python -m tools.twins.schemes --seconds 240      the same, and ends after so long; run it again
+    python -m tools.twins.schemes sdxl --anew        of one model, measured again
+    python -m tools.twins.schemes --components transformer --schemes bnb-nf4
 
 Writes data/results/twins.csv, a row for each model, component and scheme: whether it loads, holds
 what was asked and makes a picture, how far one step of the denoiser is off, bytes stored and
-predicted; or why it fails. That is measured on a twin: a few layers with random weights, whose
-distances say nothing of the real model's. Schemes of a component share a process; where one ends
-it, that is its result and the next one has a process of its own.
+predicted; or why it fails. A family is tried by the model that lists name first. That is measured
+on a twin: a few layers with random weights, whose distances say nothing of the real model's.
+Schemes of a component share a process; where one ends it, that is its result and the next one has
+a process of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +19,8 @@ import argparse
 import csv
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,36 +28,65 @@ from typing import Any
 from quantlab.catalog.models.schema import Model
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.reach import why_not
+from quantlab.catalog.read.twins import KEY, MEASURED, TWINS
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.libraries import versions
 from quantlab.lab.runners.child import Child, Expired
 from tools.twins.families import FAMILIES
 from tools.twins.save import build
 
-__all__ = ["main"]
+__all__ = ["main", "stand_for", "twin_of"]
 
-FILE = PROJECT / "data" / "results" / "twins.csv"
-KEY = ("model", "component", "scheme")
-MEASURED = ("measured", "detail", "denoiser_rel_l2", "psnr_db", "stored_bytes", "predicted_bytes")
+FILE = PROJECT / "data" / "results" / TWINS
 LIMIT_S = 600.0
 
 
 def main(argv: list[str] | None = None) -> int:
     """Try them; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("models", nargs="+", help="ids of models that have a twin")
+    parser.add_argument("models", nargs="*", help="ids of models; default: one of every family")
     parser.add_argument("--components", nargs="*", help="default: denoiser and text encoders")
     parser.add_argument("--schemes", nargs="*", help="default: all that run on a CPU")
+    parser.add_argument("--anew", action="store_true", help="also those that the file has")
+    parser.add_argument("--seconds", type=float, help="start no other scheme after so long")
     given = parser.parse_args(argv)
     catalog = load_catalog()
-    for model_id in given.models:
-        model = catalog.models[model_id]
-        names = given.components or [*model.family.denoisers, *model.family.encoders]
-        for name in names:
-            for row in _rows(model, name, given.schemes or _schemes(model, name, catalog)):
-                _keep(row)
-                print(*(row.get(key, "") for key in (*KEY, *MEASURED)), file=sys.stderr)
+    end = None if given.seconds is None else time.monotonic() + given.seconds
+    named = [catalog.models[name] for name in given.models]
+    models = named or list(stand_for(catalog).values())
+    for model, name in _components(models, given.components):
+        known = set() if given.anew else {row["scheme"] for row in _kept(model.id, name)}
+        asked = given.schemes or _schemes(model, name, catalog)
+        for row in _rows(model, name, [scheme for scheme in asked if scheme not in known]):
+            _keep(row)
+            print(*(row.get(key, "") for key in (*KEY, *MEASURED)), file=sys.stderr)
+            if end is not None and time.monotonic() > end:
+                return 0
     return 0
+
+
+def twin_of(model: Model) -> str:
+    """The twin that stands for ``model``: its family's, of the pipeline that it has."""
+    base = f"{model.family.id}-base"
+    return base if base in FAMILIES and not model.distilled else model.family.id
+
+
+def stand_for(catalog: Catalog) -> Mapping[str, Model]:
+    """For each twin the model that lists name first."""
+    found: dict[str, Model] = {}
+    for model in sorted(catalog.models.values(), key=lambda model: (model.local, model.rank)):
+        if not model.own:
+            found.setdefault(twin_of(model), model)
+    return found
+
+
+def _components(models: list[Model], asked: list[str] | None) -> Iterator[tuple[Model, str]]:
+    """The denoisers of all models first, then their encoders, the one that a plan names ahead."""
+    for model in models:
+        yield from ((model, name) for name in model.family.denoisers if name in (asked or [name]))
+    for model in models:
+        names = reversed(model.family.encoders)
+        yield from ((model, name) for name in names if name in (asked or [name]))
 
 
 def _schemes(model: Model, component: str, catalog: Catalog) -> list[str]:
@@ -65,11 +99,11 @@ def _schemes(model: Model, component: str, catalog: Catalog) -> list[str]:
 
 
 def _rows(model: Model, component: str, schemes: list[str]) -> Iterator[dict[str, Any]]:
-    family = model.family.id
-    twin = f"{family}-base" if f"{family}-base" in FAMILIES and not model.distilled else family
+    if not schemes:
+        return
     about = {"measured_on": date.today().isoformat(), **versions()}
     with tempfile.TemporaryDirectory() as folder:
-        build(twin, Path(folder) / "twin")
+        build(twin_of(model), Path(folder) / "twin")
         left = list(schemes)
         while left:
             job = {"model": model.id, "component": component, "folder": folder, "schemes": left}
@@ -104,21 +138,30 @@ def _failed(scheme: str, detail: str) -> dict[str, Any]:
     return {"scheme": scheme, "measured": "no", "detail": detail}
 
 
+def _all() -> list[dict[str, str]]:
+    if not FILE.exists():
+        return []
+    with FILE.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def _kept(model: str, component: str) -> list[dict[str, str]]:
+    return [row for row in _all() if (row["model"], row["component"]) == (model, component)]
+
+
 def _keep(row: dict[str, Any]) -> None:
     """Put a row into the file in the place of an older one of the same key."""
-    rows = []
-    if FILE.exists():
-        with FILE.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
     key = tuple(row[name] for name in KEY)
-    rows = [known for known in rows if tuple(known[name] for name in KEY) != key]
+    rows = [known for known in _all() if tuple(known[name] for name in KEY) != key]
     rows.append({name: str(value) for name, value in row.items()})
     rows.sort(key=lambda known: tuple(known[name] for name in KEY))
     names = dict.fromkeys([*KEY, *MEASURED, *(name for known in rows for name in known)])
-    with FILE.open("w", encoding="utf-8", newline="") as lines:
+    part = FILE.with_suffix(".part")
+    with part.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.DictWriter(lines, list(names), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    part.replace(FILE)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.models.schema import Model
@@ -13,11 +16,12 @@ from quantlab.catalog.sizes.weights import plan_bytes
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.device import this_device
+from quantlab.lab.references import keep_reference
 from quantlab.lab.runners.child import serve
 from quantlab.words.outcome import Outcome
 from tools.twins.model import as_model
 
-__all__ = ["plan_of"]
+__all__ = ["asked_of", "plan_of"]
 
 Tell = Callable[[Mapping[str, Any]], None]
 STEPS, LENGTH = 2, 80
@@ -31,24 +35,42 @@ def plan_of(model: Model, component: str, scheme: str = "") -> str:
 
 
 def work(job: dict[str, Any], tell: Tell) -> None:
-    """Run each scheme of ``job`` beside the unquantized twin, and tell what came of it."""
+    """Run the schemes of ``job`` beside the unquantized twin, and tell what came of each."""
     known, folder = load_catalog(), Path(job["folder"])
     model = as_model(known.models[job["model"]], folder / "twin", folder / "shapes")
     catalog = replace(known, models={**known.models, model.id: model})
     bench = Bench(catalog, this_device())
-    side = model.limits.min_size
-    length = min(LENGTH, model.limits.max_sequence_length)
     for scheme in job["schemes"]:
         tell({"start": scheme})
-        plans = [plan_of(model, job["component"], each) for each in ("", scheme)]
         comparison = make_comparison(
-            model=model.id, plans=plans, prompt="a fox", steps=STEPS, width=side, height=side,
-            sequence_length=length, catalog=catalog,
-        )  # fmt: skip
+            model=model.id,
+            plans=[plan_of(model, job["component"], each) for each in ("", scheme)],
+            catalog=catalog,
+            **asked_of(model),
+        )
         _, outcome = compare(comparison, bench=bench, out=folder / "images", warmup=0)
         parts = dict(comparison.plans[1].parts)
         predicted = plan_bytes(model.id, parts, None, catalog)[job["component"]]
         tell({"done": scheme, "predicted_bytes": predicted, **_said(outcome, job["component"])})
+
+
+def asked_of(model: Model) -> dict[str, Any]:
+    """Settings of the smallest picture that its family makes, with what it cannot do without."""
+    side = model.limits.min_size
+    length = min(LENGTH, model.limits.max_sequence_length)
+    asked: dict[str, Any] = {"prompt": "a fox", "steps": STEPS, "width": side, "height": side}
+    asked["sequence_length"] = length
+    if model.family.needs_reference:
+        asked["reference"] = keep_reference(_picture(side), "gradient")
+    if model.family.frames is not None:
+        asked["frames"] = 1 + model.family.frames
+    return asked
+
+
+def _picture(side: int) -> bytes:
+    content = io.BytesIO()
+    Image.linear_gradient("L").resize((side, side)).convert("RGB").save(content, "PNG")
+    return content.getvalue()
 
 
 def _said(outcome: Outcome, component: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from quantlab.catalog.answer.ready import beside
 from quantlab.catalog.answer.speed import speeds
 from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
 from quantlab.catalog.columns import SPEED
@@ -103,7 +104,16 @@ def judge(
     """The claims of one row, in the question's order. ``plan`` is the whole pipeline's, None where
     there is no model or no scheme; ``measured`` is by column and leads, with the claim beside."""
     claims = claims_of(method, scheme, question, measured)
-    return (*claims, *_memory(question, plan, catalog))
+    return (*claims, *_memory(question, plan, catalog), *_beside(question, plan, catalog))
+
+
+def _beside(question: Question, plan: Plan | None, catalog: Catalog) -> list[Claim]:
+    if question.model is None or plan is None or question.library == "transformers":
+        return []
+    told = [t for part in plan.parts for t in beside(question.model, *part, catalog)]
+    return [
+        Claim("runs", text, warns=not well and question.hardware == "cpu") for well, text in told
+    ]
 
 
 def claims_of(

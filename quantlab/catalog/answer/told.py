@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from quantlab.catalog.answer.front import LAST_RESORT, Placed
 from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import band_of, in_words, published_losses
+from quantlab.catalog.answer.ready import beside
 from quantlab.catalog.answer.seconds import why_of
 from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
 from quantlab.catalog.placement import ONE_KIND
@@ -125,6 +126,7 @@ def _reasons(
         scheme = catalog.schemes.get(scheme_id)
         if scheme is not None:
             said += _about(scheme, name == model.denoiser, one, question, catalog)
+            said += [text for _, text in beside(model, name, scheme_id, catalog)]
     said += _licences(one, catalog)
     said += [
         str(row)

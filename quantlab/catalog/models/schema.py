@@ -17,6 +17,7 @@ Commercial = Literal["yes", "no", "conditions", "unknown"]
 Gate = Literal["yes", "no", "unknown"]
 Library = Literal["diffusers", "transformers"]
 Dtype = Literal["fp32", "bf16"]
+Form = Literal["", "gguf", "bfl", "scaled-fp8", "plain"]
 Placement = Literal["resident", "staged", "model-offload", "group-offload"]
 
 COMMERCIAL: tuple[Commercial, ...] = ("yes", "no", "conditions", "unknown")
@@ -65,6 +66,11 @@ class Component:
     """Bytes of all its weight files, where they are known from the files themselves."""
     stored_as: str = ""
     """How its files are quantized already, in their config's words; it is then used as it is."""
+    file: str = ""
+    """The single file of one's own that it is read from, in the place of the model's."""
+    form: Form = ""
+    """How such a file is read: as GGUF, as one of Black Forest Labs', with scales that are brought
+    into their form first, or as it is."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,16 @@ from typing import Any, Protocol
 
 from quantlab.errors import LoadError
 
-__all__ = ["INDEXES", "Files", "Folder", "Header", "Tensor", "header_length", "parse_header"]
+__all__ = [
+    "INDEXES",
+    "Files",
+    "Folder",
+    "Header",
+    "Tensor",
+    "header_length",
+    "parse_header",
+    "samples",
+]
 
 INDEXES = ("model_index.json", "modular_model_index.json")
 """What says which pipeline a folder holds: a plain one, or one of diffusers' blocks."""
@@ -111,14 +120,14 @@ class Folder:
         for path in sorted(self.root.glob("*/*.safetensors")):
             digest.update(path.relative_to(self.root).as_posix().encode())
             try:
-                for piece in _samples(path):
+                for piece in samples(path):
                     digest.update(piece)
             except OSError as error:
                 raise LoadError(f"{path.name} cannot be read: {error.strerror}") from None
         return digest.hexdigest()[:40]
 
 
-def _samples(path: Path) -> Iterator[bytes]:
+def samples(path: Path) -> Iterator[bytes]:
     """Size, the start of the header, and pieces that are spread evenly over the file."""
     size = path.stat().st_size
     yield size.to_bytes(8, "little")

@@ -1,7 +1,7 @@
 """What every scheme did on the tiny twin of every family: measured on random weights, on a CPU.
 
 It shows that a library takes a family's layers, and that stored bytes are as predicted. It says
-nothing of pictures, and nothing of a GPU.
+nothing of pictures, and nothing of a GPU. ``python -m tools.twins.schemes`` writes the file.
 """
 
 from __future__ import annotations
@@ -11,23 +11,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from quantlab.catalog.models.schema import Model
 from quantlab.catalog.paths import PROJECT
 
-__all__ = ["COLUMNS", "TWINS", "OnTwin", "on_twins"]
+__all__ = ["KEY", "MEASURED", "TWINS", "OnTwin", "on_twin", "on_twins"]
 
-TWINS = "twins-cpu.csv"
-COLUMNS = ("twin", "scheme", "status", "reason", "predicted_bytes", "stored_bytes", "rel_l2")
+TWINS = "twins.csv"
+KEY = ("model", "component", "scheme")
+MEASURED = ("measured", "detail", "denoiser_rel_l2", "psnr_db", "stored_bytes", "predicted_bytes")
 
 
 @dataclass(frozen=True)
 class OnTwin:
-    """What one scheme did on one twin: "ok", "failed" with the library's reason, or "died"."""
+    """What one scheme did on one component of a twin, and when.
 
-    status: str
-    reason: str
-    predicted_bytes: int | None
-    stored_bytes: int | None
+    ``detail`` is the way that it took, or why it failed. ``rel_l2`` is how far one step of the
+    denoiser is off, of random weights.
+    """
+
+    works: bool
+    detail: str
     rel_l2: float | None
+    stored_bytes: int | None
+    predicted_bytes: int | None
+    measured_on: str
 
     @property
     def off(self) -> float | None:
@@ -38,11 +45,22 @@ class OnTwin:
 
 
 @lru_cache(maxsize=1)
-def on_twins() -> Mapping[tuple[str, str], OnTwin]:
-    """What is known, by the twin's name (its family's, but for bases) and the scheme."""
+def on_twins() -> Mapping[tuple[str, str, str], OnTwin]:
+    """What is known, by the model that its family was tried by, component and scheme."""
     path = PROJECT / "data" / "results" / TWINS
     with path.open(encoding="utf-8", newline="") as file:
-        return {(row["twin"], row["scheme"]): _read(row) for row in csv.DictReader(file)}
+        return {(r["model"], r["component"], r["scheme"]): _read(r) for r in csv.DictReader(file)}
+
+
+def on_twin(
+    model: Model, component: str, scheme: str, models: Mapping[str, Model]
+) -> OnTwin | None:
+    """What a scheme did on a component of the twin that stands for ``model``: its own, or that of
+    one of ``models`` with the same class of pipeline; None where nobody tried."""
+    known = on_twins()
+    alike = (m.id for m in models.values() if m.pipeline == model.pipeline)
+    found = (known.get((name, component, scheme)) for name in (model.id, *alike))
+    return next((each for each in found if each is not None), None)
 
 
 def _read(row: Mapping[str, str]) -> OnTwin:
@@ -50,9 +68,10 @@ def _read(row: Mapping[str, str]) -> OnTwin:
         return int(row[key]) if row[key] else None
 
     return OnTwin(
-        status=row["status"],
-        reason=row["reason"],
-        predicted_bytes=whole("predicted_bytes"),
+        works=row["measured"] == "yes",
+        detail=row["detail"],
+        rel_l2=float(row["denoiser_rel_l2"]) if row["denoiser_rel_l2"] else None,
         stored_bytes=whole("stored_bytes"),
-        rel_l2=float(row["rel_l2"]) if row["rel_l2"] else None,
+        predicted_bytes=whole("predicted_bytes"),
+        measured_on=row["measured_on"],
     )

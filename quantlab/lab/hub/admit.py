@@ -1,4 +1,4 @@
-"""Naming a model of one's own at the start: a local folder, or any repository of the hub.
+"""Naming a model of one's own at the start: a local folder, any repository of the hub, one file.
 
 It is read (configs and headers, no weights), described in a file of the cache folder, and known to
 the catalogue from then on, in this process and in those that it starts. Its id ends in a digest of
@@ -23,6 +23,7 @@ from quantlab.catalog.table import load_catalog
 from quantlab.errors import CatalogError, InputError, LoadError, StoreError, Unavailable
 from quantlab.lab.hub.headers import Repository, in_cache
 from quantlab.lab.own.describe import describe
+from quantlab.lab.own.from_file import describe_file, split
 
 __all__ = ["about", "admit", "names_own"]
 
@@ -31,14 +32,17 @@ _REPO = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w.-]+))?")
 
 
 def names_own(text: str) -> bool:
-    """Whether ``text`` names a folder or a repository rather than a listed model."""
+    """Whether ``text`` names a folder, a file or a repository rather than a listed model."""
     if text in load_catalog().models:
         return False
+    if split(text) is not None:
+        return True
     return "/" in text or os.sep in text or any((Path(text) / name).is_file() for name in INDEXES)
 
 
 def admit(text: str) -> Model:
-    """The model of a folder or of a repository ``owner/name`` or ``owner/name@revision``.
+    """The model of a folder, of a repository ``owner/name`` or ``owner/name@revision``, or of a
+    file: its denoiser is ``FILE``, or ``MODEL=FILE`` where everything else is that model's.
 
     The catalogue has it afterwards.
 
@@ -50,7 +54,10 @@ def admit(text: str) -> Model:
     if os.environ.get("SPACE_ID"):
         raise InputError("model", "on a Space only the listed models can be used")
     folder, repo = Path(text).expanduser(), _REPO.fullmatch(text)
-    if folder.is_dir():
+    single = split(text)
+    if single is not None:
+        own = describe_file(single[1], _candidates(single[0]))
+    elif folder.is_dir():
         own = _from_folder(folder.resolve())
     elif repo is not None:
         own = _from_hub(repo[1], repo[2] or "main")
@@ -76,7 +83,22 @@ def _check_counted(model: Model) -> None:
 
 def about(model: Model) -> str:
     """What a person who named it should know, in two sentences."""
-    return f"{model.id} is a {model.pipeline}. {defaults_text(model)}"
+    single = f" {' '.join(model.notes)}" if model.components[0].file else ""
+    return f"{model.id} is a {model.pipeline}.{single} {defaults_text(model)}"
+
+
+def _candidates(base: str) -> list[Model]:
+    """The models that a file may be the denoiser of: the one that is named, or all listed.
+
+    Raises:
+        QuantlabError: as ``admit`` does, of the one that is named.
+    """
+    if not base:
+        return list(_listed().values())
+    known = load_catalog().models.get(base)
+    if known is None and not names_own(base):
+        raise InputError("model", f"there is no model {base[:100]!r}")
+    return [known or admit(base)]
 
 
 def _from_folder(folder: Path) -> Own:

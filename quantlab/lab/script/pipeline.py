@@ -72,7 +72,7 @@ def snippet(
         )
     keys = keys_of(model, plan, fused)
     where = target, placement
-    parts = [part_of(keys[name], model, catalog, *where) for name, _ in plan.parts if name in keys]
+    parts = [part_of(keys[n], model, catalog, *where) for n in _by_itself(plan, model) if n in keys]
     if placement == "staged":
         reading, drawing = (_written(group) for group in _by_stage(parts, model))
         for each in (reading, drawing):
@@ -98,7 +98,14 @@ def snippet(
         written = [text for part in parts if part.scheme for text in part.scheme.written_with]
         packages += [text.partition(">=")[0] for text in written]
     packages += ["peft"] if comparison.carried else []
+    packages += [part.component.form for part in parts if part.component.form == "gguf"]
     return "\n".join([*_head(scripts, plan, model, packages, device.threads), *body]) + "\n"
+
+
+def _by_itself(plan: Plan, model: Model) -> list[str]:
+    """The components that are not read as the pipeline has them: what is a file, what is named."""
+    files = [component.name for component in model.components if component.file]
+    return list(dict.fromkeys([*files, *(name for name, _ in plan.parts)]))
 
 
 def _refuse_placement(

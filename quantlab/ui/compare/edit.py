@@ -13,6 +13,7 @@ from quantlab.catalog.own.kept import defaults_text
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError
 from quantlab.ui.compare.fields import anew, limits_line
+from quantlab.ui.compare.pictures import digests_of, pictures_box
 from quantlab.ui.compare.plans import Column, choices, column_of, encoder_of, plan_text
 from quantlab.ui.compare.run import script_of
 from quantlab.ui.compare.stage.board import board, instead_of
@@ -148,13 +149,14 @@ def try_best(call: Call) -> Updates:
         meant = services.catalog.models.get(model_named(str(asked["model"] or "")) or "", model)
     except InputError:
         pairs, meant = [], model
-    changed: Updates = {}
+    changed: dict[str, Any] = {}
     note = ""
     if meant.id != model.id and this_machine().hardware[-1] == "cpu":
         note = f"This server has no GPU: the plans for {meant.name} are seen on {model.name}. "
         note += f"The script under Pick stays that of {meant.name}."
     elif meant.id != model.id:
         model, changed = meant, {**model_updates(meant), "model": meant.id}
+        changed["pictures"] = pictures_box(meant, services)
     columns = [Column(model.base_dtype), *(_suited(pair, model, services) for pair in pairs)]
     if len(columns) < MIN_COLUMNS:
         columns = list(columns_of(call.given))
@@ -197,7 +199,9 @@ def change_model(call: Call) -> Updates:
     if call.given["transformer-0"] in DTYPE_SCHEMES:  # the reference is what the model has
         choosers["transformer-0"] = {**choosers["transformer-0"], "value": model.base_dtype}
     info = gr.update(info=defaults_text(model))
-    return {**model_updates(model), "model": info, **choosers}
+    given = digests_of(call.given.get("reference"))[: model.limits.max_references]
+    box = {"reference": ",".join(given), "pictures": pictures_box(model, call.services, given)}
+    return {**model_updates(model), **box, "model": info, **choosers}
 
 
 def model_updates(model: Model) -> dict[str, Any]:

@@ -11,8 +11,10 @@ import gradio as gr
 
 from quantlab.catalog.loras import lora_names
 from quantlab.catalog.schema import Model
+from quantlab.ui.compare.pictures import pictures_box
 from quantlab.ui.services import Services
 from quantlab.ui.state import FIELDS, ROWS
+from quantlab.ui.theme import script
 from quantlab.words.settings import SETTINGS, Setting, Value
 
 __all__ = ["anew", "build_fields", "limits_line", "of_model"]
@@ -24,7 +26,7 @@ LEAST_WIDTH = {False: 90, True: 200}
 
 def build_fields(services: Services, model: Model, prompt: Any) -> Mapping[str, Any]:
     """Lay the controls out; they come back by key, in the order of ``state.FIELDS``, and
-    ``limits``, the line under them."""
+    ``limits`` and ``pictures``, what stands under them."""
     fields = {"prompt": prompt}
     with gr.Row(elem_classes="ql-controls"):
         names = [(m.name, m.id) for m in services.catalog.models.values()]
@@ -37,7 +39,13 @@ def build_fields(services: Services, model: Model, prompt: Any) -> Mapping[str, 
             if row.advanced:
                 fields[row.key] = _control(row, model)
         limits = gr.HTML(limits_line(model), apply_default_css=False)
-    return {**{key: fields[key] for key in FIELDS}, "limits": limits}
+    box = gr.HTML(
+        pictures_box(model, services),
+        elem_id="ql-pictures",
+        apply_default_css=False,
+        js_on_load=script("pictures.js"),
+    )
+    return {**{key: fields[key] for key in FIELDS}, "limits": limits, "pictures": box}
 
 
 def _control(row: Setting, model: Model) -> Any:

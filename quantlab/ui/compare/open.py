@@ -14,6 +14,7 @@ from quantlab.errors import InputError, StoreError
 from quantlab.ui.compare.edit import go_to_try, lay_out
 from quantlab.ui.compare.fields import anew as refilled
 from quantlab.ui.compare.fields import limits_line, of_model
+from quantlab.ui.compare.pictures import pictures_box
 from quantlab.ui.compare.plans import column_of
 from quantlab.ui.compare.share import link_to, opened, result, stored
 from quantlab.ui.compare.stage.board import board
@@ -74,6 +75,7 @@ def _fill(call: Call, shown: Shown, lead: str) -> Updates:
         "tabs": go_to_try(),
         "banner": banner(" ".join((lead, _told(comparison, shown), *notes)), problem=False),
         "shown": shown,
+        "pictures": pictures_box(model, services, comparison.references),
         "link": link_to(comparison, call.request, services),
         **{name: to for name, to in controls.items() if not _holds(call, name, to)},
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quantlab.ui.compare import edit, run, share
+from quantlab.ui.compare import edit, pictures, run, share
 from quantlab.ui.compare import open as opening
 from quantlab.ui.compare.cost import cost, cost_note
 from quantlab.ui.named import QUIET, Parts, only, wire
@@ -67,13 +67,19 @@ def wire_edit(services: Services, parts: Parts) -> None:
     before = only(parts, "before")
     wire(parts["model"].focus, edit.same_model, services, known, before, **QUIET)
     anew = only(parts, *(row.key for row in ROWS if row.anew))
-    changed = {**known, **anew, **choosers, **only(parts, "limits")}
-    first = {**known, **only(parts, "transformer-0")}
+    changed = {**known, **anew, **choosers, **only(parts, "limits", "reference", "pictures")}
+    first = {**known, **only(parts, "transformer-0", "reference")}
     wire(parts["model"].input, edit.change_model, services, first, changed, **QUIET)
+    given = only(parts, "model", "reference")
+    told = only(parts, "reference", "pictures")
+    box = parts["pictures"]
+    wire(box.added, pictures.add_pictures, services, given, told, told=True, **QUIET)
+    wire(box.cleared, pictures.clear_pictures, services, given, told, **QUIET)
     pressed = parts["facts"]
     wire(pressed.instead, edit.use_instead, services, inputs, layout(parts), told=True, **QUIET)
     wire(pressed.code, edit.code, services, inputs, only(parts, "code"), told=True, **QUIET)
-    before = {**layout(parts), **only(parts, "shown", *FIELDS, "link", "before", "limits")}
+    fields = only(parts, *FIELDS, "before", "limits", "pictures")
+    before = {**layout(parts), **only(parts, "shown", "link"), **fields}
     wire(parts["changed"].undo, opening.undo, services, inputs, before, **QUIET)
 
 

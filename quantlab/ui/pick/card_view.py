@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from quantlab.catalog.answer.ready import files_of
 from quantlab.catalog.schema import Model
 from quantlab.ui.bands_view import badge
 from quantlab.words.choice import Choice, Label
@@ -49,7 +50,23 @@ def proposed(asked: str, choices: Sequence[Choice], model: Model) -> str:
         '<p class="ql-answer-more"><button type="button" class="ql-button" data-try-all>'
         "Try these side by side</button></p>"
         f'<details class="ql-rule"><summary>How these are chosen</summary><p>{RULE}</p>'
-        f"{_reasons(first)}</details>"
+        f"{_reasons(first)}</details>{_ready(model)}"
+    )
+
+
+def _ready(model: Model) -> str:
+    """The repositories that store the model quantized, each with what is in it."""
+    items = "".join(
+        f'<li><a href="{escape(url)}" target="_blank" rel="noopener noreferrer">{escape(repo)}'
+        f"</a>: {escape(said)}</li>"
+        for repo, url, said in files_of(model)
+    )
+    if not items:
+        return ""
+    return (
+        '<details class="ql-rule"><summary>Quantized files that others offer</summary>'
+        f'<ul class="ql-why">{items}</ul><p>Documented by their makers; nobody ran them here.</p>'
+        "</details>"
     )
 
 
