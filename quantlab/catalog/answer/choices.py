@@ -22,7 +22,9 @@ The rules, whole; there are no weights:
 7. The smallest has the least peak of those that are not both slower and worse than the two before,
    in no band beyond "visible" and not under group offload, where anything else is left; if one of
    the two takes no more than a tenth more, or less, it is that one.
-8. One plan that is several of these is one choice. The fastest stands first. Where the seconds of
+8. What others found fast on such a card (``merits`` of data/methods) and is none of these is told
+   with the first, with the first's text encoder, where it fits.
+9. One plan that is several of these is one choice. The fastest stands first. Where the seconds of
    none of them are known, what the first gives up names a plan whose seconds are.
 
 Where nothing fits there is no choice, and ``nearest_miss`` tells what would and what it lacks.
@@ -36,6 +38,7 @@ from dataclasses import dataclass
 from quantlab.catalog.answer.candidates import absent, candidates
 from quantlab.catalog.answer.front import Placed, front_of, named, timed_instead
 from quantlab.catalog.answer.loss import loss_of
+from quantlab.catalog.answer.merits import praised
 from quantlab.catalog.answer.pick import read_question
 from quantlab.catalog.answer.seconds import placed_seconds
 from quantlab.catalog.answer.told import choice_of
@@ -123,6 +126,9 @@ def propose(
     front = front_of(_placed(plans, asked))
     chosen = named(front)
     timed = timed_instead(front, [one for _, one in chosen])
+    missing = absent(catalog, machine)
+    fits = [list(_placed([plan], asked)) for plan in praised(catalog, chosen, question, missing)]
+    beside = [min(each, key=lambda one: one.speed) for each in fits if each]
     choices = tuple(
         choice_of(
             one,
@@ -131,6 +137,7 @@ def propose(
             question,
             asked.ram_bytes,
             timed if at == 0 else None,
+            beside if at == 0 else (),
         )
         for at, (labels, one) in enumerate(chosen)
     )

@@ -8,6 +8,7 @@ from quantlab.catalog.answer.front import LAST_RESORT, Placed
 from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import band_of, in_words, published_losses
 from quantlab.catalog.answer.seconds import why_of
+from quantlab.catalog.answer.merits import merits_of
 from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
 from quantlab.catalog.placement import ONE_KIND
 from quantlab.catalog.schema import Model, Scheme
@@ -33,10 +34,11 @@ def choice_of(
     question: Question,
     ram_bytes: int | None,
     timed: Placed | None = None,
+    beside: Sequence[Placed] = (),
     catalog: Catalog | None = None,
 ) -> Choice:
     """``one`` as a choice; ``others`` are those that it stands beside, ``timed`` one of known
-    seconds that is no choice."""
+    seconds that is no choice, ``beside`` what others praise on such hardware and is none either."""
     catalog = catalog or load_catalog()
     model, device = question.model, question.device
     assert model is not None
@@ -58,7 +60,12 @@ def choice_of(
         loss=one.loss,
         given_up=_given_up(one, others, timed),
         licences=tuple(_licences(one, catalog)),
-        reasons=tuple(_reasons(one, question, model, unified, ram_bytes, catalog)),
+        reasons=tuple(
+            (
+                *_reasons(one, question, model, unified, ram_bytes, catalog),
+                *(_praised(other, question, catalog) for other in beside),
+            )
+        ),
         install=_install(one, catalog),
     )
 
@@ -145,8 +152,19 @@ def _about(
     if denoiser:
         traps = traps_of(method, scheme, question.hardware, question.gpu)
         yield from (str(trap) for trap in traps if not (trap.eager and one.plan.compiled))
+        yield from (str(merit) for merit in merits_of(method, scheme, question))
     if "compiler" in scheme.requires:
         yield f"{scheme.id} builds a kernel on first use and needs a C++ compiler"
+
+
+def _praised(one: Placed, question: Question, catalog: Catalog) -> str:
+    """What else to try there, with all that is known of how fast it is."""
+    assert question.model is not None
+    scheme = catalog.schemes[one.plan.scheme(question.model.denoiser) or ""]
+    way, peak = one.placement.kind.replace("-", " "), gib(_peak(one))
+    said = [f"worth a try: {one.plan}, {way}, {peak} at the peak, {_far(one)}, {_taken(one)}"]
+    said += map(str, merits_of(catalog.methods[scheme.method], scheme, question))
+    return "; ".join([*said, *_licences(one, catalog)])
 
 
 def _licences(one: Placed, catalog: Catalog) -> Iterator[str]:
