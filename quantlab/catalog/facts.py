@@ -169,6 +169,9 @@ class Keeping:
 
     argument: str
     leaf: bool
+    mixed: str = ""
+    """How its config says which module gets which scheme: a form of lab/mixed.py; empty where it
+    cannot, or where a file says it."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from quantlab.catalog.answer.front import LAST_RESORT, Placed
 from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import band_of, in_words, published_losses
-from quantlab.catalog.answer.seconds import why_of
 from quantlab.catalog.answer.merits import merits_of
+from quantlab.catalog.answer.seconds import why_of
 from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
 from quantlab.catalog.placement import ONE_KIND
 from quantlab.catalog.schema import Model, Scheme
@@ -60,11 +60,9 @@ def choice_of(
         loss=one.loss,
         given_up=_given_up(one, others, timed),
         licences=tuple(_licences(one, catalog)),
-        reasons=tuple(
-            (
-                *_reasons(one, question, model, unified, ram_bytes, catalog),
-                *(_praised(other, question, catalog) for other in beside),
-            )
+        reasons=(
+            *_reasons(one, question, model, unified, ram_bytes, catalog),
+            *(_praised(other, question, catalog) for other in beside),
         ),
         install=_install(one, catalog),
     )

@@ -75,15 +75,16 @@ def output_error(weight: Any, quantized: Any, moments: Any) -> float:
 
 def effects_of(
     subject: Subject,
+    layers: Sequence[Layer],
     tried: Mapping[Layer, tuple[str, Any]],
     ledger: Ledger,
     said: Callable[[Layer], None],
 ) -> Iterator[tuple[Layer, str, float]]:
-    """Each layer with the scheme that was tried on it and its effect.
+    """Each of ``layers`` with the scheme that was tried on it and its effect.
 
     ``tried`` has scheme and weight of those that the ledger does not know.
     """
-    for layer in subject.layers:
+    for layer in layers:
         if layer.name not in ledger.effects:
             said(layer)
             scheme, weight = tried[layer]
