@@ -37,6 +37,7 @@ from dataclasses import dataclass
 
 from quantlab.catalog.answer.candidates import absent, candidates
 from quantlab.catalog.answer.front import Placed, front_of, named, timed_instead
+from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import loss_of
 from quantlab.catalog.answer.merits import praised
 from quantlab.catalog.answer.pick import read_question
@@ -51,7 +52,7 @@ from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import NOTHING, Known, Reason, Seconds
 from quantlab.errors import InputError
-from quantlab.words.choice import Choice
+from quantlab.words.choice import Choice, Label
 from quantlab.words.plan import Plan
 from quantlab.words.units import GIB
 
@@ -126,9 +127,7 @@ def propose(
     front = front_of(_placed(plans, asked))
     chosen = named(front)
     timed = timed_instead(front, [one for _, one in chosen])
-    missing = absent(catalog, machine)
-    fits = [list(_placed([plan], asked)) for plan in praised(catalog, chosen, question, missing)]
-    beside = [min(each, key=lambda one: one.speed) for each in fits if each]
+    beside = _beside(chosen, question, asked, machine)
     choices = tuple(
         choice_of(
             one,
@@ -142,6 +141,18 @@ def propose(
         for at, (labels, one) in enumerate(chosen)
     )
     return Answer(choices, "" if choices else _nearest_miss(plans, asked))
+
+
+def _beside(
+    chosen: Sequence[tuple[tuple[Label, ...], Placed]],
+    question: Question,
+    asked: _Asked,
+    machine: Machine,
+) -> list[Placed]:
+    """What others found fast there and is not among ``chosen``, each where it travels least."""
+    plans = praised(asked.catalog, chosen, question, absent(asked.catalog, machine))
+    fits = [list(_placed([plan], asked)) for plan in plans]
+    return [min(each, key=lambda one: one.speed) for each in fits if each]
 
 
 def _placed(plans: Iterable[Plan], asked: _Asked) -> Iterator[Placed]:
