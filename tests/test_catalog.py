@@ -90,7 +90,7 @@ def test_every_method_has_every_column_with_a_source() -> None:
         used |= {method.sources[key].title for key in (method.bits_source, method.licence_source)}
         rules = (scheme.lora for scheme in method.schemes if scheme.lora)
         used |= {rule.source.title for rule in rules if rule.source}
-        used |= {trap.source for trap in method.traps}
+        used |= {said.source for said in (*method.traps, *method.merits)}
         assert {source.title for source in method.sources.values()} <= used, method.id
 
 

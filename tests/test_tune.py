@@ -259,3 +259,38 @@ def test_a_wrong_question_is_told_which_part(
     }
     with pytest.raises(InputError, match=message):
         question(**{**given, **change}, out=tmp_path, catalog=CATALOG, most=2)
+
+
+@pytest.mark.parametrize(
+    ("schemes", "said"),
+    [
+        (("sdnq-uint4", "sdnq-int8"), "modules_dtype_dict"),
+        (("torchao-int4wo-cpu", "torchao-int8wo"), "FqnToConfig"),
+    ],
+)
+def test_a_mix_can_be_one_config_that_plain_diffusers_reads(
+    schemes: tuple[str, str], said: str, tmp_path: Path
+) -> None:
+    """Embedders and last layers stay as they are; the rest holds two schemes by turns."""
+    names = [name for name in some_layers() if "blocks" in name]
+    layers = {name: schemes[index % 2] for index, name in enumerate(names)}
+    mix = mix_of("own", "own", MINI.components[0].shapes, 6.0, layers, CATALOG.schemes)
+    catalog = replace(CATALOG, schemes=MappingProxyType({**CATALOG.schemes, mix.id: mix}))
+    comparison = make_comparison(
+        plans=["fp32", mix.id], prompt=PROMPTS[0], catalog=catalog, **SMALL
+    )
+    bench = Bench(catalog, DEVICE)
+    mixed = compare(comparison, bench=bench, out=tmp_path / "out", warmup=0)[1]
+    assert mixed.status == "ok", mixed.error
+    predicted = plan_bytes("flux-mini", {"transformer": mix.id}, catalog=catalog)["transformer"]
+    assert mixed.weights_bytes["transformer"] == predicted
+    text = snippet(comparison, comparison.plans[1], catalog, DEVICE)
+    assert said in text
+    (tmp_path / "script.py").write_text(text, encoding="utf-8")
+    (tmp_path / "data").symlink_to(PROJECT / "data")
+    done = subprocess.run(
+        [sys.executable, "-I", "script.py"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert mixed.image is not None
+    assert Path(mixed.image).read_bytes() == (tmp_path / "image.png").read_bytes()

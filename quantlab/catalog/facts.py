@@ -20,8 +20,10 @@ __all__ = [
     "Evidence",
     "Keeping",
     "LanguageModel",
+    "Merit",
     "Mixing",
     "Offload",
+    "OnHardware",
     "Source",
     "Support",
     "Trap",
@@ -99,8 +101,8 @@ class BitRange:
 
 
 @dataclass(frozen=True)
-class Trap:
-    """What people run into with a library on some hardware: told, with its source."""
+class OnHardware:
+    """What somebody published about schemes on some hardware: told, with its source."""
 
     about: str
     source: str
@@ -111,10 +113,6 @@ class Trap:
     """fnmatch patterns of ids."""
     capability: str = ""
     """As in ``Cell.capability``; empty: any card of that kind."""
-    eager: bool = False
-    """Whether compiling escapes it."""
-    builds: bool = False
-    """Whether something has to be built there first, with tools that few people have."""
 
     def __str__(self) -> str:
         """One sentence with its source."""
@@ -125,6 +123,21 @@ class Trap:
         if hardware != self.hardware or not any(fnmatchcase(scheme, p) for p in self.schemes):
             return False
         return not self.capability or not capability or _meets(capability, self.capability)
+
+
+@dataclass(frozen=True)
+class Trap(OnHardware):
+    """What people run into with a library there."""
+
+    eager: bool = False
+    """Whether compiling escapes it."""
+    builds: bool = False
+    """Whether something has to be built there first, with tools that few people have."""
+
+
+@dataclass(frozen=True)
+class Merit(OnHardware):
+    """How fast it was there for others, mostly in other programs: no seconds follow from it."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +169,9 @@ class Keeping:
 
     argument: str
     leaf: bool
+    mixed: str = ""
+    """How its config says which module gets which scheme: a form of lab/mixed.py; empty where it
+    cannot, or where a file says it."""
 
 
 @dataclass(frozen=True)

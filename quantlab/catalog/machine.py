@@ -170,6 +170,9 @@ def _lacking_hardware(
         if name in HARDWARE and not _has_hardware(name, least, scheme, method, machine):
             label = _LABELS.get(name, name)
             return f"needs {label}" + (f" of compute capability {least}" if least else "")
+    cells = [method.cell(name, scheme) for name in machine.hardware if name != "cpu"]
+    if cells and all(cell.value == "no" for cell in cells):
+        return cells[0].note or f"{method.name} does not run on {machine.hardware[-1]}"
     return None
 
 

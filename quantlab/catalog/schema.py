@@ -17,6 +17,7 @@ from quantlab.catalog.facts import SUPPORT as SUPPORT
 from quantlab.catalog.facts import BitRange as BitRange
 from quantlab.catalog.facts import Cell as Cell
 from quantlab.catalog.facts import Evidence as Evidence
+from quantlab.catalog.facts import Merit as Merit
 from quantlab.catalog.facts import Source as Source
 from quantlab.catalog.facts import Support as Support
 from quantlab.catalog.facts import Trap as Trap
@@ -143,6 +144,9 @@ class Scheme:
     """
     lora: LoraRule | None = None
     """None: not known, which never counts as yes."""
+    computes_in: str = ""
+    """"bf16" where its library quantizes nothing else: the component has that dtype in a pipeline
+    of any. Empty: that of the pipeline."""
     draws: bool = False
     """Whether its library draws random numbers while it quantizes; it does so with seed 0 here."""
     timing: str = "untimed"
@@ -218,6 +222,7 @@ class Method:
     mixing: Mixing | None = None
     """How its schemes are mixed in one component; None where they are not."""
     traps: tuple[Trap, ...] = ()
+    merits: tuple[Merit, ...] = ()
 
     @property
     def copyleft(self) -> bool:

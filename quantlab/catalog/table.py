@@ -27,7 +27,14 @@ from quantlab.catalog.read.facts import (
     read_texts,
 )
 from quantlab.catalog.read.mixes import read_mixes
-from quantlab.catalog.read.schemes import read_cells, read_id, read_scheme, read_skip, read_trap
+from quantlab.catalog.read.schemes import (
+    read_cells,
+    read_id,
+    read_merit,
+    read_scheme,
+    read_skip,
+    read_trap,
+)
 from quantlab.catalog.read.toml import Table, read_toml
 from quantlab.catalog.schema import BitRange, Method, Model, Scheme, Source
 from quantlab.errors import CatalogError
@@ -128,6 +135,7 @@ def _method(table: Table) -> Method:
         loads_on_device=table.get("loads_on_device", bool, False),
         dynamo=read_flags(table.table("dynamo")),
         traps=tuple(read_trap(item, sources) for item in table.tables("traps")),
+        merits=tuple(read_merit(item, sources) for item in table.tables("merits")),
         imports=read_texts(table.table("imports")),
         rules_of=read_texts(table.table("rules_of")),
         language_model=read_language_model(language_model) if language_model else None,

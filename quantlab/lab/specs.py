@@ -7,17 +7,20 @@ run therefore cannot drift apart.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from quantlab.catalog.schema import Scheme, Spec
 from quantlab.errors import PlanError
 from quantlab.lab.libraries import resolve
+from quantlab.lab.mixed import mixed_spec
 
 __all__ = ["build", "pipeline_config", "render", "render_simple", "simple_form", "spec_for"]
 
 COMPUTE = "$compute"
+FEW = 4
+"""Items that a script has on one line."""
 PIPELINE_CONFIG = "diffusers.quantizers.PipelineQuantizationConfig"
 
 
@@ -29,7 +32,10 @@ def spec_for(scheme: Scheme, library: str, cls: str = "", keep: tuple[str, ...] 
     Raises:
         PlanError: there is none; quantization configs must come from the component's library.
     """
-    spec = scheme.diffusers if library == "diffusers" else scheme.transformers
+    mixed = mixed_spec(scheme, library, keep) if scheme.layers else None
+    if mixed is not None:
+        return replace(mixed, args={**mixed.args, **scheme.more.get(cls, {})})
+    spec = scheme.spec(library)
     if spec is None:
         raise PlanError(f"{scheme.id} has no {library} config class")
     more = dict(scheme.more.get(cls, {}))
@@ -141,7 +147,20 @@ def _render_value(value: Any, compute_dtype: str) -> tuple[str, set[str]]:
         return value, {"torch"}
     if isinstance(value, list | tuple):
         rendered = [_render_value(item, compute_dtype) for item in value]
-        return f"[{', '.join(text for text, _ in rendered)}]", set().union(
-            *(m for _, m in rendered)
-        )
+        return _listed("[", [text for text, _ in rendered], "]"), _all(rendered)
+    if isinstance(value, Mapping):
+        items = {key: _render_value(item, compute_dtype) for key, item in value.items()}
+        pairs = [f"{key!r}: {text}" for key, (text, _) in items.items()]
+        return _listed("{", pairs, "}"), _all(items.values())
     return repr(value), set()
+
+
+def _all(rendered: Iterable[tuple[str, set[str]]]) -> set[str]:
+    return set().union(*(modules for _, modules in rendered))
+
+
+def _listed(opening: str, items: list[str], closing: str) -> str:
+    """Items on one line, or on one each where they are many."""
+    if len(items) <= FEW:
+        return f"{opening}{', '.join(items)}{closing}"
+    return "\n".join([opening, *(f"    {item}," for item in items), closing])

@@ -28,7 +28,12 @@ from tools.flux_mini.concepts import BACKGROUNDS, CONCEPTS, caption
 
 __all__ = ["SchemeScore", "scheme_scores", "table"]
 
-SHOWN = ("fp32", "torchao-int8wo", "gguf-q5_0", "bnb-nf4", "quanto-int4", "quanto-int2")
+SHOWN = (
+    ("fp32", "sdnq-int8-hadamard", "bfl-fp8", "gguf-q6_k", "gguf-q5_k", "mix-flux-mini-4_5"),
+    ("gguf-q4_k", "bnb-nf4", "hqq-int4", "gguf-q3_k", "gguf-q2_k", "quanto-int2"),
+)
+"""The ladder down, in rows; the first is the reference of all."""
+SIDE = 192
 PROMPT = "a fox on a blue background"
 LABEL = 18
 
@@ -112,18 +117,32 @@ def _score(outcome: Outcome) -> tuple[float, float]:
 
 def _picture(bench: Bench) -> None:
     """docs/schemes.png: the same prompt and seed under ``SHOWN``, each with its name and PSNR."""
-    comparison = make_comparison(plans=SHOWN, prompt=PROMPT, seed=3)
-    with tempfile.TemporaryDirectory() as folder:
-        outcomes = compare(comparison, bench=bench, out=Path(folder), warmup=0)
-        images = [Image.open(str(o.image)).convert("RGB").resize((192, 192)) for o in outcomes]
-    sheet = Image.new("RGB", (192 * len(images), 192 + LABEL), "white")
+    reference, rows = SHOWN[0][0], [_row(row, bench) for row in SHOWN]
+    high = SIDE + LABEL
+    sheet = Image.new("RGB", (SIDE * max(map(len, rows)), high * len(rows)), "white")
     draw = ImageDraw.Draw(sheet)
-    for index, (outcome, image) in enumerate(zip(outcomes, images, strict=True)):
-        sheet.paste(image, (192 * index, 0))
-        score = "" if outcome.psnr_db is None else f"  {outcome.psnr_db:.1f} dB"
-        draw.text((192 * index + 6, 195), f"{outcome.plan}{score}", fill="black")
+    for down, row in enumerate(rows):
+        for across, (outcome, image) in enumerate(row):
+            sheet.paste(image, (SIDE * across, high * down))
+            score = "" if outcome.plan == reference else f"  {outcome.psnr_db:.1f} dB"
+            place = (SIDE * across + 6, high * down + SIDE + 3)
+            draw.text(place, f"{outcome.plan}{score}", fill="black")
     (PROJECT / "docs").mkdir(exist_ok=True)
     sheet.save(PROJECT / "docs" / "schemes.png")
+
+
+def _row(plans: Sequence[str], bench: Bench) -> list[tuple[Outcome, Image.Image]]:
+    """Outcome and picture of each plan, all beside the one reference."""
+    found = {}
+    asked = list(dict.fromkeys([SHOWN[0][0], *plans]))
+    for start in range(1, len(asked), MAX_PLANS - 1):
+        some = [asked[0], *asked[start : start + MAX_PLANS - 1]]
+        comparison = make_comparison(plans=some, prompt=PROMPT, seed=3)
+        with tempfile.TemporaryDirectory() as folder:
+            for outcome in compare(comparison, bench=bench, out=Path(folder), warmup=0):
+                image = Image.open(str(outcome.image)).convert("RGB").resize((SIDE, SIDE))
+                found[outcome.plan] = (outcome, image)
+    return [found[plan] for plan in plans]
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ The rules, whole; there are no weights:
 7. The smallest has the least peak of those that are not both slower and worse than the two before,
    in no band beyond "visible" and not under group offload, where anything else is left; if one of
    the two takes no more than a tenth more, or less, it is that one.
-8. One plan that is several of these is one choice. The fastest stands first. Where the seconds of
+8. What others found fast on such a card (``merits`` of data/methods) and is none of these is told
+   with the first, with the first's text encoder, where it fits.
+9. One plan that is several of these is one choice. The fastest stands first. Where the seconds of
    none of them are known, what the first gives up names a plan whose seconds are.
 
 Where nothing fits there is no choice, and ``nearest_miss`` tells what would and what it lacks.
@@ -35,7 +37,9 @@ from dataclasses import dataclass
 
 from quantlab.catalog.answer.candidates import absent, candidates
 from quantlab.catalog.answer.front import Placed, front_of, named, timed_instead
+from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import loss_of
+from quantlab.catalog.answer.merits import praised
 from quantlab.catalog.answer.pick import read_question
 from quantlab.catalog.answer.seconds import placed_seconds
 from quantlab.catalog.answer.told import choice_of
@@ -48,7 +52,7 @@ from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import NOTHING, Known, Reason, Seconds
 from quantlab.errors import InputError
-from quantlab.words.choice import Choice
+from quantlab.words.choice import Choice, Label
 from quantlab.words.plan import Plan
 from quantlab.words.units import GIB
 
@@ -123,6 +127,7 @@ def propose(
     front = front_of(_placed(plans, asked))
     chosen = named(front)
     timed = timed_instead(front, [one for _, one in chosen])
+    beside = _beside(chosen, question, asked, machine)
     choices = tuple(
         choice_of(
             one,
@@ -131,10 +136,23 @@ def propose(
             question,
             asked.ram_bytes,
             timed if at == 0 else None,
+            beside if at == 0 else (),
         )
         for at, (labels, one) in enumerate(chosen)
     )
     return Answer(choices, "" if choices else _nearest_miss(plans, asked))
+
+
+def _beside(
+    chosen: Sequence[tuple[tuple[Label, ...], Placed]],
+    question: Question,
+    asked: _Asked,
+    machine: Machine,
+) -> list[Placed]:
+    """What others found fast there and is not among ``chosen``, each where it travels least."""
+    plans = praised(asked.catalog, chosen, question, absent(asked.catalog, machine))
+    fits = [list(_placed([plan], asked)) for plan in plans]
+    return [min(each, key=lambda one: one.speed) for each in fits if each]
 
 
 def _placed(plans: Iterable[Plan], asked: _Asked) -> Iterator[Placed]:

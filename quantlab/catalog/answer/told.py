@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from quantlab.catalog.answer.front import LAST_RESORT, Placed
 from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import band_of, in_words, published_losses
-from quantlab.catalog.answer.ready import beside
+from quantlab.catalog.answer.merits import merits_of
+from quantlab.catalog.answer.ready import beside as ready_beside
 from quantlab.catalog.answer.seconds import why_of
 from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
 from quantlab.catalog.placement import ONE_KIND
@@ -34,10 +35,11 @@ def choice_of(
     question: Question,
     ram_bytes: int | None,
     timed: Placed | None = None,
+    beside: Sequence[Placed] = (),
     catalog: Catalog | None = None,
 ) -> Choice:
     """``one`` as a choice; ``others`` are those that it stands beside, ``timed`` one of known
-    seconds that is no choice."""
+    seconds that is no choice, ``beside`` what others praise on such hardware and is none either."""
     catalog = catalog or load_catalog()
     model, device = question.model, question.device
     assert model is not None
@@ -59,7 +61,10 @@ def choice_of(
         loss=one.loss,
         given_up=_given_up(one, others, timed),
         licences=tuple(_licences(one, catalog)),
-        reasons=tuple(_reasons(one, question, model, unified, ram_bytes, catalog)),
+        reasons=(
+            *_reasons(one, question, model, unified, ram_bytes, catalog),
+            *(_praised(other, question, catalog) for other in beside),
+        ),
         install=_install(one, catalog),
     )
 
@@ -126,7 +131,7 @@ def _reasons(
         scheme = catalog.schemes.get(scheme_id)
         if scheme is not None:
             said += _about(scheme, name == model.denoiser, one, question, catalog)
-            said += [text for _, text in beside(model, name, scheme_id, catalog)]
+            said += [text for _, text in ready_beside(model, name, scheme_id, catalog)]
     said += _licences(one, catalog)
     said += [
         str(row)
@@ -147,8 +152,19 @@ def _about(
     if denoiser:
         traps = traps_of(method, scheme, question.hardware, question.gpu)
         yield from (str(trap) for trap in traps if not (trap.eager and one.plan.compiled))
+        yield from (str(merit) for merit in merits_of(method, scheme, question))
     if "compiler" in scheme.requires:
         yield f"{scheme.id} builds a kernel on first use and needs a C++ compiler"
+
+
+def _praised(one: Placed, question: Question, catalog: Catalog) -> str:
+    """What else to try there, with all that is known of how fast it is."""
+    assert question.model is not None
+    scheme = catalog.schemes[one.plan.scheme(question.model.denoiser) or ""]
+    way, peak = one.placement.kind.replace("-", " "), gib(_peak(one))
+    said = [f"worth a try: {one.plan}, {way}, {peak} at the peak, {_far(one)}, {_taken(one)}"]
+    said += map(str, merits_of(catalog.methods[scheme.method], scheme, question))
+    return "; ".join([*said, *_licences(one, catalog)])
 
 
 def _licences(one: Placed, catalog: Catalog) -> Iterator[str]:

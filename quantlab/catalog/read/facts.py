@@ -55,7 +55,11 @@ def read_eager(table: Table, scheme: str) -> Eager:
 
 def read_keeping(table: Table) -> Keeping:
     """The ``keeping`` of a method."""
-    found = Keeping(argument=table.text("argument", ""), leaf=table.get("leaf", bool, False))
+    found = Keeping(
+        argument=table.text("argument", ""),
+        leaf=table.get("leaf", bool, False),
+        mixed=table.text("mixed", ""),
+    )
     table.done()
     return found
 

@@ -15,10 +15,12 @@ from quantlab.catalog.read.facts import read_eager, read_texts
 from quantlab.catalog.read.toml import Table
 from quantlab.catalog.schema import (
     COLUMNS,
+    DTYPE_SCHEMES,
     HARDWARE,
     SUPPORT,
     Cell,
     LoraRule,
+    Merit,
     Scheme,
     Source,
     Spec,
@@ -27,7 +29,7 @@ from quantlab.catalog.schema import (
     Trap,
 )
 
-__all__ = ["read_cells", "read_id", "read_scheme", "read_skip", "read_trap"]
+__all__ = ["read_cells", "read_id", "read_merit", "read_scheme", "read_skip", "read_trap"]
 
 _KEBAB = re.compile(r"[a-z0-9]+(?:-[a-z0-9_]+)*")
 _CAPABILITY = re.compile(r"\d+\.\d\+?|[A-Z]+\d+")
@@ -75,19 +77,33 @@ def read_trap(table: Table, sources: Mapping[str, Source]) -> Trap:
     """One of a method's ``[[traps]]``."""
     source = sources[table.choice("source", tuple(sources))]
     trap = Trap(
-        about=table.text("about"),
-        source=source.title,
-        checked=source.checked,
-        hardware=table.choice("hardware", HARDWARE),
-        schemes=table.texts("schemes"),
-        capability=table.text("capability", ""),
+        **_on_hardware(table, source),
         eager=table.get("eager", bool, False),
         builds=table.get("builds", bool, False),
     )
     table.done()
-    if trap.capability and not _CAPABILITY.fullmatch(trap.capability):
-        raise table.fail("capability", f'{trap.capability!r} is not like "8.9", "8.9+" or "CDNA3"')
     return trap
+
+
+def read_merit(table: Table, sources: Mapping[str, Source]) -> Merit:
+    """One of a method's ``[[merits]]``."""
+    merit = Merit(**_on_hardware(table, sources[table.choice("source", tuple(sources))]))
+    table.done()
+    return merit
+
+
+def _on_hardware(table: Table, source: Source) -> dict[str, Any]:
+    capability = table.text("capability", "")
+    if capability and not _CAPABILITY.fullmatch(capability):
+        raise table.fail("capability", f'{capability!r} is not like "8.9", "8.9+" or "CDNA3"')
+    return {
+        "about": table.text("about"),
+        "source": source.title,
+        "checked": source.checked,
+        "hardware": table.choice("hardware", HARDWARE),
+        "schemes": table.texts("schemes"),
+        "capability": capability,
+    }
 
 
 def read_scheme(
@@ -132,6 +148,7 @@ def read_scheme(
         unreachable=unreachable,
         library_way=read_id(table, "library_way") if table.has("library_way") else None,
         lora=_lora(table.table("lora"), sources) if table.has("lora") else None,
+        computes_in=table.choice("computes_in", DTYPE_SCHEMES) if table.has("computes_in") else "",
         draws=table.get("draws", bool, False),
         timing=table.text("timing", "untimed"),
     )

@@ -105,6 +105,19 @@ def _dividing_and_rank_32(storage: Storage, rows: int, columns: int, width: int)
     return None if rest is None else rest + 32 * width * (rows + columns)
 
 
+def _double(storage: Storage, rows: int, columns: int, width: int) -> int:
+    """torchao's NF4: a byte a block; for 256 of those a number of the component's dtype, for all of
+    them one more, and the 16 levels (torchao 0.18.0, NF4Tensor)."""
+    blocks = ceil(rows * columns / storage.group)
+    return _flat(storage, rows, columns, width) + width * (ceil(blocks / 256) + 17)
+
+
+def _swizzled(storage: Storage, rows: int, columns: int, width: int) -> int:
+    """torchao's MX formats and NVFP4: scales lie in tiles of 128 rows and 4 groups, filled up."""
+    tiles = ceil(rows / 128) * ceil(columns / storage.group / 4)
+    return _total(storage, rows * columns, tiles * 128 * 4, width)
+
+
 def _low_rank(storage: Storage, rows: int, columns: int, width: int) -> int:
     """SVDQuant as Nunchaku stores it: two factors of rank 32 in 16 bits beside the 4-bit weight.
 
@@ -120,6 +133,8 @@ RULES: dict[str, Callable[[Storage, int, int, int], int | None]] = {
     "blocks-or-q8_0": _blocks_or_q8_0,
     "flat": _flat,
     "nested": _nested,
+    "double": _double,
+    "swizzled": _swizzled,
     "low-rank": _low_rank,
     "shrinking": _shrinking,
     "dividing": _dividing,

@@ -130,6 +130,7 @@ def scheme_bytes(model: Model, component: str, scheme: Scheme, width: int) -> in
     known = model.component(component)
     keeps = model.gguf_keeps(scheme.id) if scheme.from_file else ()
     shapes = component_shapes(model, component)
+    width = WIDTHS.get(scheme.computes_in, width)
     kept = (*keeps, *model.family.kept(component))
     return shapes_bytes(shapes, known.cls if known else "", scheme, width, kept)
 

@@ -148,6 +148,8 @@ def _attribute(layer: Any, path: str) -> str | None:
     for name in path.split("."):
         if isinstance(value, Mapping) and name in value:
             value = value[name]
+        elif isinstance(value, tuple) and name.isdigit() and int(name) < len(value):
+            value = value[int(name)]  # of a shape
         elif hasattr(value, name):
             value = getattr(value, name)
         else:

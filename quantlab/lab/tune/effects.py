@@ -18,7 +18,7 @@ from quantlab.lab.libraries import torch
 from quantlab.lab.tune.allocate import Option
 from quantlab.lab.tune.layers import Layer
 from quantlab.lab.tune.ledger import Ledger
-from quantlab.lab.tune.steps import Path, distances
+from quantlab.lab.tune.steps import Path, drifts
 
 __all__ = ["Subject", "dequantized", "effects_of", "options_of", "output_error"]
 
@@ -41,12 +41,12 @@ class Subject:
         return self.denoiser.get_submodule(layer.name).weight
 
     def effect(self, layer: Layer, weight: Any) -> float:
-        """Mean square of the relative error of a step with ``weight`` in the place of its own."""
+        """Mean square of how far ``weight`` in the place of its own leads astray (``drifts``)."""
         module = self.denoiser.get_submodule(layer.name)
         own = module.weight.data
         module.weight.data = weight.to(own.device, own.dtype)
         try:
-            found = distances(self.denoiser, self.paths, self.dtype, self.device)
+            found = drifts(self.denoiser, self.paths, self.dtype, self.device)
         finally:
             module.weight.data = own
         return sum(one * one for one in found) / len(found)
@@ -75,15 +75,16 @@ def output_error(weight: Any, quantized: Any, moments: Any) -> float:
 
 def effects_of(
     subject: Subject,
+    layers: Sequence[Layer],
     tried: Mapping[Layer, tuple[str, Any]],
     ledger: Ledger,
     said: Callable[[Layer], None],
 ) -> Iterator[tuple[Layer, str, float]]:
-    """Each layer with the scheme that was tried on it and its effect.
+    """Each of ``layers`` with the scheme that was tried on it and its effect.
 
     ``tried`` has scheme and weight of those that the ledger does not know.
     """
-    for layer in subject.layers:
+    for layer in layers:
         if layer.name not in ledger.effects:
             said(layer)
             scheme, weight = tried[layer]

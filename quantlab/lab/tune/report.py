@@ -76,7 +76,10 @@ def report(tuned: Tuned, device: Device) -> dict[str, Any]:
         **_figures(tuned.mix),
         "interval": [losses.low, losses.high],
         "uniform": {"scheme": _id(tuned, tuned.uniform), **_figures(tuned.uniform)},
-        "uniform_plain": {"scheme": tuned.uniform_plain.scheme.id, **_figures(tuned.uniform_plain)},
+        "uniform_plain": {
+            "scheme": _id(tuned, tuned.uniform_plain),
+            **_figures(tuned.uniform_plain),
+        },
         "gain_db": gain.as_dict(),
         "gain_plain_db": plain.as_dict(),
         "verdict": verdict(tuned),
@@ -112,6 +115,8 @@ def _figures(rival: Rival) -> dict[str, Any]:
 
 def _id(tuned: Tuned, rival: Rival) -> str:
     """The one scheme that a uniform plan has beside the kept layers."""
+    if not rival.scheme.layers:
+        return rival.scheme.id
     mixing = tuned.question.method.mixing
     kept = mixing.kept if mixing else ""
     held = Counter(each.id for each in rival.scheme.layers.values() if each.id != kept)

@@ -31,7 +31,8 @@ def contestants(
     """The mix; the uniform plan with the usual layers in 16 bits; the one without.
 
     Each uniform plan is the smallest that has at least the mix's bits, of several the better one,
-    with its bits. It is as people have it: rounded without regard to what goes into a layer.
+    with its bits; where none has as many, the largest. It is as people have it: rounded without
+    regard to what goes into a layer.
     """
     mixing, shapes = asked.method.mixing, asked.model.components[0].shapes
     assert mixing is not None
@@ -44,7 +45,10 @@ def contestants(
     def smallest(spared: set[str]) -> tuple[str, dict[Layer, Option]]:
         every = (*mixing.schemes, mixing.kept)
         made = [(one, _uniform(one, mixing.kept, spared, options, catalog)) for one in every if one]
-        able = [(one, of) for one, of in made if of and mean_bits(of) >= bits - 1e-9]
+        whole = [(one, of) for one, of in made if of]
+        able = [(one, of) for one, of in whole if mean_bits(of) >= bits - 1e-9]
+        largest = max((mean_bits(of) for _, of in whole), default=0.0)
+        able = able or [(one, of) for one, of in whole if mean_bits(of) == largest]
         return min(
             able, key=lambda one: (mean_bits(one[1]), sum(o.effect for o in one[1].values()))
         )
@@ -54,7 +58,10 @@ def contestants(
     scheme, of = smallest(kept)
     uniform_kept = named(f"{name}-uniform", f"{scheme}, embedders and last layers in 16 bits", of)
     plain, plain_of = smallest(set())
-    return mix, (uniform_kept, mean_bits(of)), (catalog.schemes[plain], mean_bits(plain_of))
+    everywhere = catalog.schemes[plain]
+    if everywhere.keeping is not None and everywhere.keeping.mixed:  # by itself it may skip some
+        everywhere = named(f"{name}-plain", f"{plain} on every layer", plain_of)
+    return mix, (uniform_kept, mean_bits(of)), (everywhere, mean_bits(plain_of))
 
 
 def _uniform(
@@ -70,6 +77,8 @@ def _uniform(
         wanted = kept if layer.name in spared else scheme
         bits = bits_of(layer, catalog.schemes[wanted] if wanted else None)
         alike = [one for one in each if one.scheme == wanted or one.bits == bits]
+        if not alike and not kept:
+            alike = [one for one in each if not one.scheme]  # what its library leaves alone
         if not alike:
             return None
         found[layer] = alike[0]

@@ -25,11 +25,11 @@ from quantlab.lab.load.keys import compute_dtype
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.tune.allocate import Option, allocate, mean_bits
 from quantlab.lab.tune.effects import Subject, dequantized, effects_of, options_of, output_error
-from quantlab.lab.tune.layers import Layer, bits_of, layers_of
+from quantlab.lab.tune.layers import KEPT_BITS, Layer, bits_of, layers_of
 from quantlab.lab.tune.ledger import Ledger
 from quantlab.lab.tune.question import AT, HELD_AT, Question, kinds_of
 from quantlab.lab.tune.rivals import contestants, weighted
-from quantlab.lab.tune.steps import Path, distances, second_moments, take_path
+from quantlab.lab.tune.steps import Path, drifts, second_moments, take_path
 from quantlab.lab.tune.validate import Held, hold
 from quantlab.words.plan import Plan
 
@@ -136,20 +136,20 @@ def _options(
     """What each layer may get and what it costs: errors of all schemes, effects of anchors."""
     ledger = Ledger(asked.out / "measured.json", _key(asked, kinds))
     bits = {layer: _bits(layer, kinds) for layer in subject.layers}
-    anchors = {layer: _anchor(each, asked) for layer, each in bits.items()}
+    anchors = {layer: _anchor(each, asked) for layer, each in bits.items() if each}
     work.say("looking at what goes into each layer", len(subject.paths) * len(AT))
     moments = second_moments(subject.denoiser, subject.paths, subject.dtype, subject.device)
-    pool = Pool(0, _weighted(asked, kinds, subject.layers, moments, pool.catalog), subject.device)
+    pool = Pool(0, _on_all(asked, kinds, subject.layers, moments, pool.catalog), subject.device)
     tried = {}
     for scheme in kinds:
-        wanted = [la for la in subject.layers if scheme.id in bits[la]]
+        wanted = [la for la in anchors if scheme.id in bits[la]]
         needed = [la for la in wanted if anchors[la] == scheme.id and la.name not in ledger.effects]
         work.say(f"taking the weights of {scheme.id}", PER_SCHEME)
         if scheme.id in ledger.errors and not needed:
             continue
         errors = {}
         where = None if subject.device.is_cpu else "model-offload"  # only layers go to the device
-        plan = pool.load(asked.model, _plan(asked, _source(asked, scheme)), lambda _: None, where)
+        plan = pool.load(asked.model, _plan(asked, f"{ALL}{scheme.id}"), lambda _: None, where)
         for layer in wanted:
             module = plan.denoiser.get_submodule(layer.name)
             target = module.weight.device.type
@@ -162,36 +162,39 @@ def _options(
     def said(layer: Layer) -> None:
         work.say(f"swapping {layer.name}", len(subject.paths) * len(AT))
 
-    found = effects_of(subject, tried, ledger, said)
-    return {
+    held = [layer for layer in subject.layers if bits[layer]]
+    found = {
         layer: options_of(
             bits[layer],
             {scheme: ledger.errors[scheme][layer.name] for scheme in bits[layer]},
             anchor,
             effect,
         )
-        for layer, anchor, effect in found
+        for layer, anchor, effect in effects_of(subject, held, tried, ledger, said)
     }
+    if asked.method.mixing is None or asked.method.mixing.kept:
+        return found
+    as_it_is = Option("", KEPT_BITS, 0.0)
+    return {layer: [*found.get(layer, ()), as_it_is] for layer in subject.layers}
 
 
-def _source(asked: Question, scheme: Scheme) -> str:
-    """The id of what is loaded for the weights of ``scheme``."""
-    return f"{PREFIX}all-{scheme.id}" if weighted(asked) else scheme.id
+ALL = f"{PREFIX}all-"
+"""How the id of a mix begins that has one scheme on every layer."""
 
 
-def _weighted(
+def _on_all(
     asked: Question,
     kinds: Sequence[Scheme],
     layers: Sequence[Layer],
     moments: Mapping[str, Any],
     catalog: Catalog,
 ) -> Catalog:
-    """``catalog`` with each kind on all layers, rounded by how much each input of them matters."""
+    """``catalog`` with each kind on all layers, those too that its library skips by itself; rounded
+    by how much each input of them matters, where the library can."""
     path = weighted(asked)
-    if not path:
-        return catalog
-    held = {f"{name}.weight": moment.contiguous() for name, moment in moments.items()}
-    resolve("safetensors.torch.save_file")(held, path)
+    if path:
+        held = {f"{name}.weight": moment.contiguous() for name, moment in moments.items()}
+        resolve("safetensors.torch.save_file")(held, path)
     shapes = asked.model.components[0].shapes
     found = {}
     for kind in kinds:
@@ -245,7 +248,9 @@ def _validated(
     mix, (kept, kept_bits), (plain, plain_bits) = contestants(asked, options, chosen, pool.catalog)
     catalog = replace(
         pool.catalog,
-        schemes=MappingProxyType({**pool.catalog.schemes, mix.id: mix, kept.id: kept}),
+        schemes=MappingProxyType(
+            {**pool.catalog.schemes, **{each.id: each for each in (mix, kept, plain)}}
+        ),
     )
     device = subject.device
     ready = Pool(0, catalog, device)
@@ -267,7 +272,7 @@ def _validated(
     one, other = held(kept, kept_bits)[0], held(plain, plain_bits)[0]
     rival, plan = held(mix, mean_bits(chosen))
     work.say("all layers together on the steps of tuning", len(subject.paths) * len(AT))
-    whole = distances(plan.denoiser, subject.paths, subject.dtype, device)
+    whole = drifts(plan.denoiser, subject.paths, subject.dtype, device)
     return Tuned(
         question=asked,
         options=options,

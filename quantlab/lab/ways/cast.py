@@ -43,7 +43,8 @@ def cast_component(model: Any, dtype: Any, pipeline_dtype: Any) -> None:
                 value[key] = to(value[key], target)
         return value
 
-    model.to(dtype)
+    if model.dtype != dtype:
+        model.to(dtype)
     model.register_forward_pre_hook(
         lambda _, args, kwargs: (to(args, dtype), to(dict(kwargs), dtype)), with_kwargs=True
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from quantlab.catalog.schema import HARDWARE
-from quantlab.lab.libraries import torch
+from quantlab.lab.libraries import resolve, torch
+from quantlab.lab.load.keys import DTYPES
 from quantlab.lab.load.part import Loaded, Part
 from quantlab.lab.load.way import Way
 from quantlab.lab.script.script import Script
 from quantlab.lab.specs import build, render
+from quantlab.lab.ways.cast import cast_component
 
 __all__ = ["WAY", "quantizes_on"]
 
@@ -19,22 +22,36 @@ class _Config(Way):
     def load(self, part: Part) -> Loaded:
         where = quantizes_on(part)
         more = {} if where is None else {"device_map": where}
+        own = _own(part)
         with _seeded(part):
-            module = part.files().read(part, build(part.spec, part.dtype), **more)
+            module = part.files().read(own, build(part.spec, own.dtype), **more)
+        if own.dtype != part.dtype:
+            cast_component(module, resolve(own.dtype), resolve(part.dtype))
         return Loaded(module, part.files().how())
 
     def write(self, part: Part, script: Script) -> None:
-        expression, modules = render(part.spec, part.dtype)
+        own = _own(part)
+        expression, modules = render(part.spec, own.dtype)
         script.modules |= modules
+        if own.dtype != part.dtype:
+            script.embed(cast_component)
+            name = part.component.name
+            script.after.append(f"cast_component(pipe.{name}, {own.dtype}, {part.dtype})")
         if part.known.draws:
             script.before.append("torch.manual_seed(0)  # its quantizer draws random numbers")
         if part.lora is not None:
-            script.fuse(part, expression, quantizes_on(part))
-        elif part.known.draws:
-            script.component(part, expression, quantizes_on(part))
+            script.fuse(own, expression, quantizes_on(part))
+        elif part.known.draws or own.dtype != part.dtype:
+            script.component(own, expression, quantizes_on(part))
         else:
             script.quantizes_on = script.quantizes_on or quantizes_on(part)
             script.mapping[part.component.name] = expression
+
+
+def _own(part: Part) -> Part:
+    """``part`` in the dtype in which its library quantizes."""
+    known = part.known.computes_in
+    return replace(part, dtype=DTYPES[known]) if known else part
 
 
 @contextmanager

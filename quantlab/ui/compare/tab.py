@@ -12,6 +12,7 @@ from quantlab.ui.compare.fields import build_fields
 from quantlab.ui.compare.plans import BASE, Column, choices, encoder_of
 from quantlab.ui.compare.save_picture import save_picture, save_plot
 from quantlab.ui.compare.stage.board import board
+from quantlab.ui.compare.stage.flip_view import offer_flip_maps
 from quantlab.ui.compare.stage.view import link_box
 from quantlab.ui.compare.wiring import wire_cost, wire_edit, wire_run, wire_share
 from quantlab.ui.download import download
@@ -86,6 +87,7 @@ def build_try(services: Services, banner: Any) -> Parts:
 def _stage(services: Services, model: Model) -> Parts:
     """The pictures, what each plan may be, and the figures."""
     start = board(START, Shown(), model, services.catalog)
+    offer_flip_maps()
     parts: dict[str, Any] = {}
     parts["board"] = gr.HTML(
         start["board"],

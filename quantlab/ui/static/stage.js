@@ -60,6 +60,27 @@ function show() {
     button.setAttribute("aria-pressed", String(button.dataset.mode === chosen.mode));
   clearInterval(blink);
   if (chosen.mode === "flicker" && !still.matches) blink = setInterval(flick, 700);
+  if (chosen.mode === "flip") map(now.left, now.right);
+}
+
+// What a person sees who flips between the two: made by the server, and kept.
+const maps = new Map();
+async function map(left, right) {
+  const asked = JSON.stringify([right.dataset.src, left.dataset.src]);
+  const root = window.gradio_config.root.replace(/\/$/, "");
+  if (!maps.has(asked)) {
+    const address = `${root}/answers/flip?asked=${encodeURIComponent(asked)}`;
+    const made = fetch(address).then(async (answer) =>
+      answer.ok ? answer.json() : ["", (await answer.json()).detail],
+    );
+    maps.set(asked, made.catch(() => ["", "The server does not answer."]));
+  }
+  const [picture, text] = await maps.get(asked);
+  const now = pair();
+  if (chosen.mode !== "flip" || now?.left !== left || now.right !== right) return;
+  if (picture) find('[data-pane="right"] img').src = picture;
+  else maps.delete(asked);
+  find("[data-told]").textContent = text;
 }
 
 // The other picture alone, and back: the eye finds what jumps.

@@ -26,6 +26,7 @@ MODES = (
     ("side", "Side by side"),
     ("difference", "Difference"),
     ("flicker", "Flicker"),
+    ("flip", "FLIP map"),
 )
 AMPLIFICATIONS = (1, 4, 8, 16)
 USUAL = 8
