@@ -16,6 +16,8 @@ from typing import Any
 
 import gradio as gr
 from gradio.blocks import BlocksConfig
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from quantlab.errors import InputError
 from quantlab.ui.answers import Answers
@@ -48,6 +50,10 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
     def __init__(self, **options: Any) -> None:
         self.answers = Answers()
         """What is the same for everybody, beside Gradio's events; see ``named.wire_shared``."""
+        self.routes: list[BaseRoute] = [self.answers.route()]
+        """What is served beside Gradio's own routes."""
+        self.wrappers: list[Middleware] = []
+        """What stands around all routes, within the guards."""
         super().__init__(**options)
         self.default_config = _Config(self)
 

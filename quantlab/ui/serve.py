@@ -59,7 +59,7 @@ def serve(
         max_file_size=1,
         max_threads=SLOTS,
         state_session_capacity=SESSIONS,
-        app_kwargs={"middleware": guards, "routes": [page.answers.route()]},
+        app_kwargs={"middleware": [*guards, *page.wrappers], "routes": page.routes},
         mcp_server=importlib.util.find_spec("mcp") is not None,
         prevent_thread_lock=True,
     )
