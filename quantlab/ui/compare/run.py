@@ -86,7 +86,7 @@ def find(call: Call) -> Updates:
     token = str(given["token"] or "")
     live = services.jobs.work(token)
     if not isinstance(live, Live) or live.ended:
-        return {"live": ""}
+        return {"live": running_mark("")}
     secret = _secret(given)
     proven = secret is not None and secret == live.job.secret
     mine = services.jobs.adopt(token, call.session, proven=proven)

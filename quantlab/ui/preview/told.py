@@ -97,7 +97,7 @@ def picture(query: str, services: Services) -> bytes:
         except QuantlabError:
             seen = None
         shown = seen.shown if seen else Shown()
-        tiles = [Tile(p, r.png) for p, r in shown.results if r.png is not None]  # type: ignore[arg-type]
+        tiles = [Tile(plan, png) for plan, each in shown.results if (png := each.png) is not None]
         return draw_card(about.title, tiles, _foot(shown.comparison, services))
     return draw_card(ABOUT.partition(", what")[0] + "?", _first(services.gallery), "quantlab")
 

@@ -3,14 +3,26 @@
 // starts with is left out. Runs once; `element`, `trigger` and `watch` are Gradio's.
 const slug = (text) => text.trim().toLowerCase().replace(/\W+/g, "-");
 const tabs = () => [...document.querySelectorAll('[role="tab"]')];
-const tab = () => slug(tabs().find((each) => each.ariaSelected === "true")?.textContent ?? "");
+const tab = () =>
+  slug(tabs().find((each) => each.getAttribute("aria-selected") === "true")?.textContent ?? "");
 const question = () => document.querySelector("#ql-answer [data-address]")?.dataset.address ?? "";
 const comparison = () => {
   const url = document.querySelector("#ql-link-url")?.value;
   return url ? new URL(url).search : null;
 };
-const run = () => element.querySelector("[data-run]")?.dataset.run ?? "";
-const plain = (hash) => decodeURIComponent(hash);
+let sought = new URLSearchParams(location.search).get("run") ?? ""; // until it is known if it runs
+const run = () => {
+  const mark = element.querySelector("[data-run]");
+  if (mark) sought = "";
+  return mark?.dataset.run ?? sought;
+};
+const plain = (hash) => {
+  try {
+    return decodeURIComponent(hash);
+  } catch {
+    return hash;
+  }
+};
 
 function read() {
   const query = new URLSearchParams(location.search);
@@ -23,16 +35,17 @@ function read() {
   return { search, asked, tab: named ?? (search ? "compare" : "pick") };
 }
 
-const first = question(); // what is asked where the address asks nothing
+let first = ""; // what is asked where the address asks nothing
 const called = new Map(); // a comparison's own query -> how the address calls it: nothing, or r=ID
-let at = { ...read(), run: "", draft: false }; // what the address says now
+let at = { ...read(), run: sought, draft: false }; // what the address says now
 let going = read(); // where the page is on its way to; until then nothing is written
+let from = null; // the comparison that was there when it set out
 let tries = 0;
 
 function wanted() {
   const own = comparison();
   const search = own === null ? at.search : (called.get(own) ?? own);
-  const asked = question() === first || !question() ? "" : question();
+  const asked = question() === first ? "" : question();
   return { search, asked, tab: tab() || at.tab, run: run() };
 }
 
@@ -49,7 +62,7 @@ function turn(name) {
 
 function arrive() {
   const next = wanted();
-  if (comparison() !== null && next.search !== going.search && next.search === comparison()) {
+  if (comparison() !== from && next.search !== going.search) {
     called.set(comparison(), going.search);
     next.search = going.search;
   }
@@ -62,7 +75,8 @@ function arrive() {
 }
 
 function write() {
-  if (document.documentElement.classList.contains("ql-embed")) return;
+  first ||= question();
+  if (!first || document.documentElement.classList.contains("ql-embed")) return;
   if (run() && comparison() !== null) called.delete(comparison());
   if (going && !arrive()) return;
   const next = wanted();
@@ -94,7 +108,7 @@ addEventListener("popstate", () => {
   if (to.search !== at.search) events.query = to.search;
   if (plain(to.asked) !== plain(at.asked)) events.address = to.asked || first;
   at = { ...at, ...to, run: run() };
-  [going, tries] = [to, 0];
+  [going, from, tries] = [to, comparison(), 0];
   if (Object.keys(events).length) trigger("went", events);
   if (tab() !== to.tab) turn(to.tab);
   write();
@@ -102,10 +116,10 @@ addEventListener("popstate", () => {
 // Who does something is where they want to be.
 for (const name of ["pointerdown", "keydown"]) addEventListener(name, () => (going = null), true);
 
-const seen = new MutationObserver(write);
-seen.observe(document.body, { subtree: true, attributes: true, attributeFilter: ["aria-selected", "data-address", "data-run"] });
-for (const name of ["#ql-answer", "#ql-link", "#ql-live"]) {
-  const found = document.querySelector(name);
-  if (found) seen.observe(found, { subtree: true, childList: true });
-}
+new MutationObserver(write).observe(document.body, {
+  subtree: true,
+  childList: true,
+  attributes: true,
+  attributeFilter: ["aria-selected"],
+});
 watch("value", write);
