@@ -6,7 +6,7 @@ const inWords = (cell) => {
   for (const each of said.querySelectorAll("li, p, small, .ql-method, .ql-evidence"))
     each.prepend(" ");
   const label = said.querySelector(".ql-mark")?.getAttribute("aria-label");
-  const text = (label?.split(": ").at(-1) ?? said.textContent).replace(/\s+/g, " ").trim();
+  const text = (label?.split(": ").at(-1) ?? said.textContent).replace(/\u00ad/g, "").replace(/\s+/g, " ").trim();
   const safe = /^[=+@\t]/.test(text) ? `'${text}` : text; // a spreadsheet would take it for a formula
   return `"${safe.replaceAll('"', '""')}"`;
 };
