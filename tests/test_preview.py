@@ -39,7 +39,9 @@ def stored(services: Services, prompt: str) -> str:
     row = gallery.find(gallery.contents.comparison("bnb-nf4", gallery.contents.prompts[0], 0))[1]
     comparison = make_comparison(plans=["fp32", "bnb-nf4"], prompt=prompt)
     assert services.store is not None
-    scored = Outcome("bnb-nf4", "ok", weights_bytes={"transformer": 21 * 2**20}, psnr_db=37.62)
+    scored = Outcome(
+        "bnb-nf4", "ok", weights_bytes={"transformer": 21 * 2**20}, scores={"psnr_db": 37.62}
+    )
     return str(services.store.save(comparison, 1, scored, row.image_png, {"name": "X"}, {}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from html import escape
 
@@ -9,12 +10,14 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from quantlab import __version__
+from quantlab.record.link import to_query
 from quantlab.ui.bands_view import sheet
 from quantlab.ui.blind.tab import build_blind
 from quantlab.ui.blocks import Page
 from quantlab.ui.compare import edit as try_edit
 from quantlab.ui.compare import open as try_open
 from quantlab.ui.compare import run as try_run
+from quantlab.ui.compare.plans import first_comparison
 from quantlab.ui.compare.tab import build_try
 from quantlab.ui.compare.wiring import controls, layout, wire_find
 from quantlab.ui.machine.tab import build_machine
@@ -64,9 +67,9 @@ def build(services: Services) -> Page:
         scripts = "".join(script(f"{name}.js") for name in names)
         gr.HTML(HEAD, apply_default_css=False, js_on_load=scripts)
         banner = gr.HTML("", elem_id="ql-banner", apply_default_css=False)
-        live = gr.HTML(
-            "", elem_id="ql-live", apply_default_css=False, js_on_load=script("address.js")
-        )
+        start = json.dumps(to_query(first_comparison()))
+        address = script("address.js").replace("${START}", f"${{{start}}}", 1)
+        live = gr.HTML("", elem_id="ql-live", apply_default_css=False, js_on_load=address)
         with gr.Tabs() as tabs:
             with gr.Tab("Pick", id="pick"):
                 pick = build_pick(services)

@@ -1,6 +1,7 @@
 // The page in its address, to load anew, to bookmark, to pass on, to go back to: the comparison and
 // its running job in the query, the question of Pick and the tab in the fragment. What the page
-// starts with is left out. Runs once; `element`, `trigger` and `watch` are Gradio's.
+// starts with is left out. Runs once; `element`, `trigger` and `watch` are Gradio's, and START is put in
+// by the page: the query of the comparison that Compare starts with.
 const slug = (text) => text.trim().toLowerCase().replace(/\W+/g, "-");
 const tabs = () => [...document.querySelectorAll('[role="tab"]')];
 const tab = () =>
@@ -36,7 +37,8 @@ function read() {
 }
 
 let first = ""; // what is asked where the address asks nothing
-const called = new Map(); // a comparison's own query -> how the address calls it: nothing, or r=ID
+const start = new URL(`?${START}`, location.href).search;
+const called = new Map([[start, ""]]); // a comparison's query -> how the address calls it
 let at = { ...read(), run: sought, draft: false }; // what the address says now
 let going = read(); // where the page is on its way to; until then nothing is written
 let from = null; // the comparison that was there when it set out
