@@ -183,6 +183,7 @@ def _cards() -> list[tuple[str, str]]:
         name = gpu.name
         for maker in makers:
             name = name.removeprefix(maker)
+        name = name.removesuffix(" unified memory")  # which all of that name have
         found.append((name, gpu.id))
     return found
 
