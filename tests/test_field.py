@@ -85,6 +85,13 @@ def test_published_figures_are_those_of_the_file() -> None:
     assert len(frame) == given["seconds"].count() + given["offload_seconds"].count()
 
 
+def test_the_plan_of_reference_is_no_picture_to_go_by(store: Store) -> None:
+    fill(store, "fp32", "bnb-nf4")
+    [group] = measured(field(store, sweep=Path("none.csv")))
+    assert group.reference == "fp32"
+    assert "reference" not in group.settings
+
+
 def test_a_group_mixes_no_machine_version_setting_source_or_evidence(store: Store) -> None:
     fill(store, "fp32", "bnb-nf4")
     fill(store, "fp32", "bnb-nf4", device={**DEVICE, "name": "a server"})

@@ -11,8 +11,8 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-
 from quantlab.ui.answers import Answers
+
 from quantlab.ui.compare.stage.flip_view import NAME, flip_answer
 from quantlab.ui.download import offer
 

@@ -89,10 +89,8 @@ def test_reading_a_result_keeps_nothing_from_retention(tmp_path: Path, event: Fi
     store = Store(tmp_path / "store", limit_bytes=0)
     services = Services(load_catalog(), LocalRunner(load_catalog()), store)
     read = str(keep(store, COMPARISON, event, machine).id)
-    request: Any = SimpleNamespace(
-        headers={"host": "h:1"}, request=SimpleNamespace(url=SimpleNamespace(query=f"r={read}"))
-    )
+    request: Any = SimpleNamespace(headers={"host": "h:1"})
     assert api.result(services, request, read)["id"] == read
-    assert share.opened(request, services) is not None
+    assert share.opened(f"r={read}", services) is not None
     newer = keep(store, COMPARISON, event, machine).id
     assert [row.id for row in store.recent()] == [newer]

@@ -2,8 +2,10 @@
 
 Starts the page with an empty store. Without arguments saves docs/try.png and docs/pick.png; with
 ``--all DIR`` every tab at 390, 768, 1280 and 1920 px, light and dark: fresh, and full, that is with
-a comparison open and the whole table. Nothing is run: the gallery that ships fills it. Needs
-chromium and the development requirements.
+a comparison open and the whole table; at 1280 px also at twice the size, as print, and the stage as
+a frame for other pages. Each is printed with its height and whether anything stands out at its
+side. Nothing is run: the gallery that ships fills it. Needs chromium and the development
+requirements.
 """
 
 from __future__ import annotations
@@ -50,7 +52,15 @@ def main() -> None:
         else:
             folder.mkdir(parents=True, exist_ok=True)
             for width, scheme, full in product(WIDTHS, SCHEMES, (False, True)):
-                _screens(browser, served.url, folder, width, scheme, full=full)
+                page = _opened(browser, served.url, width, scheme, full=full)
+                _screens(page, folder, f"{'full' if full else 'fresh'}-{width}-{scheme}", full=full)
+            page = _opened(browser, served.url, 640, "light", full=True, scale=2)
+            _screens(page, folder, "zoomed-1280-light", full=True)
+            page = _opened(browser, served.url, 1280, "light", full=True)
+            page.emulate_media(media="print")
+            _screens(page, folder, "print-1280-light", full=True)
+            page = _opened(browser, served.url, 768, "light", full=True, more="&embed=1")
+            _taken(page, folder / "embed-768-light.png")
         browser.close()
 
 
@@ -61,41 +71,48 @@ def _of_readme(browser: Browser, base: str) -> None:
     page.screenshot(path=PROJECT / "docs" / "try.png", full_page=True)
 
 
-def _screens(
+def _screens(page: Page, folder: Path, name: str, *, full: bool) -> None:
+    """Every tab of one visitor, who then leaves."""
+    for tab, there in THERE.items():
+        page.get_by_role("tab", name=tab, exact=True).click()
+        if tab == "Pick" and full:
+            page.locator("[data-whole]").click()
+        expect(page.locator(there).first).to_be_visible(timeout=60_000)
+        _taken(page, folder / f"{tab.lower().replace(' ', '-')}-{name}.png")
+    page.context.close()
+
+
+def _taken(page: Page, file: Path) -> None:
+    page.wait_for_function(SETTLED)
+    page.screenshot(path=file, full_page=True)
+    high, wide, seen = page.evaluate(
+        "[document.documentElement.scrollHeight, document.documentElement.scrollWidth, innerWidth]"
+    )
+    print(f"{file.name:36}{high:7} px high{f', {wide} wide in {seen}' if wide > seen else ''}")
+
+
+def _opened(
     browser: Browser,
     base: str,
-    folder: Path,
     width: int,
     scheme: Literal["light", "dark"],
     *,
     full: bool,
-) -> None:
-    """Every tab of one visitor."""
-    page = _opened(browser, base, width, scheme, full=full)
-    for name in THERE:
-        page.get_by_role("tab", name=name, exact=True).click()
-        if name == "Pick" and full:
-            page.locator("[data-whole]").click()
-        expect(page.locator(THERE[name]).first).to_be_visible(timeout=60_000)
-        page.wait_for_function(SETTLED)
-        kind = "full" if full else "fresh"
-        file = f"{name.lower().replace(' ', '-')}-{kind}-{width}-{scheme}.png"
-        page.screenshot(path=folder / file, full_page=True)
-    page.context.close()
-
-
-def _opened(
-    browser: Browser, base: str, width: int, scheme: Literal["light", "dark"], *, full: bool
+    scale: int = 1,
+    more: str = "",
 ) -> Page:
-    """The page as a new visitor has it, or opened on a recorded comparison."""
+    """The page as a new visitor has it, or opened on a recorded comparison; drawn ``scale`` times
+    as large, with ``more`` in its query."""
     context = browser.new_context(
-        viewport={"width": width, "height": WIDTHS[width]}, color_scheme=scheme
+        viewport={"width": width, "height": WIDTHS.get(width, 450)},
+        color_scheme=scheme,
+        device_scale_factor=scale,
     )
     page = context.new_page()
     first = contents().first
     pairs = [contents().comparison(plan, first.prompt, first.seed) for plan in PLANS]
     plans = (pairs[0].plans[0], *(pair.plans[-1] for pair in pairs))
-    query = f"?{to_query(pairs[0].changed(plans=plans))}" if full else ""
+    query = f"?{to_query(pairs[0].changed(plans=plans))}{more}" if full else ""
     page.goto(base + query)
     there = ".ql-view img >> nth=0" if full else "#ql-answer .ql-lead"
     expect(page.locator(there)).to_be_visible(timeout=60_000)

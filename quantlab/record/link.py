@@ -62,6 +62,7 @@ IGNORED_KEYS = (
     *("__theme", "__sign", "view", "page", "deep_link", "session_hash"),  # Gradio's own
     *("logs",),  # a Space's page
     *("embed",),  # the stage alone, for the pages of others
+    *("run",),  # a job of the page that is under way, found again when it is loaded anew
     *("fbclid", "gclid", "utm_source", "utm_medium", "utm_campaign"),  # added by who passes it on
 )
 """Keys that a page may carry beside ours; they mean nothing here and their values are not read."""

@@ -19,6 +19,8 @@ from typing import Any
 
 import gradio as gr
 from gradio.blocks import BlocksConfig
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from quantlab.errors import InputError
 from quantlab.ui.guard.values import check_value
@@ -60,6 +62,10 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
         """What is the same for everybody, beside Gradio's events; see ``named.wire_shared``."""
         self.left = left
         """What is to be done when an agent's call is left, by its name; see guard/leaving.py."""
+        self.routes: list[BaseRoute] = [self.answers.route()]
+        """What is served beside Gradio's own routes."""
+        self.wrappers: list[Middleware] = []
+        """What stands around all routes and what is kept of them, within the guards."""
         super().__init__(**options)
         self.default_config = _Config(self)
 

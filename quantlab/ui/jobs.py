@@ -32,6 +32,9 @@ TELL_S = 1.0
 """How often they are told how long it may still take."""
 SILENT_S = 15.0
 """Who waits and does not look for so long is gone: nobody waits behind a job that never starts."""
+PATIENCE_S = 20.0
+"""How long a job that can be found again goes on without anybody: a page that is reloaded on a slow
+line is back by then, and others do not wait long behind one that was closed."""
 
 
 @dataclass
@@ -42,6 +45,8 @@ class _Entry:
     since: float = 0.0
     seen: float = field(default_factory=time.monotonic)
     stop: threading.Event = field(default_factory=threading.Event)
+    work: object = None
+    left: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,13 @@ class Wait:
 class Jobs:
     """Jobs that wait or run, by a token of their own."""
 
-    def __init__(self, per_visitor: int = PER_VISITOR, silent_s: float = SILENT_S) -> None:
+    def __init__(
+        self,
+        per_visitor: int = PER_VISITOR,
+        silent_s: float = SILENT_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self.patience_s = patience_s
         self._lock = threading.Lock()
         self._jobs: dict[str, _Entry] = {}
         self._per_visitor, self._silent_s = per_visitor, silent_s
@@ -132,6 +143,43 @@ class Jobs:
                 else:
                     del self._jobs[token]
         return running
+
+    def keep(self, token: str, work: object) -> None:
+        """Say what the job does, by which it is found again: it outlives the page it came from."""
+        with self._lock:
+            if token in self._jobs:
+                self._jobs[token].work = work
+
+    def work(self, token: str) -> object:
+        """What ``keep`` said of a job that waits or runs, else None."""
+        with self._lock:
+            entry = self._jobs.get(token)
+            return entry.work if entry else None
+
+    def leave(self, session: str) -> None:
+        """``session`` is gone: what can be found again is left to whoever comes back for it, and
+        the rest is stopped."""
+        with self._lock:
+            mine = [(t, e) for t, e in self._jobs.items() if e.session == session]
+            for token, entry in mine:
+                if entry.work is not None:
+                    entry.left = True
+                    continue
+                entry.stop.set()
+                if entry.phase == "waiting":
+                    del self._jobs[token]
+
+    def adopt(self, token: str, session: str, *, proven: bool = False) -> bool:
+        """Make a job that ``session`` has found again its own, where whose it was is gone or they
+        have ``proven`` to be the same; True where it is its own now."""
+        with self._lock:
+            entry = self._jobs.get(token)
+            if entry is None or not (entry.left or proven or entry.session == session):
+                return False
+            if entry.visitor == entry.session:
+                entry.visitor = session
+            entry.session, entry.left = session, False
+            return True
 
     def busy(self, session: str) -> bool:
         """Whether ``session`` has a job that waits or runs."""

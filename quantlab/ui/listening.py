@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
 from gradio.context import LocalContext
 
-__all__ = ["heard", "while_heard"]
+__all__ = ["LOOK_S", "heard", "while_heard"]
 
 T = TypeVar("T")
 LOOK_S = 0.5
@@ -30,13 +30,15 @@ def heard() -> bool:
     return next((bool(event.alive) for event in jobs if event._id == event_id), True)
 
 
-async def while_heard(work: Iterator[T], stop: threading.Event) -> AsyncIterator[T]:
-    """What ``work`` yields, drawn in a thread; ``stop`` is set as soon as nobody listens."""
+async def while_heard(
+    work: Iterator[T], stop: threading.Event, wanted: Callable[[], bool] = heard
+) -> AsyncIterator[T]:
+    """What ``work`` yields, drawn in a thread; ``stop`` is set as soon as it is not ``wanted``."""
     ended = object()
     while True:
         drawn = asyncio.ensure_future(asyncio.to_thread(next, work, ended))
         while not (await asyncio.wait([drawn], timeout=LOOK_S))[0]:
-            if not heard():
+            if not wanted():
                 stop.set()
         event = drawn.result()
         if event is ended:

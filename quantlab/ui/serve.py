@@ -26,6 +26,7 @@ from quantlab.ui.guard.limits import Limits
 from quantlab.ui.guard.logs import keep_brief
 from quantlab.ui.guard.pictures import Pictures
 from quantlab.ui.kept.front import Kept
+from quantlab.ui.preview.serve import Tagged
 from quantlab.ui.theme import STYLES, theme
 
 __all__ = ["serve"]
@@ -58,7 +59,9 @@ def serve(
         Middleware(Faults),
         Middleware(Documents),
         Middleware(Leaving, left=page.left),
+        *page.wrappers,
         Middleware(Kept),
+        Middleware(Tagged),
     ]
     page.queue(api_open=False, default_concurrency_limit=None)  # who waits: jobs.py
     page.launch(
@@ -74,7 +77,7 @@ def serve(
         max_file_size=1,
         max_threads=SLOTS,
         state_session_capacity=limits.sessions,
-        app_kwargs={"middleware": guards, "routes": [page.answers.route(), taken.route()]},
+        app_kwargs={"middleware": guards, "routes": [*page.routes, taken.route()]},
         mcp_server=importlib.util.find_spec("mcp") is not None,
         prevent_thread_lock=True,
     )

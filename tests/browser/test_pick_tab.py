@@ -148,7 +148,7 @@ def test_hardware_without_a_card_asks_for_its_memory(page: Page) -> None:
     memory.fill("plenty")
     memory.press("Enter")
     expect(page.locator("#ql-answer [role='alert']")).to_contain_text("memory")
-    memory.fill("24")
+    memory.fill("24 GB")
     memory.press("Enter")
     expect(page.locator("#ql-answer .ql-asked")).to_contain_text("On an AMD GPU with 24 GB")
 

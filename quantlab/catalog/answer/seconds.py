@@ -5,15 +5,15 @@ from __future__ import annotations
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.placement import HOST_KEPT, Device, Kind
 from quantlab.catalog.schema import Model
-from quantlab.catalog.sizes.needs import Needs
-from quantlab.catalog.sizes.picture import Picture
+from quantlab.catalog.sizes.needs import Needs, needs_of
+from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.table import Catalog
 from quantlab.catalog.time import NOTHING, Known, Reason, Seconds
 from quantlab.catalog.time.of_plan import image_seconds, run_of, work_of
 from quantlab.catalog.time.predict import measured_seconds
 from quantlab.words.plan import Plan
 
-__all__ = ["placed_seconds", "why_of"]
+__all__ = ["placed_seconds", "scheme_seconds", "why_of"]
 
 
 def placed_seconds(
@@ -53,6 +53,27 @@ def placed_seconds(
         measured=known.runs,
         catalog=catalog,
     )
+
+
+def scheme_seconds(
+    scheme: str, model: Model, gpu: Gpu, kind: Kind, ram_bytes: int | None, catalog: Catalog
+) -> Seconds | None:
+    """Of one image of the model's own size with ``scheme`` on the denoiser alone, placed so; None
+    where nothing honest can be said."""
+    plan, picture = Plan(((model.denoiser, scheme),)), picture_of(model)
+    needs = needs_of(plan, model, picture, catalog=catalog)
+    found = placed_seconds(
+        plan,
+        model,
+        gpu,
+        picture,
+        kind,
+        needs,
+        ram_bytes=ram_bytes,
+        steps=None,
+        catalog=catalog,
+    )
+    return found if isinstance(found, Seconds) else None
 
 
 def why_of(time: Seconds | Reason) -> str:

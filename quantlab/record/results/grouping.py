@@ -16,6 +16,7 @@ import pandas as pd
 from quantlab.record.results.groups import Group, Line
 from quantlab.record.results.together import Run, together
 from quantlab.record.sweeps.statistics import Point, on_front
+from quantlab.record.sweeps.table import setting_column
 from quantlab.words.metrics import METRICS
 from quantlab.words.outcome_text import BUSY
 from quantlab.words.settings import SETTINGS, Value
@@ -167,7 +168,8 @@ def _settings(first: pd.Series[Any]) -> dict[str, Value]:
     """Those of a line that are known, as plain values."""
     kinds: dict[str, Callable[[Any], Value]] = {"text": str, "whole": int, "number": float}
     rows = (row for row in SETTINGS if not row.swept)
-    known = {row: first[row.key] for row in rows if row.key in first}
+    columns = ((row, setting_column(row.key)) for row in rows)
+    known = {row: first[name] for row, name in columns if name in first}
     return {
         row.key: kinds[row.kind](value)
         for row, value in known.items()

@@ -10,7 +10,7 @@ from quantlab.words.comparison import Comparison
 from quantlab.words.metrics import COSTS, SCORES
 from quantlab.words.outcome import Outcome
 
-__all__ = ["tidy", "to_tidy_csv"]
+__all__ = ["setting_column", "tidy", "to_tidy_csv"]
 
 
 def to_tidy_csv(rows: Sequence[Row]) -> str:
@@ -44,7 +44,7 @@ def tidy(row: Row) -> dict[str, Any]:
         "plan": o.plan,
         "role": _role(c, o),
         "reference": str(c.plans[0]),
-        **dict(c.settings),
+        **{setting_column(key): value for key, value in c.settings},
         "status": o.status,
         "error": f"{o.error.stage}: {o.error.message}" if o.error else None,
         "repeats": len(o.latency_s),
@@ -64,6 +64,12 @@ def tidy(row: Row) -> dict[str, Any]:
         **_prefixed("version", row.versions),
         "measured_at": row.measured_at,
     }
+
+
+def setting_column(key: str) -> str:
+    """The column of a setting. That of the pictures to go by is no column ``reference``, which has
+    the plan that the others are held against."""
+    return "reference_pictures" if key == "reference" else key
 
 
 def _role(comparison: Comparison, outcome: Outcome) -> str:

@@ -19,7 +19,6 @@ from quantlab.words.settings import SETTINGS, Setting, Value
 
 __all__ = ["anew", "build_fields", "limits_line", "of_model"]
 
-START = {"prompt": "a dog face on a blue background"}
 LEAST_WIDTH = {False: 90, True: 200}
 """Pixels of a control, by whether it is folded away."""
 

@@ -15,21 +15,21 @@ from quantlab.ui.compare.edit import go_to_try, lay_out
 from quantlab.ui.compare.fields import anew as refilled
 from quantlab.ui.compare.fields import limits_line, of_model
 from quantlab.ui.compare.pictures import pictures_box
-from quantlab.ui.compare.plans import column_of
-from quantlab.ui.compare.share import link_to, opened, result, stored
+from quantlab.ui.compare.plans import column_of, first_comparison
+from quantlab.ui.compare.share import Seen, link_to, opened, query_of, result, stored
 from quantlab.ui.compare.stage.board import board
 from quantlab.ui.compare.stage.view import banner
 from quantlab.ui.named import Call, Updates
 from quantlab.ui.state import ROWS, Shown, read_comparison
 from quantlab.words.comparison import Comparison
 
-__all__ = ["open_page", "open_result", "undo"]
+__all__ = ["open_page", "open_result", "undo", "went"]
 
 
 def open_page(call: Call) -> Updates:
     """What the page's address asks for."""
     try:
-        seen = opened(call.request, call.services)
+        seen = opened(query_of(call.request), call.services)
         if seen is not None:
             return _fill(call, seen.shown, seen.lead)
     except (InputError, StoreError) as error:
@@ -51,6 +51,27 @@ def open_result(call: Call) -> Updates:
         return _fill(call, result(wanted, call.services), "Opened from the results.")
     except (InputError, StoreError) as error:
         raise gr.Error(f"This result cannot be opened. {error}.", print_exception=False) from error
+
+
+def went(call: Call) -> Updates:
+    """The comparison of the address that the visitor went back or forward to.
+
+    Raises:
+        gr.Error: this visitor's own comparison is still running, or there is none any more.
+    """
+    query, services = call.event.get("query"), call.services
+    if not isinstance(query, str):
+        return {}  # only the question of Pick is another one
+    if services.jobs.busy(call.session):
+        raise gr.Error("Your comparison is still running; stop it first.", print_exception=False)
+    try:
+        seen = opened(query, services) or Seen(stored(first_comparison(), services), "")
+        found = _fill(call, seen.shown, seen.lead)
+    except (InputError, StoreError) as error:
+        text = f"This address cannot be opened. {error}."
+        raise gr.Error(text, print_exception=False) from error
+    told = found["banner"] if seen.lead else ""
+    return {**{name: value for name, value in found.items() if name != "tabs"}, "banner": told}
 
 
 def _fill(call: Call, shown: Shown, lead: str) -> Updates:

@@ -9,17 +9,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quantlab.catalog.answer.pick import nearest
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Component, Model
 from quantlab.catalog.table import Catalog
+from quantlab.words.comparison import Comparison
 from quantlab.words.plan import DTYPE_SCHEMES, Plan
 
-__all__ = ["Column", "choices", "column_of", "encoder_of", "nearest_plan", "plan_text"]
+__all__ = [
+    "PROMPT",
+    "START",
+    "Column",
+    "choices",
+    "column_of",
+    "encoder_of",
+    "first_comparison",
+    "nearest_plan",
+    "plan_text",
+]
 
+START = ("fp32", "bnb-nf4", "torchao-int8wo")
+PROMPT = "a dog face on a blue background"
+"""What the tab starts with, on flux-mini."""
 Choice = tuple[str, str]
 BASE = ""
 """The encoder's choice that leaves it as the model has it."""
+
+
+def first_comparison() -> Comparison:
+    """What the tab starts with."""
+    return make_comparison(plans=START, prompt=PROMPT)
 
 
 @dataclass(frozen=True)

@@ -1,44 +1,36 @@
 """Run and Stop: from the controls to a job, from the runner's events to the page.
 
 ``check`` answers at once and outside the queue; it hands a job to ``run``, which waits for its turn
-and streams. ``settle`` follows, however the run ended.
+and streams what ``live.Live`` does. ``settle`` follows, however the run ended; ``find`` takes a job
+up again on a page that was loaded anew.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import threading
-import time as clock
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from quantlab.catalog.advice import beforehand
 from quantlab.errors import InputError, QuantlabError
-from quantlab.lab.keep.scratch import scratch
-from quantlab.record.store.keeping import keep
+from quantlab.ui.compare.live import Live
 from quantlab.ui.compare.share import link_to
-from quantlab.ui.compare.stage.board import board, picture, state_of
-from quantlab.ui.compare.stage.view import banner, progress
+from quantlab.ui.compare.stage.board import board, state_of
+from quantlab.ui.compare.stage.view import banner, progress, running_mark
 from quantlab.ui.guard.hosts import address
 from quantlab.ui.jobs import Wait
-from quantlab.ui.listening import heard, while_heard
+from quantlab.ui.listening import heard
 from quantlab.ui.named import Call, Updates
 from quantlab.ui.services import Services
-from quantlab.ui.state import Job, Result, Shown, read_comparison
+from quantlab.ui.state import Job, Shown, read_comparison
 from quantlab.ui.theme import HIDDEN
 from quantlab.words.comparison import Comparison
-from quantlab.words.outcome import Finished, Progress
 from quantlab.words.settings import described
 from quantlab.words.text import shown as visible
 
-__all__ = ["check", "leave", "run", "settle", "stop", "visitor_of"]
+__all__ = ["check", "find", "leave", "run", "settle", "stop", "visitor_of"]
 
-log = logging.getLogger(__name__)
-PAUSE_S = 0.5
-"""Progress is shown at most this often, so that showing it does not slow what it shows."""
 MAX_SECRET = 64
 """Characters of a browser's secret that count."""
 
@@ -58,102 +50,103 @@ def check(call: Call) -> Updates:
     model = services.catalog.models[comparison.model]
     state = "queued" if before else "waiting"
     notes = beforehand(model, [comparison.prompt], comparison.sequence_length)
-    secret = str(given.get("mine") or "")[:MAX_SECRET] or None
+    job = Job(comparison, token, keep=bool(given.get("keep", True)), secret=_secret(given))
+    services.jobs.keep(token, Live(job))
     return {
         "banner": banner(" ".join(notes), problem=False),
         "changed": "",
-        "job": Job(comparison, token, keep=bool(given.get("keep", True)), secret=secret),
+        "job": job,
+        "live": running_mark(token),
         "shown": shown,
-        "run": gr.update(interactive=False, value="Queued" if before else "Running"),
-        "stop": gr.update(visible=True, interactive=True, value="Stop"),
+        **_buttons(waits=before > 0),
         "progress": progress(text, 0),
         "link": link_to(comparison, call.request, services),
         **board(plans, shown, model, services.catalog, state=state),
     }
 
 
+def _secret(given: Mapping[str, Any]) -> str | None:
+    return str(given.get("mine") or "")[:MAX_SECRET] or None
+
+
+def _buttons(*, waits: bool) -> Updates:
+    """Run and Stop while a job waits or runs."""
+    return {
+        "run": gr.update(interactive=False, value="Queued" if waits else "Running"),
+        "stop": gr.update(visible=True, interactive=True, value="Stop"),
+    }
+
+
+def find(call: Call) -> Updates:
+    """The job of the page's address, where it still waits or runs: the page was loaded anew.
+
+    Whose it was may stop it again. Others who know its address may look on.
+    """
+    services, given = call.services, call.given
+    token = str(given["token"] or "")
+    live = services.jobs.work(token)
+    if not isinstance(live, Live) or live.ended:
+        return {"live": running_mark("")}
+    secret = _secret(given)
+    proven = secret is not None and secret == live.job.secret
+    mine = services.jobs.adopt(token, call.session, proven=proven)
+    wait, seen = services.jobs.wait(token), live.seen
+    state = "queued" if wait and wait.ahead else "waiting"
+    text = "This comparison went on and is found again." if mine else "This comparison runs now."
+    return {
+        "banner": banner(text, problem=False),
+        "changed": "",
+        "job": live.job,
+        "live": running_mark(token),
+        "shown": seen.shown,
+        **_buttons(waits=state == "queued"),
+        "progress": progress(*live.told),
+        **_seats(services, seen.shown, state, seen.running, seen.drawn),
+    }
+
+
 async def run(call: Call) -> AsyncIterator[Updates]:
-    """Wait for the job's turn, run it, and stream what changes."""
+    """Wait for the job's turn, have it run, and stream what changes while the caller is heard."""
     services, job = call.services, call.given["job"]
-    if not isinstance(job, Job):
+    live = services.jobs.work(job.token) if isinstance(job, Job) else None
+    if not isinstance(live, Live):
         return
     async for wait in services.jobs.turn(job.token):
         if not heard():
-            break
+            return
         yield {"progress": progress(_waiting(wait), 0)}
     stop_signal = services.jobs.start(job.token)
     if stop_signal is None:
-        services.jobs.end(job.token)
         return
-    try:
-        async for updates in _streamed(services, job, stop_signal):
-            yield updates
-    except QuantlabError as error:  # a queue or quota that refused the whole run
-        gr.Warning(str(error), duration=30)
-    finally:
-        stop_signal.set()  # where the visitor left in the middle, the runner must not go on
-        services.jobs.end(job.token)
+    live.begin(services, stop_signal)
+    async for updates in _followed(services, live):
+        yield updates
 
 
-async def _streamed(
-    services: Services, job: Job, stop_signal: threading.Event
-) -> AsyncIterator[Updates]:
+async def _followed(services: Services, live: Live) -> AsyncIterator[Updates]:
     """The page as the run goes on: a picture as soon as there is one, figures as they come."""
-    shown, drawn = Shown(job.comparison), dict[str, str]()
-    running, last = -1, 0.0
-    yield {"progress": progress("Starting", 0), **_seats(services, shown, "waiting")}
-    with scratch() as folder:
-        events = services.runner.stream(job.comparison, out=Path(folder), stop=stop_signal)
-        async for event in while_heard(events, stop_signal):
-            if isinstance(event, Finished):
-                shown = await asyncio.to_thread(_finished, services, shown, event, job)
-                yield _after(services, shown, drawn)
-                continue
-            if event.image and (found := picture(_bytes(event.image))):
-                drawn[str(job.comparison.plans[event.index])] = found
-            if event.image or event.index != running:
-                running, last = event.index, 0.0
-                yield _seats(services, shown, "waiting", running, drawn)
-            if clock.monotonic() - last >= PAUSE_S:
-                last = clock.monotonic()
-                yield _underway(job.comparison, event, stopping=stop_signal.is_set())
-
-
-def _bytes(path: str) -> bytes | None:
-    """A picture that is still in its folder."""
-    try:
-        return Path(path).read_bytes()
-    except OSError:
-        return None
+    seen, told, warned = None, None, 0
+    async for _ in live.follow():
+        updates: dict[str, Any] = {}
+        for problem in live.problems[warned:]:
+            gr.Warning(problem, duration=30)
+        warned = len(live.problems)
+        if told != live.told:
+            told = live.told
+            updates["progress"] = progress(*told)
+        if seen is not live.seen:
+            if seen is None or seen.shown is not live.seen.shown:
+                updates["shown"] = live.seen.shown
+            seen = live.seen
+            updates |= _seats(services, seen.shown, "waiting", seen.running, seen.drawn)
+        if updates:
+            yield updates
 
 
 def _waiting(wait: Wait) -> str:
     """``Queued; 2 before you, about 40 s``."""
     text = "another one is running" if wait.ahead == 1 else f"{wait.ahead} are before you"
     return f"Queued; {text}" + ("" if wait.seconds is None else f", about {wait.seconds:.0f} s")
-
-
-def _finished(services: Services, shown: Shown, event: Finished, job: Job) -> Shown:
-    """``shown`` with the outcome, which is kept in the store if it may be and that can be done."""
-    store = services.store if job.keep else None
-    machine, own = services.runner.machine, {"run": job.token, "secret": job.secret}
-    kept = keep(store, job.comparison, event, machine, **own)
-    if kept.problem:
-        log.warning("a result was not kept: %s", kept.problem)
-        gr.Warning(f"This result is not kept for the link. {kept.problem}")
-    result = Result(kept.outcome, picture(kept.png), id=kept.id)
-    return shown.put(kept.outcome.plan, result)
-
-
-def _after(services: Services, shown: Shown, drawn: Mapping[str, str]) -> Updates:
-    """The page after a plan is done."""
-    assert shown.comparison is not None
-    count, done = len(shown.comparison.plans), len(shown.results)
-    return {
-        "progress": progress(f"{done} of {count} done", done / count),
-        "shown": shown,
-        **_seats(services, shown, "waiting", drawn=drawn),
-    }
 
 
 def _seats(
@@ -172,13 +165,6 @@ def _seats(
     return board(plans, shown, model, catalog, state=state, running=running, drawn=drawn)
 
 
-def _underway(comparison: Comparison, event: Progress, *, stopping: bool) -> Updates:
-    count, plan = len(comparison.plans), str(comparison.plans[event.index])
-    done = (event.index + event.fraction) / count
-    text = f"{event.text}; stopping at the next step" if stopping else event.text
-    return {"progress": progress(f"{event.index + 1} of {count}, {plan}: {text}", done)}
-
-
 def settle(call: Call) -> Updates:
     """Run and Stop as they were, and how it ended.
 
@@ -193,6 +179,7 @@ def _idle(services: Services, job: Job | None, shown: Shown) -> Updates:
     buttons = {
         "run": gr.update(interactive=True, value="Run"),
         "stop": gr.update(visible=HIDDEN),
+        "live": "",
     }
     if job is None:
         return {**buttons, "progress": ""}
@@ -221,6 +208,8 @@ def _settings(comparison: Comparison) -> str:
 def stop(call: Call) -> Updates:
     """Stop this visitor's comparison at the next step, or take it out of the line at once."""
     job, shown = call.given["job"], call.given["shown"]
+    if job is not None:
+        call.services.jobs.adopt(job.token, call.session)
     if not call.services.jobs.stop(call.session):
         return _idle(call.services, job, shown)
     seats = _seats(call.services, _of(job, shown), "stopping") if job else {}
@@ -237,8 +226,8 @@ def _of(job: Job, shown: Shown) -> Shown:
 
 
 def leave(call: Call) -> Updates:
-    """The visitor closed the page: nobody waits for this comparison any more."""
-    call.services.jobs.stop(call.session)
+    """The visitor closed the page, or loads it anew: see ``Jobs.leave``."""
+    call.services.jobs.leave(call.session)
     return {}
 
 

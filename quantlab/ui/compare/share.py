@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from html import escape
 
 import gradio as gr
 
+from quantlab.catalog.advice import beforehand
 from quantlab.errors import InputError, StoreError
 from quantlab.record.link import from_query, result_id, result_url, to_url
 from quantlab.record.results.export import to_markdown
@@ -35,6 +37,7 @@ __all__ = [
     "link_of",
     "link_to",
     "opened",
+    "query_of",
     "result",
     "share_run",
     "stored",
@@ -67,9 +70,17 @@ def link_of(call: Call) -> Updates:
     try:
         comparison = read_comparison(call.given, call.services.catalog)
     except InputError as error:
-        return {"link": link_box("", f"No link yet. {error}."), **closed}
+        return {"link": link_box("", f"No link yet. {error}."), "notice": "", **closed}
     link = link_to(comparison, call.request, call.services)
-    return {"link": link, "changed": changed_bar(shown.lags(comparison)), **closed}
+    told = {"changed": changed_bar(shown.lags(comparison)), "notice": _notice(comparison, call)}
+    return {"link": link, **told, **closed}
+
+
+def _notice(comparison: Comparison, call: Call) -> str:
+    """What to know before Run is pressed: of a long prompt how much of it is read, for one."""
+    model = call.services.catalog.models[comparison.model]
+    notes = beforehand(model, [comparison.prompt], comparison.sequence_length)
+    return f'<p class="ql-notice" role="status">{escape(" ".join(notes))}</p>' if notes else ""
 
 
 FRAME = 640
@@ -84,14 +95,13 @@ class Seen:
     lead: str
 
 
-def opened(request: gr.Request | None, services: Services) -> Seen | None:
-    """What the page's address asks for, with stored results; None where it asks for nothing.
+def opened(query: str, services: Services) -> Seen | None:
+    """What the query of an address asks for, with stored results; None where it asks for nothing.
 
     Raises:
         InputError: the link is broken; the message names the part.
         StoreError: the results cannot be read.
     """
-    query = _query(request)
     wanted = result_id(query)
     if wanted is not None:
         return frozen(wanted, services) or Seen(result(wanted, services), "Opened from a link.")
@@ -201,7 +211,7 @@ def result(wanted: str, services: Services) -> Shown:
     return shown.put(found.plan, _result(found))
 
 
-def _query(request: gr.Request | None) -> str:
+def query_of(request: gr.Request | None) -> str:
     """The raw query, so that repeated keys and broken bytes are still to be seen."""
     inner = getattr(request, "request", None)
     return inner.url.query if inner is not None else ""

@@ -9,7 +9,7 @@ import gradio as gr
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.schema import Model
 from quantlab.ui.compare.fields import build_fields
-from quantlab.ui.compare.plans import BASE, Column, choices, encoder_of
+from quantlab.ui.compare.plans import BASE, PROMPT, START, Column, choices, encoder_of
 from quantlab.ui.compare.save_picture import save_picture, save_plot
 from quantlab.ui.compare.stage.board import board
 from quantlab.ui.compare.stage.flip_view import offer_flip_maps
@@ -24,10 +24,8 @@ from quantlab.ui.words import LETTERS
 from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.settings import setting
 
-__all__ = ["START", "build_try", "first_runs"]
+__all__ = ["build_try", "first_runs"]
 
-START = ("fp32", "bnb-nf4", "torchao-int8wo")
-PROMPT = "a dog face on a blue background"
 KEEP = "Keep the results"
 
 
@@ -38,15 +36,17 @@ def first_runs() -> list[Comparison]:
     ]
 
 
-def build_try(services: Services, banner: Any) -> Parts:
+def build_try(services: Services, banner: Any, live: Any) -> Parts:
     """Lay the tab out and wire what stays within it; gives its components by name.
 
     Plan N has ``transformer-N`` and ``encoder-N``; ``board`` has the pictures of all, ``facts``
-    the figures.
+    the figures. ``banner`` and ``live``, which knows the running job, stand outside of the tabs.
     """
     model = services.catalog.models["flux-mini"]
     parts: dict[str, Any] = {
         "banner": banner,
+        "live": live,
+        "token": gr.Textbox(visible=HIDDEN, max_length=64, elem_id="ql-token"),
         "count": gr.State(len(START)),
         "shown": gr.State(Shown()),
         "job": gr.State(None),
@@ -65,6 +65,7 @@ def build_try(services: Services, banner: Any) -> Parts:
         )
         parts["run"] = gr.Button("Run", variant="primary", elem_id="ql-run", min_width=120)
         parts["stop"] = gr.Button("Stop", elem_id="ql-stop", visible=HIDDEN, min_width=120)
+    parts["notice"] = gr.HTML("", elem_id="ql-notice", apply_default_css=False)
     parts["cost"] = gr.HTML("", elem_id="ql-cost", apply_default_css=False)
     parts["changed"] = gr.HTML(
         "", elem_id="ql-changed", apply_default_css=False, js_on_load=script("changed.js")

@@ -10,9 +10,10 @@ from quantlab.ui.compare.cost import cost, cost_note
 from quantlab.ui.named import QUIET, Parts, only, wire
 from quantlab.ui.services import Services
 from quantlab.ui.state import FIELDS, ROWS
+from quantlab.ui.theme import script
 from quantlab.words.comparison import MAX_PLANS
 
-__all__ = ["controls", "layout", "wire_cost", "wire_edit", "wire_run", "wire_share"]
+__all__ = ["controls", "layout", "wire_cost", "wire_edit", "wire_find", "wire_run", "wire_share"]
 
 COLUMN = ("transformer", "encoder")
 BOARD = ("board", "facts")
@@ -36,7 +37,7 @@ def wire_run(services: Services, parts: Parts) -> None:
         "show_progress": "hidden",
         "api_visibility": "private",
     }
-    begun = ("banner", "job", "shown", "run", "stop", "progress", "link", "changed", *BOARD)
+    begun = ("banner", "job", "live", "shown", "run", "stop", "progress", "link", "changed", *BOARD)
     given, told = {**controls(parts), **only(parts, "keep", "mine")}, only(parts, *begun)
     for asked in ([parts["run"].click, parts["prompt"].submit], parts["changed"].again):
         # Queued, since only then does a changed state start `run`; and apart, since Gradio does not
@@ -50,10 +51,19 @@ def wire_run(services: Services, parts: Parts) -> None:
         only(parts, "progress", "shown", *BOARD),
         **waits,
     )
-    ended = only(parts, "run", "stop", "progress", *BOARD)
+    ended = only(parts, "run", "stop", "live", "progress", *BOARD)
     jobs = only(parts, "job", "shown")
     wire(running.then, run.settle, services, jobs, ended, **QUIET)
     wire(parts["stop"].click, run.stop, services, jobs, ended, **QUIET)
+
+
+def wire_find(services: Services, parts: Parts, opened: Any) -> None:
+    """After the page was ``opened``: take up the job of its address."""
+    token, mine = only(parts, "token"), only(parts, "mine")
+    taken = ("banner", "job", "live", "shown", "run", "stop", "progress", "changed", *BOARD)
+    options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    asked = opened.then(None, None, parts["token"], js=script("token.js"), **QUIET)
+    wire(asked.then, run.find, services, {**token, **mine}, only(parts, *taken), **options)
 
 
 def wire_edit(services: Services, parts: Parts) -> None:
@@ -90,7 +100,7 @@ def wire_share(services: Services, parts: Parts) -> None:
         share.link_of,
         services,
         {**values, **only(parts, "shown")},
-        only(parts, "link", "changed", "code"),
+        only(parts, "link", "changed", "notice", "code"),
         trigger_mode="always_last",
         **QUIET,
     )

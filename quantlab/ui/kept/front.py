@@ -17,7 +17,11 @@ from starlette.responses import Response
 from quantlab.ui.guard.asgi import App, Message, Receive, Scope, Send
 from quantlab.ui.kept.packed import Packed, pack, respond
 
-__all__ = ["Kept"]
+__all__ = ["HEAD", "Kept"]
+
+HEAD = "quantlab.head"
+"""Where a request's scope holds what its page has in its head beside what all have: for each text
+a page of its own is kept."""
 
 PAGES = ("/", "/config", "/config/")
 FILES = ("/assets/", "/static/", "/theme.css")
@@ -84,7 +88,8 @@ def _key(scope: Scope) -> tuple[str, ...] | None:
     address = [headers.get(name, "") for name in ADDRESS]
     if sum(map(len, address)) > MOST_ADDRESS:
         return None
-    return (path, str(scope.get("scheme")), str(scope.get("root_path", "")), *address)
+    root, head = str(scope.get("root_path", "")), str(scope.get(HEAD, ""))
+    return (path, str(scope.get("scheme")), root, head, *address)
 
 
 async def _asked(app: App, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:

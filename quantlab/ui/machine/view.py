@@ -78,7 +78,12 @@ def cells(found: Sequence[Probed]) -> str:
         first = f'<h3 class="ql-part">{count}</h3>{_table(apart, "Disagreements")}'
     else:
         first = '<p class="ql-hint">No cell disagrees with what is documented.</p>'
-    return f'<div class="ql-probed">{first}{"".join(_components(found))}</div>'
+    save = (
+        '<p><button type="button" class="ql-button" data-save-table="probe">Download as CSV'
+        "</button></p>"
+    )
+    rest = "".join(_components(found))
+    return f'<div class="ql-probed">{first}<div data-saved>{save}{rest}</div></div>'
 
 
 def _components(found: Sequence[Probed]) -> Iterable[str]:

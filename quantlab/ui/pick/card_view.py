@@ -11,6 +11,7 @@ from html import escape
 
 from quantlab.catalog.answer.ready import files_of
 from quantlab.catalog.schema import Model
+from quantlab.catalog.table import load_catalog
 from quantlab.ui.bands_view import badge
 from quantlab.words.choice import Choice, Label
 from quantlab.words.metrics import metric
@@ -110,13 +111,24 @@ def _closeness(choice: Choice) -> str:
 
 
 def _buttons(choice: Choice, model: Model) -> str:
-    notes = "".join(f'<p class="ql-note-line">{escape(note)}</p>' for note in choice.licences)
     return (
         f'<div class="ql-answer-buttons">{_copy(choice, model, primary=True)}'
         '<button type="button" class="ql-button" data-copy-link>Link</button>'
         '<span class="ql-copied" role="status"></span></div>'
-        f'<p class="ql-install"><code>{escape(choice.install)}</code></p>{notes}'
+        f'<p class="ql-install"><code>{escape(choice.install)}</code></p>{_licences(choice, model)}'
     )
+
+
+def _licences(choice: Choice, model: Model) -> str:
+    """Libraries whose licence has to be told, each once; the reasons name its source."""
+    catalog = load_catalog()
+    named = (scheme for _, scheme in Plan.read(choice.plan, model.denoiser).parts)
+    used = (
+        catalog.methods[catalog.schemes[each].method] for each in named if each in catalog.schemes
+    )
+    strict = {method.name: method.licence for method in used if method.copyleft}
+    said = (f"{name} is {licence} and is installed apart" for name, licence in strict.items())
+    return "".join(f'<p class="ql-note-line">{escape(text)}</p>' for text in said)
 
 
 def _copy(choice: Choice, model: Model, *, primary: bool = False) -> str:
@@ -129,13 +141,12 @@ def _other(choice: Choice, first: Choice, model: Model) -> str:
     """Another choice in three lines: what it is better at, what it is, what it takes."""
     time = f"about {choice.image_s}" if choice.image_s else _timeless(choice)
     notes = [f"{_of(choice)}, {choice.placement.replace('-', ' ')}", time]
-    notes += choice.licences
     return (
         f'<li><span class="ql-class">{_beside(choice, first)}</span>'
         f'<span class="ql-plan">{_named(choice, model)}</span>'
         f'<span class="ql-weight">{escape("; ".join(notes))} (predicted)</span>'
         f"<span>{badge(choice.loss.metric, choice.loss.value)}</span>"
-        f"{_copy(choice, model)}</li>"
+        f"{_licences(choice, model)}{_copy(choice, model)}</li>"
     )
 
 

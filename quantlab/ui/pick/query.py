@@ -6,6 +6,7 @@ Answers are kept for the life of the process: the catalogue does not change whil
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
@@ -42,6 +43,8 @@ QUESTION = ("hardware", "memory", "ram", "bits", "model", "library", "needs")
 MOST_BITS, MOST_MEMORY_GB = 32.0, 4096.0
 USUAL_CARD = "rtx-3060-12gb"
 """Asked about where this machine has no card that is known: the visitor's is another one."""
+_UNIT = re.compile(r"\s*(?:gi?b?|bits?)$", re.IGNORECASE)
+"""What people type behind a number, as the lists have it."""
 MAX_ADDRESS = 500
 """Characters of an address that are read."""
 
@@ -167,8 +170,9 @@ def _columns(text: str, model: Model) -> tuple[str, str]:
 
 
 def _number(part: str, text: object, most: float) -> float | None:
+    spelled = _UNIT.sub("", str(text or "").strip())
     try:
-        number = float(str(text)) if text else None
+        number = float(spelled) if spelled else None
     except ValueError as error:
         raise InputError(part, f"{text!r:.40} is not a number") from error
     if number is not None and not 0 < number <= most:

@@ -52,9 +52,11 @@ WHOLE = (
     "Show every method, with reasons</button>"
 )
 FIND = (
-    '<div class="ql-find"><label>Search <input type="search" autocomplete="off" '
+    '<div data-saved><div class="ql-find"><label>Search <input type="search" autocomplete="off" '
     'placeholder="a name, a verdict, a reason"></label><span class="ql-found" role="status"></span>'
-    '</div><div class="ql-scroll">${value}</div>'
+    '<button type="button" class="ql-button" data-all aria-pressed="false">All columns</button>'
+    '<button type="button" class="ql-button" data-save-table="methods">Download as CSV</button>'
+    '</div><div class="ql-scroll">${value}</div></div>'
     '<dialog class="ql-sheet" aria-label="Claims and their sources">'
     '<button type="button" class="ql-button ql-close" data-close>Close</button>'
     '<div class="ql-sheet-body"></div></dialog>'
@@ -75,7 +77,7 @@ def ask(call: Call) -> Updates:
         return {"answer": answer_view.problem(str(error))}
     meant = {"hardware": query.gpu or query.hardware, "model": query.model or ""}
     named = {name: value for name, value in meant.items() if value != (given[name] or "")}
-    return {"answer": answer, "table": pick_view.table(rows, catalog), **named}
+    return {"answer": answer, "table": pick_view.table(rows, query, catalog), **named}
 
 
 def _answer(query: Query, catalog: Catalog) -> str:
@@ -155,7 +157,6 @@ def _wire(services: Services, parts: Parts) -> None:
     wire_shared(changes, ask, services, question, answered)
     hardware, memory = only(parts, "hardware"), only(parts, "memory")
     wire(parts["hardware"].change, memory_of, services, hardware, memory, **QUIET)
-    wire(parts["answer"].went, went, services, {}, question, told=True, **QUIET)
 
 
 def _table(services: Services, query: Query) -> gr.HTML:
@@ -165,7 +166,7 @@ def _table(services: Services, query: Query) -> gr.HTML:
         return code_first(key, model, services) + claims + beside(key)
 
     return gr.HTML(
-        pick_view.table(rows_of(query), services.catalog),
+        pick_view.table(rows_of(query), query, services.catalog),
         elem_id="ql-table",
         apply_default_css=False,
         html_template=FIND,
@@ -182,6 +183,7 @@ def _cards() -> list[tuple[str, str]]:
         name = gpu.name
         for maker in makers:
             name = name.removeprefix(maker)
+        name = name.removesuffix(" unified memory")  # which all of that name have
         found.append((name, gpu.id))
     return found
 

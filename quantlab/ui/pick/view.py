@@ -8,18 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 
+from quantlab.catalog.answer.loss import METRIC
 from quantlab.catalog.answer.pick import Recommendation
+from quantlab.catalog.answer.seconds import scheme_seconds
+from quantlab.catalog.bands import load_bands
 from quantlab.catalog.columns import COLUMNS, Column
 from quantlab.catalog.machine import in_words
 from quantlab.catalog.schema import Cell, Method, Scheme
 from quantlab.catalog.table import Catalog
+from quantlab.catalog.time import Seconds
+from quantlab.ui.pick.answer_view import Query
 from quantlab.ui.pick.code_names import code_names
 from quantlab.ui.words import (
     MARKS,
     PLACEMENT_LABELS,
     VERDICT_LABELS,
 )
-from quantlab.words.units import size
+from quantlab.words.choice import Span
+from quantlab.words.metrics import metric
+from quantlab.words.units import GIB, seconds, size
 
 __all__ = ["claims", "table"]
 
@@ -27,17 +34,24 @@ Row = Recommendation
 TABLED = tuple(row for row in COLUMNS if row.tabled)
 
 
-def table(rows: Iterable[Row], catalog: Catalog) -> str:
-    """The whole table, rejected rows too."""
+def table(rows: Iterable[Row], query: Query, catalog: Catalog) -> str:
+    """The whole table, rejected rows too: the visitor's hardware, memory, time and loss in front,
+    what else is known behind *All columns*."""
+    own = [row for row in TABLED if row.id == query.hardware]
+    rest = [row for row in TABLED if row.id != query.hardware]
     heads = [
         _head("Scheme", "text"),
         _head("Verdict", "number"),
-        _head("Weights", "number", "Predicted weights of the whole pipeline with this scheme"),
-        _head("Bits", "number", "Bits a weight, as the library stores it"),
-        *(_head(row.over, "number", row.told) for row in TABLED),
-        _head("Licence", "text", "The library's licence"),
+        *(_head(row.over, "number", row.told) for row in own),
+        _head("Memory", "number", "Predicted peak on the device; without one, weights"),
+        _head("An image", "number", "Predicted seconds of one image, with it on the denoiser"),
+        _head("Picture", "number", "How far it moves the picture, measured on flux-mini"),
+        _head("Weights", "number", "Predicted weights of the whole pipeline", more=True),
+        _head("Bits", "number", "Bits a weight, as the library stores it", more=True),
+        *(_head(row.over, "number", row.told, more=True) for row in rest),
+        _head("Licence", "text", "The library's licence", more=True),
     ]
-    body = "".join(_row(row, catalog) for row in rows)
+    body = "".join(_row(row, (own, rest), query, catalog) for row in rows)
     return (
         '<table class="ql-table" role="table"><caption class="ql-sr">Methods and schemes with '
         "their verdict; a row's name opens the sources of its claims.</caption>"
@@ -46,21 +60,27 @@ def table(rows: Iterable[Row], catalog: Catalog) -> str:
     )
 
 
-def _head(name: str, kind: str, title: str = "") -> str:
+def _head(name: str, kind: str, title: str = "", *, more: bool = False) -> str:
     note = f' title="{escape(title)}"' if title else ""
+    hidden = ' class="is-more"' if more else ""
     return (
-        f'<th scope="col" role="columnheader" aria-sort="none">'
+        f'<th scope="col" role="columnheader" aria-sort="none"{hidden}>'
         f'<button type="button" data-sort="{kind}"{note}>{name}</button></th>'
     )
 
 
-def _row(row: Row, catalog: Catalog) -> str:
+def _row(
+    row: Row, columns: tuple[list[Column], list[Column]], query: Query, catalog: Catalog
+) -> str:
     method = catalog.methods[row.method]
     scheme = catalog.schemes.get(row.scheme or "")
     key = escape(scheme.id if scheme else method.id)
     bits = f"{scheme.bits:g}" if scheme else ",<wbr>".join(str(span) for span in method.bits)
     order = scheme.bits if scheme else method.bits[0].low
-    cells = "".join(_mark(row, method.cell(row.id, scheme)) for row in TABLED)
+    own, rest = (
+        "".join(_mark(column, method.cell(column.id, scheme), more=more) for column in part)
+        for part, more in zip(columns, (False, True), strict=True)
+    )
     said = (key, method.name, row.verdict, *row.reasons, code_names(scheme))
     found = escape(" ".join(said).lower())
     return (
@@ -68,14 +88,61 @@ def _row(row: Row, catalog: Catalog) -> str:
         f'<th scope="row" role="rowheader" data-v="{key}">'
         f'<button type="button" class="ql-name" data-claims="{key}">{key}</button>'
         f'<span class="ql-method">{escape(method.name)}</span></th>'
-        f"{_verdict(row, scheme)}"
-        f'<td role="cell" class="ql-number" data-label="weights" '
-        f'data-v="{row.bytes or ""}">{size(row.bytes)}</td>'
-        f'<td role="cell" class="ql-number" data-label="bits" data-v="{order}">'
-        f"{bits}</td>"
-        f"{cells}"
-        f'<td role="cell" class="ql-licence" data-label="licence" '
+        f"{_verdict(row, scheme)}{own}{_costs(row, query, catalog)}"
+        f"{_number('weights', row.bytes, size(row.bytes), more=True)}"
+        f"{_number('bits', order, bits, more=True)}{rest}"
+        f'<td role="cell" class="ql-licence is-more" data-label="licence" '
         f'data-v="{escape(method.licence)}">{escape(method.licence)}</td></tr>'
+    )
+
+
+def _costs(row: Row, query: Query, catalog: Catalog) -> str:
+    """Memory, seconds and closeness of a row: what the answer goes by."""
+    peak = row.placement.peak_bytes if row.placement else row.bytes
+    time = _seconds(row, query, catalog)
+    return (
+        _number("memory", peak, size(peak))
+        + _number("an image", time.mid if time else None, _about(time))
+        + _number("picture", row.loss, _closeness(row.loss))
+    )
+
+
+def _seconds(row: Row, query: Query, catalog: Catalog) -> Seconds | None:
+    model, card = catalog.models.get(query.model or ""), query.card
+    if model is None or card is None or row.scheme is None or row.placement is None:
+        return None
+    ram = round(query.ram_gib * GIB) if query.ram_gib else None
+    return scheme_seconds(row.scheme, model, card, row.placement.kind, ram, catalog)
+
+
+def _about(time: Seconds | None) -> str:
+    """``about 12 s`` with its interval behind it."""
+    if time is None:
+        return "-"
+    span = Span(time.low, time.mid, time.high)
+    return f'<span title="{span}, {time.evidence}">{seconds(time.mid)}</span>'
+
+
+def _closeness(loss: float | None) -> str:
+    """Dots and word, and the figure behind them."""
+    if loss is None:
+        return "-"
+    bands = load_bands()
+    band = bands.of(metric(METRIC), loss)
+    dots = "●" * band.level + "○" * (len(bands.bands) - 1 - band.level)
+    return (
+        f'<span class="ql-state is-band-{band.level}" title="{loss:.1%} off in one step">'
+        f'<span class="ql-dots" aria-hidden="true">{dots}</span> {escape(band.word)}</span>'
+    )
+
+
+def _number(label: str, value: float | None, text: str, *, more: bool = False) -> str:
+    """A cell that sorts by ``value``; what is not known stands last."""
+    hidden = " is-more" if more else ""
+    order = "" if value is None else f"{value:.6g}"
+    return (
+        f'<td role="cell" class="ql-number{hidden}" data-label="{label}" data-v="{order}">'
+        f"{text}</td>"
     )
 
 
@@ -107,12 +174,12 @@ def _verdict(row: Row, scheme: Scheme | None) -> str:
     )
 
 
-def _mark(column: Column, cell: Cell) -> str:
+def _mark(column: Column, cell: Cell, *, more: bool) -> str:
     sign, word = MARKS[cell.value]
     label = escape(f"{column.told}: {word}")
     order = ("yes", "partial", "unknown", "no").index(cell.value)
     return (
-        f'<td role="cell" class="ql-mark-cell" data-v="{order}" '
+        f'<td role="cell" class="ql-mark-cell{" is-more" if more else ""}" data-v="{order}" '
         f'data-label="{column.over.replace("&shy;", "")}">'
         f'<button type="button" tabindex="-1" class="ql-mark is-{cell.value}" '
         f'data-column="{column.id}" title="{label}" aria-label="{label}">{sign}</button></td>'

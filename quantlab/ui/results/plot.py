@@ -76,11 +76,13 @@ def plots(group: Group) -> str:
     best = "up and to the left" if group.has_fidelity else "down and to the left"
     weighed = "memory, latency and PSNR" if group.has_fidelity else "memory and latency"
     return (
-        f'<div class="ql-plots" tabindex="0" role="group" aria-label="Plots">{"".join(found)}</div>'
-        '<p class="ql-legend">'
+        '<div data-saved><div class="ql-plots" tabindex="0" role="group" aria-label="Plots">'
+        f'{"".join(found)}</div><p class="ql-legend">'
         '<span aria-hidden="true" class="ql-front">◆</span> on the Pareto front: no other plan '
         f'here is at least as good in {weighed} and better in one. <span aria-hidden="true">○'
-        f"</span> the others. Better is {best}.</p>"
+        f"</span> the others. Better is {best}. "
+        '<button type="button" class="ql-button" data-save-plots="plot">Save the plots</button>'
+        "</p></div>"
     )
 
 

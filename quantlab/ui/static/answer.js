@@ -1,5 +1,4 @@
 // The answer's buttons: copy a script or a link, try its plans side by side, show one in the table.
-// And the question in the address: to bookmark, to pass on, and to go back to.
 // Runs once, when the component appears; `element`, `trigger`, `watch` and `server` are Gradio's.
 const scripts = new Map();
 const scriptOf = (key) => {
@@ -33,7 +32,6 @@ element.addEventListener("click", async (event) => {
   const data = button.dataset;
   if ("tryAll" in data) trigger("try_all", {});
   else if ("copyLink" in data) copy(link(), "Link");
-
   else if (data.script) copy(await scriptOf(data.script), "Script");
   else if (data.claims) {
     const key = CSS.escape(data.claims);
@@ -47,26 +45,3 @@ for (const name of ["pointerover", "focusin"]) {
     if (key) scriptOf(key);
   });
 }
-
-const first = asked();
-let shown = location.hash.slice(1) || first;
-watch("value", () => {
-  const now = asked();
-  if (!now || now === shown) return;
-  shown = now;
-  if (now === decodeURIComponent(location.hash.slice(1))) return;
-  try {
-    history.pushState(history.state, "", `#${now}`);
-    // A Space stands in a frame of the hub, whose address is the one that people pass on.
-    if (parent !== window)
-      parent.postMessage({ queryString: "", hash: now }, "https://huggingface.co");
-  } catch {
-    // Some frames may not touch their address; the page works without.
-  }
-});
-addEventListener("popstate", () => {
-  const address = location.hash.slice(1) || first;
-  if (address === shown) return;
-  shown = address;
-  trigger("went", { address });
-});

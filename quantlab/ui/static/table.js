@@ -58,7 +58,10 @@ element.addEventListener("click", (event) => {
   if (!button) return;
   const data = button.dataset;
   if ("close" in data) sheet.close();
-  else if (data.try) trigger("try_scheme", { scheme: data.try });
+  else if ("all" in data) {
+    const all = element.toggleAttribute("data-all-columns");
+    button.setAttribute("aria-pressed", String(all));
+  } else if (data.try) trigger("try_scheme", { scheme: data.try });
   else if (data.claims) open(data.claims, "");
   else if (data.column) open(button.closest("tr").dataset.key, data.column);
   else if (data.sort) {

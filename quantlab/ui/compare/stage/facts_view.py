@@ -57,11 +57,17 @@ def facts(
         )
         for index, seat in enumerate(seats)
     )
+    save = ""
+    if any(seat.result for seat in seats):
+        save = (
+            '<p class="ql-facts-save"><button type="button" class="ql-button" '
+            'data-save-table="comparison" data-of=".ql-facts-table">Download as CSV</button></p>'
+        )
     return (
-        '<table class="ql-facts-table" role="table"><caption class="ql-sr">What each plan takes '
-        'and how near it comes</caption><thead role="rowgroup"><tr role="row">'
+        '<div data-saved><table class="ql-facts-table" role="table"><caption class="ql-sr">What '
+        'each plan takes and how near it comes</caption><thead role="rowgroup"><tr role="row">'
         f'{heads}<th scope="col" role="columnheader"><span class="ql-sr">Code</span></th></tr>'
-        f'</thead><tbody role="rowgroup">{rows}</tbody></table>{_origins(seats)}'
+        f'</thead><tbody role="rowgroup">{rows}</tbody></table>{save}</div>{_origins(seats)}'
     )
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "link_box",
     "origin",
     "progress",
+    "running_mark",
     "take_box",
     "zoom_bar",
 ]
@@ -116,6 +117,11 @@ def progress(text: str, fraction: float | None = None) -> str:
         percent = round(100 * min(max(fraction, 0.0), 1.0))
         bar = f'<progress max="100" value="{percent}" aria-label="Progress">{percent}%</progress>'
     return f'<div class="ql-progress" role="status">{bar}<span>{escape(text)}</span></div>'
+
+
+def running_mark(token: str) -> str:
+    """What tells static/address.js which job is under way, for the page's address."""
+    return f'<i data-run="{escape(token)}"></i>'
 
 
 def origin(

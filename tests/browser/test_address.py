@@ -1,0 +1,73 @@
+"""The page's address says what is on it: loaded anew, gone back from, passed on, it is there."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPage
+from tests.browser.test_try_tab import RUN_MS, link, plans, run, states, wait_until_done
+
+LONG = ("fp32", "bnb-nf4", "bnb-fp4", "sdnq-int8")
+RUNS = re.compile(r"[?&]run=[0-9a-f]{16}")
+
+
+def test_a_run_is_found_again_when_the_page_is_loaded_anew(new_page: NewPage) -> None:
+    page = new_page(link(*LONG, steps=30, size=256, prompt="a red fox in the snow"))
+    run(page)
+    expect(page).to_have_url(RUNS)
+    page.reload()
+    expect(page.locator("#ql-banner")).to_contain_text("found again")
+    expect(page.locator("#ql-run")).to_be_disabled()
+    expect(page.locator("#ql-stop")).to_be_visible()
+    assert page.get_by_label("Prompt").input_value() == "a red fox in the snow"
+    expect(page.locator("tr.is-done").first).to_be_visible(timeout=RUN_MS)
+    page.reload()
+    expect(page.locator("tr.is-done").first).to_be_visible(timeout=RUN_MS)
+    page.locator("#ql-stop").click()
+    wait_until_done(page)
+    expect(page).not_to_have_url(RUNS)
+    assert states(page)[-1] == "stopped"
+    page.reload()
+    expect(page.locator("tr.is-done").first).to_be_visible()
+    assert page.get_by_label("Prompt").input_value() == "a red fox in the snow"
+
+
+def tab(page: Page) -> str:
+    return page.locator('[role="tab"][aria-selected="true"]').first.inner_text()
+
+
+def test_back_and_forward_go_through_questions_tabs_and_comparisons(new_page: NewPage) -> None:
+    page = new_page()
+    start = page.url
+    page.get_by_role("tab", name="Results", exact=True).click()
+    expect(page).to_have_url(re.compile("#tab=results$"))
+    page.reload()
+    expect(page.get_by_role("tab", name="Results", exact=True)).to_have_attribute(
+        "aria-selected", "true"
+    )
+    page.get_by_role("tab", name="Compare", exact=True).click()
+    expect(page).to_have_url(re.compile("#tab=compare$"))
+    page.locator("#ql-seed input").fill("41")
+    expect(page).to_have_url(re.compile("seed=41"))
+    page.locator("#ql-seed input").fill("42")
+    expect(page).to_have_url(re.compile("seed=42"))
+    page.reload()
+    expect(page.locator("#ql-seed input")).to_have_value("42")
+    assert plans(page)[0] == "fp32"
+    page.go_back()
+    expect(page.locator("#ql-seed input")).to_have_value("0")
+    expect(page).to_have_url(re.compile("#tab=compare$"))
+    page.go_back()
+    expect(page.get_by_role("tab", name="Results", exact=True)).to_have_attribute(
+        "aria-selected", "true"
+    )
+    page.go_back()
+    expect(page.locator("#ql-answer .ql-lead")).to_be_visible()
+    assert page.url == start
+    page.go_forward()
+    page.go_forward()
+    page.go_forward()
+    expect(page.locator("#ql-seed input")).to_have_value("42")
+    assert tab(page) == "Compare"
