@@ -19,6 +19,7 @@ from quantlab.catalog.advice import beforehand
 from quantlab.errors import InputError, QuantlabError
 from quantlab.lab.keep.scratch import scratch
 from quantlab.record.store.keeping import keep
+from quantlab.ui.compare.send import worse_than_predicted
 from quantlab.ui.compare.share import link_to
 from quantlab.ui.compare.stage.board import board, picture, state_of
 from quantlab.ui.compare.stage.view import banner, progress
@@ -141,7 +142,10 @@ def _finished(services: Services, shown: Shown, event: Finished, job: Job) -> Sh
     if kept.problem:
         log.warning("a result was not kept: %s", kept.problem)
         gr.Warning(f"This result is not kept for the link. {kept.problem}")
-    result = Result(kept.outcome, picture(kept.png), id=kept.id)
+    worse: tuple[str, ...] = ()
+    if kept.id is not None:
+        worse = worse_than_predicted(job.comparison, kept.outcome, machine(), services.catalog)
+    result = Result(kept.outcome, picture(kept.png), id=kept.id, worse=worse)
     return shown.put(kept.outcome.plan, result)
 
 
