@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantlab.catalog.time import Card, MeasuredRun, Seconds, load_constants, predict
+from quantlab.catalog.time import Card, Measured, MeasuredRun, Seconds, load_constants, predict
 from quantlab.catalog.time.constants import Constants
 from quantlab.errors import QuantlabError
 from tools.latency_fit import fit, learnable, seconds
@@ -104,7 +104,7 @@ def scaled(
             if other.gpu != row.gpu or (other.work, other.run) == (row.work, row.run):
                 continue
             run = MeasuredRun(other.work, other.run, other.seconds)
-            answer = predict(row.work, card, row.run, measured=[run], constants=constants)
+            answer = predict(row.work, card, row.run, measured=Measured([run]), constants=constants)
             if isinstance(answer, Seconds):
                 errors.append(abs(answer.mid / row.seconds - 1))
         if errors:

@@ -32,6 +32,7 @@ def pick(
     needs: Sequence[str] = (),
     library: str | None = None,
     model: str | None = None,
+    ram_gib: float | None = None,
 ) -> list[Recommendation]:
     """Every method with its verdict and reasons, best first, the rejected ones included.
 
@@ -43,13 +44,19 @@ def pick(
         needs: columns that must hold, such as "compile" or "lora".
         library: "diffusers" or "transformers".
         model: a model's id.
+        ram_gib: the host's memory in GiB; not checked where it is left out.
 
     Raises:
         InputError: names the argument that is wrong and what is allowed.
     """
-    from quantlab.catalog.answer.pick import recommend
+    from quantlab.catalog.table import load_catalog
+    from quantlab.record.asking import recommended
+    from quantlab.record.known import measurements_here
 
-    return recommend(
+    catalog = load_catalog()
+    return recommended(
+        catalog,
+        measurements_here(catalog),
         hardware=hardware,
         gpu=gpu,
         memory_gib=memory_gib,
@@ -57,6 +64,7 @@ def pick(
         needs=needs,
         library=library,
         model=model,
+        ram_gib=ram_gib,
     )
 
 
@@ -90,13 +98,14 @@ def propose(
     Raises:
         InputError: names the argument that is wrong and what is allowed.
     """
-    from quantlab.catalog.answer import choices
-    from quantlab.catalog.gpus import choose_one
     from quantlab.catalog.table import load_catalog
-    from quantlab.record.known import known_here
+    from quantlab.record.asking import proposed
+    from quantlab.record.known import measurements_here
 
-    card = None if gpu is None else choose_one(gpu)
-    return choices.propose(
+    catalog = load_catalog()
+    return proposed(
+        catalog,
+        measurements_here(catalog),
         model=model,
         gpu=gpu,
         hardware=hardware,
@@ -109,12 +118,23 @@ def propose(
         batch=batch,
         references=references,
         steps=steps,
-        known=known_here(model, card, hardware, load_catalog()),
     ).choices
 
 
-def predict(plans: Sequence[str], *, model: str = "flux-mini", **settings: Any) -> list[Prediction]:
-    """Bytes of each plan before anything is downloaded, in the order of ``plans``.
+def predict(
+    plans: Sequence[str],
+    *,
+    model: str = "flux-mini",
+    gpu: str | None = None,
+    hardware: str | None = None,
+    memory_gib: float | None = None,
+    ram_gib: float | None = None,
+    batch: int | None = None,
+    references: int | None = None,
+    **settings: Any,
+) -> list[Prediction]:
+    """Bytes of each plan before anything is downloaded, in the order of ``plans``; and where a
+    device is named as in ``propose``, where it is kept there and its seconds.
 
     ``settings`` are those of a comparison: ``width``, ``height``, ``sequence_length`` ...; what is
     left out takes the model's default.
@@ -122,9 +142,23 @@ def predict(plans: Sequence[str], *, model: str = "flux-mini", **settings: Any) 
     Raises:
         InputError: names the part that is wrong and what is allowed.
     """
-    from quantlab.record.documents import predictions
+    from quantlab.catalog.comparison import to_predict
+    from quantlab.catalog.table import load_catalog
+    from quantlab.record.asking import predicted
+    from quantlab.record.known import measurements_here
 
-    return predictions(_comparison(plans, "", model, settings))
+    catalog = load_catalog()
+    return predicted(
+        catalog,
+        measurements_here(catalog),
+        to_predict(model, plans, settings, catalog),
+        gpu=gpu,
+        hardware=hardware,
+        memory_gib=memory_gib,
+        ram_gib=ram_gib,
+        batch=batch,
+        references=references,
+    )
 
 
 def check(code: str, *, name: str = "code", gpu: str | None = None) -> Report:

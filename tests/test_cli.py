@@ -42,6 +42,7 @@ def test_compare_prints_one_document_and_nothing_else_on_stdout(tmp_path: Path) 
     ]
     done = run(
         "compare", "--json", "--out", str(tmp_path), "--steps", "2", "--repeats", "2",
+        "--width", "64", "--height", "64",
         "--prompt", "a fox on a black background", "--seed", "3", "--plans", *plans,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -64,6 +65,7 @@ def test_compare_prints_one_document_and_nothing_else_on_stdout(tmp_path: Path) 
 
 def test_isolated_comparison_from_another_folder(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "quantlab", "compare", "--json", "--isolate", "--steps", "1"]
+    command += ["--width", "64", "--height", "64"]
     done = subprocess.run(
         [*command, "--plans", "fp32", "--out", "images"],
         cwd=tmp_path,
@@ -174,7 +176,8 @@ def test_importing_brings_neither_torch_nor_gradio(statement: str) -> None:
 
 
 def test_pick_and_link_answer_without_torch() -> None:
-    for command in ("'pick', '--json'", "'link'", "'predict', '--json'"):
+    on_cpu = "'pick', '--model', 'flux-mini', '--hardware', 'cpu', '--memory-gib', '8'"
+    for command in ("'pick', '--json'", on_cpu, "'link'", "'predict', '--json'"):
         code = f"import sys; from quantlab.cli import main; main([{command}])"
         code += "; print({'torch', 'gradio'} & set(sys.modules), file=sys.stderr)"
         done = subprocess.run(

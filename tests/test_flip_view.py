@@ -11,10 +11,10 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from quantlab.ui.answers import Answers
 
 from quantlab.ui.compare.stage.flip_view import NAME, flip_answer
 from quantlab.ui.download import offer
+from quantlab.ui.kept.answers import Answers
 
 
 def picture(size: int = 64, spot: int = 0) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from quantlab import functions
 from quantlab.catalog.answer.choices import propose
 from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.gpus import load_gpus
@@ -15,9 +16,10 @@ from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.catalog.time import NOTHING, Basis, Known, Reason, Seconds, pace_from
 from quantlab.cli import main
-from quantlab.record.known import known_of_card, runs_of
+from quantlab.record.known import Measurements, runs_of
 from quantlab.record.store.row import Stored
 from quantlab.record.store.store import Store
+from quantlab.ui.pick.query import choices_of, known_of, read_query
 from quantlab.ui.programs import api
 from quantlab.ui.services import Services
 from quantlab.words.outcome import Outcome
@@ -47,7 +49,7 @@ def kept(tmp_path: Path, *rows: Stored) -> Known:
     store = Store(tmp_path)
     for row in rows:
         store.save(row.comparison, 0, row.outcome, None, row.device, row.versions)
-    return known_of_card(CARD, CATALOG, store)
+    return Measurements(CATALOG, lambda: store).of(DEV.id, CARD, None)
 
 
 def test_what_was_run_with_these_settings_on_such_a_card_is_measured(tmp_path: Path) -> None:
@@ -78,20 +80,100 @@ def test_a_run_on_the_card_scales_what_is_predicted_there_and_says_so(tmp_path: 
     assert all("scaled by what was measured" in choice.image_s_why for choice in answer.choices)
 
 
-def test_a_pages_programs_hear_of_what_its_store_has(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    run = stored("torchao-int8dq@compiled", 9.0)
+def save(store: Store, run: Stored) -> None:
     store.save(run.comparison, 0, run.outcome, None, run.device, run.versions)
-    services = Services(catalog=CATALOG, runner=None, store=store)  # type: ignore[arg-type]
-    for choice in api.propose(services, "flux1-dev", gpu=CARD.id, ram_gib=64):
-        assert "scaled by what was measured" in choice["image_s_why"]
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
+    """A page with the store that the command line of the same machine has."""
+    monkeypatch.setenv("QUANTLAB_DATA", str(tmp_path))
+    return Services(catalog=CATALOG, runner=None, store=Store())  # type: ignore[arg-type]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_page_programs_and_command_line_count_the_same_runs(
+    services: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert services.store
+    plan = "torchao-int8dq@compiled"
+    asked = {"hardware": CARD.id, "ram": "64", "model": DEV.id, "memory": "", "bits": ""}
+    query = read_query({**asked, "library": "", "needs": []})
+    before = choices_of(query, known_of(query, services))
+    assert not any("measured" in (choice.image_s_evidence or "") for choice in before)
+    save(services.store, stored(plan, 9.0))
+    options = ["--model", DEV.id, "--gpu", CARD.id, "--ram-gib", "64"]
+
+    told = printed(capsys, "propose", *options)
+    assert [choice["image_s_why"].startswith("measured: ") for choice in told].count(True) <= 1
+    assert all("measured" in choice["image_s_why"] for choice in told)
+    assert api.propose(services, DEV.id, gpu=CARD.id, ram_gib=64) == told
+    choices = choices_of(query, known_of(query, services))
+    assert [choice.image_s_why for choice in choices] == [row["image_s_why"] for row in told]
+
+    told = printed(capsys, "predict", *options, "--plans", plan, "bnb-nf4")
+    assert told[0]["image_s"] == {"low": 9.0, "mid": 9.0, "high": 9.0}
+    assert "scaled by what was measured" in told[1]["image_s_why"]
+    plans = [plan, "bnb-nf4"]
+    rows = api.predict(services, plans, DEV.id, gpu=CARD.id, ram_gib=64)
+    assert json.loads(json.dumps(rows)) == told
+    found = functions.predict(plans, model=DEV.id, gpu=CARD.id, ram_gib=64)
+    assert [row.as_dict()["image_s"] for row in found] == [row["image_s"] for row in told]
+
+    asking = ["--model", DEV.id, "--gpu", CARD.id, "--need", "speed"]
+    told = printed(capsys, "pick", *asking)
+    assert api.recommend(services, model=DEV.id, gpu=CARD.id, needs=["speed"]) == told
+    [row] = [row for row in told if row["scheme"] == "torchao-int8dq"]
+    assert "compiled 9 s, not " in "; ".join(row["reasons"])
+
+
+def test_what_was_stored_meanwhile_counts_at_once_and_the_same_stays_the_same(
+    services: Services,
+) -> None:
+    assert services.store
+    measured = services.measured
+    assert measured.of(DEV.id, CARD, None) is NOTHING
+    before = measured.state
+    save(services.store, stored("bnb-nf4", 9.0))
+    assert measured.state != before
+    known = measured.of(DEV.id, CARD, None)
+    assert [run.seconds for run in known.runs] == [9.0]
+    save(services.store, stored("bnb-nf4", 9.0, {**ABOUT, "name": "NVIDIA GeForce RTX 3090"}))
+    assert measured.of(DEV.id, CARD, None) is known  # answers are kept by it
+    services.store.delete(search="a fox")
+    assert measured.of(DEV.id, CARD, None).runs == ()
+
+
+def test_a_plan_that_was_run_is_proposed_for_its_speed_though_predicted_to_be_slow(
+    services: Services,
+) -> None:
+    assert services.store
+
+    plan = "transformer=bnb-int8,text_encoder_2=bnb-int8"
+
+    def fastest() -> dict[str, Any]:
+        return api.propose(services, DEV.id, gpu=CARD.id, ram_gib=64)[0]
+
+    assert fastest()["plan"] != plan
+    save(services.store, stored(plan, 4.0))
+    assert fastest()["plan"] == plan
+    assert fastest()["image_s_why"].startswith("measured: ")
+
+
+def test_no_steps_are_run_on_a_cpu_that_is_busy() -> None:
+    measured = Measurements(CATALOG, lambda: None, lambda: True)
+    assert measured.of(MINI.id, None, "cpu").pace(MINI.id) is None
 
 
 def test_runs_of_other_cards_and_with_a_lora_are_left_alone(tmp_path: Path) -> None:
     elsewhere = {**ABOUT, "name": "NVIDIA GeForce RTX 3090"}
-    assert kept(tmp_path, stored("bnb-nf4", 99.0, elsewhere)) == NOTHING
+    assert kept(tmp_path, stored("bnb-nf4", 99.0, elsewhere)) is NOTHING
     assert list(runs_of([stored("bnb-nf4", 9.0, lora="owner/name")], CATALOG)) == []
-    assert known_of_card(CARD, CATALOG, None) == NOTHING
+    assert Measurements(CATALOG, lambda: None).of(DEV.id, CARD, None) is NOTHING
 
 
 def test_on_a_cpu_the_pace_gives_seconds_for_the_model_as_it_is() -> None:

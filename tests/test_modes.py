@@ -42,6 +42,7 @@ CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
 PROMPT = "a fox on a white background"
 GIB = 2**30
+SMALL: dict[str, Any] = {"width": 64, "height": 64}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def bench() -> Bench:
 def test_the_floor_of_an_eager_cpu_is_zero_and_stands_beside_every_score(
     bench: Bench, tmp_path: Path
 ) -> None:
-    comparison = make_comparison(plans=["fp32", "torchao-int8wo"], prompt=PROMPT, steps=2)
+    comparison = make_comparison(plans=["fp32", "torchao-int8wo"], prompt=PROMPT, steps=2, **SMALL)
     for warmup, repeated in ((1, "image"), (0, "step")):
         outcomes = compare(comparison, bench=bench, out=tmp_path, warmup=warmup)
         assert [o.noise_floor for o in outcomes] == [NoiseFloor(None, 0.0, repeated)] * 2
@@ -75,7 +76,7 @@ def test_a_reference_that_wavers_has_a_floor_of_its_own_size(
         return (found * (1.01 if calls % 2 == 0 else 1.0),)
 
     monkeypatch.setattr(FluxTransformer2DModel, "forward", waver)
-    comparison = make_comparison(plans=["fp32"], prompt=PROMPT, steps=1)
+    comparison = make_comparison(plans=["fp32"], prompt=PROMPT, steps=1, **SMALL)
     (image,) = compare(comparison, bench=bench, out=tmp_path, warmup=1)
     assert image.noise_floor is not None
     assert image.noise_floor.psnr_db is not None
@@ -88,7 +89,7 @@ def test_a_reference_that_wavers_has_a_floor_of_its_own_size(
 
 
 def test_the_floor_crosses_the_border_of_isolated_plans(tmp_path: Path) -> None:
-    comparison = make_comparison(plans=["fp32", "fp32"], prompt=PROMPT, steps=1)
+    comparison = make_comparison(plans=["fp32", "fp32"], prompt=PROMPT, steps=1, **SMALL)
     outcomes = compare_isolated(comparison, catalog=CATALOG, device=DEVICE, out=tmp_path, warmup=0)
     assert [o.noise_floor for o in outcomes] == [NoiseFloor(None, 0.0, "step")] * 2
 
@@ -106,14 +107,14 @@ def test_scores_across_modes_are_marked_and_say_what_compiling_alone_does(
         lambda _, fullgraph: asked.append(fullgraph),
     )
     plans = ["fp32", "torchao-int8wo", "fp32@compiled", "torchao-int8wo@compiled"]
-    comparison = make_comparison(plans=plans, prompt=PROMPT, steps=1)
+    comparison = make_comparison(plans=plans, prompt=PROMPT, steps=1, **SMALL)
     outcomes = compare(comparison, bench=bench, out=tmp_path, warmup=0)
     assert asked == [True, True]
     assert [o.across_modes for o in outcomes] == [False, False, True, True]
     assert outcomes[1].notes == ()
     assert "the distance is the compiler's alone" in outcomes[2].notes[-1]
     assert outcomes[3].notes[-1].endswith("fp32@compiled alone is identical to it.")
-    again = make_comparison(plans=plans[2:], prompt=PROMPT, steps=1)
+    again = make_comparison(plans=plans[2:], prompt=PROMPT, steps=1, **SMALL)
     assert [o.across_modes for o in compare(again, bench=bench, out=tmp_path, warmup=0)] == [
         False,
         False,
@@ -126,6 +127,7 @@ def test_the_table_shows_floor_and_placement_and_marks_scores_across_modes(
     monkeypatch.setenv("QUANTLAB_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(FluxTransformer2DModel, "compile_repeated_blocks", lambda _, **__: None)
     command = ["compare", "--plans", "fp32", "torchao-int8wo", "fp32@compiled", "--steps", "1"]
+    command += ["--width", "64", "--height", "64"]
     assert main([*command, "--warmup", "0", "--out", str(tmp_path)]) == 0
     head, fp32, int8, compiled, *words = capsys.readouterr().out.splitlines()
     assert head.split()[-5:] == ["L2", "FLIP", "floor", "L2", "placement"]
@@ -165,7 +167,7 @@ def test_out_of_memory_is_a_row_that_names_what_fits_and_leaves_nothing_behind(
 
     monkeypatch.setattr(Pool, "load", loading)
     plans = ["fp32", "torchao-int8wo", "bnb-nf4"]
-    comparison = make_comparison(plans=plans, prompt=PROMPT, steps=1)
+    comparison = make_comparison(plans=plans, prompt=PROMPT, steps=1, **SMALL)
     first, failed, last = compare(comparison, bench=Bench(CATALOG, DEVICE), out=tmp_path, warmup=0)
     assert failed.error is not None
     assert (failed.error.stage, failed.error.type) == ("run", "OutOfMemory")

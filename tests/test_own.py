@@ -341,7 +341,9 @@ def test_packed_and_renamed_tensors_belong_to_their_modules() -> None:
     ]
 
 
-def test_a_component_that_is_stored_quantized_is_taken_as_it_is(folder: Path) -> None:
+def test_a_component_that_is_stored_quantized_is_taken_as_it_is(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     subject = Subject("torchao-int8wo", load_catalog(), DEVICE)
     pipe = subject.load().pipe
     shutil.rmtree(folder / "transformer")
@@ -357,6 +359,12 @@ def test_a_component_that_is_stored_quantized_is_taken_as_it_is(folder: Path) ->
         assert predicted.component_bytes[name] == pytest.approx(stored, rel=0.005)
     verdicts = {row.scheme: row.verdict for row in recommend(model=model.id)}
     assert verdicts["bnb-nf4"] == "no"
+    command = ["compare", "--model", str(folder), "--plans", "fp32", "--warmup", "0"]
+    command += ["--steps", "1", "--width", "64", "--height", "64", "--out", str(folder / "out")]
+    capsys.readouterr()
+    assert main(command) == 0
+    said = "used as stored: the transformer (torchao); a plan of fp32 or bf16 is about the rest"
+    assert said in capsys.readouterr().err
 
 
 def test_no_link_and_no_request_names_one(folder: Path) -> None:

@@ -20,6 +20,7 @@ from quantlab.cli import main
 from quantlab.errors import CatalogError, PlanError
 from quantlab.lab.runners.zerogpu_cost import who_has_less
 from quantlab.record.probes import kept_probes
+from quantlab.ui.compare.fields import limits_line
 
 CATALOG = load_catalog()
 CPU = Machine(packages={})
@@ -240,7 +241,11 @@ def test_how_many_tokens_each_encoder_keeps_is_told_where_a_prompt_has_more() ->
     flux, mini = CATALOG.models["flux1-dev"], CATALOG.models["flux-mini"]
     assert tokens_kept(flux, 512) == {"text encoder": 77, "T5 encoder": 512}
     assert tokens_kept(mini, 32) == {"text encoder": 77, "T5 encoder": 32}
-    assert beforehand(flux, ["word " * 70], 512) == ()
+    assert beforehand(flux, ["word " * 49], 512) == ()
+    [may] = beforehand(flux, ["word " * 70], 512)
+    assert "70 words and marks may have more tokens than are kept; the text encoder keeps 77" in may
+    line = limits_line(flux)
+    assert "Of a prompt the text encoder keeps 77, the T5 encoder keeps 512 tokens." in line
     [some] = beforehand(flux, ["word " * 80], 512)
     assert "the text encoder keeps 77, the T5 encoder keeps 512" in some
     assert "same picture" not in some

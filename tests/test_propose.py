@@ -316,6 +316,25 @@ def test_where_no_seconds_are_known_a_plan_is_named_whose_seconds_are() -> None:
         assert " for visible" not in told
 
 
+def test_what_writes_the_prompt_anew_is_left_out_only_where_it_has_no_room() -> None:
+    asked: dict[str, Any] = {"model": "flux3-klein", "ram_gib": 32}
+    for gpu in ("rtx-2060-6gb", "rtx-4060-8gb", "rtx-3060-12gb", "apple-24gb"):
+        found = answer(**(asked | {"gpu": gpu} | ({"ram_gib": None} if "apple" in gpu else {})))
+        for choice in found.choices:
+            assert "prompt_upsampler=none" in choice.plan
+            assert any(r.startswith("without the prompt upsampler: ") for r in choice.reasons)
+        assert band_of(found.choices[0].loss).level >= LEVELS[CLOSE]
+    first = answer(**(asked | {"gpu": "rtx-4060-8gb"})).choices[0]
+    assert first.image_s
+    for choice in answer(**(asked | {"gpu": "rtx-4090-24gb", "ram_gib": 64})).choices:
+        assert "none" not in choice.plan
+        assert choice.image_s is None
+        assert re.search(
+            r"nothing writes the prompt anew an image takes about \d", choice.reasons[-1]
+        )
+        assert "not no seconds" not in choice.given_up
+
+
 def test_more_device_memory_never_gives_a_worse_best_picture() -> None:
     best = [
         min(c.loss.value for c in answer(hardware="cuda", memory_gib=gib, ram_gib=64).choices)

@@ -18,7 +18,7 @@ from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.load.weights import verify
 from quantlab.words.outcome import Outcome
 from tests.device import DEVICE
-from tools import sweep_all
+from tools import sweep_all, sweep_compiled
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
@@ -143,3 +143,10 @@ def test_the_full_set_was_tried_with_every_scheme_and_held() -> None:
     by_rule = {scheme: row["lora"] for (scheme, part), row in kept.items() if part == "transformer"}
     ruled = {s.id: s.lora.way for s in CATALOG.schemes.values() if s.lora and s.id in by_rule}
     assert ruled == {scheme: way for scheme, way in by_rule.items() if way != "-"}
+
+
+def test_compiled_plans_were_tried_with_their_scripts_and_held() -> None:
+    """``python -m tools.sweep_compiled`` writes what this reads."""
+    kept = sweep_compiled.rows()
+    assert {"layerwise-fp8@compiled", "bnb-int8@compiled", "fp32@compiled"} <= set(kept)
+    assert not {plan: wrong for plan, row in kept.items() if (wrong := sweep_compiled.sound(row))}

@@ -7,6 +7,8 @@ import gc
 import json
 import threading
 import weakref
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,8 @@ from tools.twins import build
 CATALOG = load_catalog()
 MINI, DEV = CATALOG.models["flux-mini"], CATALOG.models["flux1-dev"]
 GIB = 2**30
-COMPARISON = make_comparison(plans=["fp32"], prompt="a fox on a white background", steps=2)
+SMALL: dict[str, Any] = {"steps": 2, "width": 64, "height": 64}
+COMPARISON = make_comparison(plans=["fp32"], prompt="a fox on a white background", **SMALL)
 PLANS = [
     "fp32", "bf16", "torchao-int8wo", "gguf-q4_0", "layerwise-fp8", "bnb-nf4",
     "transformer=quanto-int8,text_encoder_2=torchao-int8wo",
@@ -68,20 +71,25 @@ def pictures(loaded: LoadedPlan, count: int = 1) -> list[np.ndarray]:
 # Running
 
 
+@lru_cache
+def whole(plan: str) -> tuple[np.ndarray, Mapping[str, int], str]:
+    """The picture of the pipeline in one piece, its weights and its way."""
+    loaded = Pool(GIB, CATALOG, DEVICE).load(MINI, parse_plan(plan, MINI), quiet)
+    return pictures(loaded)[0], loaded.weights_bytes, loaded.way
+
+
 @pytest.mark.parametrize("budget", [0, GIB], ids=["let go", "waiting"])
 @pytest.mark.parametrize("plan", PLANS)
 def test_stages_draw_the_picture_of_the_whole_pipeline(plan: str, budget: int) -> None:
-    parsed = parse_plan(plan, MINI)
-    whole = Pool(GIB, CATALOG, DEVICE).load(MINI, parsed, quiet)
-    expected = pictures(whole)[0]
+    expected, weights, way = whole(plan)
     pool, said = Pool(budget, CATALOG, DEVICE), list[str]()
-    loaded = pool.load(MINI, parsed, said.append, "staged")
+    loaded = pool.load(MINI, parse_plan(plan, MINI), said.append, "staged")
     assert [key.component for key in pool.held()] == ["text_encoder", "text_encoder_2"]
     assert all((each == expected).all() for each in pictures(loaded, 2))
     told = loaded.told()
     assert told.placement == "staged"
-    assert told.weights_bytes == whole.weights_bytes
-    assert told.way == whole.way
+    assert told.weights_bytes == weights
+    assert told.way == way
     reads = len([text for text in said if "transformer" in text])
     assert reads == (2 if budget == 0 else 1)
     assert told.load_s > 0
@@ -121,7 +129,7 @@ class Staging(Pool):
 
 
 def test_a_trial_runs_a_staged_plan_and_says_so(tmp_path: Path) -> None:
-    comparison = make_comparison(plans=["fp32", "torchao-int8wo"], prompt="a red apple", steps=2)
+    comparison = make_comparison(plans=["fp32", "torchao-int8wo"], prompt="a red apple", **SMALL)
     pool = Staging(0, CATALOG, DEVICE)
     trial = Trial(pool, comparison, tmp_path, quiet, threading.Event(), 1, 1)
     first, second = (trial.outcome(n, plan) for n, plan in enumerate(comparison.plans))
@@ -195,7 +203,7 @@ def test_the_staged_script_makes_the_same_image_to_the_bit(tmp_path: Path) -> No
         plan = parse_plan(text, MINI)
         script = snippet(COMPARISON, plan, CATALOG, DEVICE, placement="staged")
         folders[text] = _folder(tmp_path, text, script)
-        expected[text] = pictures(Pool(GIB, CATALOG, DEVICE).load(MINI, plan, quiet))[0]
+        expected[text] = whole(text)[0]
     _run(["-c", IN_ONE_PROCESS, json.dumps([str(each) for each in folders.values()])], tmp_path)
     for text, folder in folders.items():
         with Image.open(folder / "image.png") as image:

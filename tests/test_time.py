@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.time import (
     Basis,
+    Measured,
     MeasuredRun,
     Mode,
     Placement,
@@ -226,11 +227,11 @@ def test_the_interval_is_wider_where_less_is_known() -> None:
 
 def test_measured_here_outranks_and_scales_what_is_predicted() -> None:
     slow = MeasuredRun(work(), Run(), 2 * told(predict(work(), ON_4090, Run())).mid)
-    same = told(predict(work(), ON_4090, Run(), measured=[slow]))
+    same = told(predict(work(), ON_4090, Run(), measured=Measured([slow])))
     assert (same.evidence, same.mid, same.basis) == ("measured", slow.seconds, (Basis.MEASURED,))
     other = work(512)
     plain = told(predict(other, ON_4090, Run()))
-    scaled = told(predict(other, ON_4090, Run(), measured=[slow]))
+    scaled = told(predict(other, ON_4090, Run(), measured=Measured([slow])))
     assert scaled.mid == pytest.approx(2 * plain.mid)
     assert scaled.basis[0] is Basis.SCALED
     assert scaled.evidence == "predicted"
@@ -244,7 +245,7 @@ def test_a_run_of_the_same_scheme_tells_more_than_another() -> None:
         MeasuredRun(work(), Run(), 3 * usual),
         MeasuredRun(work(), packed, told(predict(work(), ON_4090, packed)).mid),
     ]
-    asked = told(predict(work(512), ON_4090, packed, measured=runs))
+    asked = told(predict(work(512), ON_4090, packed, measured=Measured(runs)))
     assert asked.mid == pytest.approx(told(predict(work(512), ON_4090, packed)).mid)
 
 

@@ -288,9 +288,7 @@ def test_a_mix_can_be_one_config_that_plain_diffusers_reads(
     assert said in text
     (tmp_path / "script.py").write_text(text, encoding="utf-8")
     (tmp_path / "data").symlink_to(PROJECT / "data")
-    done = subprocess.run(
-        [sys.executable, "-I", "script.py"], cwd=tmp_path, capture_output=True, check=False
-    )
+    done = warm.run(["-I", tmp_path / "script.py"], cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert mixed.image is not None
     assert Path(mixed.image).read_bytes() == (tmp_path / "image.png").read_bytes()

@@ -25,7 +25,7 @@ from quantlab.words.units import gib
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE = PROJECT / "README.md"
 BEGIN, END = "<!-- written by tools/answers.py -->", "<!-- end of the answers -->"
-MODELS = ("flux1-dev", "flux2-klein-4b")
+MODELS = ("flux1-dev", "flux2-klein-4b", "flux3-klein")
 DEVICES = (
     ("rtx-2060-6gb", 16),
     ("rtx-4060-8gb", 32),

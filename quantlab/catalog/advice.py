@@ -6,15 +6,17 @@ before it starts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.shapes import config_of
 from quantlab.catalog.vocabulary import pieces, unknown_words
 
-__all__ = ["beforehand", "tokens_kept"]
+__all__ = ["beforehand", "in_words", "tokens_kept"]
 
 MOST_WORDS = 8
+A_WORD = 1.5
+"""Tokens of a word, at most, in a prompt of usual English."""
 MARKS = 2
 """Tokens that mark beginning and end."""
 FEW_POSITIONS = 1024
@@ -44,16 +46,20 @@ def _about_stored(model: Model) -> tuple[str, ...]:
 
 
 def _about_limits(model: Model, prompts: Iterable[str], length: int) -> tuple[str, ...]:
-    """How many tokens each encoder keeps, where a prompt surely has more.
+    """How many tokens each encoder keeps, where a prompt surely has more, or may have.
 
-    Words and marks are counted, each of which is one token or more: on the safe side.
+    Words and marks are counted, each of which is one token or more.
     """
     longest = max((len(pieces(prompt)) for prompt in prompts), default=0)
     kept = tokens_kept(model, length)
-    if all(longest <= count - MARKS for count in kept.values()):
+    if all(longest * A_WORD <= count - MARKS for count in kept.values()):
         return ()
-    each = ", ".join(f"the {name} keeps {count}" for name, count in kept.items())
-    said = f"A prompt has {longest} tokens at least; {each}."
+    said = f"A prompt has {longest} tokens at least; {in_words(kept)}."
+    if all(longest <= count - MARKS for count in kept.values()):
+        return (
+            f"A prompt of {longest} words and marks may have more tokens than are kept; "
+            f"{in_words(kept)}.",
+        )
     if longest > max(kept.values()) - MARKS:
         said += " Prompts that differ only after that give the same picture."
     return (said,)
@@ -70,6 +76,11 @@ def tokens_kept(model: Model, length: int) -> dict[str, int]:
             few = isinstance(most, int) and most < FEW_POSITIONS
             found[model.family.label(name)] = int(most) if few and most else length
     return found
+
+
+def in_words(kept: Mapping[str, int]) -> str:
+    """``the text encoder keeps 77, the T5 encoder keeps 512``, of ``tokens_kept``."""
+    return ", ".join(f"the {name} keeps {count}" for name, count in kept.items())
 
 
 def _about_words(model: Model, prompts: Iterable[str]) -> tuple[str, ...]:

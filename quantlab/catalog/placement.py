@@ -14,9 +14,10 @@ Nothing here is measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Literal, NamedTuple
 
 from quantlab.catalog.facts import Offload
 from quantlab.catalog.gpus import Gpu
@@ -67,13 +68,17 @@ ONE_KIND = ("metal", "cpu")
 @dataclass(frozen=True)
 class Placement:
     """One way of placing a plan that fits. ``peak_bytes`` on the device, loading included;
-    ``host_bytes`` of host memory while loading and running, 0 where there is none apart;
-    ``reasons`` for people."""
+    ``host_bytes`` of host memory while loading and running, 0 where there is none apart."""
 
     kind: Kind
     peak_bytes: int
     host_bytes: int
-    reasons: tuple[str, ...]
+    _told: Callable[[], tuple[str, ...]] = field(repr=False, compare=False)
+
+    @cached_property
+    def reasons(self) -> tuple[str, ...]:
+        """For people; made when they are asked for: of the many that are tried few are told."""
+        return self._told()
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,7 @@ class Device:
     arch: str = ""
 
 
-@dataclass(frozen=True)
-class _Way:
+class _Way(NamedTuple):
     """A placement, and what it takes."""
 
     kind: Kind
@@ -112,7 +116,7 @@ def placements_for(
         return ()
     possible = [kind for kind in KINDS if why_barred(kind, plan, gpu, catalog) is None]
     return tuple(
-        _placement(way, needs, gpu, plan, catalog)
+        Placement(*way, partial(_reasons, way, needs, gpu, plan, catalog))
         for way in _ways(needs, possible, gpu)
         if _fits(way, gpu, ram_bytes)
     )
@@ -249,9 +253,9 @@ def _free(gpu: Gpu | Device) -> int:
     return gpu.bytes - (0 if gpu.kind in ONE_KIND else CONTEXT_BYTES)
 
 
-def _placement(
+def _reasons(
     way: _Way, needs: Needs, gpu: Gpu | Device, plan: Plan, catalog: Catalog
-) -> Placement:
+) -> tuple[str, ...]:
     said = f" {how(way.kind)}" if how(way.kind) else ""
     host = f", {_gib(way.host_bytes)} of host memory" if way.host_bytes else ""
     reasons = [
@@ -264,7 +268,7 @@ def _placement(
     if way.kind == "group-offload":
         rules = _rules(plan, catalog)
         reasons += [f"group offload: {r.note} ({r.source}, {r.checked})" for r in rules]
-    return Placement(way.kind, way.peak_bytes, way.host_bytes, tuple(reasons))
+    return tuple(reasons)
 
 
 def how(kind: str) -> str:

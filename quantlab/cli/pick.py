@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from quantlab.catalog.answer.loss import word_of
-from quantlab.catalog.answer.pick import Recommendation, recommend
+from quantlab.catalog.answer.pick import Recommendation
 from quantlab.catalog.machine import in_words
 from quantlab.cli.propose import answer_to, lines_of
+from quantlab.record.asking import recommended
+from quantlab.record.known import measurements_here
 from quantlab.words.units import GIB
 
 __all__ = ["ask", "tell"]
@@ -28,14 +30,17 @@ def ask(arguments: argparse.Namespace) -> list[Recommendation]:
     Raises:
         InputError: names the argument that is wrong and what is allowed.
     """
-    return recommend(**_question(arguments), library=arguments.library)
+    catalog = arguments.catalog
+    asked = {**_question(arguments), "library": arguments.library}
+    return recommended(catalog, measurements_here(catalog), **asked)
 
 
 def tell(arguments: argparse.Namespace, rows: Iterable[Recommendation]) -> None:
     """Print the plans that fit, where a model is held against a card, and the rows."""
     sized = arguments.gpu or arguments.memory_gib is not None
     if arguments.model and sized and arguments.library != "transformers":
-        answer = answer_to(arguments)
+        measured = measurements_here(arguments.catalog)
+        answer = answer_to(arguments, measured, run_steps=False)  # pick imports no torch
         for choice in answer.choices:
             print("\n".join(lines_of(choice)))
         print(answer.nearest)

@@ -6,17 +6,14 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 
-from quantlab.catalog.answer.pick import read_question
 from quantlab.catalog.comparison import to_predict
-from quantlab.catalog.machine import own_memory_gib, this_machine
 from quantlab.catalog.sizes.predict import Prediction, rules_versions
 from quantlab.catalog.sizes.published import published_peaks
 from quantlab.catalog.table import load_catalog
 from quantlab.catalog.time import Seconds
 from quantlab.cli import options
-from quantlab.errors import InputError
-from quantlab.record.documents import predictions
-from quantlab.record.known import known_here
+from quantlab.record.asking import predicted
+from quantlab.record.known import measurements_here
 from quantlab.words.units import GIB
 
 __all__ = ["ask", "tell"]
@@ -31,24 +28,16 @@ def ask(arguments: argparse.Namespace) -> list[Prediction]:
         InputError: names the argument that is wrong and what is allowed.
     """
     asked = to_predict(arguments.model, arguments.plans, options.settings_of(arguments))
-    catalog, hardware, gib = arguments.catalog, arguments.hardware, arguments.memory_gib
-    gib = own_memory_gib(hardware, gib, this_machine())
-    question = read_question(
-        catalog, hardware, None, (), None, arguments.model, gib, arguments.gpu, arguments.ram_gib
-    )
-    device = question.device
-    if hardware is not None and device is None:
-        raise InputError("memory-gib", f"say how much memory the {hardware} device has")
-    if arguments.ram_gib is not None and device is None:
-        raise InputError("ram-gib", "goes with --gpu or --hardware, which it stands beside")
-    return predictions(
+    return predicted(
+        arguments.catalog,
+        measurements_here(arguments.catalog),
         asked,
-        catalog,
+        gpu=arguments.gpu,
+        hardware=arguments.hardware,
+        memory_gib=arguments.memory_gib,
+        ram_gib=arguments.ram_gib,
         batch=arguments.batch,
         references=arguments.references,
-        gpu=device,
-        ram_bytes=question.ram_bytes,
-        known=known_here(arguments.model, question.gpu, hardware, catalog),
     )
 
 

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from quantlab.catalog.answer.choices import Answer, propose
-from quantlab.catalog.gpus import choose_one
-from quantlab.record.known import known_here
+from quantlab.catalog.answer.choices import Answer
+from quantlab.record.asking import proposed
+from quantlab.record.known import Measurements, measurements_here
 from quantlab.words.choice import Choice
 from quantlab.words.units import gib
 
@@ -24,13 +24,7 @@ def run_propose(arguments: argparse.Namespace) -> list[dict[str, Any]] | None:
     """
     settings = {"width": arguments.width, "height": arguments.height, "steps": arguments.steps}
     at_once = {"batch": arguments.batch, "references": arguments.references}
-    known = known_here(
-        arguments.model,
-        None if arguments.gpu is None else choose_one(arguments.gpu),
-        arguments.hardware,
-        arguments.catalog,
-    )
-    answer = answer_to(arguments, known=known, **settings, **at_once)
+    answer = answer_to(arguments, measurements_here(arguments.catalog), **settings, **at_once)
     if answer.nearest:
         print(f"quantlab: {answer.nearest}", file=sys.stderr)
     if arguments.json:
@@ -47,9 +41,11 @@ def run_propose(arguments: argparse.Namespace) -> list[dict[str, Any]] | None:
     return None
 
 
-def answer_to(arguments: argparse.Namespace, **more: Any) -> Answer:
+def answer_to(arguments: argparse.Namespace, measured: Measurements, **more: Any) -> Answer:
     """The answer to what ``pick`` and ``propose`` both ask."""
-    return propose(
+    return proposed(
+        arguments.catalog,
+        measured,
         model=arguments.model,
         gpu=arguments.gpu,
         hardware=arguments.hardware,

@@ -7,11 +7,10 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from quantlab.errors import InputError
-from quantlab.record.results.file import pieces
+from quantlab.record.results.file import named, pieces
 from quantlab.record.results.importing import MAX_FILE_BYTES, read_results
 from quantlab.record.store.store import Store, Stored
 
@@ -28,7 +27,7 @@ def run_export(
         StoreError: the store cannot be read.
     """
     store = Store()
-    text = pieces(_rows(store, newest, images) if ids is None else _named(store, ids, images))
+    text = pieces(_rows(store, newest, images) if ids is None else named(store, ids, images=images))
     if out is None:
         sys.stdout.writelines(text)
         return
@@ -48,17 +47,6 @@ def _rows(store: Store, newest: int | None, images: bool) -> Iterator[Stored]:
     """One image at a time: a store may be larger than memory."""
     for row in store.recent(newest or 2**31, images=False):
         yield (store.get(row.id) or row) if images else row
-
-
-def _named(store: Store, ids: Sequence[str], images: bool) -> list[Stored]:
-    """The results of these ids, in their order."""
-    found = []
-    for result in dict.fromkeys(ids):
-        row = store.get(result)
-        if row is None:
-            raise InputError("id", f"no result {result!r:.40} is stored here")
-        found.append(row if images else replace(row, image_png=None))
-    return found
 
 
 def run_import(files: Sequence[Path], *, as_json: bool) -> None:

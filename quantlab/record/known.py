@@ -1,13 +1,17 @@
 """What was measured on a device, of the results that are stored: it scales what is predicted there.
 
-The newest results count. A run with a LoRA is left out: it takes longer than the plan alone.
+The newest results count. A run with a LoRA is left out: it takes longer than the plan alone. The
+command line, the page and programs all ask a ``Measurements``.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -17,53 +21,95 @@ from quantlab.catalog.paths import RESULTS, data_folder
 from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.table import Catalog
-from quantlab.catalog.time import NOTHING, Known, MeasuredRun
+from quantlab.catalog.time import NOTHING, Known, MeasuredRun, Pace
 from quantlab.catalog.time.of_plan import run_of, work_of
 from quantlab.errors import InputError, PlanError, QuantlabError
 from quantlab.words.plan import Plan
 
 if TYPE_CHECKING:
-    from quantlab.lab.device import Device
+    from quantlab.catalog.schema import Model
     from quantlab.record.store.store import Store, Stored
 
-__all__ = ["known_here", "known_of_card", "known_of_cpu", "runs_of"]
+__all__ = ["Measurements", "measurements_here", "runs_of"]
 
 NEWEST = 1000
 """Results that are looked at."""
+CPU = "cpu"
+LOOK_S = 60.0
+"""How long what was found counts while this process has stored nothing: others may have."""
 
 
-def known_here(model_id: str, gpu: Gpu | None, hardware: str | None, catalog: Catalog) -> Known:
-    """What this machine's store has of ``gpu``, or what is known of this machine's CPU where that
-    is asked about and the model ships: then its steps are run now, which imports torch.
+class Measurements:
+    """What a store has of each device, looked up once until it changes.
 
-    A store that is not there, or cannot be read, has nothing.
+    ``opens`` gives the store when it is first needed; one that is not there, or cannot be read, has
+    nothing. ``busy`` says whether steps that were run now would be slowed by other work: none are
+    run then.
     """
-    if gpu is not None:
-        return known_of_card(gpu, catalog, _open())
-    model = catalog.models.get(model_id)
-    if hardware == "cpu" and model is not None and model.local and not model.own:
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        opens: Callable[[], Store | None],
+        busy: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._catalog, self._opens, self._busy = catalog, opens, busy
+        self._found: dict[str, tuple[Known, object]] = {}
+        self._paces: dict[str, Pace] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _store(self) -> Store | None:
+        return self._opens()
+
+    @property
+    def state(self) -> tuple[int, int]:
+        """What changes where there may be something new."""
+        return (self._store.writes if self._store else 0, int(time.monotonic() / LOOK_S))
+
+    def of(self, model_id: str | None, gpu: Gpu | None, hardware: str | None) -> Known:
+        """What is known of ``gpu``; or of this machine's CPU, where that is asked about and the
+        model ships: its steps are then run once, which imports torch.
+
+        Raises:
+            LoadError, Unavailable: the model that ships cannot be run.
+        """
+        with self._lock:
+            if gpu is not None:
+                return self._kept(gpu.id, lambda about: card_of_device(about) == gpu)
+            model = self._catalog.models.get(model_id or "")
+            if hardware != CPU or model is None or not model.local or model.own:
+                return NOTHING
+            return self._of_cpu(model)
+
+    def _of_cpu(self, model: Model) -> Known:
         from quantlab.lab.bench.pace import pace_of
         from quantlab.lab.device import this_device
 
         device = this_device()
-        if device.is_cpu:
-            paces = ((model.id, pace_of(model, catalog, device)),)
-            return known_of_cpu(device, paces, catalog, _open())
-    return NOTHING
+        if not device.is_cpu:
+            return NOTHING
+        if model.id not in self._paces and not self._busy():
+            self._paces[model.id] = pace_of(model, self._catalog, device)
+        here = {name: device.info()[name] for name in ("kind", "name", "threads")}
+        return self._kept(CPU, lambda about: all(about.get(k) == v for k, v in here.items()))
+
+    def _kept(self, device: str, there: Callable[[Mapping[str, Any]], bool]) -> Known:
+        """What is known of the device called ``device``: the same value while it is the same."""
+        before, looked = self._found.get(device, (NOTHING, None))
+        paces = tuple(self._paces.items()) if device == CPU else ()
+        if looked == (state := self.state) and paces == before.paces:
+            return before
+        found = Known(_stored(self._store, self._catalog, there), paces)
+        if (found.runs, found.paces) == (before.runs, before.paces):
+            found = before
+        self._found[device] = (found, state)
+        return found
 
 
-def known_of_card(gpu: Gpu, catalog: Catalog, store: Store | None) -> Known:
-    """The stored runs on a card of that kind."""
-    return Known(_stored(store, catalog, lambda about: card_of_device(about) == gpu))
-
-
-def known_of_cpu(
-    device: Device, paces: tuple[tuple[str, Any], ...], catalog: Catalog, store: Store | None
-) -> Known:
-    """``paces`` that were measured on ``device``, a CPU, with the stored runs on it."""
-    here = {name: device.info()[name] for name in ("kind", "name", "threads")}
-    same = _stored(store, catalog, lambda about: all(about.get(k) == v for k, v in here.items()))
-    return Known(same, paces)
+def measurements_here(catalog: Catalog) -> Measurements:
+    """Those of this machine's store, where there is one."""
+    return Measurements(catalog, _open)
 
 
 def runs_of(rows: Iterable[Stored], catalog: Catalog) -> Iterator[MeasuredRun]:

@@ -48,14 +48,15 @@ def offer(name: str, data: bytes) -> str:
 
 
 def download(
-    button: Any, handler: Callable[[Call], str], services: Services, inputs: Parts, elem_id: str
+    pressed: Any, handler: Callable[[Call], str], services: Services, inputs: Parts, elem_id: str
 ) -> None:
-    """Let ``button`` download the file that ``handler`` makes; ``elem_id`` is used for that."""
+    """Have the event ``pressed`` download the file that ``handler`` makes; ``elem_id`` is used for
+    that."""
     file = gr.DownloadButton(visible=HIDDEN, elem_id=elem_id)
 
     def made(call: Call) -> Updates:
         return {"file": handler(call)}
 
     options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    done = wire(button.click, made, services, inputs, {"file": file}, **options)
+    done = wire(pressed, made, services, inputs, {"file": file}, **options)
     done.success(None, js=PRESS.format(elem_id), api_visibility="private")

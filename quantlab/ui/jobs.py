@@ -186,6 +186,12 @@ class Jobs:
         with self._lock:
             return any(entry.session == session for entry in self._jobs.values())
 
+    @property
+    def running(self) -> bool:
+        """Whether a job is at work."""
+        with self._lock:
+            return any(entry.phase == "running" for entry in self._jobs.values())
+
     def end(self, token: str) -> None:
         """Forget a job that has ended."""
         with self._lock:

@@ -79,7 +79,8 @@ def wire(
 def wire_shared(
     triggers: Sequence[Any], handler: Handler, services: Services, inputs: Parts, outputs: Parts
 ) -> None:
-    """As ``wire``, for a handler whose answer depends on its inputs alone, whoever asks.
+    """As ``wire``, for a handler whose answer depends on its inputs and on what was measured here,
+    whoever asks.
 
     It is made once and fetched by the browser (``ui/kept/answers.py``): for what many visitors ask,
     and ask again. The first output is one of HTML, in which a fault is told. Only where
@@ -99,7 +100,7 @@ def wire_shared(
         listed = _listed(handler, updates, tuple(outputs))
         return await page.postprocess_data(event, listed, None)
 
-    page.answers.add(name, answer)
+    page.answers.add(name, answer, lambda: services.measured.state)
 
 
 def _bound(

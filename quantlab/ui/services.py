@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from quantlab.catalog.table import Catalog
 from quantlab.lab.runners.runner import Runner
 from quantlab.record.gallery import Gallery
+from quantlab.record.known import Measurements
 from quantlab.record.store.store import Store
 from quantlab.ui.guard.budget import Budget
 from quantlab.ui.guard.fetching import Consent
@@ -38,6 +40,11 @@ class Services:
     """Whether visitors may give pictures to go by."""
     public: bool = False
     """Whether the page is reached from other machines: visitors are then told by address."""
+
+    @cached_property
+    def measured(self) -> Measurements:
+        """What was measured on the device that somebody asks about."""
+        return Measurements(self.catalog, lambda: self.store, lambda: self.jobs.running)
 
     def admit(self, comparison: Comparison) -> None:
         """Refuse what a visitor may not run here, whichever way they ask, before it waits.

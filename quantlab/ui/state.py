@@ -37,7 +37,7 @@ class Result:
 
     ``path`` is the image's file in the page's own cache, which is emptied after a day: a session
     holds no images. ``id`` is the stored result's, None where it is not kept. ``lossy``: the image
-    is a compressed copy of the one that the scores are of.
+    is a compressed copy of the one that the scores are of. ``worse``: what was not as predicted.
     """
 
     outcome: Outcome
@@ -45,6 +45,7 @@ class Result:
     origin: str = ""
     id: str | None = None
     lossy: bool = False
+    worse: tuple[str, ...] = ()
 
     @property
     def png(self) -> bytes | None:

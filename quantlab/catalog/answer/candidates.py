@@ -4,7 +4,7 @@ A scheme may be where the catalogue says that it runs on the hardware or card, n
 built for it there, its library's packages are here, how it stores weights is known, and so is its
 loss. The denoiser's is loaded through diffusers, a text encoder's through transformers from the
 model's own files; the two are chosen apart. What only writes the prompt anew gets what the text
-encoder gets.
+encoder gets, or is left out of every plan.
 
 What another scheme beats in bytes, loss and seconds (on a card, at the model's own size; where no
 card is known, only what is timed alike counts) while it is offloaded alike is left out here, so
@@ -31,9 +31,8 @@ from quantlab.catalog.read.measured import findings_for
 from quantlab.catalog.schema import Component, Model, Scheme
 from quantlab.catalog.sizes.weights import component_bytes
 from quantlab.catalog.table import Catalog
-from quantlab.catalog.time import Mode, load_constants
-from quantlab.catalog.time.of_plan import prompt_writers
-from quantlab.words.plan import Plan
+from quantlab.catalog.time import Known, Mode, load_constants
+from quantlab.words.plan import LEFT_OUT, Plan
 
 __all__ = ["absent", "candidates"]
 
@@ -51,13 +50,18 @@ class _Part:
 
 
 def candidates(
-    catalog: Catalog, model: Model, question: Question, missing: frozenset[str]
+    catalog: Catalog,
+    model: Model,
+    question: Question,
+    missing: frozenset[str],
+    *,
+    without: bool = False,
 ) -> tuple[Plan, ...]:
     """Every plan that may be proposed for ``question``, eager and compiled; ``missing`` are the
-    methods that lack a package."""
+    methods that lack a package. ``without`` what only writes the prompt anew."""
     card = question.gpu.id if question.gpu else None
     asked = (question.hardware, question.bits, question.needs)
-    return _plans(catalog, model.id, card, asked, missing)
+    return _plans(catalog, model.id, card, asked, missing, question.known, without)
 
 
 def absent(catalog: Catalog, machine: Machine) -> frozenset[str]:
@@ -72,23 +76,25 @@ def _plans(
     card: str | None,
     asked: tuple[str | None, float | None, tuple[str, ...]],
     missing: frozenset[str],
+    known: Known,
+    without: bool,
 ) -> tuple[Plan, ...]:
     """Kept: the same whatever the host has."""
     model, gpu = catalog.models[model_id], load_gpus().get(card or "")
     hardware, bits, needs = asked
-    question = Question(hardware, bits, needs, None, model, None, gpu)
+    question = Question(hardware, bits, needs, None, model, None, gpu, known=known)
     usable = [s for s in catalog.schemes.values() if s.method not in missing and s.storage]
-    first = _fewest(_parts(usable, model, model.components[0], question, catalog))
+    first = _fewest(_parts(usable, model, model.components[0], question, catalog), known.schemes)
     if question.bits is None:
         first.append(_plain(model, model.components[0]))
     encoder = model.encoder
     second = [_plain(model, encoder)] if encoder else [_Part(None, (0.0, 0.0))]
     if encoder is not None and not encoder.stored_as:
         through = Question(question.hardware, None, (), "transformers", model, None, question.gpu)
-        second += _fewest(_parts(usable, model, encoder, through, catalog))
+        second += _fewest(_parts(usable, model, encoder, through, catalog), known.schemes)
     found = []
     for one, other in product(first, second):
-        plan = _plan(model, one.scheme, other.scheme)
+        plan = _plan(model, one.scheme, other.scheme, without)
         found += [
             Plan(plan.parts, plan.dtype, compiled)
             for compiled in (False, True)
@@ -97,10 +103,12 @@ def _plans(
     return tuple(found)
 
 
-def _plan(model: Model, denoiser: str | None, encoder: str | None) -> Plan:
+def _plan(model: Model, denoiser: str | None, encoder: str | None, without: bool) -> Plan:
     parts = [(model.denoiser, denoiser)] if denoiser else []
     if encoder is not None and model.encoder is not None:
-        parts += [(name, encoder) for name in (model.encoder.name, *prompt_writers(model))]
+        parts.append((model.encoder.name, encoder))
+    writer = LEFT_OUT if without else encoder
+    parts += [(name, writer) for name in model.prompt_writers if writer]
     order = [component.name for component in model.components]
     parts.sort(key=lambda part: order.index(part[0]))
     named = tuple((name, scheme) for name, scheme in parts if scheme)
@@ -129,8 +137,8 @@ def _parts(
         if not encoder and question.gpu is None:
             timing = scheme.timing
         elif not encoder and question.gpu is not None:
-            known = speeds(scheme, model, question.gpu)
-            times = tuple(known[mode][0] if mode in known else math.inf for mode in MODES)
+            told = speeds(scheme, model, question.gpu, question.known)
+            times = tuple(told[mode][0] if mode in told else math.inf for mode in MODES)
         yield _Part(scheme.id, (count, loss, *times), (group, timing))
 
 
@@ -140,13 +148,14 @@ def _claims(scheme: Scheme, question: Question, catalog: Catalog) -> tuple[Claim
     return claims_of(catalog.methods[scheme.method], scheme, question, tried)
 
 
-def _fewest(parts: Iterable[_Part]) -> list[_Part]:
-    """Those that none alike beats."""
+def _fewest(parts: Iterable[_Part], ran: frozenset[str]) -> list[_Part]:
+    """Those that none alike beats, and those that ``ran`` there."""
     found = list(parts)
     return [
         one
         for one in found
-        if not any(
+        if one.scheme in ran
+        or not any(
             other.alike == one.alike
             and other.costs != one.costs
             and all(a <= b for a, b in zip(other.costs, one.costs, strict=True))
@@ -172,5 +181,7 @@ def _may_run(scheme_id: str | None, compiled: bool, question: Question, catalog:
     if scheme is not None and compiled and not compiles(catalog.methods[scheme.method], scheme):
         return False
     if SPEED.id in question.needs and (model := question.model) and question.gpu:
-        return bool(scheme and faster(scheme, model, question.gpu, compiled=compiled))
+        return bool(
+            scheme and faster(scheme, model, question.gpu, compiled=compiled, known=question.known)
+        )
     return not compiled or cost is not None

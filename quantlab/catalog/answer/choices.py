@@ -6,7 +6,8 @@ The rules, whole; there are no weights:
    that are here and a loss that was measured, for the denoiser and the text encoder apart; eager,
    and compiled where the catalogue says that it compiles and the card is NVIDIA's. What is several
    times slower than 16-bit weights in a mode is none in that mode. ``bits`` and ``needs`` are asked
-   of the denoiser's scheme.
+   of the denoiser's scheme. What only writes the prompt anew stays, unless nothing close fits with
+   it but under group offload; then plans without it are candidates too, and say so.
 2. Each is placed in every way that fits the device (catalog/placement.py) and the host's memory,
    where that is known. What needs more host memory than there is, is not proposed.
 3. Memory is the peak on the device, time the middle of the predicted seconds of one image
@@ -36,7 +37,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from quantlab.catalog.answer.candidates import absent, candidates
-from quantlab.catalog.answer.front import Placed, front_of, named, timed_instead
+from quantlab.catalog.answer.front import Placed, front_of, is_at_hand, named, timed_instead
 from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import loss_of
 from quantlab.catalog.answer.merits import praised
@@ -53,7 +54,7 @@ from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import NOTHING, Known, Reason, Seconds
 from quantlab.errors import InputError
 from quantlab.words.choice import Choice, Label
-from quantlab.words.plan import Plan
+from quantlab.words.plan import LEFT_OUT, Plan
 from quantlab.words.units import GIB
 
 __all__ = ["Answer", "propose"]
@@ -110,7 +111,9 @@ def propose(
     """
     catalog, machine = catalog or load_catalog(), machine or this_machine()
     memory_gib = own_memory_gib(hardware, memory_gib, machine)
-    question = read_question(catalog, hardware, bits, needs, None, model, memory_gib, gpu, ram_gib)
+    question = read_question(
+        catalog, hardware, bits, needs, None, model, memory_gib, gpu, ram_gib, known
+    )
     device, whole = question.device, question.model
     if device is None or whole is None:
         raise InputError("gpu", "name a card, or hardware and memory-gib")
@@ -123,8 +126,13 @@ def propose(
         catalog=catalog,
         known=known,
     )
-    plans = candidates(catalog, whole, question, absent(catalog, machine))
-    front = front_of(_placed(plans, asked))
+    missing = absent(catalog, machine)
+    plans = candidates(catalog, whole, question, missing)
+    placed = list(_placed(plans, asked))
+    if whole.prompt_writers and not any(is_at_hand(one) for one in placed):
+        lighter = candidates(catalog, whole, question, missing, without=True)
+        plans, placed = (*plans, *lighter), [*placed, *_placed(lighter, asked)]
+    front = front_of(placed)
     chosen = named(front)
     timed = timed_instead(front, [one for _, one in chosen])
     beside = _beside(chosen, question, asked, machine)
@@ -136,7 +144,8 @@ def propose(
             question,
             asked.ram_bytes,
             timed if at == 0 else None,
-            beside if at == 0 else (),
+            as_typed=_as_typed(one, asked),
+            beside=beside if at == 0 else (),
         )
         for at, (labels, one) in enumerate(chosen)
     )
@@ -187,6 +196,16 @@ def _time(plan: Plan, placement: Placement, needs: Needs, asked: _Asked) -> Seco
         catalog=asked.catalog,
         known=asked.known,
     )
+
+
+def _as_typed(one: Placed, asked: _Asked) -> Seconds | None:
+    """The time of a plan without what writes the prompt anew, where that is why it has none."""
+    if one.time is not Reason.WRITES_PROMPT:
+        return None
+    parts = (*one.plan.parts, *((name, LEFT_OUT) for name in asked.model.prompt_writers))
+    plan = Plan(tuple(dict(parts).items()), compiled=one.plan.compiled)
+    time = _time(plan, one.placement, _needs(plan, asked), asked)
+    return time if isinstance(time, Seconds) else None
 
 
 def _nearest_miss(plans: Iterable[Plan], asked: _Asked) -> str:

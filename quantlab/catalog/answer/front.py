@@ -18,7 +18,15 @@ from quantlab.catalog.time import Reason, Seconds
 from quantlab.words.choice import LABELS, Label, Loss
 from quantlab.words.plan import Plan
 
-__all__ = ["CLOSE", "LAST_RESORT", "Placed", "front_of", "named", "timed_instead"]
+__all__ = [
+    "CLOSE",
+    "LAST_RESORT",
+    "Placed",
+    "front_of",
+    "is_at_hand",
+    "named",
+    "timed_instead",
+]
 
 CLOSE = "close"
 """The farthest band of data/bands.toml that the fastest plan may be in."""
@@ -91,6 +99,11 @@ def named(front: Sequence[Placed]) -> list[tuple[tuple[Label, ...], Placed]]:
     for label, one in zip(LABELS, (fastest, best, smallest), strict=True):
         found.setdefault(one, []).append(label)
     return [(tuple(labels), one) for one, labels in found.items()]
+
+
+def is_at_hand(one: Placed) -> bool:
+    """Whether it stays close, and its layers do not travel at every step."""
+    return _within(one, CLOSE) and one.placement.kind != LAST_RESORT
 
 
 def timed_instead(front: Sequence[Placed], chosen: Sequence[Placed]) -> Placed | None:

@@ -29,6 +29,7 @@ from quantlab.catalog.schema import (
 from quantlab.catalog.sizes.download import download_bytes
 from quantlab.catalog.sizes.rows import sizes
 from quantlab.catalog.table import Catalog
+from quantlab.catalog.time import NOTHING, Known
 from quantlab.words.plan import Plan
 
 __all__ = ["VERDICTS", "Claim", "Question", "claims_of", "judge", "worst"]
@@ -61,6 +62,8 @@ class Question:
     """The host's memory, where it is to be held against what placing takes."""
     card: str = ""
     """The capability or architecture of a card of which no more is asked."""
+    known: Known = NOTHING
+    """What was measured on the device."""
 
     @property
     def architecture(self) -> str:
@@ -142,7 +145,7 @@ def _speed(scheme: Scheme | None, question: Question) -> list[Claim]:
     model, gpu = question.model, question.gpu
     if scheme is None or model is None or gpu is None:
         return [Claim("unknown", "speed: depends on card and model; name both")]
-    found = speeds(scheme, model, gpu)
+    found = speeds(scheme, model, gpu, question.known)
     if not found:
         return [Claim("unknown", "speed: no time is known", "predicted")]
     told = [f"{mode} {mine:.3g} s, not {plain:.3g}" for mode, (mine, plain) in found.items()]

@@ -32,6 +32,7 @@ from quantlab.catalog.schema import (
 )
 from quantlab.catalog.sizes.rows import sizes, target
 from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.catalog.time import NOTHING, Known
 from quantlab.errors import InputError
 from quantlab.words.plan import Plan
 
@@ -89,6 +90,7 @@ def recommend(
     memory_gib: float | None = None,
     gpu: str | None = None,
     ram_gib: float | None = None,
+    known: Known = NOTHING,
     catalog: Catalog | None = None,
     machine: Machine | None = None,
     measured: Mapping[str, Mapping[str, Support]] | None = None,
@@ -99,9 +101,9 @@ def recommend(
     through diffusers, or through quantlab where the library does it on a CPU. ``memory_gib`` (GiB,
     2**30 bytes) is held against the predicted peak at the model's default size, and so is the
     memory of ``gpu``, a card of data/gpus that stands for hardware and memory. ``ram_gib`` is the
-    host's memory; None: it is not held against anything. ``measured``
-    has what was tried on this machine, scheme -> column -> answer; it wins over the probes that
-    come with the project, and these over documents.
+    host's memory; None: it is not held against anything. ``known`` is what was timed on the device.
+    ``measured`` has what was tried on this machine, scheme -> column -> answer; it wins over the
+    probes that come with the project, and these over documents.
 
     Raises:
         InputError: names the argument that is wrong and what is allowed.
@@ -109,7 +111,7 @@ def recommend(
     catalog = catalog or load_catalog()
     machine = machine or this_machine()
     question = read_question(
-        catalog, hardware, bits, needs, library, model, memory_gib, gpu, ram_gib
+        catalog, hardware, bits, needs, library, model, memory_gib, gpu, ram_gib, known
     )
     rows = [
         _row(method, scheme, question, catalog, machine, measured or {})
@@ -192,6 +194,7 @@ def read_question(
     memory_gib: float | None,
     gpu: str | None,
     ram_gib: float | None = None,
+    known: Known = NOTHING,
 ) -> Question:
     """The arguments of ``recommend`` as a question.
 
@@ -217,9 +220,9 @@ def read_question(
         if hardware not in (None, card.kind):
             raise InputError("hardware", f"{card.name} is {card.kind}, not {hardware}")
         hardware = card.kind
-    known = catalog.models[model] if model is not None else None
+    whole = catalog.models[model] if model is not None else None
     asked = tuple(dict.fromkeys(needs or ()))
-    return Question(hardware, bits, asked, library, known, memory_gib, card, ram_gib)
+    return Question(hardware, bits, asked, library, whole, memory_gib, card, ram_gib, known=known)
 
 
 def _one_of(part: str, value: str | None, allowed: tuple[str, ...]) -> None:

@@ -50,7 +50,7 @@ def placed_seconds(
         placement=kind,
         moved_bytes=needs.weights_bytes if moves else 0,
         host_memory_suffices=not moves or ram_bytes is None or waiting <= ram_bytes,
-        measured=known.runs,
+        measured=known.measured,
         catalog=catalog,
     )
 
@@ -89,7 +89,7 @@ def _on_cpu(
     """What was measured of this plan there, or else the model's pace where nothing is quantized."""
     work = work_of(plan, model, picture, catalog, steps=steps)
     run = run_of(plan, model, "resident", 0, True, catalog)
-    if (same := measured_seconds(work, run, known.runs)) is not None:
+    if (same := measured_seconds(work, run, known.measured)) is not None:
         return same
     pace = known.pace(model.id)
     if pace is None:

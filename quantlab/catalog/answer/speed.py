@@ -13,7 +13,7 @@ from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.schema import Method, Model, Scheme
 from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.catalog.time import Seconds
+from quantlab.catalog.time import NOTHING, Known, Seconds
 from quantlab.catalog.time.of_plan import image_seconds
 from quantlab.words.plan import Plan
 
@@ -27,23 +27,30 @@ def compiles(method: Method, scheme: Scheme) -> bool:
     return method.cell("compile", scheme).value == "yes"
 
 
-def faster(scheme: Scheme, model: Model, gpu: Gpu, *, compiled: bool) -> bool | None:
+def faster(
+    scheme: Scheme, model: Model, gpu: Gpu, *, compiled: bool, known: Known = NOTHING
+) -> bool | None:
     """Whether it is faster than the model as it is in that mode; None where nobody can say."""
-    found = speeds(scheme, model, gpu).get("compiled" if compiled else "eager")
+    found = speeds(scheme, model, gpu, known).get("compiled" if compiled else "eager")
     return None if found is None else found[0] < found[1]
 
 
-def speeds(scheme: Scheme, model: Model, gpu: Gpu) -> dict[str, tuple[float, float]]:
-    """By mode the seconds of an image with the scheme and without; none where no time is known."""
+def speeds(
+    scheme: Scheme, model: Model, gpu: Gpu, known: Known = NOTHING
+) -> dict[str, tuple[float, float]]:
+    """By mode the seconds of an image with the scheme and without; none where no time is known.
+
+    ``known`` is what was measured on such a card.
+    """
     catalog = load_catalog()
     if model.id not in catalog.models or scheme.id not in catalog.schemes or gpu.id == "":
         return {}
-    return _speeds(scheme.id, model.id, gpu.id, catalog)
+    return _speeds(scheme.id, model.id, gpu.id, catalog, known)
 
 
 @lru_cache(maxsize=4096)
 def _speeds(
-    scheme_id: str, model_id: str, gpu_id: str, catalog: Catalog
+    scheme_id: str, model_id: str, gpu_id: str, catalog: Catalog, known: Known
 ) -> dict[str, tuple[float, float]]:
     scheme, model, gpu = catalog.schemes[scheme_id], catalog.models[model_id], load_gpus()[gpu_id]
     method, found = catalog.methods[scheme.method], {}
@@ -53,11 +60,16 @@ def _speeds(
         plans = (Plan(((model.denoiser, scheme_id),)), Plan(dtype=model.base_dtype))
         times = [
             image_seconds(
-                replace(plan, compiled=compiled), model, gpu, picture_of(model), catalog=catalog
+                replace(plan, compiled=compiled),
+                model,
+                gpu,
+                picture_of(model),
+                measured=known.measured,
+                catalog=catalog,
             )
             for plan in plans
         ]
-        known = [time.mid for time in times if isinstance(time, Seconds)]
-        if len(known) == len(times):
-            found[name] = (known[0], known[1])
+        told = [time.mid for time in times if isinstance(time, Seconds)]
+        if len(told) == len(times):
+            found[name] = (told[0], told[1])
     return found

@@ -17,6 +17,7 @@ from quantlab.catalog.sizes.download import download_bytes
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import Seconds
 from quantlab.words.choice import Choice, Label, Span
+from quantlab.words.plan import LEFT_OUT
 from quantlab.words.units import gib
 
 __all__ = ["choice_of"]
@@ -25,6 +26,8 @@ COMPILED = (
     "compiled: the first image takes longer, 10 s on an H100, and every new size again "
     "(https://docs.pytorch.org/devlogs/inductor/2026-05-11-torch-compile-and-diffusers, 2026-11)"
 )
+PLAINER = "the prompt is taken as it is typed, so a short one gives a plainer picture"
+AS_TYPED = "where nothing writes the prompt anew"
 BASE = ("torch", "diffusers", "transformers", "accelerate")
 
 
@@ -35,11 +38,13 @@ def choice_of(
     question: Question,
     ram_bytes: int | None,
     timed: Placed | None = None,
+    as_typed: Seconds | None = None,
     beside: Sequence[Placed] = (),
     catalog: Catalog | None = None,
 ) -> Choice:
     """``one`` as a choice; ``others`` are those that it stands beside, ``timed`` one of known
-    seconds that is no choice, ``beside`` what others praise on such hardware and is none either."""
+    seconds that is no choice, ``as_typed`` its own where nothing writes the prompt anew, ``beside``
+    what others praise on such hardware and is no choice either."""
     catalog = catalog or load_catalog()
     model, device = question.model, question.device
     assert model is not None
@@ -63,6 +68,7 @@ def choice_of(
         licences=tuple(_licences(one, catalog)),
         reasons=(
             *_reasons(one, question, model, unified, ram_bytes, catalog),
+            *([f"{AS_TYPED} an image takes {as_typed.text()}"] if as_typed else ()),
             *(_praised(other, question, catalog) for other in beside),
         ),
         install=_install(one, catalog),
@@ -75,7 +81,7 @@ def _given_up(one: Placed, others: Sequence[Placed], timed: Placed | None) -> st
     if nearer := min((o for o in others if o.loss.value < one.loss.value), key=_loss, default=None):
         said.append(f"picture: {_far(one)}, not {_far(nearer)}")
     if faster := min((o for o in others if o.speed < one.speed), key=_speed, default=None):
-        said.append(f"time: {_taken(one)}, not {_taken(faster)}")
+        said.append(f"time: {_slower(one, faster)}")
     if timed is not None:
         way = timed.placement.kind.replace("-", " ")
         said.append(
@@ -103,6 +109,15 @@ def _peak(one: Placed) -> int:
     return one.placement.peak_bytes
 
 
+def _slower(one: Placed, faster: Placed) -> str:
+    if isinstance(one.time, Seconds) or isinstance(faster.time, Seconds):
+        return f"{_taken(one)}, not {_taken(faster)}"
+    if one.placement.kind == faster.placement.kind:
+        return "more than another choice, though nobody knows the seconds of either"
+    ways = (each.placement.kind.replace("-", " ") for each in (one, faster))
+    return f"{', not '.join(ways)}; nobody knows the seconds of either"
+
+
 def _taken(one: Placed) -> str:
     if isinstance(one.time, Seconds):
         return f"{one.time.mid:.3g} s"
@@ -128,6 +143,8 @@ def _reasons(
         said.append("host memory is not checked: say how much there is")
     said += [NO_BF16] if emulates_bf16(question.gpu, question.model) else []
     for name, scheme_id in one.plan.parts:
+        if scheme_id == LEFT_OUT:
+            said.append(f"without the {model.family.label(name)}: {PLAINER}")
         scheme = catalog.schemes.get(scheme_id)
         if scheme is not None:
             said += _about(scheme, name == model.denoiser, one, question, catalog)

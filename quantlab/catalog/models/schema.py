@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from quantlab.families import Family, Guidance, family_of
@@ -231,7 +232,7 @@ class Model:
     unchecked: tuple[str, ...] = ()
     """Paths of fields that nobody has checked; shown as such."""
 
-    @property
+    @cached_property
     def family(self) -> Family:
         """The family of its pipeline.
 
@@ -245,11 +246,18 @@ class Model:
         """The component that a bare scheme stands for: the first one."""
         return self.components[0].name
 
-    @property
+    @cached_property
     def encoder(self) -> Component | None:
         """The text encoder that a plan may name beside the denoiser: the family's last one."""
         known = [self.component(name) for name in self.family.encoders]
         return next((component for component in reversed(known) if component), None)
+
+    @cached_property
+    def prompt_writers(self) -> tuple[str, ...]:
+        """The components that write the prompt anew before it is encoded: encoders that may be left
+        out, beside the one that encodes."""
+        known = [self.component(name) for name in self.family.encoders]
+        return tuple(c.name for c in known if c and c.optional and c != self.encoder)
 
     def used(self, plan: Plan) -> tuple[Component, ...]:
         """The components that the pipeline has under ``plan``, which may leave some out."""

@@ -113,7 +113,8 @@ def needs_of(
         PlanError: an unknown scheme, or one whose way of storing is not known.
     """
     asked = picture or picture_of(model)
-    return _needs(model.id, replace(plan, compiled=False), asked, catalog)
+    eager = replace(plan, compiled=False) if plan.compiled else plan
+    return _needs(model.id, eager, asked, catalog)
 
 
 @lru_cache(maxsize=4096)
@@ -124,7 +125,7 @@ def _needs(model_id: str, plan: Plan, picture: Picture, catalog: Catalog) -> Nee
     widths = {name: WIDTHS[_dtype(plan, model, name)] for name in weights}
     scratch = _scratch_bytes(plan, model, catalog)
     on_device = [name for name, scheme in plan.parts if _loads_on_device(scheme, catalog)]
-    running = {name: activation_bytes(model, name, picture, widths[name]) for name in weights}
+    running = {n: _running(model_id, n, picture, widths[n], catalog) for n in weights}
     return Needs(
         weights=weights,
         running=running,
@@ -137,6 +138,14 @@ def _needs(model_id: str, plan: Plan, picture: Picture, catalog: Catalog) -> Nee
         denoisers=tuple(n for n in model.family.denoisers if n in weights),
         decoder=model.family.decoder,
     )
+
+
+@lru_cache(maxsize=1024)
+def _running(
+    model_id: str, component: str, picture: Picture, item_bytes: int, catalog: Catalog
+) -> int:
+    """Kept: whatever the schemes, running takes the same."""
+    return activation_bytes(catalog.models[model_id], component, picture, item_bytes)
 
 
 def _dtype(plan: Plan, model: Model, component: str) -> str:

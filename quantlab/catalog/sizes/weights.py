@@ -8,6 +8,7 @@ loaded.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from fnmatch import translate
 from functools import lru_cache
@@ -128,11 +129,28 @@ def scheme_bytes(model: Model, component: str, scheme: Scheme, width: int) -> in
         PlanError: how the scheme stores weights is not known.
     """
     known = model.component(component)
+    shapes = component_shapes(model, component)  # raises where there is no such component
     keeps = model.gguf_keeps(scheme.id) if scheme.from_file else ()
-    shapes = component_shapes(model, component)
     width = WIDTHS.get(scheme.computes_in, width)
     kept = (*keeps, *model.family.kept(component))
-    return shapes_bytes(shapes, known.cls if known else "", scheme, width, kept)
+    if known is None or scheme.layers:
+        return shapes_bytes(shapes, known.cls if known else "", scheme, width, kept)
+    alike = _alike(known.shapes, scheme.left_alone(known.cls, kept))
+    return sum(
+        count * _module_bytes(module, scheme, known.cls, width, alone)
+        for (module, alone), count in alike.items()
+    )
+
+
+@lru_cache(maxsize=256)
+def _alike(table: str, patterns: tuple[str, ...]) -> Mapping[tuple[ModuleShape, bool], int]:
+    """How many modules of a table are the same but for their names, and whether ``patterns`` leave
+    them alone: hundreds of modules are some twenty kinds, and schemes ask for them alike."""
+    alone, found = _any_of(patterns).fullmatch, Counter[tuple[ModuleShape, bool]]()
+    for m in shapes_of(table):
+        alike = ModuleShape("", m.kind, m.weight, m.others, m.fixed_bytes, m.in_fp32)
+        found[alike, alone(m.name) is not None] += 1
+    return found
 
 
 def shapes_bytes(
@@ -144,20 +162,23 @@ def shapes_bytes(
         PlanError: how the scheme stores weights is not known.
     """
     skipped = _any_of(scheme.left_alone(cls, keeps))
-    return sum(_module_bytes(module, scheme, cls, width, skipped) for module in shapes)
+    return sum(
+        _module_bytes(module, scheme, cls, width, skipped.fullmatch(module.name) is not None)
+        for module in shapes
+    )
 
 
 def _module_bytes(
-    module: ModuleShape, scheme: Scheme, cls: str, width: int, skipped: re.Pattern[str]
+    module: ModuleShape, scheme: Scheme, cls: str, width: int, left_alone: bool
 ) -> int:
     plain = module.plain_bytes(width)
     if scheme.layers:
         held = scheme.layers.get(module.name)
-        return plain if held is None else _module_bytes(module, held, cls, width, skipped)
+        return plain if held is None else _module_bytes(module, held, cls, width, left_alone)
     storage = scheme.storage_in(cls)
     if storage is None:
         raise PlanError(f"how {scheme.id} stores weights is not known")
-    if not module.weight or module.in_fp32 or skipped.fullmatch(module.name):
+    if not module.weight or module.in_fp32 or left_alone:
         return plain
     if storage.rule == "cast" and module.kind in ("linear", "conv", "embedding"):
         return round(module.numbers * storage.bits / 8) + module.fixed_bytes

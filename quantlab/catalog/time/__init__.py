@@ -7,6 +7,7 @@
     constants   the few numbers that were fitted, read from data/latency/constants.toml
     predict     a time with its interval, or the reason why there is none
     pace        the same for a CPU, from two steps that were measured on it
+    measured    runs that were measured on a card, indexed
     known       what was measured on the very device, handed in
 
 ``tools.latency_fit`` fits the constants, ``benchmarks.latency`` says how good they are.
@@ -17,6 +18,7 @@ from __future__ import annotations
 from quantlab.catalog.time.cards import card_of
 from quantlab.catalog.time.constants import load_constants
 from quantlab.catalog.time.known import NOTHING, Known
+from quantlab.catalog.time.measured import Measured
 from quantlab.catalog.time.pace import Pace, pace_from
 from quantlab.catalog.time.predict import predict
 from quantlab.catalog.time.streams import denoiser
@@ -41,6 +43,7 @@ __all__ = [
     "Denoiser",
     "Encoder",
     "Known",
+    "Measured",
     "MeasuredRun",
     "Mode",
     "Pace",

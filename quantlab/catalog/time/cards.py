@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.time.values import Card
 
 __all__ = ["card_of"]
 
 
+@lru_cache(maxsize=256)
 def card_of(gpu: Gpu) -> Card:
     """The figures of ``gpu``; what is unknown stays None."""
     major, _, minor = gpu.capability.partition(".")

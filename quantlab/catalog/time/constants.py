@@ -104,9 +104,10 @@ class TimingClass:
     reason: Reason | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Constants:
-    """All of the file. ``tools``: time of other programs over that of diffusers, by name."""
+    """All of the file; compared by identity. ``tools``: time of other programs over that of
+    diffusers, by name."""
 
     general: General
     spread: Spread

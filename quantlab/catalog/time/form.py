@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from quantlab.catalog.time.constants import Constants, Cost, General
 from quantlab.catalog.time.values import Card, Denoiser, Encoder, Mode, Parts, Placement, Run, Work
@@ -73,6 +74,7 @@ class Chip:
     bf16_native: bool
 
 
+@lru_cache(maxsize=256)
 def chip_of(card: Card) -> Chip | None:
     """The figures of ``card``, or None where one that every prediction needs is not known."""
     if not (card.capability and card.peak16_tflops and card.fp32_tflops):

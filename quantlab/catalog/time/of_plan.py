@@ -6,7 +6,6 @@ timing class in data/methods, becomes a ``Run``. Encoders run once, whatever the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -17,13 +16,13 @@ from quantlab.catalog.sizes.shapes import component_shapes
 from quantlab.catalog.sizes.weights import find_model
 from quantlab.catalog.table import Catalog
 from quantlab.catalog.time.cards import card_of
+from quantlab.catalog.time.measured import NONE, Measured
 from quantlab.catalog.time.predict import predict
 from quantlab.catalog.time.streams import denoiser
 from quantlab.catalog.time.texts import Reason
 from quantlab.catalog.time.values import (
     Denoiser,
     Encoder,
-    MeasuredRun,
     Mode,
     Placement,
     Run,
@@ -32,7 +31,7 @@ from quantlab.catalog.time.values import (
 )
 from quantlab.words.plan import Plan
 
-__all__ = ["UNKNOWN", "image_seconds", "prompt_writers", "run_of", "work_of"]
+__all__ = ["UNKNOWN", "image_seconds", "run_of", "work_of"]
 
 UNKNOWN = "untimed"
 """The class of a scheme whose file names none."""
@@ -49,7 +48,7 @@ def image_seconds(
     placement: str = Placement.RESIDENT,
     moved_bytes: int = 0,
     host_memory_suffices: bool = True,
-    measured: Sequence[MeasuredRun] = (),
+    measured: Measured = NONE,
     catalog: Catalog,
 ) -> Seconds | Reason:
     """Seconds of one call of ``plan`` on ``gpu``, warm; ``moved_bytes`` are all that the placement
@@ -71,7 +70,7 @@ def work_of(
 ) -> Work:
     """What one call of ``plan`` does; None takes the model's default, and the picture's passes."""
     passes = picture.passes if guidance is None else 2 if model.guided(guidance) else 1
-    eager = replace(plan, compiled=False)
+    eager = replace(plan, compiled=False) if plan.compiled else plan
     return _work(model.id, eager, picture, steps or model.defaults.steps, passes, catalog)
 
 
@@ -87,7 +86,7 @@ def _work(
     encoders = [
         Encoder(_parameters(model.id, c.name, catalog), tokens, _timing(plan, c, catalog))
         for c in components
-        if c and c.name not in prompt_writers(model) and not plan.leaves_out(c.name)
+        if c and c.name not in model.prompt_writers and not plan.leaves_out(c.name)
     ]
     frames = picture.frames
     return Work(
@@ -137,14 +136,7 @@ def _timing(plan: Plan, component: Component, catalog: Catalog) -> str:
 
 def _writes_prompt(plan: Plan, model: Model) -> bool:
     """Whether a language model writes the prompt anew first."""
-    return any(component.name in prompt_writers(model) for component in model.used(plan))
-
-
-def prompt_writers(model: Model) -> tuple[str, ...]:
-    """The components that write the prompt anew before it is encoded: encoders that may be left
-    out, beside the one that encodes."""
-    known = [model.component(name) for name in model.family.encoders]
-    return tuple(c.name for c in known if c and c.optional and c != model.encoder)
+    return any(component.name in model.prompt_writers for component in model.used(plan))
 
 
 @lru_cache(maxsize=64)

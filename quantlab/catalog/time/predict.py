@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from quantlab.catalog.time.constants import Constants, load_constants
 from quantlab.catalog.time.form import Chip, chip_of, floor_seconds, parts
+from quantlab.catalog.time.measured import NONE, Measured
 from quantlab.catalog.time.texts import Basis, Reason
-from quantlab.catalog.time.values import Card, MeasuredRun, Mode, Placement, Run, Seconds, Work
+from quantlab.catalog.time.values import Card, Mode, Placement, Run, Seconds, Work
 from quantlab.errors import InputError
 
 __all__ = ["measured_seconds", "predict", "reason_against"]
@@ -30,7 +33,7 @@ def predict(
     card: Card,
     run: Run,
     *,
-    measured: Sequence[MeasuredRun] = (),
+    measured: Measured = NONE,
     constants: Constants | None = None,
 ) -> Seconds | Reason:
     """Seconds of one call, warm; ``measured`` are runs on this very card.
@@ -47,9 +50,8 @@ def predict(
         return reason or Reason.NO_FIGURES
     mid = parts(work, chip, run, known).total
     basis = _basis(card, work, run, known)
-    scales = _scales(card, run, measured, known)
-    if scales:
-        mid *= math.exp(statistics.fmean(math.log(one) for one in scales))
+    if (scale := _scale(card, run, measured, known)) is not None:
+        mid *= scale
         basis = (Basis.SCALED, *basis)
     spread = _spread(basis, known)
     cost = known.classes[run.timing].costs[run.mode]
@@ -58,9 +60,9 @@ def predict(
     return Seconds(low, mid, high, "predicted", basis)
 
 
-def measured_seconds(work: Work, run: Run, measured: Sequence[MeasuredRun]) -> Seconds | None:
+def measured_seconds(work: Work, run: Run, measured: Measured) -> Seconds | None:
     """The seconds of exactly that run, where it was measured."""
-    same = [one.seconds for one in measured if (one.work, one.run) == (work, run)]
+    same = measured.seconds(work, run)
     if not same:
         return None
     return Seconds(min(same), statistics.median(same), max(same), "measured", (Basis.MEASURED,))
@@ -144,15 +146,24 @@ def _spread(basis: Sequence[Basis], constants: Constants) -> float:
     return math.exp(math.sqrt(sum(math.log(part) ** 2 for part in parts)))
 
 
-def _scales(
-    card: Card, run: Run, measured: Sequence[MeasuredRun], constants: Constants
-) -> list[float]:
+def _scale(card: Card, run: Run, measured: Measured, constants: Constants) -> float | None:
     """Measured over predicted of the runs most like ``run``: same scheme and mode, else all."""
-    chip = chip_of(card)
-    usable = [one for one in measured if not reason_against(one.work, card, one.run, constants)]
-    alike = [one for one in usable if (one.run.timing, one.run.mode) == (run.timing, run.mode)]
-    return [
-        one.seconds / parts(one.work, chip, one.run, constants).total
-        for one in alike or usable
-        if chip
-    ]
+    if not measured.runs:
+        return None
+    ratios = _ratios(card, measured, constants)
+    every = [one for found in ratios.values() for one in found]
+    alike = ratios.get((run.timing, run.mode), every)
+    return math.exp(statistics.fmean(alike)) if alike else None
+
+
+@lru_cache(maxsize=64)
+def _ratios(
+    card: Card, measured: Measured, constants: Constants
+) -> Mapping[tuple[str, Mode], Sequence[float]]:
+    """Logarithms of measured over predicted seconds, by timing class and mode."""
+    chip, found = chip_of(card), defaultdict(list)
+    for one in measured.runs:
+        if chip and not reason_against(one.work, card, one.run, constants):
+            told = parts(one.work, chip, one.run, constants).total
+            found[one.run.timing, one.run.mode].append(math.log(one.seconds / told))
+    return found

@@ -12,15 +12,34 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+from quantlab.errors import InputError
 from quantlab.record.store.row import Stored, finite
+from quantlab.record.store.store import Store
 
-__all__ = ["FORMAT", "VERSION", "pieces"]
+__all__ = ["FORMAT", "VERSION", "named", "pieces"]
 
 FORMAT = "quantlab-results"
 VERSION = 1
+
+
+def named(store: Store, ids: Sequence[str], *, images: bool) -> list[Stored]:
+    """The results of these ids, each once and in their order; without ``images`` numbers alone.
+
+    Raises:
+        InputError: an id is none of a result.
+        StoreError: the store cannot be read.
+    """
+    found = []
+    for result in dict.fromkeys(ids):
+        row = store.get(result)
+        if row is None:
+            raise InputError("id", f"no result {result!r:.40} is stored here")
+        found.append(row if images else replace(row, image_png=None))
+    return found
 
 
 def pieces(rows: Iterable[Stored]) -> Iterator[str]:

@@ -59,6 +59,8 @@ class Store:
     def __init__(self, folder: Path | None = None, limit_bytes: int | None = None) -> None:
         self._limit_bytes = _limit_from_environment() if limit_bytes is None else limit_bytes
         self._database = open_database(folder)
+        self.writes = 0
+        """How often this process has kept or removed results: what was read before may be old."""
 
     def save(
         self,
@@ -99,6 +101,7 @@ class Store:
             self._make_room(connection, spare=new["id"])
 
         self._database.write(work)
+        self.writes += 1
         return str(new["id"])
 
     def add(self, rows: Sequence[Stored]) -> int:
@@ -127,7 +130,9 @@ class Store:
                 )
             return added
 
-        return self._database.write(work)
+        added = self._database.write(work)
+        self.writes += 1
+        return added
 
     def find(self, comparison: Comparison) -> list[Stored]:
         """The latest result of each plan that has one, in the comparison's order; one that was
@@ -223,7 +228,11 @@ class Store:
             self._database.give_back(connection)
             return len(doomed)
 
-        return self._database.write(work) if conditions or search is not None else 0
+        if not conditions and search is None:
+            return 0
+        gone = self._database.write(work)
+        self.writes += 1
+        return gone
 
     def save_guess(self, plan: str, model: str, told: bool) -> None:
         """Count one guess: whether somebody ``told`` the image of ``plan`` from the reference's.

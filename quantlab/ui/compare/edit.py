@@ -145,7 +145,7 @@ def try_best(call: Call) -> Updates:
     services, model = call.services, _model(call)
     asked = {name: call.given[f"pick-{name}"] for name in QUESTION}
     try:
-        pairs = best_schemes(services.catalog, asked)
+        pairs = best_schemes(services, asked)
         meant = services.catalog.models.get(model_named(str(asked["model"] or "")) or "", model)
     except InputError:
         pairs, meant = [], model

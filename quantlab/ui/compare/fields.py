@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from quantlab.catalog.advice import in_words, tokens_kept
 from quantlab.catalog.loras import lora_names
 from quantlab.catalog.schema import Model
 from quantlab.ui.compare.pictures import pictures_box
@@ -111,7 +112,8 @@ _INFO: Mapping[str, Callable[[Model], str]] = {
 
 
 def limits_line(model: Model) -> str:
-    """What the numbers that stand in front may be, for ``model``, as HTML."""
+    """What the numbers that stand in front may be, for ``model``, and how much of a prompt its text
+    encoders read, as HTML."""
     limits, said = vars(model.limits), []
     for row in SETTINGS:
         if row.kind == "whole" and not row.advanced:
@@ -119,4 +121,6 @@ def limits_line(model: Model) -> str:
             step = limits[row.multiple] if isinstance(row.multiple, str) else row.multiple
             steps = f", in steps of {step}" if step != 1 else ""
             said.append(f"{row.label}: {low:.0f} to {high:.0f}{steps}")
-    return f'<p class="ql-limits">{"; ".join(said)}; for {escape(model.name)}.</p>'
+    kept = f"Of a prompt {in_words(tokens_kept(model, model.defaults.sequence_length))} tokens."
+    lines = f"{'; '.join(said)}; for {model.name}.", kept if model.family.encoders else ""
+    return "".join(f'<p class="ql-limits">{escape(line)}</p>' for line in lines if line)

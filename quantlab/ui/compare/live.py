@@ -19,6 +19,7 @@ from pathlib import Path
 from quantlab.errors import QuantlabError
 from quantlab.lab.keep.scratch import scratch
 from quantlab.record.store.keeping import keep
+from quantlab.ui.compare.send import worse_than_predicted
 from quantlab.ui.compare.stage.board import picture
 from quantlab.ui.listening import LOOK_S, heard, while_heard
 from quantlab.ui.services import Services
@@ -115,11 +116,15 @@ class Live:
         """One outcome more, kept in the store if it may be and that can be done."""
         job, store = self.job, services.store if self.job.keep else None
         own = {"run": job.token, "secret": job.secret}
-        kept = keep(store, job.comparison, event, services.runner.machine, **own)
+        machine = services.runner.machine
+        kept = keep(store, job.comparison, event, machine, **own)
         if kept.problem:
             log.warning("a result was not kept: %s", kept.problem)
             self.problems.append(f"This result is not kept for the link. {kept.problem}")
-        result = Result(kept.outcome, picture(kept.png), id=kept.id)
+        worse: tuple[str, ...] = ()
+        if kept.id is not None:
+            worse = worse_than_predicted(job.comparison, kept.outcome, machine(), services.catalog)
+        result = Result(kept.outcome, picture(kept.png), id=kept.id, worse=worse)
         shown = self.seen.shown.put(kept.outcome.plan, result)
         self.seen = replace(self.seen, shown=shown, running=-1)
         count, done = len(job.comparison.plans), len(shown.results)

@@ -11,6 +11,7 @@ from quantlab.catalog.schema import Model
 from quantlab.ui.compare.fields import build_fields
 from quantlab.ui.compare.plans import BASE, PROMPT, START, Column, choices, encoder_of
 from quantlab.ui.compare.save_picture import save_picture, save_plot
+from quantlab.ui.compare.send import measured_rows
 from quantlab.ui.compare.stage.board import board
 from quantlab.ui.compare.stage.flip_view import offer_flip_maps
 from quantlab.ui.compare.stage.view import link_box
@@ -78,6 +79,8 @@ def build_try(services: Services, banner: Any, live: Any) -> Parts:
             True, label=KEEP, info=_kept_for(services), elem_id="ql-keep", container=False
         )
     parts |= _share(services, parts["shown"])
+    shown = {"shown": parts["shown"]}
+    download(parts["facts"].worse, measured_rows, services, shown, "ql-worse-file")
     wire_run(services, parts)
     wire_edit(services, parts)
     wire_share(services, parts)
@@ -122,8 +125,8 @@ def _share(services: Services, shown: Any) -> Parts:
         plot = gr.Button("Save the plot", size="sm", min_width=120, elem_id="ql-save-plot")
         forget = gr.Button("Delete my results", size="sm", min_width=120, elem_id="ql-delete-mine")
     shared = _copied("", "ql-shared")
-    download(save, save_picture, services, {"shown": shown}, "ql-picture-file")
-    download(plot, save_plot, services, {"shown": shown}, "ql-plot-file")
+    download(save.click, save_picture, services, {"shown": shown}, "ql-picture-file")
+    download(plot.click, save_plot, services, {"shown": shown}, "ql-plot-file")
     return {"link": link, "share": share, "forget": forget, "shared": shared}
 
 

@@ -20,7 +20,7 @@ from quantlab.catalog.table import Catalog
 from quantlab.catalog.time import NOTHING, Known
 from quantlab.catalog.time.values import Seconds
 from quantlab.errors import InputError, QuantlabError
-from quantlab.record.known import known_here
+from quantlab.record.known import measurements_here
 from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
 from quantlab.words.units import seconds as in_words
@@ -29,6 +29,8 @@ __all__ = ["PUBLIC_S", "Budget", "Here", "learn"]
 
 PUBLIC_S = 600.0
 """What a job may take on a public page unless its operator says otherwise: ten minutes."""
+Knows = Callable[[str, Gpu | None, str | None], Known]
+"""What was measured of a model on a card, or on this machine's CPU."""
 CALLS = 2
 """Of each plan: one to warm up, one that is measured."""
 
@@ -91,7 +93,7 @@ class Budget:
 
 
 def learn(
-    budget: Budget, catalog: Catalog, device: Callable[[], Any], known: Any = known_here
+    budget: Budget, catalog: Catalog, device: Callable[[], Any], known: Knows | None = None
 ) -> threading.Thread:
     """Find out in the background what the machine is and how fast; ``device`` imports torch."""
 
@@ -104,7 +106,8 @@ def learn(
         card = None if found.is_cpu else recognise(found.name, found.total_bytes)
         models = [m for m in catalog.models.values() if card or (m.local and not m.own)]
         kind = "cpu" if found.is_cpu else None
-        measured = {m.id: known(m.id, card, kind, catalog) for m in models} if kind or card else {}
+        ask = known or measurements_here(catalog).of
+        measured = {m.id: ask(m.id, card, kind) for m in models} if kind or card else {}
         return Here(card or found.memory, measured)
 
     thread = threading.Thread(target=work, name="quantlab-budget", daemon=True)

@@ -1,4 +1,4 @@
-"""Answers that depend on what is asked alone: made once for everybody, and asked for by address.
+"""Answers that are the same for everybody: made once for everybody, and asked for by address.
 
 An event of Gradio's takes 4 ms of a core before its handler begins, and what it answers is made
 and sent anew to every visitor. These are kept, compressed as they are sent, and browsers keep them
@@ -28,21 +28,23 @@ KEPT = 512
 """Answers that are kept, about 15 KiB each; those nobody asked for longest go first."""
 MAX_ASKED = 4000
 """Characters of the question in an address."""
-KEEP = "public, max-age=3600"
-"""What browsers are told. The address names the server's start, so a new one is asked anew."""
+KEEP = "public, max-age=60"
+"""What browsers are told: a run may change what is predicted for its card. The address names the
+server's start, so a new one is asked anew."""
 
 
 class Answers:
     """Named answerers behind one route, and what they answered."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._answerers: dict[str, Answerer] = {}
-        self._kept: OrderedDict[tuple[str, str], Packed] = OrderedDict()
+        self._answerers: dict[str, tuple[Answerer, Callable[[], object]]] = {}
+        self._kept: OrderedDict[tuple[str, str, object], Packed] = OrderedDict()
         self._most = kept
 
-    def add(self, name: str, answerer: Answerer) -> None:
-        """Answer what is asked of ``name`` by ``answerer``."""
-        self._answerers[name] = answerer
+    def add(self, name: str, answerer: Answerer, state: Callable[[], object] = bool) -> None:
+        """Answer what is asked of ``name`` by ``answerer``; anew where ``state`` gives another
+        value than when it was answered."""
+        self._answerers[name] = (answerer, state)
 
     def route(self) -> Route:
         """``GET /answers/NAME?asked=JSON``, the inputs' values in their order."""
@@ -67,7 +69,8 @@ class Answers:
             ValueError: what is asked is no list of values.
             gr.Error: one of the values is none that its control can hold.
         """
-        answerer, key = self._answerers[name], (name, asked)
+        answerer, state = self._answerers[name]
+        key = (name, asked, state())
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]

@@ -19,8 +19,10 @@ from quantlab.catalog.gpus import choose, load_gpus
 from quantlab.catalog.machine import this_machine
 from quantlab.catalog.schema import HARDWARE, NEEDS, Model
 from quantlab.catalog.table import Catalog, load_catalog
+from quantlab.catalog.time import NOTHING, Known
 from quantlab.errors import InputError
 from quantlab.ui.pick.answer_view import Query, picks
+from quantlab.ui.services import Services
 from quantlab.words.choice import Choice
 from quantlab.words.plan import Plan
 from quantlab.words.units import GIB
@@ -33,6 +35,7 @@ __all__ = [
     "choices_of",
     "default_query",
     "from_address",
+    "known_of",
     "model_named",
     "read_query",
     "rows_of",
@@ -147,15 +150,16 @@ def from_address(text: str) -> dict[str, Any] | None:
     return asked
 
 
-def best_schemes(catalog: Catalog, asked: Mapping[str, Any]) -> list[tuple[str, str]]:
+def best_schemes(services: Services, asked: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The schemes that the answer names, in its order: the transformer's and the text encoder's,
     "" where it keeps the model's dtype."""
-    query = read_query(asked)
-    if proposed := choices_of(query):
+    query, catalog = read_query(asked), services.catalog
+    known = known_of(query, services)
+    if proposed := choices_of(query, known):
         model = catalog.models[query.model or ""]
         named = [_columns(choice.plan, model) for choice in proposed]
         return [pair for pair in dict.fromkeys(named) if any(pair)]
-    found = picks(rows_of(query), catalog)
+    found = picks(rows_of(query, known), catalog)
     return [(row.scheme, "") for _, row in found if row.scheme]
 
 
@@ -180,9 +184,18 @@ def _number(part: str, text: object, most: float) -> float | None:
     return number
 
 
+def known_of(query: Query, services: Services) -> Known:
+    """What was measured on the device that ``query`` is about.
+
+    Raises:
+        QuantlabError: the steps that are run of a model that ships cannot be.
+    """
+    return services.measured.of(query.model, query.card, query.hardware if query.places else None)
+
+
 @lru_cache(maxsize=256)
-def rows_of(query: Query) -> tuple[Recommendation, ...]:
-    """Every row of the table for ``query``.
+def rows_of(query: Query, known: Known = NOTHING) -> tuple[Recommendation, ...]:
+    """Every row of the table for ``query``; ``known`` is what was measured on its device.
 
     Raises:
         InputError: names the part that is wrong.
@@ -197,17 +210,18 @@ def rows_of(query: Query) -> tuple[Recommendation, ...]:
             memory_gib=query.memory_gib,
             gpu=query.gpu if query.model else None,
             ram_gib=query.ram_gib if query.model else None,
+            known=known,
         )
     )
 
 
-def choices_of(query: Query) -> tuple[Choice, ...]:
+def choices_of(query: Query, known: Known = NOTHING) -> tuple[Choice, ...]:
     """The plans that are proposed, where a model is held against a device; else none."""
-    return answer_of(query).choices
+    return answer_of(query, known).choices
 
 
 @lru_cache(maxsize=256)
-def answer_of(query: Query) -> Answer:
+def answer_of(query: Query, known: Known = NOTHING) -> Answer:
     """The plans that are proposed and, where nothing fits, what comes nearest."""
     if query.model is None or not query.places:
         return Answer(())
@@ -219,4 +233,5 @@ def answer_of(query: Query) -> Answer:
         memory_gib=query.memory_gib,
         gpu=query.gpu,
         ram_gib=query.ram_gib,
+        known=known,
     )

@@ -13,7 +13,7 @@ from quantlab.catalog.columns import ASKED, HARDWARE, LIBRARIES
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.table import Catalog
-from quantlab.errors import InputError, QuantlabError
+from quantlab.errors import QuantlabError
 from quantlab.record.documents import placed_script
 from quantlab.ui.check.tab import build_check
 from quantlab.ui.learn.tab import build_learn
@@ -31,6 +31,7 @@ from quantlab.ui.pick.query import (
     answer_of,
     default_query,
     from_address,
+    known_of,
     read_query,
     rows_of,
 )
@@ -68,21 +69,23 @@ def ask(call: Call) -> Updates:
 
     A card or model that was typed stands in its control as it is called.
     """
-    catalog, given = call.services.catalog, call.given
+    services, given = call.services, call.given
     try:
         query = read_query(given)
-        rows = rows_of(query)
-        answer = _answer(query, catalog)
-    except InputError as error:
+        rows = rows_of(query, known_of(query, services))
+        answer = _answer(query, services)
+    except QuantlabError as error:
         return {"answer": answer_view.problem(str(error))}
     meant = {"hardware": query.gpu or query.hardware, "model": query.model or ""}
     named = {name: value for name, value in meant.items() if value != (given[name] or "")}
-    return {"answer": answer, "table": pick_view.table(rows, query, catalog), **named}
+    return {"answer": answer, "table": pick_view.table(rows, query, services.catalog), **named}
 
 
-def _answer(query: Query, catalog: Catalog) -> str:
+def _answer(query: Query, services: Services) -> str:
     """The answer, with the address that asks for it."""
-    told = answer_view.answer(rows_of(query), query, catalog, answer_of(query))
+    known = known_of(query, services)
+    rows, found = rows_of(query, known), answer_of(query, known)
+    told = answer_view.answer(rows, query, services.catalog, found)
     return f'<div data-address="{escape(address_of(query))}">{told}</div>'
 
 
@@ -132,7 +135,7 @@ def build_pick(services: Services) -> Parts:
         with gr.Column(elem_classes="ql-ask", min_width=260):
             asked = _question(catalog, query)
             answer = gr.HTML(
-                _answer(query, catalog),
+                _answer(query, services),
                 elem_id="ql-answer",
                 apply_default_css=False,
                 js_on_load=script("answer.js"),
@@ -166,7 +169,7 @@ def _table(services: Services, query: Query) -> gr.HTML:
         return code_first(key, model, services) + claims + beside(key)
 
     return gr.HTML(
-        pick_view.table(rows_of(query), query, services.catalog),
+        pick_view.table(rows_of(query, known_of(query, services)), query, services.catalog),
         elem_id="ql-table",
         apply_default_css=False,
         html_template=FIND,

@@ -11,147 +11,25 @@ from typing import Any
 
 import gradio as gr
 
-from quantlab.catalog.answer.choices import propose as catalog_propose
-from quantlab.catalog.answer.pick import recommend as catalog_recommend
-from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.gpus import choose_one
-from quantlab.catalog.time import NOTHING
 from quantlab.errors import InputError, StoreError
 from quantlab.lab.check.check import check_text
 from quantlab.lab.check.code.text import LONGEST
-from quantlab.record.documents import choice_document, predictions, result_document
-from quantlab.record.known import known_of_card
+from quantlab.record.documents import result_document
 from quantlab.record.link import result_id, result_url, to_url
 from quantlab.ui.compare.run import visitor_of
 from quantlab.ui.compare.share import base_url
 from quantlab.ui.guard.leaving import call_of
 from quantlab.ui.programs import run as api_run
-from quantlab.ui.programs.input import number, one_sentence, text, texts
-from quantlab.ui.programs.settings import checked, takes_settings
+from quantlab.ui.programs.input import maybe, one_sentence, text
+from quantlab.ui.programs.questions import comparison_of, predict, propose, recommend
+from quantlab.ui.programs.settings import takes_settings
 from quantlab.ui.services import Services
-from quantlab.words.comparison import Comparison
-from quantlab.words.numbers import whole
 
 __all__ = [
     "ENDPOINTS", "check", "compare", "link", "predict", "propose", "recommend", "register",
     "result",
 ]  # fmt: skip
-
-
-def recommend(
-    services: Services,
-    hardware: str | None = None,
-    bits: float | None = None,
-    needs: list[str] | None = None,
-    library: str | None = None,
-    model: str | None = None,
-    memory_gib: float | None = None,
-    gpu: str | None = None,
-) -> list[dict[str, Any]]:
-    """Say which quantization methods suit a machine, a bit width and needs, best first, the
-    rejected ones included, each with its verdict, evidence, predicted bytes and reasons.
-
-    Args:
-        hardware: cpu, cuda, rocm, metal or intel; any of them if left out.
-        bits: Bit width of the weights, for example 4.
-        needs: Any of compile, peft, lora, qat, serializable, on-the-fly, speed.
-        library: transformers or diffusers.
-        model: flux-mini, flux1-dev, flux1-schnell or flux2-klein-4b; fills in bytes.
-        memory_gib: Memory of the device in GiB, held against the predicted peak of the model.
-        gpu: A GPU's id instead of hardware and memory_gib, one of those that predict names.
-
-    Returns:
-        A list of objects: method, scheme, verdict, evidence, bytes, reasons, here.
-    """
-    with one_sentence():
-        rows = catalog_recommend(
-            hardware=_maybe("hardware", hardware),
-            bits=number("bits", bits),
-            needs=texts("needs", needs),
-            library=_maybe("library", library),
-            model=_maybe("model", model),
-            memory_gib=number("memory_gib", memory_gib),
-            gpu=_maybe("gpu", gpu),
-            catalog=services.catalog,
-        )
-        return [row.as_dict() for row in rows]
-
-
-def propose(
-    services: Services,
-    model: str,
-    gpu: str | None = None,
-    hardware: str | None = None,
-    memory_gib: float | None = None,
-    ram_gib: float | None = None,
-    bits: float | None = None,
-    needs: list[str] | None = None,
-    width: int | None = None,
-    height: int | None = None,
-    batch: int | None = None,
-    references: int | None = None,
-    steps: int | None = None,
-) -> list[dict[str, Any]]:
-    """Say which plan to take on a device: at most three, the fastest whose picture stays close,
-    the best picture and the smallest, each with memory, seconds, loss, reasons and a script.
-
-    Args:
-        model: A model's id, such as flux1-dev or flux2-klein-4b.
-        gpu: A card as people call it, such as rtx-3060-12gb or 4060ti 16gb.
-        hardware: Instead of gpu, with memory_gib: cuda, rocm, metal, intel or cpu.
-        memory_gib: Memory of the device in GiB.
-        ram_gib: The host's memory in GiB; not checked if left out.
-        bits: Bit width of the denoiser's weights, for example 4.
-        needs: What its scheme must have, such as compile, lora or speed.
-        width: Pixels; the model's default if left out.
-        height: Pixels; the model's default if left out.
-        batch: Images at once.
-        references: Pictures to go by.
-        steps: Denoising steps; the model's default if left out.
-
-    Returns:
-        A list of objects, empty where nothing fits: labels, plan, placement, peak_bytes,
-        host_bytes, download_bytes, image_s, image_s_why, loss, reasons, install, snippet.
-    """
-    sizes = {"width": width, "height": height, "steps": steps}
-    with one_sentence():
-        picture: dict[str, Any] = {name: _whole(name, value) for name, value in sizes.items()}
-        card, kept = _maybe("gpu", gpu), (services.catalog, services.store)
-        known = known_of_card(choose_one(card), *kept) if card else NOTHING
-        answer = catalog_propose(
-            model=text("model", model),
-            gpu=card,
-            hardware=_maybe("hardware", hardware),
-            memory_gib=number("memory_gib", memory_gib),
-            ram_gib=number("ram_gib", ram_gib),
-            bits=number("bits", bits),
-            needs=texts("needs", needs),
-            batch=_whole("batch", batch),
-            references=_whole("references", references),
-            catalog=services.catalog,
-            known=known,
-            **picture,
-        )
-        return [choice_document(c, model, services.catalog, **picture) for c in answer.choices]
-
-
-@takes_settings(lambda row: row.sized)
-def predict(
-    services: Services, plans: list[str], model: str = "flux1-dev", **given: Any
-) -> list[dict[str, Any]]:
-    """Predict the bytes that plans of a model take (weights, peak, host memory, download) and
-    which GPUs they fit; nothing is downloaded and nothing is run.
-
-    Args:
-        plans: One to six plans, such as bnb-nf4 or transformer=bnb-nf4,text_encoder_2=quanto-int8.
-        model: flux-mini, flux1-dev, flux1-schnell or flux2-klein-4b.
-
-    Returns:
-        For each plan its component, total, peak, host and download bytes, and fits by GPU.
-    """
-    with one_sentence():
-        comparison = _comparison(services, plans, model, {"prompt": "", **given})
-        return [row.as_dict() for row in predictions(comparison, services.catalog)]
 
 
 @takes_settings()
@@ -174,7 +52,7 @@ async def compare(
         An object: comparison, device, versions, outcomes, results (their ids, stored) and link.
     """
     with one_sentence():
-        comparison = _comparison(services, plans, model, given)
+        comparison = comparison_of(services, plans, model, given)
         session = call_of(request.headers) or getattr(request, "session_hash", None) or "none"
         who = visitor_of(request, services)
         document = await api_run.run(services, comparison, str(session), who)
@@ -199,7 +77,7 @@ def link(
         An object: url.
     """
     with one_sentence():
-        comparison = _comparison(services, plans, model, given)
+        comparison = comparison_of(services, plans, model, given)
         return {"url": to_url(base_url(request, services), comparison)}
 
 
@@ -238,7 +116,7 @@ def check(services: Services, code: str, gpu: str | None = None) -> dict[str, An
         predicted.
     """
     with one_sentence():
-        card = _maybe("gpu", gpu)
+        card = maybe("gpu", gpu)
         chosen = None if card is None else choose_one(card)
         given = text("code", code, LONGEST)
         return check_text(given, gpu=chosen, catalog=services.catalog).as_dict()
@@ -267,26 +145,6 @@ def register(services: Services, page: gr.Blocks) -> None:
         for block, name in zip(made.inputs, inspect.signature(bound).parameters, strict=False):
             if name == "code":
                 block.max_length = LONGEST  # the page holds all other texts to a prompt's length
-
-
-def _comparison(
-    services: Services, plans: object, model: object, given: dict[str, Any]
-) -> Comparison:
-    return make_comparison(
-        plans=texts("plans", plans),
-        model=text("model", model),
-        catalog=services.catalog,
-        **checked(given),
-    )
-
-
-def _whole(part: str, value: object) -> int | None:
-    found = number(part, value)
-    return None if found is None else whole(part, found, 1, 2**16)
-
-
-def _maybe(part: str, value: object) -> str | None:
-    return None if value is None else text(part, value)
 
 
 def _result_id(value: object) -> str:

@@ -10,7 +10,7 @@ import gradio as gr
 
 from quantlab.errors import InputError, QuantlabError
 
-__all__ = ["number", "one_sentence", "text", "texts"]
+__all__ = ["maybe", "number", "one_sentence", "text", "texts"]
 
 MAX_TEXT = 2000
 MAX_TEXTS = 32
@@ -36,6 +36,15 @@ def text(part: str, value: object, longest: int = MAX_TEXT) -> str:
     if len(value) > longest:
         raise InputError(part, f"{len(value)} characters; at most {longest} are allowed")
     return value
+
+
+def maybe(part: str, value: object) -> str | None:
+    """``value`` where it is text, or None.
+
+    Raises:
+        InputError: it is neither; ``part`` is named.
+    """
+    return None if value is None else text(part, value)
 
 
 def texts(part: str, value: object) -> list[str]:

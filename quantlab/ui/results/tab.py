@@ -187,4 +187,4 @@ def _exports(services: Services, controls: Parts) -> None:
         for name, kind in FORMATS:
             button = gr.Button(name, size="sm", min_width=90, elem_id=f"ql-export-{kind}")
             inputs = {"kind": gr.State(kind), **controls}
-            download(button, export, services, inputs, f"ql-file-{kind}")
+            download(button.click, export, services, inputs, f"ql-file-{kind}")

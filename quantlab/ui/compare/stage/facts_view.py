@@ -67,7 +67,21 @@ def facts(
         '<div data-saved><table class="ql-facts-table" role="table"><caption class="ql-sr">What '
         'each plan takes and how near it comes</caption><thead role="rowgroup"><tr role="row">'
         f'{heads}<th scope="col" role="columnheader"><span class="ql-sr">Code</span></th></tr>'
-        f'</thead><tbody role="rowgroup">{rows}</tbody></table>{save}</div>{_origins(seats)}'
+        f'</thead><tbody role="rowgroup">{rows}</tbody></table>{save}</div>'
+        f"{_origins(seats)}{_send(seats)}"
+    )
+
+
+def _send(seats: Sequence[Seat]) -> str:
+    """The button for the rows that were worse than predicted, where there are any."""
+    count = sum(bool(seat.result and seat.result.worse) for seat in seats)
+    if not count:
+        return ""
+    rows = "the measured row" if count == 1 else f"the {count} measured rows"
+    return (
+        '<p class="ql-origin"><button type="button" class="ql-button" data-worse>'
+        f"Save {rows} as a file to send</button> Worse than predicted: figures, settings and this "
+        "machine’s card and versions, no picture.</p>"
     )
 
 
@@ -99,6 +113,8 @@ def _row(
     else:
         cells = _measured(index, outcome, reference)
     more = _more(outcome, labels) if outcome is not None else ""
+    worse = seat.result.worse if seat.result is not None else ()
+    more += "".join(f'<p class="ql-warning">⚠ {escape(text)}</p>' for text in worse)
     return (
         f'<tr role="row" data-plan="{escape(seat.plan)}" class="is-{seat.state}">'
         f'<th scope="row" role="rowheader"><span class="ql-letter" aria-hidden="true">'
