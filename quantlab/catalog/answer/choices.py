@@ -126,16 +126,19 @@ def propose(
         catalog=catalog,
         known=known,
     )
-    missing = absent(catalog, machine)
-    plans = candidates(catalog, whole, question, missing)
-    placed = list(_placed(plans, asked))
-    if whole.prompt_writers and not any(is_at_hand(one) for one in placed):
-        lighter = candidates(catalog, whole, question, missing, without=True)
-        plans, placed = (*plans, *lighter), [*placed, *_placed(lighter, asked)]
+    plans, choices = _chosen(question, asked, absent(catalog, machine))
+    return Answer(choices, "" if choices else _nearest_miss(plans, asked))
+
+
+def _chosen(
+    question: Question, asked: _Asked, missing: frozenset[str]
+) -> tuple[Sequence[Plan], tuple[Choice, ...]]:
+    """The plans that were weighed, and the choices among them."""
+    plans, placed = _weighed(question, asked, missing)
     front = front_of(placed)
     chosen = named(front)
     timed = timed_instead(front, [one for _, one in chosen])
-    beside = _beside(chosen, question, asked, machine)
+    beside = _beside(chosen, question, asked, missing)
     choices = tuple(
         choice_of(
             one,
@@ -149,17 +152,30 @@ def propose(
         )
         for at, (labels, one) in enumerate(chosen)
     )
-    return Answer(choices, "" if choices else _nearest_miss(plans, asked))
+    return plans, choices
+
+
+def _weighed(
+    question: Question, asked: _Asked, missing: frozenset[str]
+) -> tuple[Sequence[Plan], list[Placed]]:
+    """Plans and what of them fits; where none is at hand, also without what writes prompts anew."""
+    catalog, model = asked.catalog, asked.model
+    plans = candidates(catalog, model, question, missing)
+    placed = list(_placed(plans, asked))
+    if model.prompt_writers and not any(is_at_hand(one) for one in placed):
+        lighter = candidates(catalog, model, question, missing, without=True)
+        plans, placed = (*plans, *lighter), [*placed, *_placed(lighter, asked)]
+    return plans, placed
 
 
 def _beside(
     chosen: Sequence[tuple[tuple[Label, ...], Placed]],
     question: Question,
     asked: _Asked,
-    machine: Machine,
+    missing: frozenset[str],
 ) -> list[Placed]:
     """What others found fast there and is not among ``chosen``, each where it travels least."""
-    plans = praised(asked.catalog, chosen, question, absent(asked.catalog, machine))
+    plans = praised(asked.catalog, chosen, question, missing)
     fits = [list(_placed([plan], asked)) for plan in plans]
     return [min(each, key=lambda one: one.speed) for each in fits if each]
 

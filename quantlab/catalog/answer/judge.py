@@ -17,15 +17,7 @@ from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import has_file
 from quantlab.catalog.placement import Device, Placement, placements_for, refusal, verdict_of
 from quantlab.catalog.read.measured import Finding
-from quantlab.catalog.schema import (
-    Cell,
-    Evidence,
-    Method,
-    Model,
-    Scheme,
-    Support,
-    Verdict,
-)
+from quantlab.catalog.schema import Cell, Evidence, Method, Model, Scheme, Support, Verdict
 from quantlab.catalog.sizes.download import download_bytes
 from quantlab.catalog.sizes.rows import sizes
 from quantlab.catalog.table import Catalog

@@ -172,7 +172,8 @@ def _safetensors(path: Path, file_bytes: int, tensors: Mapping[str, Tensor]) -> 
         if name.endswith(".weight")
         and not scales.keys().isdisjoint(f"{_module(name)}.{end}" for end in SIDE[:2])
     }
-    weights, form, words = dict(bare), "plain", ""
+    weights, words = dict(bare), ""
+    form: Form = "plain"
     kinds = {tensor.dtype for tensor in packed.values()}
     if not packed:
         if strange := sorted({t.dtype for t in bare.values()} - {*FLOATS, *FLOAT8}):

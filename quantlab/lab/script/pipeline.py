@@ -92,6 +92,14 @@ def snippet(
             *_compiled(plan, parts, model, placement, catalog),
             *pipe_call(comparison, plan, model),
         ]
+    packages = _packages(parts, comparison, model, catalog)
+    return "\n".join([*_head(scripts, plan, model, packages, device.threads), *body]) + "\n"
+
+
+def _packages(
+    parts: Sequence[Part], comparison: Comparison, model: Model, catalog: Catalog
+) -> list[str]:
+    """What is to be installed beside torch and diffusers."""
     methods = sorted({part.scheme.method for part in parts if part.scheme is not None})
     packages = [p for m in methods for p in catalog.methods[m].packages]
     if model.local:
@@ -99,7 +107,7 @@ def snippet(
         packages += [text.partition(">=")[0] for text in written]
     packages += ["peft"] if comparison.carried else []
     packages += [part.component.form for part in parts if part.component.form == "gguf"]
-    return "\n".join([*_head(scripts, plan, model, packages, device.threads), *body]) + "\n"
+    return packages
 
 
 def _by_itself(plan: Plan, model: Model) -> list[str]:

@@ -86,7 +86,8 @@ class Tagged:
 
 
 def _is_page(scope: Scope) -> bool:
-    return scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/"
+    kind, path = str(scope["type"]), str(scope.get("path"))
+    return kind == "http" and path == "/" and str(scope["method"]) == "GET"
 
 
 def base_of(scope: Scope) -> str:
