@@ -62,7 +62,7 @@ def test_a_link_is_told_by_its_comparison_and_its_picture(page: tuple[str, Servi
     wanted = stored(services, "a red fox")
     found = tags(httpx.get(f"{url}?r={wanted}").text)
     assert found["og:title"] == "“a red fox” in fp32 and bnb-nf4"
-    assert found["og:description"].startswith("bnb-nf4: 21 MiB, 37.6 dB PSNR.")
+    assert found["og:description"].startswith("bnb-nf4: 21.0 MiB, 37.6 dB PSNR.")
     assert found["og:url"] == f"{url}?r={wanted}"
     answer = httpx.get(found["og:image"])
     assert answer.headers["content-type"] == "image/png"
