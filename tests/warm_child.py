@@ -14,9 +14,8 @@ from typing import Any
 
 LIBRARIES = {
     "torch": "nn",
-    "transformers": "CLIPTextModel T5EncoderModel T5TokenizerFast",
+    "transformers": "CLIPTextModel T5EncoderModel PreTrainedTokenizerFast",
     "diffusers": "FluxPipeline FluxTransformer2DModel AutoencoderKL",
-    "accelerate": "hooks",
     "pandas": "DataFrame",
     "scipy.stats": "norm",
     "skimage.metrics": "structural_similarity",
