@@ -70,4 +70,10 @@ if __name__ == "__main__":
             getattr(importlib.import_module(library), name)
     program = programs()
     become(program["files"], program["cwd"], program["environment"])
-    run(program["arguments"])
+    try:
+        run(program["arguments"])
+    finally:
+        # The program may have put something else in the place of its output.
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            if stream is not None:
+                stream.flush()
