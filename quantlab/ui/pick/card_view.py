@@ -32,7 +32,8 @@ RULE = (
     "Of all plans that fit, those stay that no other beats in memory, time and loss at once. The "
     "fastest is the fastest whose picture stays close to the unquantized one, or as close as "
     "anything that fits; the best picture loses least; the smallest takes least of the device. "
-    "Loss is measured on flux-mini, bytes and seconds are predicted."
+    "Loss is measured on flux-mini, bytes are predicted, and so are seconds but where the plan has "
+    "run on such a card before."
 )
 
 
@@ -139,12 +140,13 @@ def _copy(choice: Choice, model: Model, *, primary: bool = False) -> str:
 
 def _other(choice: Choice, first: Choice, model: Model) -> str:
     """Another choice in three lines: what it is better at, what it is, what it takes."""
-    time = f"about {choice.image_s}" if choice.image_s else _timeless(choice)
-    notes = [f"{_of(choice)}, {choice.placement.replace('-', ' ')}", time]
+    known = choice.image_s_evidence
+    time = f"about {choice.image_s}, {known}" if choice.image_s else _timeless(choice)
+    notes = [f"{_of(choice)}, predicted, {choice.placement.replace('-', ' ')}", time]
     return (
         f'<li><span class="ql-class">{_beside(choice, first)}</span>'
         f'<span class="ql-plan">{_named(choice, model)}</span>'
-        f'<span class="ql-weight">{escape("; ".join(notes))} (predicted)</span>'
+        f'<span class="ql-weight">{escape("; ".join(notes))}</span>'
         f"<span>{badge(choice.loss.metric, choice.loss.value)}</span>"
         f"{_licences(choice, model)}{_copy(choice, model)}</li>"
     )
