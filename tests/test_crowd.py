@@ -15,8 +15,10 @@ import psutil
 import pytest
 
 from quantlab.ui.guard.hosts import address
+from quantlab.ui.guard.leaving import Leaving, call_of
 from quantlab.ui.guard.limits import Limits
 from quantlab.ui.guard.unread import Unread
+from tests.drawn import awaited
 from tests.served_page import Counting, served
 from tests.test_connections import ends, until
 from tests.test_jobs import REST
@@ -87,6 +89,31 @@ def test_a_visitor_who_comes_directly_writes_no_other_address() -> None:
     assert address(forged, "8.8.8.8") == "8.8.8.8"
     assert address(forged, "10.0.0.9") == "1.1.1.1"
     assert address({}, "2606:4700::1:2") == address({}, "2606:4700::9:8") == "2606:4700::/64"
+
+
+@pytest.mark.parametrize(
+    ("client", "found"), [("8.8.8.8", "8.8.8.8"), ("10.0.0.9", "1.1.1.1"), ("127.0.0.1", "1.1.1.1")]
+)
+def test_an_agent_is_where_it_is_whatever_it_says(client: str, found: str) -> None:
+    """A tool's call is made again from this machine, which is believed like a proxy."""
+    seen: list[dict[str, str]] = []
+
+    async def app(scope: Any, receive: Any, _: Any) -> None:
+        await receive()
+        seen.append({key.decode(): value.decode() for key, value in scope["headers"]})
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(_: Any) -> None: ...
+
+    forged = [(b"x-forwarded-for", b"1.1.1.1"), (b"x-quantlab-call", b"another's")]
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/mcp/", "headers": forged}
+    left: list[str] = []
+    awaited(Leaving(app, left.append)({**scope, "client": (client, 1)}, receive, send))
+    assert address(seen[0], "127.0.0.1") == found
+    assert call_of(seen[0]) not in (None, "another's")
+    assert left == []
 
 
 def call(http: httpx.Client, name: str, *values: object) -> str:
