@@ -26,7 +26,7 @@ from quantlab.ui.guard.limits import Limits
 from quantlab.ui.guard.logs import keep_brief
 from quantlab.ui.guard.pictures import Pictures
 from quantlab.ui.guard.unread import Unread
-from quantlab.ui.kept.front import Kept
+from quantlab.ui.kept.front import Kept, Made
 from quantlab.ui.preview.serve import Tagged
 from quantlab.ui.theme import STYLES, theme
 
@@ -63,6 +63,7 @@ def serve(
         *page.wrappers,
         Middleware(Kept),
         Middleware(Tagged),
+        Middleware(Made),
     ]
     page.queue(api_open=False, default_concurrency_limit=None)  # who waits: jobs.py
     page.launch(
