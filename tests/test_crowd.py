@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 from collections.abc import Iterator
@@ -14,17 +15,26 @@ import psutil
 import pytest
 
 from quantlab.ui.guard.hosts import address
+from quantlab.ui.guard.leaving import Leaving, call_of
 from quantlab.ui.guard.limits import Limits
+from quantlab.ui.guard.unread import Unread
+from tests.drawn import awaited
 from tests.served_page import Counting, served
 from tests.test_connections import ends, until
+from tests.test_jobs import REST
 
-LIMITS = Limits(connections=64, head_s=1.0, body_s=1.0, sessions=20)
+LIMITS = Limits(connections=64, head_s=1.0, body_s=1.0, sessions=20, unread=5)
 MIB = 2**20
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(Counting(), tmp_path_factory.mktemp("crowd"), LIMITS) as (url, _):
+def runner() -> Counting:
+    return Counting()
+
+
+@pytest.fixture(scope="module")
+def page(runner: Counting, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(runner, tmp_path_factory.mktemp("crowd"), LIMITS) as (url, _):
         yield url
 
 
@@ -79,6 +89,72 @@ def test_a_visitor_who_comes_directly_writes_no_other_address() -> None:
     assert address(forged, "8.8.8.8") == "8.8.8.8"
     assert address(forged, "10.0.0.9") == "1.1.1.1"
     assert address({}, "2606:4700::1:2") == address({}, "2606:4700::9:8") == "2606:4700::/64"
+
+
+@pytest.mark.parametrize(
+    ("client", "found"), [("8.8.8.8", "8.8.8.8"), ("10.0.0.9", "1.1.1.1"), ("127.0.0.1", "1.1.1.1")]
+)
+def test_an_agent_is_where_it_is_whatever_it_says(client: str, found: str) -> None:
+    """A tool's call is made again from this machine, which is believed like a proxy."""
+    seen: list[dict[str, str]] = []
+
+    async def app(scope: Any, receive: Any, _: Any) -> None:
+        await receive()
+        seen.append({key.decode(): value.decode() for key, value in scope["headers"]})
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(_: Any) -> None: ...
+
+    forged = [(b"x-forwarded-for", b"1.1.1.1"), (b"x-quantlab-call", b"another's")]
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/mcp/", "headers": forged}
+    left: list[str] = []
+    awaited(Leaving(app, left.append)({**scope, "client": (client, 1)}, receive, send))
+    assert address(seen[0], "127.0.0.1") == found
+    assert call_of(seen[0]) not in (None, "another's")
+    assert left == []
+
+
+def call(http: httpx.Client, name: str, *values: object) -> str:
+    """Call a function of the API and do not listen; gives the address of its answer."""
+    answer = http.post(f"gradio_api/call/{name}", json={"data": values})
+    return f"gradio_api/call/{name}/{answer.json()['event_id']}"
+
+
+def test_who_listens_is_heard_whoever_else_calls_and_leaves(page: str, runner: Counting) -> None:
+    """Many calls that nobody listens to took the streams of those who did."""
+    runner.free.clear()
+    with httpx.Client(base_url=page, timeout=60) as http:
+        mine = call(http, "compare", ["fp32"], "a fox", *REST)
+        with http.stream("GET", mine) as lines:
+            until(lambda: runner.asked)
+            old = call(http, "recommend", "cpu")
+            for _ in range(2 * LIMITS.sessions):
+                call(http, "recommend", "cpu")
+            runner.free.set()
+            told = [line for line in lines.iter_lines() if line.startswith("event")]
+        assert told[-1] == "event: complete"
+        assert "complete" not in http.get(old).text
+
+
+def test_the_oldest_of_what_nobody_reads_goes_first() -> None:
+    gone: list[str] = []
+    kept = Unread(most=4, unread=2, forgotten=gone.append)
+
+    def comes(name: str, messages: int) -> None:
+        kept[name] = asyncio.Queue()
+        for number in range(messages):
+            kept[name].put_nowait(number)
+
+    for name in ("listens", "a", "b", "c"):
+        comes(name, 0 if name == "listens" else 2)
+    assert (list(kept), gone) == (["listens", "a", "b", "c"], [])
+    comes("d", 2)
+    assert (list(kept), gone) == (["listens", "b", "c", "d"], ["a"])
+    kept["a"].put_nowait(1)  # is lost, and no fault
+    assert "a" not in kept
+    assert kept["listens"].empty()
 
 
 def sessions(page: str, first: int, count: int) -> None:

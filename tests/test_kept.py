@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import brotli
@@ -17,7 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from quantlab.ui.kept.front import Kept
+from quantlab.ui.kept.front import HEAD, Kept, Made
 from tests.served_page import Counting, served
 
 
@@ -78,6 +79,32 @@ def test_addresses_of_the_page_are_those_it_was_asked_under(page: str) -> None:
     forwarded = {"x-forwarded-host": "lab.example", "x-forwarded-proto": "https"}
     assert '"root":"https://lab.example"' in httpx.get(page, headers=forwarded, timeout=60).text
     assert "lab.example" not in httpx.get(page, timeout=60).text
+
+
+def test_the_page_of_every_link_is_made_of_one() -> None:
+    """Who asks for one link after the other would have the page made anew for each."""
+    made: list[str] = []
+
+    async def front(request: Request) -> Response:
+        made.append(str(request.url))
+        return PlainTextResponse("page" * 1000, headers={"x-made": "here"})
+
+    class Tags:
+        def __init__(self, app: Any) -> None:
+            self._app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            query = scope.get("query_string", b"").decode()
+            await self._app({**scope, HEAD: query}, receive, send)
+
+    stack = [Middleware(Tags), Middleware(Kept), Middleware(Made)]
+    client = TestClient(Starlette(routes=[Route("/", front)], middleware=stack))
+    for query in ("a", "b", "a"):
+        answer = client.get(f"/?{query}")
+        assert answer.text == "page" * 1000
+    assert len(made) == 1
+    client.get("/?page=other")
+    assert len(made) == 2
 
 
 def test_it_is_made_once_and_what_is_another_page_each_time() -> None:

@@ -25,7 +25,8 @@ from quantlab.ui.guard.leaving import Leaving
 from quantlab.ui.guard.limits import Limits
 from quantlab.ui.guard.logs import keep_brief
 from quantlab.ui.guard.pictures import Pictures
-from quantlab.ui.kept.front import Kept
+from quantlab.ui.guard.unread import Unread
+from quantlab.ui.kept.front import Kept, Made
 from quantlab.ui.preview.serve import Tagged
 from quantlab.ui.theme import STYLES, theme
 
@@ -62,6 +63,7 @@ def serve(
         *page.wrappers,
         Middleware(Kept),
         Middleware(Tagged),
+        Middleware(Made),
     ]
     page.queue(api_open=False, default_concurrency_limit=None)  # who waits: jobs.py
     page.launch(
@@ -83,7 +85,10 @@ def serve(
     )
     keep_brief()
     page.server.config.http_protocol_class = connecting(limits)
-    page._queue.pending_messages_per_session.max_size = limits.sessions  # of who never reads them
+    waiting = page._queue.pending_event_ids_session
+    page._queue.pending_messages_per_session = Unread(
+        limits.sessions, limits.unread, lambda name: waiting.pop(name, None)
+    )
     if page.mcp_server_obj is not None:
         # Gradio answers tools with str(), which of a dict is Python and not JSON.
         page.mcp_server_obj.postprocess_output_data = MethodType(_answer, page.mcp_server_obj)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from quantlab.ui.guard.asgi import App, Receive, Scope, Send, header, refuse
 
-__all__ = ["Hosts", "address", "allowed_names", "is_loopback", "visitor"]
+__all__ = ["Hosts", "address", "allowed_names", "is_loopback", "is_public", "visitor"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -51,10 +51,10 @@ def address(headers: Mapping[str, str], client: str | None) -> str | None:
     public address is no proxy of this page. Of IPv6 the network counts: a household has one, and
     2**64 addresses in it.
     """
-    if _is_public(client or ""):
+    if is_public(client or ""):
         return _household(client or "")
     for text in reversed(headers.get("x-forwarded-for", "").split(",")):
-        if _is_public(text.strip()):
+        if is_public(text.strip()):
             return _household(text.strip())
     return client
 
@@ -65,7 +65,8 @@ def visitor(scope: Scope) -> str:
     return address(forwarded, (scope.get("client") or ("",))[0]) or ""
 
 
-def _is_public(text: str) -> bool:
+def is_public(text: str) -> bool:
+    """Whether ``text`` is an address that the whole net can reach."""
     try:
         return ipaddress.ip_address(text).is_global
     except ValueError:

@@ -1,8 +1,9 @@
 """Agents that leave in the middle of a call: what runs for them stops.
 
 Gradio runs an agent's call as a call of its own to itself, so that its queue hears of nobody who
-left. Here each call of a tool gets a name, which goes with it as a header, and is left by that name
-when the agent's connection ends.
+left, and every agent comes from this machine. Here each call of a tool gets a name, which goes with
+it as a header, and is left by that name when the agent's connection ends; and so does the address
+of an agent who came without a proxy, in the place where proxies write it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from quantlab.ui.guard.asgi import App, Message, Receive, Scope, Send, replayed, whole
+from quantlab.ui.guard.hosts import is_public
 
 __all__ = ["Leaving", "call_of"]
 
 TOOLS = "/gradio_api/mcp"
 NAME = "x-quantlab-call"
+FROM = b"x-forwarded-for"
 
 
 def call_of(headers: Mapping[str, str]) -> str | None:
@@ -37,8 +40,7 @@ class Leaving:
             await self._app(scope, receive, send)
             return
         name, gone = secrets.token_hex(16), asyncio.Event()
-        headers = [pair for pair in scope["headers"] if pair[0] != NAME.encode()]
-        named = {**scope, "headers": [*headers, (NAME.encode(), name.encode())]}
+        named = {**scope, "headers": _named(scope, name)}
         messages = await whole(receive)
 
         async def watch() -> None:
@@ -56,3 +58,12 @@ class Leaving:
             await self._app(named, replayed(messages, nothing_more), send)
         finally:
             watching.cancel()
+
+
+def _named(scope: Scope, name: str) -> list[tuple[bytes, bytes]]:
+    """The headers of a call with its name and where it comes from, whatever they said before."""
+    client = str((scope.get("client") or ("",))[0])
+    told = {NAME.encode(): name.encode()}
+    if is_public(client):
+        told[FROM] = client.encode()
+    return [pair for pair in scope["headers"] if pair[0] not in told] + list(told.items())

@@ -38,6 +38,8 @@ class Limits:
     """Within which its body is: of the few kilobytes that a page sends, on a slow line too."""
     sessions: int = 500
     """Visitors whose state is kept; beyond them the one who was idle longest begins anew."""
+    unread: int = 100
+    """Callers whose answers are kept although they do not listen."""
 
     @property
     def at_once(self) -> int:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from quantlab.ui.guard.asgi import App, Message, Receive, Scope, Send
 from quantlab.ui.kept.packed import Packed, pack, respond
 
-__all__ = ["HEAD", "Kept"]
+__all__ = ["HEAD", "Kept", "Made"]
 
 HEAD = "quantlab.head"
 """Where a request's scope holds what its page has in its head beside what all have: for each text
@@ -34,6 +34,8 @@ OTHER = ("deep_link", "page")
 """Parts of a query that ask Gradio for another page."""
 MOST_BYTES = 16 * 2**20
 MOST_ADDRESS = 300
+MOST_MADE = 4
+"""Pages as Gradio makes them, a megabyte each."""
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 
@@ -51,10 +53,12 @@ class Kept:
         if key is None:
             await self._app(scope, receive, send)
             return
-        async with self._making:  # many who come at once get one answer
-            found = self._kept.get(key) or await self._make(key, scope, receive)
-            if key in self._kept:
-                self._kept.move_to_end(key)
+        found: Packed | Response | None = self._kept.get(key)
+        if found is None:  # what is here waits for nobody
+            async with self._making:  # many who come at once get one answer
+                found = self._kept.get(key) or await self._make(key, scope, receive)
+        if key in self._kept:
+            self._kept.move_to_end(key)
         if isinstance(found, Packed):
             keep = FOR_EVER if key[0].startswith(NAMED_BY_CONTENT) else ASK_AGAIN
             found = await respond(found, Headers(scope=scope), keep)
@@ -66,13 +70,44 @@ class Kept:
         """What the page answers: kept from now on where that is worth it, else as it came."""
         status, headers, body = await _asked(self._app, scope, receive)
         if status != 200:
-            answer = Response(body, status)
-            answer.raw_headers = headers.raw
-            return answer
+            return _as_it_came(status, headers, body)
         self._kept[key] = await pack(body, headers["content-type"], Headers(scope=scope))
         while len(self._kept) > 1 and sum(each.size for each in self._kept.values()) > self._most:
             self._kept.popitem(last=False)
         return self._kept[key]
+
+
+class Made:
+    """Middleware: Gradio's page is made once for each address, whatever tags its head then gets.
+
+    It takes 60 ms of a core to make, and who asks for one link after the other has a page each.
+    """
+
+    def __init__(self, app: App, most: int = MOST_MADE) -> None:
+        self._app, self._most = app, most
+        self._made: OrderedDict[tuple[str, ...], tuple[Headers, bytes]] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = _key({**scope, HEAD: ""})
+        if key is None or key[0] not in PAGES:
+            await self._app(scope, receive, send)
+            return
+        if key not in self._made:
+            status, headers, body = await _asked(self._app, scope, receive)
+            if status != 200:
+                await _as_it_came(status, headers, body)(scope, receive, send)
+                return
+            self._made[key] = headers, body
+            while len(self._made) > self._most:
+                self._made.popitem(last=False)
+        self._made.move_to_end(key)
+        await _as_it_came(200, *self._made[key])(scope, receive, send)
+
+
+def _as_it_came(status: int, headers: Headers, body: bytes) -> Response:
+    answer = Response(body, status)
+    answer.raw_headers = list(headers.raw)
+    return answer
 
 
 def _key(scope: Scope) -> tuple[str, ...] | None:
