@@ -13,6 +13,7 @@ from html import escape
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.sizes.picture import picture_of
+from quantlab.catalog.table import Catalog
 from quantlab.errors import QuantlabError
 from quantlab.lab.references import file_of
 from quantlab.ui.guard.pictures import CLOSED, PATH
@@ -67,6 +68,7 @@ def pictures_box(model: Model, services: Services, digests: Sequence[str] = ()) 
         return f'<p class="ql-limits">{escape(said)}</p>'
     if not services.takes_pictures:
         return f'<p class="ql-limits">{escape(CLOSED)}</p>'
+    told = _takes(model, len(digests), services.catalog)
     chosen = f"{len(digests)} of {most} given" if digests else f"up to {most}"
     clear = '<button type="button" class="ql-button" data-clear>Take none</button>'
     return (
@@ -74,19 +76,19 @@ def pictures_box(model: Model, services: Services, digests: Sequence[str] = ()) 
         f'accept="{TYPES}" data-to="{PATH}" data-room="{most - len(digests)}"'
         f"{' multiple' if most > 1 else ''}{' disabled' if len(digests) >= most else ''}></label>"
         f'{clear if digests else ""}<span role="status"></span>'
-        f'<p class="ql-limits">{escape(_takes(model, len(digests)))} PNG, JPEG or WebP; what a '
+        f'<p class="ql-limits">{escape(told)} PNG, JPEG or WebP; what a '
         "camera wrote beside the pixels is dropped. A link carries digests, not the pictures."
         "</p></div>"
     )
 
 
-def _takes(model: Model, count: int) -> str:
+def _takes(model: Model, count: int, catalog: Catalog) -> str:
     """What each picture adds, by prediction, or what those that are given do."""
     plan, many = Plan(dtype=model.base_dtype), max(count, 1)
     try:
-        with_them = needs_of(plan, model, picture_of(model, references=many))
+        with_them = needs_of(plan, model, picture_of(model, references=many), catalog=catalog)
         least = 1 if model.family.needs_reference else 0
-        without = needs_of(plan, model, picture_of(model, references=least))
+        without = needs_of(plan, model, picture_of(model, references=least), catalog=catalog)
     except QuantlabError:
         return ""
     tokens = model.family.reference_tokens(many)

@@ -15,7 +15,10 @@ __all__ = ["MAX_BODY_BYTES", "Bodies"]
 MAX_BODY_BYTES = 2**20
 """1 MiB."""
 UPLOADS = ("/upload", "/gradio_api/upload")
-TOO_LARGE = f"A request may have {MAX_BODY_BYTES // 2**20} MiB at most."
+
+
+def _too_large(limit: int) -> str:
+    return f"A request may have {limit // 2**20} MiB at most."
 
 
 class _TooLarge(Exception):
@@ -45,7 +48,7 @@ class Bodies:
         limit = self._uploads.get(path, self._limit)
         said = header(scope, b"content-length")
         if said and (not said.isdigit() or int(said[:20]) > limit):
-            await refuse(scope, receive, send, 413, TOO_LARGE)
+            await refuse(scope, receive, send, 413, _too_large(limit))
             return
         await self._counted(scope, receive, send, limit)
 
@@ -70,4 +73,4 @@ class Bodies:
         with contextlib.suppress(_TooLarge):
             await self._app(scope, counted, told)
         if taken > limit and not begun:
-            await refuse(scope, receive, send, 413, TOO_LARGE)
+            await refuse(scope, receive, send, 413, _too_large(limit))
