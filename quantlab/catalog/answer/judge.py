@@ -98,17 +98,16 @@ def judge(
 ) -> tuple[Claim, ...]:
     """The claims of one row, in the question's order. ``plan`` is the whole pipeline's, None where
     there is no model or no scheme; ``measured`` is by column and leads, with the claim beside."""
-    claims = claims_of(method, scheme, question, measured)
-    return (*claims, *_memory(question, plan, catalog), *_beside(question, plan, catalog))
+    sized = (*_memory(question, plan, catalog), *_beside(question, plan, catalog))
+    return (*claims_of(method, scheme, question, measured), *sized)
 
 
 def _beside(question: Question, plan: Plan | None, catalog: Catalog) -> list[Claim]:
     if question.model is None or plan is None or question.library == "transformers":
         return []
     told = [t for part in plan.parts for t in beside(question.model, *part, catalog)]
-    return [
-        Claim("runs", text, warns=not well and question.hardware == "cpu") for well, text in told
-    ]
+    cpu = question.hardware == "cpu"
+    return [Claim("runs", text, warns=not well and cpu) for well, text in told]
 
 
 def claims_of(
@@ -277,13 +276,8 @@ def _memory(question: Question, plan: Plan | None, catalog: Catalog) -> list[Cla
         return [Claim("unknown", "memory: how it stores this model's weights is not known")]
     found = placements_for(needs, plan, device, catalog, question.ram_bytes)
     if not found:
-        return [
-            Claim(
-                "no",
-                f"memory: {refusal(needs, plan, device, catalog, question.ram_bytes)}",
-                "predicted",
-            )
-        ]
+        why = refusal(needs, plan, device, catalog, question.ram_bytes)
+        return [Claim("no", f"memory: {why}", "predicted")]
     best = found[0]
     text = f"memory: {'; '.join(best.reasons)}"
     claims = [Claim(verdict_of(best.kind), text, "predicted", best)]

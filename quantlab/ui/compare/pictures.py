@@ -68,15 +68,15 @@ def pictures_box(model: Model, services: Services, digests: Sequence[str] = ()) 
         return f'<p class="ql-limits">{escape(said)}</p>'
     if not services.takes_pictures:
         return f'<p class="ql-limits">{escape(CLOSED)}</p>'
+    told = _takes(model, len(digests), services.catalog)
     chosen = f"{len(digests)} of {most} given" if digests else f"up to {most}"
     clear = '<button type="button" class="ql-button" data-clear>Take none</button>'
-    takes = _takes(model, len(digests), services.catalog)
     return (
         f'<div class="ql-pictures"><label>Pictures to go by, {chosen}: <input type="file" '
         f'accept="{TYPES}" data-to="{PATH}" data-room="{most - len(digests)}"'
         f"{' multiple' if most > 1 else ''}{' disabled' if len(digests) >= most else ''}></label>"
         f'{clear if digests else ""}<span role="status"></span>'
-        f'<p class="ql-limits">{escape(takes)} PNG, JPEG or WebP; what a '
+        f'<p class="ql-limits">{escape(told)} PNG, JPEG or WebP; what a '
         "camera wrote beside the pixels is dropped. A link carries digests, not the pictures."
         "</p></div>"
     )

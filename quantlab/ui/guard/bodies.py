@@ -17,8 +17,11 @@ __all__ = ["MAX_BODY_BYTES", "Bodies"]
 MAX_BODY_BYTES = 2**20
 """1 MiB."""
 UPLOADS = ("/upload", "/gradio_api/upload")
-TOO_LARGE = f"A request may have {MAX_BODY_BYTES // 2**20} MiB at most."
 TOO_SLOW = "The rest of this request did not come in time."
+
+
+def _too_large(limit: int) -> str:
+    return f"A request may have {limit // 2**20} MiB at most."
 
 
 class Bodies:
@@ -50,7 +53,7 @@ class Bodies:
         limit = self._uploads.get(path, self._limit)
         said = header(scope, b"content-length")
         if said and (not said.isdecimal() or int(said[:20]) > limit):
-            await refuse(scope, receive, send, 413, TOO_LARGE)
+            await refuse(scope, receive, send, 413, _too_large(limit))
             return
         await self._counted(scope, receive, send, limit)
 
@@ -71,7 +74,7 @@ class Bodies:
             whole = not message.get("more_body", False)
             taken += len(message.get("body", b""))
             if taken > limit:
-                why = TOO_LARGE
+                why = _too_large(limit)
                 raise Refused
             return message
 
@@ -84,4 +87,4 @@ class Bodies:
         with contextlib.suppress(Refused):
             await self._app(scope, counted, told)
         if why and not begun:
-            await refuse(scope, receive, send, 413 if why == TOO_LARGE else 408, why)
+            await refuse(scope, receive, send, 408 if why == TOO_SLOW else 413, why)
