@@ -1,4 +1,4 @@
-"""What tuning ranks layers by: where the steps lead, added up, on a denoiser small enough to see."""
+"""What tuning ranks layers by: where steps lead, added up, on a denoiser small enough to see."""
 
 from __future__ import annotations
 
