@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from quantlab.catalog.answer import candidates
 from quantlab.catalog.answer.choices import propose
 from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.merits import merits_of
@@ -36,6 +37,19 @@ def test_int8_with_rotation_has_its_place_on_turing_and_ampere(gpu: str) -> None
 def test_it_is_not_told_where_nobody_measured_it_nor_where_it_is_not_installed() -> None:
     assert not told("h100-80gb")
     assert not told("rtx-3060-12gb", WITHOUT)
+
+
+def test_what_is_only_emulated_is_said_and_never_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulated = [scheme for scheme in CATALOG.schemes.values() if scheme.emulated]
+    assert {s.id for s in emulated} == {"torchao-mxfp8", "torchao-mxfp4", "torchao-nvfp4wo"}
+    assert all("emulated" in s.name and s.note.startswith("emulated:") for s in emulated)
+    monkeypatch.setattr(candidates, "scheme_loss", lambda *_, **__: 1e-6)  # as if all drew alike
+    question = Question("cuda", None, (), None, CATALOG.models["flux1-dev"], None, None)
+    nobody = frozenset({"nobody"})  # answers are kept by what is missing: this one is ours alone
+    plans = candidates.candidates(CATALOG, CATALOG.models["flux1-dev"], question, nobody)
+    proposed = {scheme for plan in plans for _, scheme in plan.parts}
+    assert proposed
+    assert not proposed & {scheme.id for scheme in emulated}
 
 
 def test_what_is_known_depends_on_the_card() -> None:

@@ -55,7 +55,7 @@ def _runnable(wanted: Contents) -> list[str]:
     schemes = [
         scheme.id
         for scheme in catalog.schemes.values()
-        if not why_not(scheme, part.library, part.cls)
+        if not why_not(scheme, part.library, part.cls, part.shapes)
         and here(scheme, catalog.methods[scheme.method], machine, model) == "ok"
     ]
     return [wanted.reference, "bf16", *schemes]

@@ -147,6 +147,9 @@ class Scheme:
     computes_in: str = ""
     """"bf16" where its library quantizes nothing else: the component has that dtype in a pipeline
     of any. Empty: that of the pipeline."""
+    emulated: bool = False
+    """Whether its arithmetic is only imitated, to see the picture: no faster than 16 bits, and
+    never proposed."""
     draws: bool = False
     """Whether its library draws random numbers while it quantizes; it does so with seed 0 here."""
     timing: str = "untimed"

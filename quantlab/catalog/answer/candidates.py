@@ -83,7 +83,8 @@ def _plans(
     model, gpu = catalog.models[model_id], load_gpus().get(card or "")
     hardware, bits, needs = asked
     question = Question(hardware, bits, needs, None, model, None, gpu, known=known)
-    usable = [s for s in catalog.schemes.values() if s.method not in missing and s.storage]
+    real = [s for s in catalog.schemes.values() if s.storage and not s.emulated]
+    usable = [s for s in real if s.method not in missing]
     first = _fewest(_parts(usable, model, model.components[0], question, catalog), known.schemes)
     if question.bits is None:
         first.append(_plain(model, model.components[0]))

@@ -149,6 +149,7 @@ def read_scheme(
         library_way=read_id(table, "library_way") if table.has("library_way") else None,
         lora=_lora(table.table("lora"), sources) if table.has("lora") else None,
         computes_in=table.choice("computes_in", DTYPE_SCHEMES) if table.has("computes_in") else "",
+        emulated=table.get("emulated", bool, False),
         draws=table.get("draws", bool, False),
         timing=table.text("timing", "untimed"),
     )

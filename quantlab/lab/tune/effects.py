@@ -1,4 +1,4 @@
-"""What quantizing one layer does to an identical step, for every layer and every scheme.
+"""What quantizing one layer does to identical steps, for every layer and every scheme.
 
 Each layer is really swapped once, with the scheme nearest to the budget. What its other schemes do
 follows from that by the error of the layer's own output: the sum over its inputs of their mean
