@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.references import MOST_BYTES, file_of, keep_reference, keep_under
 from quantlab.ui.compare.pictures import add_pictures, clear_pictures, pictures_box
+from quantlab.ui.compare.taking import PATH, Pictures
 from quantlab.ui.guard.bodies import Bodies
-from quantlab.ui.guard.pictures import PATH, Pictures
 from quantlab.ui.named import Call
 from quantlab.ui.services import Services
 from tests.served_page import Counting

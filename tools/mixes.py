@@ -65,7 +65,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Tune the mixes that ship.")
     parser.add_argument("--work", type=Path, default=PROJECT / ".work" / "mixes")
     parser.add_argument("--budgets", type=float, nargs="+", default=BUDGETS, metavar="B")
-    asked, found = parser.parse_args(), []
+    asked = parser.parse_args()
+    found: list[dict[str, object]] = []
     for budget in asked.budgets:
         folder = asked.work / f"flux-mini-{budget:g}".replace(".", "_")
         if not (folder / "report.json").is_file():

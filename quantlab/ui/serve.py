@@ -15,6 +15,7 @@ from urllib.parse import quote
 from starlette.middleware import Middleware
 
 from quantlab.ui.blocks import Page
+from quantlab.ui.compare.taking import Pictures
 from quantlab.ui.guard.bodies import Bodies
 from quantlab.ui.guard.connections import connecting
 from quantlab.ui.guard.crowd import Crowd
@@ -24,7 +25,6 @@ from quantlab.ui.guard.hosts import Hosts, allowed_names
 from quantlab.ui.guard.leaving import Leaving
 from quantlab.ui.guard.limits import Limits
 from quantlab.ui.guard.logs import keep_brief
-from quantlab.ui.guard.pictures import Pictures
 from quantlab.ui.guard.unread import Unread
 from quantlab.ui.kept.front import Kept, Made
 from quantlab.ui.preview.serve import Tagged

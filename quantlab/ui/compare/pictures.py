@@ -1,6 +1,6 @@
 """Pictures to go by, for models that edit: a box to give them in, and what they take.
 
-The box sends each to ``guard/pictures.py`` and tells the page its digest, which stands among the
+The box sends each to ``compare/taking.py`` and tells the page its digest, which stands among the
 settings from then on. A link carries digests alone.
 """
 
@@ -16,7 +16,7 @@ from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.table import Catalog
 from quantlab.errors import QuantlabError
 from quantlab.lab.references import file_of
-from quantlab.ui.guard.pictures import CLOSED, PATH
+from quantlab.ui.compare.taking import CLOSED, PATH
 from quantlab.ui.named import Call, Updates
 from quantlab.ui.services import Services
 from quantlab.words.plan import Plan
