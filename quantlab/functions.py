@@ -151,7 +151,7 @@ def predict(
     return predicted(
         catalog,
         measurements_here(catalog),
-        to_predict(model, plans, settings, catalog),
+        to_predict(model, plans, {"prompt": "", **settings}, catalog),
         gpu=gpu,
         hardware=hardware,
         memory_gib=memory_gib,

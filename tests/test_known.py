@@ -19,7 +19,8 @@ from quantlab.cli import main
 from quantlab.record.known import Measurements, runs_of
 from quantlab.record.store.row import Stored
 from quantlab.record.store.store import Store
-from quantlab.ui.pick.query import choices_of, known_of, read_query
+from quantlab.ui.pick import view as pick_view
+from quantlab.ui.pick.query import choices_of, known_of, read_query, rows_of
 from quantlab.ui.programs import api
 from quantlab.ui.services import Services
 from quantlab.words.outcome import Outcome
@@ -115,6 +116,14 @@ def test_page_programs_and_command_line_count_the_same_runs(
     choices = choices_of(query, known_of(query, services))
     assert [choice.image_s_why for choice in choices] == [row["image_s_why"] for row in told]
 
+    known = known_of(query, services)
+    table = pick_view.table(rows_of(query, known), query, CATALOG, known)
+    assert "), measured" not in table  # of eager schemes, none of which was run
+    save(services.store, stored("gguf-q4_k", 11.0))
+    known = known_of(query, services)
+    assert "11 s (11 to 11), measured" in pick_view.table(
+        rows_of(query, known), query, CATALOG, known
+    )
     told = printed(capsys, "predict", *options, "--plans", plan, "bnb-nf4")
     assert told[0]["image_s"] == {"low": 9.0, "mid": 9.0, "high": 9.0}
     assert "scaled by what was measured" in told[1]["image_s_why"]

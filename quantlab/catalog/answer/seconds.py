@@ -56,7 +56,13 @@ def placed_seconds(
 
 
 def scheme_seconds(
-    scheme: str, model: Model, gpu: Gpu, kind: Kind, ram_bytes: int | None, catalog: Catalog
+    scheme: str,
+    model: Model,
+    gpu: Gpu,
+    kind: Kind,
+    ram_bytes: int | None,
+    catalog: Catalog,
+    known: Known = NOTHING,
 ) -> Seconds | None:
     """Of one image of the model's own size with ``scheme`` on the denoiser alone, placed so; None
     where nothing honest can be said."""
@@ -72,6 +78,7 @@ def scheme_seconds(
         ram_bytes=ram_bytes,
         steps=None,
         catalog=catalog,
+        known=known,
     )
     return found if isinstance(found, Seconds) else None
 

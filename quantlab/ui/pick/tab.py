@@ -72,13 +72,18 @@ def ask(call: Call) -> Updates:
     services, given = call.services, call.given
     try:
         query = read_query(given)
-        rows = rows_of(query, known_of(query, services))
+        known = known_of(query, services)
+        rows = rows_of(query, known)
         answer = _answer(query, services)
     except QuantlabError as error:
         return {"answer": answer_view.problem(str(error))}
     meant = {"hardware": query.gpu or query.hardware, "model": query.model or ""}
     named = {name: value for name, value in meant.items() if value != (given[name] or "")}
-    return {"answer": answer, "table": pick_view.table(rows, query, services.catalog), **named}
+    return {
+        "answer": answer,
+        "table": pick_view.table(rows, query, services.catalog, known),
+        **named,
+    }
 
 
 def _answer(query: Query, services: Services) -> str:
@@ -168,8 +173,9 @@ def _table(services: Services, query: Query) -> gr.HTML:
         claims = pick_view.claims(key, column, services.catalog)
         return code_first(key, model, services) + claims + beside(key)
 
+    known = known_of(query, services)
     return gr.HTML(
-        pick_view.table(rows_of(query, known_of(query, services)), query, services.catalog),
+        pick_view.table(rows_of(query, known), query, services.catalog, known),
         elem_id="ql-table",
         apply_default_css=False,
         html_template=FIND,

@@ -16,7 +16,7 @@ from quantlab.catalog.columns import COLUMNS, Column
 from quantlab.catalog.machine import in_words
 from quantlab.catalog.schema import Cell, Method, Scheme
 from quantlab.catalog.table import Catalog
-from quantlab.catalog.time import Seconds
+from quantlab.catalog.time import NOTHING, Known, Seconds
 from quantlab.ui.pick.answer_view import Query
 from quantlab.ui.pick.code_names import code_names
 from quantlab.ui.words import (
@@ -34,9 +34,9 @@ Row = Recommendation
 TABLED = tuple(row for row in COLUMNS if row.tabled)
 
 
-def table(rows: Iterable[Row], query: Query, catalog: Catalog) -> str:
+def table(rows: Iterable[Row], query: Query, catalog: Catalog, known: Known = NOTHING) -> str:
     """The whole table, rejected rows too: the visitor's hardware, memory, time and loss in front,
-    what else is known behind *All columns*."""
+    what else is known behind *All columns*. ``known`` is what was measured on the device."""
     own = [row for row in TABLED if row.id == query.hardware]
     rest = [row for row in TABLED if row.id != query.hardware]
     heads = [
@@ -44,14 +44,16 @@ def table(rows: Iterable[Row], query: Query, catalog: Catalog) -> str:
         _head("Verdict", "number"),
         *(_head(row.over, "number", row.told) for row in own),
         _head("Memory", "number", "Predicted peak on the device; without one, weights"),
-        _head("An image", "number", "Predicted seconds of one image, with it on the denoiser"),
+        _head("An image", "number", "Seconds of one image, with it on the denoiser"),
         _head("Picture", "number", "How far it moves the picture, measured on flux-mini"),
         _head("Weights", "number", "Predicted weights of the whole pipeline", more=True),
         _head("Bits", "number", "Bits a weight, as the library stores it", more=True),
         *(_head(row.over, "number", row.told, more=True) for row in rest),
         _head("Licence", "text", "The library's licence", more=True),
     ]
-    body = "".join(_row(row, (own, rest), query, catalog) for row in rows)
+    body = "".join(
+        _row(row, (own, rest), _time(row, query, catalog, known), catalog) for row in rows
+    )
     return (
         '<table class="ql-table" role="table"><caption class="ql-sr">Methods and schemes with '
         "their verdict; a row's name opens the sources of its claims.</caption>"
@@ -70,7 +72,7 @@ def _head(name: str, kind: str, title: str = "", *, more: bool = False) -> str:
 
 
 def _row(
-    row: Row, columns: tuple[list[Column], list[Column]], query: Query, catalog: Catalog
+    row: Row, columns: tuple[list[Column], list[Column]], time: Seconds | None, catalog: Catalog
 ) -> str:
     method = catalog.methods[row.method]
     scheme = catalog.schemes.get(row.scheme or "")
@@ -88,7 +90,7 @@ def _row(
         f'<th scope="row" role="rowheader" data-v="{key}">'
         f'<button type="button" class="ql-name" data-claims="{key}">{key}</button>'
         f'<span class="ql-method">{escape(method.name)}</span></th>'
-        f"{_verdict(row, scheme)}{own}{_costs(row, query, catalog)}"
+        f"{_verdict(row, scheme)}{own}{_costs(row, time)}"
         f"{_number('weights', row.bytes, size(row.bytes), more=True)}"
         f"{_number('bits', order, bits, more=True)}{rest}"
         f'<td role="cell" class="ql-licence is-more" data-label="licence" '
@@ -96,10 +98,9 @@ def _row(
     )
 
 
-def _costs(row: Row, query: Query, catalog: Catalog) -> str:
+def _costs(row: Row, time: Seconds | None) -> str:
     """Memory, seconds and closeness of a row: what the answer goes by."""
     peak = row.placement.peak_bytes if row.placement else row.bytes
-    time = _seconds(row, query, catalog)
     return (
         _number("memory", peak, size(peak))
         + _number("an image", time.mid if time else None, _about(time))
@@ -107,12 +108,12 @@ def _costs(row: Row, query: Query, catalog: Catalog) -> str:
     )
 
 
-def _seconds(row: Row, query: Query, catalog: Catalog) -> Seconds | None:
+def _time(row: Row, query: Query, catalog: Catalog, known: Known) -> Seconds | None:
     model, card = catalog.models.get(query.model or ""), query.card
     if model is None or card is None or row.scheme is None or row.placement is None:
         return None
     ram = round(query.ram_gib * GIB) if query.ram_gib else None
-    return scheme_seconds(row.scheme, model, card, row.placement.kind, ram, catalog)
+    return scheme_seconds(row.scheme, model, card, row.placement.kind, ram, catalog, known)
 
 
 def _about(time: Seconds | None) -> str:
