@@ -24,6 +24,8 @@ def as_model(model: Model, folder: Path, tables: Path, repo: str = "") -> Model:
         local=not repo,
         source=repo or str(folder),
         components=tuple(_component(c, folder, tables) for c in model.components),
+        prequantized=(),
+        gguf=(),
     )
 
 

@@ -74,7 +74,7 @@ def _made(part: Part) -> str:
 def write_bfl(folder: str, path: str, kind: str, keep: tuple[str, ...] = ()) -> None:
     """Write a diffusers model's safetensors in ``folder`` as Black Forest Labs' ``kind`` of file.
 
-    Weights (2-D tensors) are quantized, "FP8" with a scale a row, "NVFP4" with one for 16 numbers;
+    Weights (2-D tensors of that name) are quantized, "FP8" with a scale a row, "NVFP4" with one for 16 numbers;
     what 16 does not divide, the modules of ``keep`` and everything else stay as they are. The file
     appears whole or not at all.
     """
@@ -89,7 +89,8 @@ def write_bfl(folder: str, path: str, kind: str, keep: tuple[str, ...] = ()) -> 
     for shard in sorted(pathlib.Path(folder).glob("*.safetensors")):
         for name, tensor in load_file(shard).items():
             module = name.removesuffix(".weight")
-            if tensor.ndim != 2 or tensor.shape[1] % 16 or module in keep:
+            multiplied = tensor.ndim == 2 and module != name  # tables and tokens are not
+            if not multiplied or tensor.shape[1] % 16 or module in keep:
                 stored[name] = tensor
             elif kind == "FP8":
                 stored[name], stored[f"{module}.weight_scale"] = quantize_fp8r(tensor)

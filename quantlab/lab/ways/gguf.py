@@ -158,7 +158,7 @@ def write_gguf(
 ) -> None:
     """Write a diffusers model's safetensors in ``folder`` to a GGUF file at ``path``.
 
-    Weights (2-D tensors) are stored as ``kind``, such as "Q4_K"; ``kinds`` names others by tensor,
+    Weights (2-D tensors of that name) are stored as ``kind``, such as "Q4_K"; ``kinds`` names others by tensor,
     such as {"proj_out.weight": "F32"}. Rows that are no whole number of a type's blocks are stored
     as Q8_0, and where its blocks of 32 do not divide them either as F32, as everything else is.
     ggml's own quantizer packs them; where ``importance`` names a safetensors file with the mean
@@ -187,7 +187,8 @@ def write_gguf(
     for shard in sorted(pathlib.Path(folder).glob("*.safetensors")):
         for name, tensor in load_file(shard).items():
             values = tensor.float().numpy()
-            asked = (kinds or {}).get(name, kind) if values.ndim == 2 else "F32"
+            multiplied = values.ndim == 2 and name.endswith(".weight")  # tables and tokens are not
+            asked = (kinds or {}).get(name, kind) if multiplied else "F32"
             fitting = (
                 gguf.GGMLQuantizationType[each]
                 for each in (asked, "Q8_0", "F32")

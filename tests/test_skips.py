@@ -1,0 +1,74 @@
+"""What SDNQ and layerwise casting leave alone by themselves, held against their own lists.
+
+Both go by names, for classes that nobody named by defaults. A layer that is missed here is a plan
+that fails its verification, and bytes that are predicted too small.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+from diffusers.hooks.layerwise_casting import DEFAULT_SKIP_MODULES_PATTERN
+from sdnq import SDNQConfig
+from sdnq.utils import add_module_skip_keys, check_param_name_in
+
+from quantlab.catalog.models.schema import Component
+from quantlab.catalog.sizes.shapes import shapes_of
+from quantlab.catalog.table import load_catalog
+from quantlab.lab.libraries import resolve
+
+CATALOG = load_catalog()
+COMPONENTS = {
+    component.shapes: component
+    for model in CATALOG.models.values()
+    for component in model.components
+    if not component.cls.startswith("Autoencoder")
+}
+TOLD = ("_keep_in_fp32_modules", "_tied_weights_keys", "_skip_layerwise_casting_patterns")
+
+
+def named(component: Component, *kinds: str) -> list[str]:
+    modules = shapes_of(component.shapes)
+    return [module.name for module in modules if module.kind in kinds and module.weight]
+
+
+def left_alone(scheme: str, component: Component, names: list[str]) -> set[str]:
+    patterns = CATALOG.schemes[scheme].left_alone(component.cls)
+    return {name for name in names if any(fnmatchcase(name, p) for p in patterns)}
+
+
+@pytest.mark.parametrize("shapes", COMPONENTS)
+def test_sdnq_leaves_alone_what_the_catalogue_says(shapes: str) -> None:
+    component = COMPONENTS[shapes]
+    cls = resolve(f"{component.library}.{component.cls}")
+    config = SDNQConfig(weights_dtype="int8")
+    config.modules_to_not_convert, config.modules_dtype_dict = [], {}
+    bare: Any = type(cls.__name__, (), {name: getattr(cls, name, None) for name in TOLD})
+    add_module_skip_keys(bare(), config)
+    names = named(component, "linear")
+    skipped = config.modules_to_not_convert
+    theirs = {name for name in names if check_param_name_in(f"{name}.weight", skipped)}
+    assert left_alone("sdnq-int8", component, names) == theirs
+
+
+@pytest.mark.parametrize("shapes", [s for s, c in COMPONENTS.items() if c.library == "diffusers"])
+def test_layerwise_casting_leaves_alone_what_the_catalogue_says(shapes: str) -> None:
+    component = COMPONENTS[shapes]
+    cls = resolve(f"diffusers.{component.cls}")
+    patterns = [*DEFAULT_SKIP_MODULES_PATTERN, *(cls._keep_in_fp32_modules or [])]
+    patterns += cls._skip_layerwise_casting_patterns or []
+    names = named(component, "linear", "conv", "embedding")
+    found = {
+        name for name in names if any(re.search(p, part) for part in within(name) for p in patterns)
+    }
+    assert left_alone("layerwise-fp8", component, names) == found
+
+
+def within(name: str) -> Iterator[str]:
+    """The name and those of the modules around it: what is left alone is so with all in it."""
+    parts = name.split(".")
+    return (".".join(parts[:count]) for count in range(1, len(parts) + 1))

@@ -1,0 +1,95 @@
+"""A pipeline of a class that no family has, Stable Diffusion 1.5's, tiny: read, predicted, run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import diffusers
+import pytest
+import torch
+import transformers
+
+from quantlab.catalog.paths import OWN_MODELS
+from quantlab.cli import main
+from quantlab.errors import InputError
+from quantlab.families import pipelines
+from quantlab.lab.hub.admit import admit
+from tools.twins import autoencoders, encoders, tokens
+
+CLASS = "StableDiffusionPipeline"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The pipeline with random weights, saved as its own class saves it."""
+    monkeypatch.setenv(OWN_MODELS, "")
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    torch.manual_seed(0)
+    pipe = diffusers.StableDiffusionPipeline(
+        unet=diffusers.UNet2DConditionModel(
+            block_out_channels=(32, 64), layers_per_block=1, sample_size=8, attention_head_dim=2,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), norm_num_groups=16,
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), use_linear_projection=True,
+            cross_attention_dim=encoders.WIDTH,
+        ),
+        vae=autoencoders.plain(4, use_quant_conv=True, use_post_quant_conv=True),
+        text_encoder=encoders.clip(transformers.CLIPTextModel),
+        tokenizer=tokens.clip(),
+        scheduler=diffusers.DDIMScheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )  # fmt: skip
+    pipe.save_pretrained(tmp_path / "unlisted")
+    return tmp_path / "unlisted"
+
+
+def test_what_its_class_says_is_enough_to_predict_and_run_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert CLASS not in pipelines()
+    model = admit(str(folder))
+    family = model.family
+    assert (family.denoisers, family.decoder, family.encoders) == (
+        ("unet",), "vae", ("text_encoder",),
+    )  # fmt: skip
+    assert family.embeddings == ("prompt_embeds", "negative_prompt_embeds")
+    assert (family.scale, family.negative, family.cfg_from) == ("guidance_scale", "same call", 1.0)
+    asked = ["--model", str(folder), "--plans", "fp32", "unet=torchao-int8wo"]
+    small = ["--steps", "1", "--width", "64", "--height", "64", "--warmup", "0"]
+    out = ["--prompt", "a fox", "--out", str(tmp_path / "out"), "--json"]
+    assert main(["compare", *asked, *small, *out]) == 0
+    said = capsys.readouterr()
+    assert "its kind of pipeline is not described in quantlab" in said.err
+    outcomes = json.loads(said.out)["outcomes"]
+    assert [outcome["error"] for outcome in outcomes] == [None, None]
+    assert main(["predict", *asked, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    for outcome, row in zip(outcomes, rows, strict=True):
+        assert row["component_bytes"] == pytest.approx(outcome["weights_bytes"], rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("vae", "has no autoencoder that makes pixels of latents"),
+        ("unet", "has no transformer and no U-Net"),
+    ],
+)
+def test_one_without_a_part_that_it_needs_is_refused_with_that_part(
+    folder: Path, part: str, said: str
+) -> None:
+    path = folder / "model_index.json"
+    index = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**index, part: [None, None]}), encoding="utf-8")
+    with pytest.raises(InputError, match=said):
+        admit(str(folder))
+
+
+def test_a_part_whose_config_does_not_fit_its_files_is_named(folder: Path) -> None:
+    path = folder / "unet" / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "cross_attention_dim": 48}), encoding="utf-8")
+    with pytest.raises(InputError, match="unet does not fit"):
+        admit(str(folder))
