@@ -256,7 +256,8 @@ def test_a_kind_of_hardware_is_unknown_where_nothing_is_said(house: Path) -> Non
     script = """
 from quantlab.catalog.answer.pick import recommend
 from quantlab.catalog.table import load_catalog
+from quantlab.ui.pick.answer_view import Query
 from quantlab.ui.pick.view import table
-print(table(recommend(hardware="npu"), load_catalog()))
+print(table(recommend(hardware="npu"), Query(hardware="npu"), load_catalog()))
 """
     assert "Ascend NPU" in run(house, "-c", script)
