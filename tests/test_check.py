@@ -240,3 +240,23 @@ def test_a_name_that_no_module_has_is_told_and_mended() -> None:
     assert report.fixed is not None
     assert '"proj_out"' in report.fixed
     assert "nothing_alike" in report.fixed
+
+
+@pytest.mark.parametrize(
+    ("inner", "scheme"),
+    [("", "torchao-int8wo"), ("granularity=PerGroup(64)", "torchao-int8wo-g64"),
+     ("granularity=PerGroup(32)", None),
+     ("granularity=PerGroup(group_size=64)", "torchao-int8wo-g64")],
+)  # fmt: skip
+def test_an_object_within_a_config_tells_schemes_apart(inner: str, scheme: str | None) -> None:
+    text = (
+        "from diffusers import FluxPipeline, PipelineQuantizationConfig, TorchAoConfig\n"
+        "from torchao.quantization import Int8WeightOnlyConfig\n"
+        "from torchao.quantization.granularity import PerGroup\n"
+        f"mapping = {{'transformer': TorchAoConfig(Int8WeightOnlyConfig({inner}))}}\n"
+        "config = PipelineQuantizationConfig(quant_mapping=mapping)\n"
+        "pipe = FluxPipeline.from_pretrained('black-forest-labs/FLUX.1-dev',\n"
+        "    quantization_config=config, torch_dtype='bfloat16')\n"
+    )
+    told = check_text(text).plan
+    assert told is None if scheme is None else scheme in str(told)

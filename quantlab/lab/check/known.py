@@ -155,7 +155,7 @@ def _match(cls: Class, given: Mapping[str, Value], catalog: Catalog) -> Scheme |
             if spec is None or cls.library not in ("", library):
                 continue
             if spec.path.rpartition(".")[2] == cls.name and _meets(spec, cls, library, given):
-                fitting.append((len(spec.args), scheme))
+                fitting.append((_said(spec), scheme))
     best = max((size for size, _ in fitting), default=0)
     found = {scheme.id: scheme for size, scheme in fitting if size == best}
     return next(iter(found.values())) if len(found) == 1 else None
@@ -182,11 +182,43 @@ def _plain(spec: Spec) -> list[tuple[str, Any]]:
     return [(n, w) for n, w in spec.args.items() if not isinstance(w, Spec) and w != "$compute"]
 
 
+GRANULARITY = "granularity"
+
+
+def _said(spec: Spec) -> int:
+    """How many arguments a config gives, those of the objects in it among them."""
+    return sum(1 + (_said(each) if isinstance(each, Spec) else 0) for each in spec.args.values())
+
+
 def _is(call: Call, spec: Spec) -> bool:
+    """Whether a call makes the object of ``spec``, with all the arguments that it has there."""
     cls = class_of(call.function)
     # Another packing is another scheme, which the catalogue does not have.
-    plain = not call.more and "int4_packing_format" not in call.kwargs
-    return cls is not None and cls.name == spec.path.rpartition(".")[2] and plain
+    if call.more or "int4_packing_format" in call.kwargs or cls is None:
+        return False
+    wanted = {n: each for n, each in spec.args.items() if n != "set_inductor_config"}
+    if _groups(call.value(GRANULARITY)) and GRANULARITY not in wanted:
+        return False
+    order = libraries().torchao.get(cls.name, list(wanted))
+    same = cls.name == spec.path.rpartition(".")[2]
+    return same and all(
+        _same(call.value(name, order.index(name) if name in order else None), each)
+        for name, each in wanted.items()
+    )
+
+
+def _groups(value: Value | None) -> bool:
+    """Whether a granularity is one of groups, each size of which is a scheme of its own."""
+    cls = class_of(value.call.function) if isinstance(value, Made) else None
+    return cls is not None and cls.name == "PerGroup"
+
+
+def _same(value: Value | None, wanted: Any) -> bool:
+    if isinstance(wanted, Spec):
+        return isinstance(value, Made) and _is(value.call, wanted)
+    if isinstance(value, Ref):
+        return bool(value.path == wanted)
+    return isinstance(value, Const) and bool(value.value == wanted)
 
 
 def model_of(repo: str, catalog: Catalog) -> Model | None:
