@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 FILE = PROJECT / "data" / "check" / "signatures.json"
+UNSAID = ("set_inductor_config",)
+"""Arguments that change no weight: code need not give them."""
 PREFIXES = {"Diffusers": "diffusers", "Transformers": "transformers", "HF": "transformers"}
 """What people put before a class's name when they import it from two libraries."""
 
@@ -164,7 +166,7 @@ def _match(cls: Class, given: Mapping[str, Value], catalog: Catalog) -> Scheme |
 def _meets(spec: Spec, cls: Class, library: str, given: Mapping[str, Value]) -> bool:
     defaults = libraries().takes(Class(library, cls.name)) or {}
     for name, wanted in spec.args.items():
-        if wanted == "$compute" or name == "set_inductor_config":
+        if wanted == "$compute" or name in UNSAID:
             continue
         value = given.get(name)
         if isinstance(wanted, Spec):
@@ -182,43 +184,31 @@ def _plain(spec: Spec) -> list[tuple[str, Any]]:
     return [(n, w) for n, w in spec.args.items() if not isinstance(w, Spec) and w != "$compute"]
 
 
-GRANULARITY = "granularity"
-
-
-def _said(spec: Spec) -> int:
-    """How many arguments a config gives, those of the objects in it among them."""
-    return sum(1 + (_said(each) if isinstance(each, Spec) else 0) for each in spec.args.values())
-
-
 def _is(call: Call, spec: Spec) -> bool:
-    """Whether a call makes the object of ``spec``, with all the arguments that it has there."""
+    """Whether ``call`` makes what ``spec`` does: of its class, with all that it says."""
     cls = class_of(call.function)
-    # Another packing is another scheme, which the catalogue does not have.
-    if call.more or "int4_packing_format" in call.kwargs or cls is None:
+    if cls is None or cls.name != spec.path.rpartition(".")[2] or call.more:
         return False
-    wanted = {n: each for n, each in spec.args.items() if n != "set_inductor_config"}
-    if _groups(call.value(GRANULARITY)) and GRANULARITY not in wanted:
+    given = {name: each.value for name, each in call.kwargs.items()}
+    wanted = {name: value for name, value in spec.args.items() if name not in UNSAID}
+    given |= dict(zip(wanted, (each.value for each in call.args), strict=False))
+    # Another packing or another group is another scheme.
+    if any(name in given and name not in wanted for name in ("int4_packing_format", "granularity")):
         return False
-    order = libraries().torchao.get(cls.name, list(wanted))
-    same = cls.name == spec.path.rpartition(".")[2]
-    return same and all(
-        _same(call.value(name, order.index(name) if name in order else None), each)
-        for name, each in wanted.items()
-    )
+    return all(_same(given.get(name), value) for name, value in wanted.items())
 
 
-def _groups(value: Value | None) -> bool:
-    """Whether a granularity is one of groups, each size of which is a scheme of its own."""
-    cls = class_of(value.call.function) if isinstance(value, Made) else None
-    return cls is not None and cls.name == "PerGroup"
-
-
-def _same(value: Value | None, wanted: Any) -> bool:
+def _same(value: Value | None, wanted: object) -> bool:
     if isinstance(wanted, Spec):
         return isinstance(value, Made) and _is(value.call, wanted)
     if isinstance(value, Ref):
         return bool(value.path == wanted)
     return isinstance(value, Const) and bool(value.value == wanted)
+
+
+def _said(spec: Spec) -> int:
+    """How many arguments it names, those of what it is made of too."""
+    return sum(1 + (_said(each) if isinstance(each, Spec) else 0) for each in spec.args.values())
 
 
 def model_of(repo: str, catalog: Catalog) -> Model | None:
