@@ -28,8 +28,6 @@ __all__ = [
 ]
 
 FILE = PROJECT / "data" / "check" / "signatures.json"
-UNSAID = ("set_inductor_config",)
-"""Arguments that change no weight: code need not give them."""
 PREFIXES = {"Diffusers": "diffusers", "Transformers": "transformers", "HF": "transformers"}
 """What people put before a class's name when they import it from two libraries."""
 
@@ -157,7 +155,7 @@ def _match(cls: Class, given: Mapping[str, Value], catalog: Catalog) -> Scheme |
             if spec is None or cls.library not in ("", library):
                 continue
             if spec.path.rpartition(".")[2] == cls.name and _meets(spec, cls, library, given):
-                fitting.append((_said(spec), scheme))
+                fitting.append((len(spec.args), scheme))
     best = max((size for size, _ in fitting), default=0)
     found = {scheme.id: scheme for size, scheme in fitting if size == best}
     return next(iter(found.values())) if len(found) == 1 else None
@@ -166,7 +164,7 @@ def _match(cls: Class, given: Mapping[str, Value], catalog: Catalog) -> Scheme |
 def _meets(spec: Spec, cls: Class, library: str, given: Mapping[str, Value]) -> bool:
     defaults = libraries().takes(Class(library, cls.name)) or {}
     for name, wanted in spec.args.items():
-        if wanted == "$compute" or name in UNSAID:
+        if wanted == "$compute" or name == "set_inductor_config":
             continue
         value = given.get(name)
         if isinstance(wanted, Spec):
@@ -185,28 +183,10 @@ def _plain(spec: Spec) -> list[tuple[str, Any]]:
 
 
 def _is(call: Call, spec: Spec) -> bool:
-    """Whether ``call`` makes what ``spec`` does: of its class, with all that it says."""
     cls = class_of(call.function)
-    if cls is None or cls.name != spec.path.rpartition(".")[2] or call.more:
-        return False
-    given = {name: each.value for name, each in call.kwargs.items()}
-    wanted = {name: value for name, value in spec.args.items() if name not in UNSAID}
-    given |= dict(zip(wanted, (each.value for each in call.args), strict=False))
-    # Another packing or another group is another scheme.
-    if any(name in given and name not in wanted for name in ("int4_packing_format", "granularity")):
-        return False
-    return all(_same(given.get(name), value) for name, value in wanted.items())
-
-
-def _same(value: Value | None, wanted: object) -> bool:
-    if isinstance(wanted, Spec):
-        return isinstance(value, Made) and _is(value.call, wanted)
-    return isinstance(value, Const) and value.value == wanted
-
-
-def _said(spec: Spec) -> int:
-    """How many arguments it names, those of what it is made of too."""
-    return sum(1 + (_said(each) if isinstance(each, Spec) else 0) for each in spec.args.values())
+    # Another packing is another scheme, which the catalogue does not have.
+    plain = not call.more and "int4_packing_format" not in call.kwargs
+    return cls is not None and cls.name == spec.path.rpartition(".")[2] and plain
 
 
 def model_of(repo: str, catalog: Catalog) -> Model | None:
