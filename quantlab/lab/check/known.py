@@ -186,7 +186,17 @@ def _is(call: Call, spec: Spec) -> bool:
     cls = class_of(call.function)
     # Another packing is another scheme, which the catalogue does not have.
     plain = not call.more and "int4_packing_format" not in call.kwargs
-    return cls is not None and cls.name == spec.path.rpartition(".")[2] and plain
+    if cls is None or cls.name != spec.path.rpartition(".")[2] or not plain:
+        return False
+    return _same_groups(call.value("granularity"), spec.args.get("granularity"))
+
+
+def _same_groups(given: Value | None, wanted: Any) -> bool:
+    """Whether as many numbers share a scale: torchao's granularity, of which only groups count."""
+    size = given.call.value("group_size", 0) if isinstance(given, Made) else None
+    if not isinstance(wanted, Spec):
+        return not isinstance(given, Made) or given.call.method != "PerGroup"
+    return isinstance(size, Const) and size.value == wanted.args.get("group_size")
 
 
 def model_of(repo: str, catalog: Catalog) -> Model | None:
