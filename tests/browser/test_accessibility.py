@@ -29,7 +29,7 @@ THERE = {
 """Every tab, and what is to be seen on it when it is filled."""
 RULES: dict[Scheme, dict[str, Any]] = {
     "light": {},
-    "dark": {"runOnly": {"type": "tag", "values": ["cat.color"]}},
+    "dark": {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}},
 }
 """What is held in each; all but the colours is the same in both."""
 STILL = "document.getAnimations().every((each) => each.playState !== 'running')"
