@@ -185,6 +185,30 @@ def test_plan_model_and_bytes_are_those_of_the_mended_code() -> None:
     assert report.predicted["plan"] == "torchao-int8wo"
 
 
+@pytest.mark.parametrize(
+    ("granularity", "plan"),
+    [
+        ("", "torchao-int8wo"),
+        ("granularity=PerRow()", "torchao-int8wo"),
+        ("granularity=PerGroup(64)", "torchao-int8wo-g64"),
+        ("granularity=PerGroup(group_size=32)", None),  # a scheme that the catalogue does not have
+    ],
+)
+def test_how_many_numbers_share_a_scale_makes_another_scheme(
+    granularity: str, plan: str | None
+) -> None:
+    report = check_text(
+        "import torch\nfrom diffusers import FluxPipeline, TorchAoConfig\n"
+        "from diffusers.quantizers import PipelineQuantizationConfig\n"
+        "from torchao.quantization import Int8WeightOnlyConfig, PerGroup, PerRow\n"
+        "config = PipelineQuantizationConfig(quant_mapping={"
+        f'"transformer": TorchAoConfig(Int8WeightOnlyConfig({granularity}))}})\n'
+        'pipe = FluxPipeline.from_pretrained("black-forest-labs/FLUX.1-dev", '
+        "quantization_config=config, torch_dtype=torch.bfloat16)\n"
+    )
+    assert report.plan == plan
+
+
 def test_the_card_decides_what_is_said() -> None:
     text = (
         "import torch\nfrom diffusers import FluxPipeline\n"

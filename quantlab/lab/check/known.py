@@ -193,9 +193,14 @@ def _is(call: Call, spec: Spec) -> bool:
     wanted = {name: value for name, value in spec.args.items() if name not in UNSAID}
     given |= dict(zip(wanted, (each.value for each in call.args), strict=False))
     # Another packing or another group is another scheme.
-    if any(name in given and name not in wanted for name in ("int4_packing_format", "granularity")):
+    groups = _in_groups(given.get("granularity")) and "granularity" not in wanted
+    if groups or ("int4_packing_format" in given and "int4_packing_format" not in wanted):
         return False
     return all(_same(given.get(name), value) for name, value in wanted.items())
+
+
+def _in_groups(granularity: Value | None) -> bool:
+    return isinstance(granularity, Made) and granularity.call.method == "PerGroup"
 
 
 def _same(value: Value | None, wanted: object) -> bool:
