@@ -15,6 +15,8 @@ import pytest
 # anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+gc.disable()  # until all is imported; nothing of that is garbage
+
 BROWSER = "tests/browser/"
 LONGEST = [
     BROWSER,
@@ -49,8 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """All libraries are imported now, and stay: a collection of garbage, of which each plan that is
     released has one, need not look through their millions of objects."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
