@@ -15,8 +15,6 @@ import pytest
 # anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-gc.disable()  # until all is imported; nothing of that is garbage
-
 BROWSER = "tests/browser/"
 LONGEST = [
     BROWSER,
@@ -48,11 +46,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=turn)  # stable: all else as it is written
 
 
-def pytest_collection_finish() -> None:
-    """All libraries are imported now, and stay: a collection of garbage, of which each plan that is
-    released has one, need not look through their millions of objects."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Imports all libraries. They stay: no collection of garbage, of which each plan that is let go
+    of has one, need look through their millions of objects."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
