@@ -21,9 +21,9 @@ LONGEST = [
     *(
         f"tests/test_{name}.py"
         for name in (
-            "sweep_ray", "staged", "growth_words", "twin_runs", "compare", "lora", "snippet",
-            "takeaway", "flux_shaped", "gpu_day", "variants", "sweep", "probe", "own", "flux3",
-            "tune", "licences", "zerogpu", "cli",
+            "sweep_ray", "schemes", "staged", "growth_words", "twin_runs", "compare", "lora",
+            "snippet", "takeaway", "flux_shaped", "gpu_day", "variants", "sweep", "probe", "own",
+            "flux3", "tune", "licences", "zerogpu", "cli", "flux_mini", "footprint", "modes",
         )
     ),
 ]  # fmt: skip
