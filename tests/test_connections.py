@@ -13,8 +13,8 @@ import httpx
 import pytest
 import uvicorn
 
-from quantlab.ui.guard.connections import connecting
-from quantlab.ui.guard.limits import Limits, room
+from quantlab.ui.visitors.connections import connecting
+from quantlab.ui.visitors.limits import Limits, room
 from tests.ports import free_port
 
 LIMIT_S = 30

@@ -10,14 +10,17 @@ from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
+import gradio as gr
 import httpx
 import psutil
 import pytest
+from gradio.state_holder import StateHolder
 
 from quantlab.ui.guard.hosts import address
-from quantlab.ui.guard.leaving import Leaving, call_of
-from quantlab.ui.guard.limits import Limits
-from quantlab.ui.guard.unread import Unread
+from quantlab.ui.visitors.leaving import Leaving, call_of
+from quantlab.ui.visitors.limits import Limits
+from quantlab.ui.visitors.tabs import Sessions, Tabs, Watched
+from quantlab.ui.visitors.unread import Unread
 from tests.drawn import awaited
 from tests.served_page import Counting, served
 from tests.test_connections import ends, until
@@ -155,6 +158,30 @@ def test_the_oldest_of_what_nobody_reads_goes_first() -> None:
     kept["a"].put_nowait(1)  # is lost, and no fault
     assert "a" not in kept
     assert kept["listens"].empty()
+
+
+def test_a_page_that_is_open_is_not_forgotten_for_visitors_who_never_were() -> None:
+    tabs, holder = Tabs(), StateHolder()
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        number = gr.State(0)
+    blocks.state_session_capacity = 5
+    holder.set_blocks(blocks)
+    holder.session_data = Sessions(tabs)
+
+    async def stream(*_: Any) -> None:
+        holder["mine"][number._id] = 7
+        for name in range(50):
+            holder[f"made up {name}"][number._id] = name
+        assert "mine" in holder
+
+    scope = {"type": "http", "path": "/gradio_api/heartbeat/mine"}
+    awaited(Watched(stream, tabs)(scope, None, None))  # type: ignore[arg-type]
+    assert holder["mine"][number._id] == 7
+    assert len(holder.session_data) == 5
+    assert "made up 49" in holder
+    for name in range(5):
+        holder[f"new {name}"]
+    assert "mine" not in holder  # its tab is closed
 
 
 def sessions(page: str, first: int, count: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from quantlab.ui.guard.limits import Limits
+from quantlab.ui.visitors.limits import Limits
 
 __all__ = ["Connection", "connecting"]
 
