@@ -101,7 +101,7 @@ def _bound(page: Page, limits: Limits, tabs: Tabs) -> None:
     page.server.config.http_protocol_class = connecting(limits)
     waiting = page._queue.pending_event_ids_session
     page._queue.pending_messages_per_session = Unread(
-        limits.sessions, limits.unread, lambda name: waiting.pop(name, None)
+        limits.unread, lambda name: waiting.pop(name, None)
     )
     page.state_holder.session_data = Sessions(tabs)
 

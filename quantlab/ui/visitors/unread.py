@@ -11,33 +11,42 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Unread"]
-
-Queue = asyncio.Queue[Any]
+__all__ = ["Heard", "Unread"]
 
 
-class Unread(OrderedDict[str, Queue]):
-    """Messages by caller: of ``most`` callers, and of ``unread`` with some that nobody has read.
+class Heard(asyncio.Queue[Any]):
+    """Messages for a caller; ``listeners`` is how many wait for the next one now."""
 
-    Who listens has read all of theirs but for moments, so that theirs go last; the oldest go first.
-    ``forgotten`` is called with the name of each who went; what still comes for them is lost.
+    def __init__(self) -> None:
+        super().__init__()
+        self.listeners = 0
+
+    async def get(self) -> Any:
+        """The next message."""
+        self.listeners += 1
+        try:
+            return await super().get()
+        finally:
+            self.listeners -= 1
+
+
+class Unread(OrderedDict[str, Heard]):
+    """Messages by caller: of all who listen, and of ``most`` who do not; the oldest go first.
+
+    ``forgotten`` is called with the name of each who went; what still comes for them is lost. Each
+    caller gets a queue that knows who listens, whatever kind of queue Gradio hands in.
     """
 
-    def __init__(
-        self, most: int, unread: int, forgotten: Callable[[str], object] = lambda _: None
-    ) -> None:
+    def __init__(self, most: int, forgotten: Callable[[str], object] = lambda _: None) -> None:
         super().__init__()
-        self._most, self._unread, self._forgotten = most, unread, forgotten
+        self._most, self._forgotten = most, forgotten
 
-    def __missing__(self, name: str) -> Queue:
-        return Queue()
+    def __missing__(self, name: str) -> Heard:
+        return Heard()
 
-    def __setitem__(self, name: str, messages: Queue) -> None:
-        super().__setitem__(name, messages)
-        waiting = [each for each, found in self.items() if each != name and not found.empty()]
-        doomed = waiting[: max(0, len(waiting) - self._unread)]
-        if not doomed and len(self) > self._most:
-            doomed = [next(iter(self))]
-        for each in doomed:
+    def __setitem__(self, name: str, _: object) -> None:
+        super().__setitem__(name, Heard())
+        silent = [each for each, found in self.items() if each != name and not found.listeners]
+        for each in silent[: max(0, len(silent) - self._most)]:
             del self[each]
             self._forgotten(each)
