@@ -165,6 +165,7 @@ def test_the_oldest_of_who_does_not_listen_goes_first() -> None:
         await comes("listens")
         assert await kept["listens"].get() == "listens"
         listening = asyncio.ensure_future(kept["listens"].get())
+        await asyncio.sleep(0)  # it waits from here on
         await comes("a", "b", "c")
         assert (list(kept), gone) == (["listens", "a", "b", "c"], [])
         await comes("d")
