@@ -123,6 +123,15 @@ def test_a_card_that_nobody_knows_is_one_sentence_with_the_nearest(page: Page) -
     expect(page.locator("#ql-answer .ql-asked")).to_contain_text("RTX 4070 Ti")
 
 
+def test_who_tabs_on_fast_leaves_no_list_open(page: Page) -> None:
+    page.get_by_role("combobox", name="Your card").focus()
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    page.get_by_role("button", name="Copy the script").first.focus()
+    expect(page.get_by_role("listbox")).to_have_count(0)
+    expect(page.locator("#ql-answer .ql-lead")).to_be_visible()
+
+
 def test_the_answer_is_what_propose_says(page: Page) -> None:
     ask_for(page, "rtx-3060-12gb")
     choose(page, "Host memory", "64 GB")
