@@ -137,9 +137,9 @@ class Live:
             worse = worse_than_predicted(job.comparison, kept.outcome, machine(), services.catalog)
         result = Result(kept.outcome, picture(kept.png), id=kept.id, worse=worse)
         shown = self.seen.shown.put(kept.outcome.plan, result)
-        self._steps.append(replace(self.seen, shown=shown, running=-1))
         count, done = len(job.comparison.plans), len(shown.results)
         self.told = (f"{done} of {count} done", done / count)
+        self._steps.append(replace(self.seen, shown=shown, running=-1))
 
     def _underway(self, event: Progress, *, stopping: bool) -> None:
         plans = self.job.comparison.plans
