@@ -4,6 +4,7 @@ handed to a worker together, and which first.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -20,9 +21,9 @@ LONGEST = [
     *(
         f"tests/test_{name}.py"
         for name in (
-            "sweep_ray", "staged", "growth_words", "twin_runs", "compare", "lora", "snippet",
-            "takeaway", "flux_shaped", "gpu_day", "variants", "sweep", "probe", "own", "flux3",
-            "tune", "licences", "zerogpu", "cli",
+            "sweep_ray", "schemes", "staged", "growth_words", "twin_runs", "compare", "lora",
+            "snippet", "takeaway", "flux_shaped", "gpu_day", "variants", "sweep", "probe", "own",
+            "flux3", "tune", "licences", "zerogpu", "cli", "flux_mini", "footprint", "modes",
         )
     ),
 ]  # fmt: skip
@@ -43,6 +44,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next(matching, len(LONGEST))
 
     items.sort(key=turn)  # stable: all else as it is written
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Imports all libraries. They stay: no collection of garbage, of which each plan that is let go
+    of has one, need look through their millions of objects."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -12,10 +12,10 @@ import pytest
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.runners.runner import Machine, Runner
 from quantlab.record.store.store import Store
-from quantlab.ui.guard.limits import Limits
 from quantlab.ui.page import build
 from quantlab.ui.serve import serve
 from quantlab.ui.services import Services
+from quantlab.ui.visitors.limits import Limits
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Event, Failure, Finished, Outcome, Progress
 from tests.ports import free_port

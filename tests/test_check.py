@@ -185,6 +185,30 @@ def test_plan_model_and_bytes_are_those_of_the_mended_code() -> None:
     assert report.predicted["plan"] == "torchao-int8wo"
 
 
+@pytest.mark.parametrize(
+    ("granularity", "plan"),
+    [
+        ("", "torchao-int8wo"),
+        ("granularity=PerRow()", "torchao-int8wo"),
+        ("granularity=PerGroup(64)", "torchao-int8wo-g64"),
+        ("granularity=PerGroup(group_size=32)", None),  # a scheme that the catalogue does not have
+    ],
+)
+def test_how_many_numbers_share_a_scale_makes_another_scheme(
+    granularity: str, plan: str | None
+) -> None:
+    report = check_text(
+        "import torch\nfrom diffusers import FluxPipeline, TorchAoConfig\n"
+        "from diffusers.quantizers import PipelineQuantizationConfig\n"
+        "from torchao.quantization import Int8WeightOnlyConfig, PerGroup, PerRow\n"
+        "config = PipelineQuantizationConfig(quant_mapping={"
+        f'"transformer": TorchAoConfig(Int8WeightOnlyConfig({granularity}))}})\n'
+        'pipe = FluxPipeline.from_pretrained("black-forest-labs/FLUX.1-dev", '
+        "quantization_config=config, torch_dtype=torch.bfloat16)\n"
+    )
+    assert report.plan == plan
+
+
 def test_the_card_decides_what_is_said() -> None:
     text = (
         "import torch\nfrom diffusers import FluxPipeline\n"
@@ -240,3 +264,23 @@ def test_a_name_that_no_module_has_is_told_and_mended() -> None:
     assert report.fixed is not None
     assert '"proj_out"' in report.fixed
     assert "nothing_alike" in report.fixed
+
+
+@pytest.mark.parametrize(
+    ("inner", "scheme"),
+    [("", "torchao-int8wo"), ("granularity=PerGroup(64)", "torchao-int8wo-g64"),
+     ("granularity=PerGroup(32)", None),
+     ("granularity=PerGroup(group_size=64)", "torchao-int8wo-g64")],
+)  # fmt: skip
+def test_an_object_within_a_config_tells_schemes_apart(inner: str, scheme: str | None) -> None:
+    text = (
+        "from diffusers import FluxPipeline, PipelineQuantizationConfig, TorchAoConfig\n"
+        "from torchao.quantization import Int8WeightOnlyConfig\n"
+        "from torchao.quantization.granularity import PerGroup\n"
+        f"mapping = {{'transformer': TorchAoConfig(Int8WeightOnlyConfig({inner}))}}\n"
+        "config = PipelineQuantizationConfig(quant_mapping=mapping)\n"
+        "pipe = FluxPipeline.from_pretrained('black-forest-labs/FLUX.1-dev',\n"
+        "    quantization_config=config, torch_dtype='bfloat16')\n"
+    )
+    told = check_text(text).plan
+    assert told is None if scheme is None else scheme in str(told)

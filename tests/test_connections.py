@@ -13,8 +13,8 @@ import httpx
 import pytest
 import uvicorn
 
-from quantlab.ui.guard.connections import connecting
-from quantlab.ui.guard.limits import Limits, room
+from quantlab.ui.visitors.connections import connecting
+from quantlab.ui.visitors.limits import Limits, room
 from tests.ports import free_port
 
 LIMIT_S = 30
@@ -126,6 +126,17 @@ def test_silent_connections_make_room_for_those_that_ask() -> None:
         assert answers(where)
         assert ends(silent[0]) == b""
         assert answers(where)
+
+
+def test_whoever_has_most_of_them_makes_room_first() -> None:
+    """A browser keeps its connection between two requests, however many another one opens."""
+    with listening(LONG) as where, ExitStack() as kept:
+        mine = kept.enter_context(socket.create_connection(where))
+        for _ in range(3 * MOST):
+            other = socket.create_connection(where, source_address=("127.0.0.2", 0))
+            kept.enter_context(other)
+        mine.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert b"here" in ends(mine)
 
 
 def test_where_all_are_answered_the_next_is_cut_and_nobody_else() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import socket
 from collections.abc import Iterator
@@ -10,14 +11,17 @@ from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
+import gradio as gr
 import httpx
 import psutil
 import pytest
+from gradio.state_holder import StateHolder
 
 from quantlab.ui.guard.hosts import address
-from quantlab.ui.guard.leaving import Leaving, call_of
-from quantlab.ui.guard.limits import Limits
-from quantlab.ui.guard.unread import Unread
+from quantlab.ui.visitors.leaving import Leaving, call_of
+from quantlab.ui.visitors.limits import Limits
+from quantlab.ui.visitors.tabs import Sessions, Tabs, Watched
+from quantlab.ui.visitors.unread import Unread
 from tests.drawn import awaited
 from tests.served_page import Counting, served
 from tests.test_connections import ends, until
@@ -135,26 +139,69 @@ def test_who_listens_is_heard_whoever_else_calls_and_leaves(page: str, runner: C
             runner.free.set()
             told = [line for line in lines.iter_lines() if line.startswith("event")]
         assert told[-1] == "event: complete"
-        assert "complete" not in http.get(old).text
+        assert "event: complete" not in heard(http, old)
 
 
-def test_the_oldest_of_what_nobody_reads_goes_first() -> None:
+def heard(http: httpx.Client, address: str) -> list[str]:
+    """The lines of an answer, as far as they come."""
+    lines = []
+    with contextlib.suppress(httpx.HTTPError), http.stream("GET", address) as answer:
+        for line in answer.iter_lines():
+            lines.append(line)
+    return lines
+
+
+def test_the_oldest_of_who_does_not_listen_goes_first() -> None:
     gone: list[str] = []
-    kept = Unread(most=4, unread=2, forgotten=gone.append)
+    kept = Unread(most=2, forgotten=gone.append)
 
-    def comes(name: str, messages: int) -> None:
-        kept[name] = asyncio.Queue()
-        for number in range(messages):
-            kept[name].put_nowait(number)
+    async def comes(*names: str) -> None:
+        for name in names:
+            kept[name] = asyncio.Queue()
+            kept[name].put_nowait(name)
+        await asyncio.sleep(0)
 
-    for name in ("listens", "a", "b", "c"):
-        comes(name, 0 if name == "listens" else 2)
-    assert (list(kept), gone) == (["listens", "a", "b", "c"], [])
-    comes("d", 2)
-    assert (list(kept), gone) == (["listens", "b", "c", "d"], ["a"])
-    kept["a"].put_nowait(1)  # is lost, and no fault
-    assert "a" not in kept
-    assert kept["listens"].empty()
+    async def story() -> None:
+        await comes("listens")
+        assert await kept["listens"].get() == "listens"
+        listening = asyncio.ensure_future(kept["listens"].get())
+        await asyncio.sleep(0)  # it waits from here on
+        await comes("a", "b", "c")
+        assert (list(kept), gone) == (["listens", "a", "b", "c"], [])
+        await comes("d")
+        assert (list(kept), gone) == (["listens", "b", "c", "d"], ["a"])
+        kept["a"].put_nowait(1)  # is lost, and no fault
+        assert "a" not in kept
+        kept["listens"].put_nowait("still")
+        assert await listening == "still"
+        await comes("e")
+        assert gone == ["a", "listens", "b"]
+
+    awaited(story())
+
+
+def test_a_page_that_is_open_is_not_forgotten_for_visitors_who_never_were() -> None:
+    tabs, holder = Tabs(), StateHolder()
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        number = gr.State(0)
+    blocks.state_session_capacity = 5
+    holder.set_blocks(blocks)
+    holder.session_data = Sessions(tabs)
+
+    async def stream(*_: Any) -> None:
+        holder["mine"][number._id] = 7
+        for name in range(50):
+            holder[f"made up {name}"][number._id] = name
+        assert "mine" in holder
+
+    scope = {"type": "http", "path": "/gradio_api/heartbeat/mine"}
+    awaited(Watched(stream, tabs)(scope, None, None))  # type: ignore[arg-type]
+    assert holder["mine"][number._id] == 7
+    assert len(holder.session_data) == 5
+    assert "made up 49" in holder
+    for name in range(5):
+        holder[f"new {name}"]
+    assert "mine" not in holder  # its tab is closed
 
 
 def sessions(page: str, first: int, count: int) -> None:

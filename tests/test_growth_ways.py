@@ -210,7 +210,7 @@ def test_each_way_that_the_data_name_has_a_file_and_each_file_is_used() -> None:
     named = {way for scheme in schemes for way in (scheme.way, scheme.library_way) if way}
     assert named <= set(ways())
     # What nothing quantizes, and what stands in for another.
-    assert set(ways()) - named == {"plain", "cast", "stored"}
+    assert set(ways()) - named == {"plain", "cast", "stored", "single-file"}
 
 
 def test_no_code_decides_by_the_name_of_a_method_a_scheme_or_a_way() -> None:

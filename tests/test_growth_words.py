@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import pytest
 from PIL import Image
 
 from quantlab.catalog.paths import PACKAGE, PROJECT
+from tests import warm
 
 PROMPT = "a red apple on a blue background"
 SETTINGS = """
@@ -114,15 +113,12 @@ print(json.dumps(told))
 
 def run(house: Path, *arguments: str, given: str = "") -> str:
     """What Python prints in that house."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=house,
-        env={**os.environ, "PYTHONPATH": str(house), "QUANTLAB_DATA": str(house / "store")},
-        input=given,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(house),
+        "QUANTLAB_DATA": str(house / "store"),
+    }
+    done = warm.run(arguments, cwd=house, environment=environment, given=given)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
@@ -190,11 +186,11 @@ def test_a_setting_travels_by_link(house: Path) -> None:
     assert url.strip().endswith("&final_height=64")
     (opened,) = quantlab(house, ("link", "--open", url.strip()))
     assert json.loads(opened)["final_height"] == 64
-    refused = subprocess.run(
-        [sys.executable, "-m", "quantlab", *given, "999"],
-        cwd=house, env={**os.environ, "PYTHONPATH": str(house)}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+    refused = warm.run(
+        ["-m", "quantlab", *given, "999"],
+        cwd=house,
+        environment={**os.environ, "PYTHONPATH": str(house)},
+    )
     assert refused.returncode == 2
     assert "final-height: 999 is out of range; 32 to 128 are allowed" in refused.stderr
 
@@ -256,7 +252,8 @@ def test_a_kind_of_hardware_is_unknown_where_nothing_is_said(house: Path) -> Non
     script = """
 from quantlab.catalog.answer.pick import recommend
 from quantlab.catalog.table import load_catalog
+from quantlab.ui.pick.answer_view import Query
 from quantlab.ui.pick.view import table
-print(table(recommend(hardware="npu"), load_catalog()))
+print(table(recommend(hardware="npu"), Query(hardware="npu"), load_catalog()))
 """
     assert "Ascend NPU" in run(house, "-c", script)

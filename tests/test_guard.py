@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from quantlab.errors import InputError
 from quantlab.ui.guard.bodies import MAX_BODY_BYTES
 from quantlab.ui.guard.hosts import allowed_names
-from quantlab.ui.guard.logs import MAX_CHARACTERS, PER_MINUTE, Brief
+from quantlab.ui.guard.logs import MAX_CHARACTERS, PER_MINUTE, Brief, keep_brief
 from quantlab.ui.guard.values import MAX_ITEMS, MAX_TEXT, check_value
 from tests.served_page import Counting, served
 
@@ -168,3 +169,18 @@ def test_the_page_works_from_the_folder_it_is_served(page: str, tmp_path: Path) 
     client = Client(page, download_files=str(tmp_path), verbose=False)
     rows = client.predict(model="flux-mini", hardware="cpu", api_name="/recommend")
     assert rows
+
+
+def test_a_line_counts_once_in_each_log() -> None:
+    logger = logging.getLogger("quantlab")
+    first, second = logging.StreamHandler(io.StringIO()), logging.StreamHandler(io.StringIO())
+    logger.handlers += [first, second]
+    try:
+        keep_brief()
+        keep_brief()
+        for number in range(PER_MINUTE + 5):
+            logger.warning("line %d", number)
+    finally:
+        logger.handlers = [each for each in logger.handlers if each not in (first, second)]
+    for handler in (first, second):
+        assert len(handler.stream.getvalue().splitlines()) == PER_MINUTE

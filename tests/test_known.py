@@ -101,12 +101,13 @@ def test_page_programs_and_command_line_count_the_same_runs(
     services: Services, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert services.store
-    plan = "torchao-int8dq@compiled"
+    plan = "transformer=torchao-int8dq,text_encoder_2=quanto-int8@compiled"
     asked = {"hardware": CARD.id, "ram": "64", "model": DEV.id, "memory": "", "bits": ""}
     query = read_query({**asked, "library": "", "needs": []})
     before = choices_of(query, known_of(query, services))
     assert not any("measured" in (choice.image_s_evidence or "") for choice in before)
     save(services.store, stored(plan, 9.0))
+    save(services.store, stored("torchao-int8dq@compiled", 9.0))
     options = ["--model", DEV.id, "--gpu", CARD.id, "--ram-gib", "64"]
 
     told = printed(capsys, "propose", *options)

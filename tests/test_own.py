@@ -281,7 +281,14 @@ def test_what_cannot_be_used_is_one_line(
 @pytest.mark.parametrize(
     "text", ["./nowhere", "/nowhere/at/all", "a/b/c", "../data", "https://x/y"]
 )
-def test_a_folder_that_is_not_there(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_not_there(
+    text: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # whatever lies beside the checkout
     assert main(["predict", "--model", text]) == 2
     assert_one_line(capsys.readouterr().err, "model: there is no folder")
 

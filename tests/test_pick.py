@@ -290,7 +290,7 @@ def test_a_method_without_schemes_is_refused() -> None:
     ("scheme", "found"),
     [
         ("bnb-nf4", "bnb-nf4"),
-        ("torchao-int4wo", "torchao-int8wo"),
+        ("torchao-int4wo", "torchao-int4wo-cpu"),
         ("torchao-fp8dq", "torchao-fp8wo"),
         ("hqq-int4", "hqq-int4"),
         ("aqlm-2bit", "gguf-q2_k"),

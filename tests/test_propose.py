@@ -333,6 +333,9 @@ def test_what_writes_the_prompt_anew_is_left_out_only_where_it_has_no_room() -> 
             r"nothing writes the prompt anew an image takes about \d", choice.reasons[-1]
         )
         assert "not no seconds" not in choice.given_up
+    few = answer(**(asked | {"gpu": "rtx-4090-24gb", "ram_gib": 64, "bits": 4})).choices
+    assert few
+    assert not any("none" in choice.plan for choice in few)
 
 
 def test_more_device_memory_never_gives_a_worse_best_picture() -> None:

@@ -291,7 +291,8 @@ def test_a_driver_that_is_killed_goes_on_where_it_was_on_another_ray(
 ) -> None:
     plans, prompts = ("fp32", "bnb-nf4"), ("--prompt", *PROMPTS, "--steps", "1", "--warmup", "0")
     command = [sys.executable, "-m", "quantlab", "sweep", "--plans", *plans, *prompts]
-    command += ["--no-noise-floor", "--json", "--ray"]
+    # Two CPUs for a task: one worker at a time, each of which imports everything.
+    command += ["--no-noise-floor", "--json", "--ray-cpus", "2", "--ray"]
     before = _ray_processes()
     _kill_at("[2/", [*command, nodes.address])
     there = {row.id for row in Store(folder).recent(images=False)}

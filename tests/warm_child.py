@@ -4,6 +4,7 @@ program that it is asked for: the fork becomes that program.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -65,9 +66,12 @@ def run(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()
     for library, names in LIBRARIES.items():
         for name in names.split():
             getattr(importlib.import_module(library), name)
+    gc.freeze()  # what is imported stays in every fork: no collection need look through it
+    gc.enable()
     program = programs()
     become(program["files"], program["cwd"], program["environment"])
     try:

@@ -7,12 +7,15 @@ about a comparison on this machine, so their loggers are set to errors before th
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import importlib.metadata
 import logging
 import os
 import platform
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -48,6 +51,19 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"diffusers\b")
 
 
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """What an import makes stays: looking for garbage among these millions of objects, again and
+    again while they grow, takes a quarter of the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 @functools.cache
 def load(name: str) -> ModuleType:
     """Import ``name`` quietly.
@@ -58,7 +74,8 @@ def load(name: str) -> ModuleType:
     _quieten()
     wait_passively(os.environ)
     try:
-        module = importlib.import_module(name)
+        with _no_collections():
+            module = importlib.import_module(name)
     except Exception as error:  # a backend's import may fail in any way: it is then not available
         raise Unavailable(f"{name} is not available: {first_line(error)}") from error
     if name == "torch":
@@ -84,7 +101,9 @@ def resolve(path: str) -> Any:
         Unavailable: the module cannot be imported or has no such name.
     """
     module, _, name = path.rpartition(".")
-    found = getattr(load(module), name, None)
+    loaded = load(module)
+    with _no_collections():  # a lazy module imports most of it now
+        found = getattr(loaded, name, None)
     if found is None:
         raise Unavailable(f"{module} has no {name}; a newer or older version is needed")
     return found

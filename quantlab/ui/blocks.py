@@ -61,7 +61,7 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
         self.answers = Answers()
         """What is the same for everybody, beside Gradio's events; see ``named.wire_shared``."""
         self.left = left
-        """What is to be done when an agent's call is left, by its name; see guard/leaving.py."""
+        """What is to be done when an agent's call is left, by its name; see visitors/leaving.py."""
         self.routes: list[BaseRoute] = [self.answers.route()]
         """What is served beside Gradio's own routes."""
         self.wrappers: list[Middleware] = []

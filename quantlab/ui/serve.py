@@ -17,18 +17,19 @@ from starlette.middleware import Middleware
 from quantlab.ui.blocks import Page
 from quantlab.ui.compare.taking import Pictures
 from quantlab.ui.guard.bodies import Bodies
-from quantlab.ui.guard.connections import connecting
-from quantlab.ui.guard.crowd import Crowd
 from quantlab.ui.guard.documents import Documents
 from quantlab.ui.guard.faults import Faults
 from quantlab.ui.guard.hosts import Hosts, allowed_names
-from quantlab.ui.guard.leaving import Leaving
-from quantlab.ui.guard.limits import Limits
 from quantlab.ui.guard.logs import keep_brief
-from quantlab.ui.guard.unread import Unread
 from quantlab.ui.kept.front import Kept, Made
 from quantlab.ui.preview.serve import Tagged
 from quantlab.ui.theme import STYLES, theme
+from quantlab.ui.visitors.connections import connecting
+from quantlab.ui.visitors.crowd import Crowd
+from quantlab.ui.visitors.leaving import Leaving
+from quantlab.ui.visitors.limits import Limits
+from quantlab.ui.visitors.tabs import Sessions, Tabs, Watched
+from quantlab.ui.visitors.unread import Unread
 
 __all__ = ["serve"]
 
@@ -51,12 +52,13 @@ def serve(
     ``hosts`` are more names that a page on loopback answers to. The page takes pictures to go by,
     no other file, so Gradio's upload is closed; its pages of past runs and of usage are not there.
     """
-    limits = limits or Limits()
+    limits, tabs = limits or Limits(), Tabs()
     taken = Pictures(opened=page.takes_pictures)
     guards = [
         Middleware(Hosts, names=allowed_names(os.environ, hosts)),
         Middleware(Crowd, most=limits.at_once),
         Middleware(Bodies, uploads=taken.limits, within_s=limits.body_s),
+        Middleware(Watched, tabs=tabs),
         Middleware(Faults),
         Middleware(Documents),
         Middleware(Leaving, left=page.left),
@@ -84,11 +86,7 @@ def serve(
         prevent_thread_lock=True,
     )
     keep_brief()
-    page.server.config.http_protocol_class = connecting(limits)
-    waiting = page._queue.pending_event_ids_session
-    page._queue.pending_messages_per_session = Unread(
-        limits.sessions, limits.unread, lambda name: waiting.pop(name, None)
-    )
+    _bound(page, limits, tabs)
     if page.mcp_server_obj is not None:
         # Gradio answers tools with str(), which of a dict is Python and not JSON.
         page.mcp_server_obj.postprocess_output_data = MethodType(_answer, page.mcp_server_obj)
@@ -96,6 +94,16 @@ def serve(
     if wait:
         page.block_thread()
     return str(page.local_url)
+
+
+def _bound(page: Page, limits: Limits, tabs: Tabs) -> None:
+    """Hold what Gradio and uvicorn keep of visitors to ``limits``, while there is none yet."""
+    page.server.config.http_protocol_class = connecting(limits)
+    waiting = page._queue.pending_event_ids_session
+    page._queue.pending_messages_per_session = Unread(
+        limits.unread, lambda name: waiting.pop(name, None)
+    )
+    page.state_holder.session_data = Sessions(tabs)
 
 
 def _answer(server: Any, data: list[Any], root_url: str) -> list[Any]:

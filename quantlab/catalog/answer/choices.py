@@ -6,8 +6,9 @@ The rules, whole; there are no weights:
    that are here and a loss that was measured, for the denoiser and the text encoder apart; eager,
    and compiled where the catalogue says that it compiles and the card is NVIDIA's. What is several
    times slower than 16-bit weights in a mode is none in that mode. ``bits`` and ``needs`` are asked
-   of the denoiser's scheme. What only writes the prompt anew stays, unless nothing close fits with
-   it but under group offload; then plans without it are candidates too, and say so.
+   of the denoiser's scheme. What only writes the prompt anew stays, unless nothing close, or as
+   near as ``bits`` and ``needs`` let it be, fits with it but under group offload; then plans
+   without it are candidates too, and say so.
 2. Each is placed in every way that fits the device (catalog/placement.py) and the host's memory,
    where that is known. What needs more host memory than there is, is not proposed.
 3. Memory is the peak on the device, time the middle of the predicted seconds of one image
@@ -39,7 +40,7 @@ from dataclasses import dataclass
 from quantlab.catalog.answer.candidates import absent, candidates
 from quantlab.catalog.answer.front import Placed, front_of, is_at_hand, named, timed_instead
 from quantlab.catalog.answer.judge import Question
-from quantlab.catalog.answer.loss import loss_of
+from quantlab.catalog.answer.loss import band_of, loss_of
 from quantlab.catalog.answer.merits import praised
 from quantlab.catalog.answer.pick import read_question
 from quantlab.catalog.answer.seconds import placed_seconds
@@ -162,10 +163,17 @@ def _weighed(
     catalog, model = asked.catalog, asked.model
     plans = candidates(catalog, model, question, missing)
     placed = list(_placed(plans, asked))
-    if model.prompt_writers and not any(is_at_hand(one) for one in placed):
+    if model.prompt_writers and not _has_room(plans, placed, model):
         lighter = candidates(catalog, model, question, missing, without=True)
         plans, placed = (*plans, *lighter), [*placed, *_placed(lighter, asked)]
     return plans, placed
+
+
+def _has_room(plans: Iterable[Plan], placed: Iterable[Placed], model: Model) -> bool:
+    """Whether something fits that is close, or as near as any of ``plans``, group offload apart."""
+    losses = (loss_of(plan, model) for plan in plans)
+    nearest = max((band_of(loss).level for loss in losses if loss is not None), default=0)
+    return any(is_at_hand(one, nearest) for one in placed)
 
 
 def _beside(

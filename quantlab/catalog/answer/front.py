@@ -101,9 +101,10 @@ def named(front: Sequence[Placed]) -> list[tuple[tuple[Label, ...], Placed]]:
     return [(tuple(labels), one) for one, labels in found.items()]
 
 
-def is_at_hand(one: Placed) -> bool:
-    """Whether it stays close, and its layers do not travel at every step."""
-    return _within(one, CLOSE) and one.placement.kind != LAST_RESORT
+def is_at_hand(one: Placed, nearest: int) -> bool:
+    """Whether it stays close, or in the ``nearest`` level that there is, and its layers do not
+    travel at every step."""
+    return one.level >= min(_levels()[CLOSE], nearest) and one.placement.kind != LAST_RESORT
 
 
 def timed_instead(front: Sequence[Placed], chosen: Sequence[Placed]) -> Placed | None:

@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 FILE = PROJECT / "data" / "check" / "signatures.json"
+UNSAID = ("set_inductor_config",)
+"""Arguments that change no weight: code need not give them."""
 PREFIXES = {"Diffusers": "diffusers", "Transformers": "transformers", "HF": "transformers"}
 """What people put before a class's name when they import it from two libraries."""
 
@@ -155,7 +157,7 @@ def _match(cls: Class, given: Mapping[str, Value], catalog: Catalog) -> Scheme |
             if spec is None or cls.library not in ("", library):
                 continue
             if spec.path.rpartition(".")[2] == cls.name and _meets(spec, cls, library, given):
-                fitting.append((len(spec.args), scheme))
+                fitting.append((_said(spec), scheme))
     best = max((size for size, _ in fitting), default=0)
     found = {scheme.id: scheme for size, scheme in fitting if size == best}
     return next(iter(found.values())) if len(found) == 1 else None
@@ -164,7 +166,7 @@ def _match(cls: Class, given: Mapping[str, Value], catalog: Catalog) -> Scheme |
 def _meets(spec: Spec, cls: Class, library: str, given: Mapping[str, Value]) -> bool:
     defaults = libraries().takes(Class(library, cls.name)) or {}
     for name, wanted in spec.args.items():
-        if wanted == "$compute" or name == "set_inductor_config":
+        if wanted == "$compute" or name in UNSAID:
             continue
         value = given.get(name)
         if isinstance(wanted, Spec):
@@ -183,10 +185,35 @@ def _plain(spec: Spec) -> list[tuple[str, Any]]:
 
 
 def _is(call: Call, spec: Spec) -> bool:
+    """Whether ``call`` makes what ``spec`` does: of its class, with all that it says."""
     cls = class_of(call.function)
-    # Another packing is another scheme, which the catalogue does not have.
-    plain = not call.more and "int4_packing_format" not in call.kwargs
-    return cls is not None and cls.name == spec.path.rpartition(".")[2] and plain
+    if cls is None or cls.name != spec.path.rpartition(".")[2] or call.more:
+        return False
+    given = {name: each.value for name, each in call.kwargs.items()}
+    wanted = {name: value for name, value in spec.args.items() if name not in UNSAID}
+    given |= dict(zip(wanted, (each.value for each in call.args), strict=False))
+    # Another packing or another group is another scheme.
+    groups = _in_groups(given.get("granularity")) and "granularity" not in wanted
+    if groups or ("int4_packing_format" in given and "int4_packing_format" not in wanted):
+        return False
+    return all(_same(given.get(name), value) for name, value in wanted.items())
+
+
+def _in_groups(granularity: Value | None) -> bool:
+    return isinstance(granularity, Made) and granularity.call.method == "PerGroup"
+
+
+def _same(value: Value | None, wanted: object) -> bool:
+    if isinstance(wanted, Spec):
+        return isinstance(value, Made) and _is(value.call, wanted)
+    if isinstance(value, Ref):
+        return bool(value.path == wanted)
+    return isinstance(value, Const) and bool(value.value == wanted)
+
+
+def _said(spec: Spec) -> int:
+    """How many arguments it names, those of what it is made of too."""
+    return sum(1 + (_said(each) if isinstance(each, Spec) else 0) for each in spec.args.values())
 
 
 def model_of(repo: str, catalog: Catalog) -> Model | None:

@@ -18,7 +18,8 @@ LIMIT_S = 180.0
 """For all of them together; torch is the slowest."""
 SAID = "imported "
 CODE = f"""
-import importlib, sys
+import gc, importlib, sys
+gc.disable()  # nothing of it is garbage before the end
 for name in sys.argv[1:]:
     try:
         importlib.import_module(name)

@@ -106,7 +106,8 @@ def _packages(
         written = [text for part in parts if part.scheme for text in part.scheme.written_with]
         packages += [text.partition(">=")[0] for text in written]
     packages += ["peft"] if comparison.carried else []
-    packages += [part.component.form for part in parts if part.component.form == "gguf"]
+    forms = [part.component.form for part in parts if part.component.form in catalog.methods]
+    packages += [p for form in forms for p in catalog.methods[form].packages if p not in packages]
     return packages
 
 

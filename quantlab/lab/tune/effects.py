@@ -1,4 +1,4 @@
-"""What quantizing one layer does to identical steps, for every layer and every scheme.
+"""What quantizing one layer does to an identical step, for every layer and every scheme.
 
 Each layer is really swapped once, with the scheme nearest to the budget. What its other schemes do
 follows from that by the error of the layer's own output: the sum over its inputs of their mean
@@ -18,7 +18,7 @@ from quantlab.lab.libraries import torch
 from quantlab.lab.tune.allocate import Option
 from quantlab.lab.tune.layers import Layer
 from quantlab.lab.tune.ledger import Ledger
-from quantlab.lab.tune.steps import Path, drifts
+from quantlab.lab.tune.steps import Path, distances
 
 __all__ = ["Subject", "dequantized", "effects_of", "options_of", "output_error"]
 
@@ -41,12 +41,12 @@ class Subject:
         return self.denoiser.get_submodule(layer.name).weight
 
     def effect(self, layer: Layer, weight: Any) -> float:
-        """Mean square of how far ``weight`` in the place of its own leads astray (``drifts``)."""
+        """Mean square of the relative error of a step with ``weight`` in the place of its own."""
         module = self.denoiser.get_submodule(layer.name)
         own = module.weight.data
         module.weight.data = weight.to(own.device, own.dtype)
         try:
-            found = drifts(self.denoiser, self.paths, self.dtype, self.device)
+            found = distances(self.denoiser, self.paths, self.dtype, self.device)
         finally:
             module.weight.data = own
         return sum(one * one for one in found) / len(found)

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from quantlab.lab.bench.fidelity import image_array, relative_l2
@@ -20,20 +19,19 @@ from quantlab.lab.libraries import torch
 from quantlab.lab.load.pool import LoadedPlan
 from quantlab.words.comparison import Comparison
 
-__all__ = ["Path", "distances", "drifts", "second_moments", "take_path"]
+__all__ = ["Path", "distances", "second_moments", "take_path"]
 
 
 @dataclass(frozen=True)
 class Path:
     """One prompt's way through the unquantized pipeline.
 
-    ``steps`` are those that were asked for, on the host; ``shares`` is how much of the way each
-    stands for, together 1; ``pixels`` is the picture, uint8 of shape (height, width, 3).
+    ``steps`` are those that were asked for, on the host; ``pixels`` is the picture, uint8 of shape
+    (height, width, 3).
     """
 
     comparison: Comparison
     steps: tuple[FirstStep, ...]
-    shares: tuple[float, ...]
     pixels: Any
 
 
@@ -61,23 +59,7 @@ def take_path(
     as_given = run.first.as_given
     chosen = sorted({round(share * (len(calls) - 1)) for share in at})
     steps = tuple(FirstStep(calls[index].inputs, calls[index].output, as_given) for index in chosen)
-    return Path(comparison, steps, _shares(calls, chosen), image_array(run.image))
-
-
-def _shares(calls: Sequence[FirstStep], chosen: Sequence[int]) -> tuple[float, ...]:
-    """How far the scheduler goes with each call, by its timesteps; a call that is not ``chosen``
-    counts for the nearest that is. Where there are no timesteps, all go as far."""
-    given = [call.inputs.get("timestep") for call in calls]
-    times = [float(time.flatten()[0]) for time in given if isinstance(time, torch().Tensor)]
-    if len(times) == len(calls):
-        far = [abs(a - b) for a, b in pairwise([*times, 0.0])]
-    else:
-        far = [1.0] * len(calls)
-    sums = dict.fromkeys(chosen, 0.0)
-    for index, length in enumerate(far):
-        sums[min(chosen, key=lambda one: abs(one - index))] += length
-    whole = sum(far) or 1.0
-    return tuple(sums[index] / whole for index in chosen)
+    return Path(comparison, steps, image_array(run.image))
 
 
 def distances(denoiser: Any, paths: Sequence[Path], dtype: Any, device: Device) -> list[float]:
@@ -89,24 +71,6 @@ def distances(denoiser: Any, paths: Sequence[Path], dtype: Any, device: Device) 
             for step in path.steps
         ]
         found.append(sum(each) / len(each))
-    return found
-
-
-def drifts(denoiser: Any, paths: Sequence[Path], dtype: Any, device: Device) -> list[float]:
-    """How far ``denoiser`` leads each path astray: relative L2 of its steps' outputs added up as
-    the scheduler adds them.
-
-    Errors that pull every step the same way count for more than those that cancel out, as they do
-    in the picture.
-    """
-    found = []
-    for path in paths:
-        pairs = zip(path.steps, path.shares, strict=True)
-        moves = [
-            (share * forward(denoiser, step, dtype, device.target).to("cpu"), share * step.output)
-            for step, share in pairs
-        ]
-        found.append(relative_l2(sum(own for own, _ in moves), sum(right for _, right in moves)))
     return found
 
 

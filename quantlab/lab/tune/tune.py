@@ -29,7 +29,7 @@ from quantlab.lab.tune.layers import KEPT_BITS, Layer, bits_of, layers_of
 from quantlab.lab.tune.ledger import Ledger
 from quantlab.lab.tune.question import AT, HELD_AT, Question, kinds_of
 from quantlab.lab.tune.rivals import contestants, weighted
-from quantlab.lab.tune.steps import Path, drifts, second_moments, take_path
+from quantlab.lab.tune.steps import Path, distances, second_moments, take_path
 from quantlab.lab.tune.validate import Held, hold
 from quantlab.words.plan import Plan
 
@@ -272,7 +272,7 @@ def _validated(
     one, other = held(kept, kept_bits)[0], held(plain, plain_bits)[0]
     rival, plan = held(mix, mean_bits(chosen))
     work.say("all layers together on the steps of tuning", len(subject.paths) * len(AT))
-    whole = drifts(plan.denoiser, subject.paths, subject.dtype, device)
+    whole = distances(plan.denoiser, subject.paths, subject.dtype, device)
     return Tuned(
         question=asked,
         options=options,

@@ -33,7 +33,7 @@ PAUSE_S = 0.5
 """Progress is told at most this often, so that telling it does not slow what it tells of."""
 
 
-@dataclass(frozen=True, eq=False)  # compared by identity: replaced when something is to be drawn
+@dataclass(frozen=True, eq=False)  # compared by identity: a new one when something is to be drawn
 class Seen:
     """What there is to be seen: the outcomes so far, pictures that have no figures yet, as files by
     plan, and which plan runs now."""
@@ -49,7 +49,7 @@ class Live:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.seen = Seen(Shown(job.comparison))
+        self._steps = [Seen(Shown(job.comparison))]
         self.told = ("Starting", 0.0)
         self.problems: list[str] = []
         self.ended = False
@@ -63,8 +63,15 @@ class Live:
         if self._task is None:
             self._task = asyncio.create_task(self._go(services, stop))
 
-    async def follow(self) -> AsyncIterator[None]:
-        """Yield whenever something is new, for as long as the caller is heard, to the end."""
+    @property
+    def seen(self) -> Seen:
+        """What there is to be seen now."""
+        return self._steps[-1]
+
+    async def follow(self) -> AsyncIterator[Seen]:
+        """What there is to be seen from now on, step by step, and again where only the progress is
+        another; for as long as the caller is heard, to the end."""
+        at = len(self._steps) - 1
         news = asyncio.Event()
         news.set()
         self._listeners.add(news)
@@ -76,8 +83,12 @@ class Live:
                     return
                 if news.is_set():
                     news.clear()
-                    yield
-            yield
+                    yield self._steps[at]
+                    while at < len(self._steps) - 1:
+                        at += 1
+                        yield self._steps[at]
+            for step in self._steps[at:]:
+                yield step
         finally:
             self._listeners.discard(news)
             self._alone_since = time.monotonic()
@@ -126,9 +137,9 @@ class Live:
             worse = worse_than_predicted(job.comparison, kept.outcome, machine(), services.catalog)
         result = Result(kept.outcome, picture(kept.png), id=kept.id, worse=worse)
         shown = self.seen.shown.put(kept.outcome.plan, result)
-        self.seen = replace(self.seen, shown=shown, running=-1)
         count, done = len(job.comparison.plans), len(shown.results)
         self.told = (f"{done} of {count} done", done / count)
+        self._steps.append(replace(self.seen, shown=shown, running=-1))
 
     def _underway(self, event: Progress, *, stopping: bool) -> None:
         plans = self.job.comparison.plans
@@ -136,7 +147,7 @@ class Live:
         found = picture(_bytes(event.image)) if event.image else None
         if found or event.index != self.seen.running:
             drawn = {**self.seen.drawn, plan: found} if found else self.seen.drawn
-            self.seen = replace(self.seen, drawn=drawn, running=event.index)
+            self._steps.append(replace(self.seen, drawn=drawn, running=event.index))
             self._last = 0.0
         text = f"{event.text}; stopping at the next step" if stopping else event.text
         done = (event.index + event.fraction) / count

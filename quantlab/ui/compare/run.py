@@ -126,7 +126,7 @@ async def run(call: Call) -> AsyncIterator[Updates]:
 async def _followed(services: Services, live: Live) -> AsyncIterator[Updates]:
     """The page as the run goes on: a picture as soon as there is one, figures as they come."""
     seen, told, warned = None, None, 0
-    async for _ in live.follow():
+    async for step in live.follow():
         updates: dict[str, Any] = {}
         for problem in live.problems[warned:]:
             gr.Warning(problem, duration=30)
@@ -134,10 +134,10 @@ async def _followed(services: Services, live: Live) -> AsyncIterator[Updates]:
         if told != live.told:
             told = live.told
             updates["progress"] = progress(*told)
-        if seen is not live.seen:
-            if seen is None or seen.shown is not live.seen.shown:
-                updates["shown"] = live.seen.shown
-            seen = live.seen
+        if seen is not step:
+            if seen is None or seen.shown is not step.shown:
+                updates["shown"] = step.shown
+            seen = step
             updates |= _seats(services, seen.shown, "waiting", seen.running, seen.drawn)
         if updates:
             yield updates

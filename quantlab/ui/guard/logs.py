@@ -57,11 +57,13 @@ def _cut(text: str, most: int) -> str:
 
 
 def keep_brief() -> None:
-    """Have every handler that writes the server's log keep its lines brief, from now on."""
-    brief = Brief()
-    for name in LOGGERS:
-        logger = logging.getLogger(name)
-        for handler in logger.handlers:
-            handler.addFilter(brief)
+    """Have every handler that writes the server's log keep its lines brief, from now on.
+
+    Each counts for itself: a line that goes to two handlers is one line in each.
+    """
+    handlers = [each for name in LOGGERS for each in logging.getLogger(name).handlers]
     if logging.lastResort is not None:
-        logging.lastResort.addFilter(brief)
+        handlers.append(logging.lastResort)
+    for handler in handlers:
+        if not any(isinstance(each, Brief) for each in handler.filters):
+            handler.addFilter(Brief())

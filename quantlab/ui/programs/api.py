@@ -19,12 +19,12 @@ from quantlab.record.documents import result_document
 from quantlab.record.link import result_id, result_url, to_url
 from quantlab.ui.compare.run import visitor_of
 from quantlab.ui.compare.share import base_url
-from quantlab.ui.guard.leaving import call_of
 from quantlab.ui.programs import run as api_run
 from quantlab.ui.programs.input import maybe, one_sentence, text
 from quantlab.ui.programs.questions import comparison_of, predict, propose, recommend
 from quantlab.ui.programs.settings import takes_settings
 from quantlab.ui.services import Services
+from quantlab.ui.visitors.leaving import call_of
 
 __all__ = [
     "ENDPOINTS", "check", "compare", "link", "predict", "propose", "recommend", "register",

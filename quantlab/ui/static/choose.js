@@ -4,3 +4,13 @@ document.addEventListener("focusin", (event) => {
   const box = event.target.closest?.('input[role="combobox"]');
   if (box) setTimeout(() => box.select(), 0); // after the click has set its caret
 });
+
+// A list that opens only after the keyboard has gone on would stay open: it is told once more.
+document.addEventListener("focusout", (event) => {
+  const box = event.target.closest?.('input[role="combobox"]');
+  const close = () => {
+    if (document.activeElement !== box && box.getAttribute("aria-expanded") === "true")
+      box.dispatchEvent(new FocusEvent("blur"));
+  };
+  if (box) for (const wait of [150, 600]) setTimeout(close, wait);
+});

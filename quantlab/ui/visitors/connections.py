@@ -3,19 +3,21 @@
 A connection costs a descriptor from the moment that it is made, and no part of the page hears of it
 before the head of a request is whole: uvicorn waits for that without end. Its limit of connections
 answers everybody with 503 once somebody has opened enough of them; here those go that are idle, the
-longest idle first. How many requests one visitor may have answered at once: crowd.py.
+longest idle of whoever has most of them first. How many requests of one visitor are answered at
+once: crowd.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from quantlab.ui.guard.limits import Limits
+from quantlab.ui.visitors.limits import Limits
 
 __all__ = ["Connection", "connecting"]
 
@@ -29,6 +31,10 @@ class Connection(H11Protocol):
         self._limits = limits
         self._idle_since = self.loop.time()
         self._look_again: asyncio.TimerHandle | None = None
+
+    @property
+    def _host(self) -> str:
+        return self.client[0] if self.client else ""
 
     @property
     def idle(self) -> bool:
@@ -60,10 +66,13 @@ class Connection(H11Protocol):
             self._look_again = self.loop.call_later(self._limits.head_s - waited, self._look)
 
     def _make_room(self) -> None:
-        """Cut the connection that was idle longest; this one where all others are answered."""
+        """Cut the connection that was idle longest of the address that has most that are; this one
+        where all others are answered."""
         others = (each for each in self.connections if isinstance(each, Connection))
         idle = [each for each in others if each.idle]  # this one is
-        min(idle, key=lambda each: each._idle_since).transport.abort()
+        crowd = Counter(each._host for each in idle)
+        doomed = min(idle, key=lambda each: (-crowd[each._host], each._idle_since))
+        doomed.transport.abort()
 
 
 def connecting(limits: Limits) -> Callable[..., Connection]:
