@@ -15,7 +15,7 @@ from quantlab.catalog.table import load_catalog
 from quantlab.ui.bands_view import badge
 from quantlab.words.choice import Choice, Label
 from quantlab.words.metrics import metric
-from quantlab.words.plan import Plan
+from quantlab.words.plan import LEFT_OUT, Plan
 from quantlab.words.units import GIB, size
 
 __all__ = ["KEY_MARK", "proposed"]
@@ -192,10 +192,12 @@ def _named(choice: Choice, model: Model) -> str:
     """The plan in words: what each part is in, each scheme a button to its claims."""
     plan = Plan.read(choice.plan, model.denoiser)
     called = {model.denoiser: model.denoiser}
+    parts = [(scheme, called.get(n) or model.family.label(n)) for n, scheme in plan.parts]
     said = [
         f'<button type="button" class="ql-name" data-claims="{escape(scheme)}">{escape(scheme)}'
-        f"</button> for the {escape(called.get(name) or model.family.label(name))}"
-        for name, scheme in plan.parts
-    ]
-    compiled = ", compiled" if plan.compiled else ""
-    return (", ".join(said) or f"everything in {model.base_dtype}, unquantized") + compiled
+        f"</button> for the {escape(name)}"
+        for scheme, name in parts
+        if scheme != LEFT_OUT
+    ] or [f"everything in {model.base_dtype}, unquantized"]
+    said += [f"without the {escape(name)}" for scheme, name in parts if scheme == LEFT_OUT]
+    return ", ".join(said) + (", compiled" if plan.compiled else "")
