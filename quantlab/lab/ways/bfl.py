@@ -75,8 +75,8 @@ def write_bfl(folder: str, path: str, kind: str, keep: tuple[str, ...] = ()) -> 
     """Write a diffusers model's safetensors in ``folder`` as Black Forest Labs' ``kind`` of file.
 
     Weights (2-D tensors of that name) are quantized, "FP8" with a scale a row, "NVFP4" with one for
-    16 numbers; what 16 does not divide, the modules of ``keep`` and everything else stay as they are. The file
-    appears whole or not at all.
+    16 numbers; what 16 does not divide, the modules of ``keep`` and everything else stay as they
+    are. The file appears whole or not at all.
     """
     import os
     import pathlib

@@ -158,9 +158,10 @@ def write_gguf(
 ) -> None:
     """Write a diffusers model's safetensors in ``folder`` to a GGUF file at ``path``.
 
-    Weights (2-D tensors of that name) are stored as ``kind``, such as "Q4_K"; ``kinds`` names others
-    by tensor, such as {"proj_out.weight": "F32"}. Rows that are no whole number of a type's blocks are stored
-    as Q8_0, and where its blocks of 32 do not divide them either as F32, as everything else is.
+    Weights (2-D tensors of that name) are stored as ``kind``, such as "Q4_K"; ``kinds`` names
+    others by tensor, such as {"proj_out.weight": "F32"}. Rows that are no whole number of a type's
+    blocks are stored as Q8_0, and where its blocks of 32 do not divide them either as F32, as
+    everything else is.
     ggml's own quantizer packs them; where ``importance`` names a safetensors file with the mean
     square of each input of a weight, under the tensor's name, it rounds by that. The file appears
     whole or not at all.
