@@ -59,7 +59,7 @@ element.addEventListener("click", (event) => {
   const data = button.dataset;
   if ("close" in data) sheet.close();
   else if ("all" in data) {
-    const all = element.toggleAttribute("data-all-columns");
+    const all = element.closest("#ql-table").toggleAttribute("data-all-columns");
     button.setAttribute("aria-pressed", String(all));
   } else if (data.try) trigger("try_scheme", { scheme: data.try });
   else if (data.claims) open(data.claims, "");
