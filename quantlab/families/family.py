@@ -21,6 +21,9 @@ Guidance = Literal["embedded", "cfg", "none"]
 """What a checkpoint does with its guidance: an input of the denoiser, a second pass, nothing."""
 
 
+COPIES = "num_images_per_prompt"
+
+
 @dataclass(frozen=True)
 class Family:
     """A kind of pipeline. Names are those of diffusers' classes and of their arguments."""
@@ -208,6 +211,8 @@ class Family:
             if guided and "negative_prompt" in settings:
                 given["negative_prompt"] = settings["negative_prompt"]
         taken = inspect.signature(pipeline.encode_prompt).parameters
+        if (each := taken.get(COPIES)) and each.default is inspect.Parameter.empty:
+            given[COPIES] = 1  # older classes have no default
         return {name: value for name, value in given.items() if name in taken}
 
     def wants_device(self, pipeline: Any) -> bool:

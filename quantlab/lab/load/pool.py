@@ -225,7 +225,11 @@ class Pool:
             optional = tuple(c.name for c in model.components if c.optional)
             pipe: Any = BlockPipeline(model.pipeline, modules, family.encoders, extras, optional)
         else:
-            pipe = resolve(f"diffusers.{model.pipeline}")(**modules, **extras)
+            cls = resolve(f"diffusers.{model.pipeline}")
+            given = {**modules, **extras}
+            # What a class calls optional it may still ask for, as from_pretrained does: with None.
+            absent = dict.fromkeys(n for n in cls._optional_components if n not in given)
+            pipe = cls(**given, **absent)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
