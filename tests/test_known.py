@@ -158,6 +158,15 @@ def test_what_was_stored_meanwhile_counts_at_once_and_the_same_stays_the_same(
     assert measured.of(DEV.id, CARD, None).runs == ()
 
 
+def test_what_this_cpu_did_leaves_answers_about_cards_as_they_are(services: Services) -> None:
+    assert services.store
+    measured = services.measured
+    cards, all_of_it = measured.card_state, measured.state
+    save(services.store, stored("bnb-nf4", 9.0, {"kind": "cpu", "name": "a processor"}))
+    assert measured.card_state == cards
+    assert measured.state != all_of_it
+
+
 def test_a_plan_that_was_run_is_proposed_for_its_speed_though_predicted_to_be_slow(
     services: Services,
 ) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from quantlab.catalog.schema import Model
     from quantlab.record.store.store import Store, Stored
 
-__all__ = ["Measurements", "measurements_here", "runs_of"]
+__all__ = ["CPU", "Measurements", "measurements_here", "runs_of"]
 
 NEWEST = 1000
 """Results that are looked at."""
@@ -67,6 +67,11 @@ class Measurements:
         """What changes where there may be something new."""
         return (self._store.writes if self._store else 0, int(time.monotonic() / LOOK_S))
 
+    @property
+    def card_state(self) -> tuple[int, int]:
+        """The same of cards: what a page on a CPU keeps all day says nothing of them."""
+        return (self._store.card_writes if self._store else 0, int(time.monotonic() / LOOK_S))
+
     def of(self, model_id: str | None, gpu: Gpu | None, hardware: str | None) -> Known:
         """What is known of ``gpu``; or of this machine's CPU, where that is asked about and the
         model ships: its steps are then run once, which imports torch.
@@ -98,7 +103,8 @@ class Measurements:
         """What is known of the device called ``device``: the same value while it is the same."""
         before, looked = self._found.get(device, (NOTHING, None))
         paces = tuple(self._paces.items()) if device == CPU else ()
-        if looked == (state := self.state) and paces == before.paces:
+        state = self.state if device == CPU else self.card_state
+        if looked == state and paces == before.paces:
             return before
         found = Known(_stored(self._store, self._catalog, there), paces)
         if (found.runs, found.paces) == (before.runs, before.paces):

@@ -16,6 +16,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
+from quantlab.record.known import CPU
 from quantlab.ui.blocks import Page
 from quantlab.ui.services import Services
 from quantlab.ui.theme import script
@@ -100,7 +101,11 @@ def wire_shared(
         listed = _listed(handler, updates, tuple(outputs))
         return await page.postprocess_data(event, listed, None)
 
-    page.answers.add(name, answer, lambda: services.measured.state)
+    def state(asked: str) -> object:
+        known = services.measured
+        return known.state if json.dumps(CPU) in asked else known.card_state
+
+    page.answers.add(name, answer, state)
 
 
 def _bound(

@@ -61,6 +61,8 @@ class Store:
         self._database = open_database(folder)
         self.writes = 0
         """How often this process has kept or removed results: what was read before may be old."""
+        self.card_writes = 0
+        """The same but for results of a CPU."""
 
     def save(
         self,
@@ -102,6 +104,7 @@ class Store:
 
         self._database.write(work)
         self.writes += 1
+        self.card_writes += device.get("kind") != "cpu"
         return str(new["id"])
 
     def add(self, rows: Sequence[Stored]) -> int:
@@ -132,6 +135,7 @@ class Store:
 
         added = self._database.write(work)
         self.writes += 1
+        self.card_writes += 1
         return added
 
     def find(self, comparison: Comparison) -> list[Stored]:
@@ -232,6 +236,7 @@ class Store:
             return 0
         gone = self._database.write(work)
         self.writes += 1
+        self.card_writes += 1
         return gone
 
     def save_guess(self, plan: str, model: str, told: bool) -> None:

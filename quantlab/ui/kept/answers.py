@@ -37,13 +37,15 @@ class Answers:
     """Named answerers behind one route, and what they answered."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._answerers: dict[str, tuple[Answerer, Callable[[], object]]] = {}
+        self._answerers: dict[str, tuple[Answerer, Callable[[str], object]]] = {}
         self._kept: OrderedDict[tuple[str, str, object], Packed] = OrderedDict()
         self._most = kept
 
-    def add(self, name: str, answerer: Answerer, state: Callable[[], object] = bool) -> None:
+    def add(
+        self, name: str, answerer: Answerer, state: Callable[[str], object] = lambda _: None
+    ) -> None:
         """Answer what is asked of ``name`` by ``answerer``; anew where ``state`` gives another
-        value than when it was answered."""
+        value for what is asked than when it was answered."""
         self._answerers[name] = (answerer, state)
 
     def route(self) -> Route:
@@ -70,7 +72,7 @@ class Answers:
             gr.Error: one of the values is none that its control can hold.
         """
         answerer, state = self._answerers[name]
-        key = (name, asked, state())
+        key = (name, asked, state(asked))
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
