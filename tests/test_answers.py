@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from quantlab.ui.kept.answers import MAX_ASKED, Answers
+from tests.drawn import awaited
 from tests.served_page import Counting, served
 
 
@@ -83,3 +85,24 @@ def test_an_answer_is_made_once_and_the_oldest_are_forgotten() -> None:
     assert made == [["a"], ["b"], ["c"], ["a"]]
     assert get("no").json() == {"detail": "not that"}
     assert get("x" * MAX_ASKED).status_code == 400
+
+
+def test_many_who_ask_at_once_get_one_answer() -> None:
+    made: list[list[Any]] = []
+
+    async def answerer(values: list[Any]) -> list[Any]:
+        made.append(values)
+        await asyncio.sleep(0.05)
+        return values
+
+    answers = Answers()
+    answers.add("it", answerer)
+    app = httpx.ASGITransport(app=Starlette(routes=[answers.route()]))
+
+    async def ask() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=app, base_url="http://page") as http:
+            asked = {"asked": json.dumps(["a"])}
+            return await asyncio.gather(*(http.get("/answers/it", params=asked) for _ in range(5)))
+
+    assert [answer.json() for answer in awaited(ask())] == [["a"]] * 5
+    assert made == [["a"]]

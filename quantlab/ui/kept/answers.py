@@ -7,6 +7,7 @@ too: the second who asks the same costs about a millisecond.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections import OrderedDict
@@ -24,6 +25,8 @@ __all__ = ["Answerer", "Answers"]
 
 Answerer = Callable[[list[Any]], Awaitable[list[Any]]]
 """The outputs of an event, as a browser gets them, for its inputs, as a browser sends them."""
+Key = tuple[str, str, object]
+"""Who is asked, what, and the state that the answer is of."""
 KEPT = 512
 """Answers that are kept, about 15 KiB each; those nobody asked for longest go first."""
 MAX_ASKED = 4000
@@ -38,7 +41,8 @@ class Answers:
 
     def __init__(self, kept: int = KEPT) -> None:
         self._answerers: dict[str, tuple[Answerer, Callable[[str], object]]] = {}
-        self._kept: OrderedDict[tuple[str, str, object], Packed] = OrderedDict()
+        self._kept: OrderedDict[Key, Packed] = OrderedDict()
+        self._making: dict[Key, asyncio.Task[Packed]] = {}
         self._most = kept
 
     def add(
@@ -76,7 +80,14 @@ class Answers:
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        outputs = json.dumps(await answerer(_values(asked))).encode()
+        if key not in self._making:  # many who ask at once get one answer
+            task = asyncio.create_task(self._make(key, answerer, headers))
+            task.add_done_callback(lambda _: self._making.pop(key))
+            self._making[key] = task
+        return await asyncio.shield(self._making[key])
+
+    async def _make(self, key: Key, answerer: Answerer, headers: Mapping[str, str]) -> Packed:
+        outputs = json.dumps(await answerer(_values(key[1]))).encode()
         self._kept[key] = found = await pack(outputs, "application/json", headers)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
