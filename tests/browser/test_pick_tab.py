@@ -127,8 +127,10 @@ def test_who_tabs_on_fast_leaves_no_list_open(page: Page) -> None:
     page.get_by_role("combobox", name="Your card").focus()
     for _ in range(3):
         page.keyboard.press("Tab")
-    page.get_by_role("button", name="Copy the script").first.focus()
+    script = page.get_by_role("button", name="Copy the script").first
+    script.focus()
     expect(page.get_by_role("listbox")).to_have_count(0)
+    expect(script).to_be_focused()
     expect(page.locator("#ql-answer .ql-lead")).to_be_visible()
 
 

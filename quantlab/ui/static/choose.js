@@ -2,7 +2,9 @@
 // the first letter replaces it instead of being added to it.
 document.addEventListener("focusin", (event) => {
   const box = event.target.closest?.('input[role="combobox"]');
-  if (box) setTimeout(() => box.select(), 0); // after the click has set its caret
+  // After the click has set its caret; and never where the keyboard has gone on: to select is to
+  // take the focus, and two lists would hand it to each other for ever.
+  if (box) setTimeout(() => document.activeElement === box && box.select(), 0);
 });
 
 // A list that opens only after the keyboard has gone on would stay open: it is told once more.
