@@ -20,8 +20,8 @@ __all__ = ["Family", "Guidance"]
 Guidance = Literal["embedded", "cfg", "none"]
 """What a checkpoint does with its guidance: an input of the denoiser, a second pass, nothing."""
 
-
 COPIES = "num_images_per_prompt"
+"""What ``encode_prompt`` of older classes has to be given."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ class Family:
                 given["negative_prompt"] = settings["negative_prompt"]
         taken = inspect.signature(pipeline.encode_prompt).parameters
         if (each := taken.get(COPIES)) and each.default is inspect.Parameter.empty:
-            given[COPIES] = 1  # older classes have no default
+            given[COPIES] = 1
         return {name: value for name, value in given.items() if name in taken}
 
     def wants_device(self, pipeline: Any) -> bool:

@@ -50,20 +50,15 @@ class _Config(BlocksConfig):  # type: ignore[misc]  # gradio has no types
 class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
     """As ``gr.Blocks``; checks what comes in, and hands on of what goes out what is no skip."""
 
-    def __init__(
-        self,
-        left: Callable[[str], object] = lambda _: None,
-        *,
-        takes_pictures: bool = True,
-        **options: Any,
-    ) -> None:
-        self.takes_pictures = takes_pictures
+    def __init__(self, left: Callable[[str], object] = lambda _: None, **options: Any) -> None:
         self.answers = Answers()
         """What is the same for everybody, beside Gradio's events; see ``named.wire_shared``."""
         self.left = left
         """What is to be done when an agent's call is left, by its name; see visitors/leaving.py."""
         self.routes: list[BaseRoute] = [self.answers.route()]
         """What is served beside Gradio's own routes."""
+        self.uploads: dict[str, int] = {}
+        """Bytes that a request to one of them may have, where that is not what others may."""
         self.wrappers: list[Middleware] = []
         """What stands around all routes and what is kept of them, within the guards."""
         super().__init__(**options)

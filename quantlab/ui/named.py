@@ -16,7 +16,6 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
-from quantlab.record.known import CPU
 from quantlab.ui.blocks import Page
 from quantlab.ui.services import Services
 from quantlab.ui.theme import script
@@ -78,10 +77,15 @@ def wire(
 
 
 def wire_shared(
-    triggers: Sequence[Any], handler: Handler, services: Services, inputs: Parts, outputs: Parts
+    triggers: Sequence[Any],
+    handler: Handler,
+    services: Services,
+    inputs: Parts,
+    outputs: Parts,
+    state: Callable[[str], object],
 ) -> None:
-    """As ``wire``, for a handler whose answer depends on its inputs and on what was measured here,
-    whoever asks.
+    """As ``wire``, for a handler whose answer depends on its inputs, whoever asks, and on ``state``
+    of what is asked (the inputs' values as JSON): another state, another answer.
 
     It is made once and fetched by the browser (``ui/kept/answers.py``): for what many visitors ask,
     and ask again. The first output is one of HTML, in which a fault is told. Only where
@@ -100,10 +104,6 @@ def wire_shared(
         updates = await asyncio.to_thread(handler, call)
         listed = _listed(handler, updates, tuple(outputs))
         return await page.postprocess_data(event, listed, None)
-
-    def state(asked: str) -> object:
-        known = services.measured
-        return known.state if json.dumps(CPU) in asked else known.card_state
 
     page.answers.add(name, answer, state)
 

@@ -19,6 +19,7 @@ from quantlab.ui.compare import open as try_open
 from quantlab.ui.compare import run as try_run
 from quantlab.ui.compare.plans import first_comparison
 from quantlab.ui.compare.tab import build_try
+from quantlab.ui.compare.taking import Pictures
 from quantlab.ui.compare.wiring import controls, layout, wire_find
 from quantlab.ui.machine.tab import build_machine
 from quantlab.ui.named import QUIET, Call, Parts, only, wire
@@ -60,12 +61,13 @@ def build(services: Services) -> Page:
     """The whole page over ``services``; app.py launches it with its theme and styles."""
     page = Page(
         left=services.jobs.stop,
-        takes_pictures=services.takes_pictures,
         title="quantlab",
         analytics_enabled=False,
         delete_cache=(3600, 24 * 3600),
     )
-    page.routes.append(route(services))
+    taken = Pictures(opened=services.takes_pictures)
+    page.routes += [route(services), taken.route()]
+    page.uploads |= taken.limits
     page.wrappers.append(Middleware(Previews, services=services))
     with page:
         api.register(services, page)  # first: else an event of that name has it

@@ -15,7 +15,6 @@ from urllib.parse import quote
 from starlette.middleware import Middleware
 
 from quantlab.ui.blocks import Page
-from quantlab.ui.compare.taking import Pictures
 from quantlab.ui.guard.bodies import Bodies
 from quantlab.ui.guard.documents import Documents
 from quantlab.ui.guard.faults import Faults
@@ -53,11 +52,10 @@ def serve(
     no other file, so Gradio's upload is closed; its pages of past runs and of usage are not there.
     """
     limits, tabs = limits or Limits(), Tabs()
-    taken = Pictures(opened=page.takes_pictures)
     guards = [
         Middleware(Hosts, names=allowed_names(os.environ, hosts)),
         Middleware(Crowd, most=limits.at_once),
-        Middleware(Bodies, uploads=taken.limits, within_s=limits.body_s),
+        Middleware(Bodies, uploads=page.uploads, within_s=limits.body_s),
         Middleware(Watched, tabs=tabs),
         Middleware(Faults),
         Middleware(Documents),
@@ -81,7 +79,7 @@ def serve(
         max_file_size=1,
         max_threads=SLOTS,
         state_session_capacity=limits.sessions,
-        app_kwargs={"middleware": guards, "routes": [*page.routes, taken.route()]},
+        app_kwargs={"middleware": guards, "routes": page.routes},
         mcp_server=importlib.util.find_spec("mcp") is not None,
         prevent_thread_lock=True,
     )

@@ -62,7 +62,7 @@ class Store:
         self.writes = 0
         """How often this process has kept or removed results: what was read before may be old."""
         self.card_writes = 0
-        """The same but for results of a CPU."""
+        """The same, those of a CPU left out: they say nothing of a card."""
 
     def save(
         self,
@@ -103,8 +103,7 @@ class Store:
             self._make_room(connection, spare=new["id"])
 
         self._database.write(work)
-        self.writes += 1
-        self.card_writes += device.get("kind") != "cpu"
+        self._changed(cards=device.get("kind") != "cpu")
         return str(new["id"])
 
     def add(self, rows: Sequence[Stored]) -> int:
@@ -134,8 +133,7 @@ class Store:
             return added
 
         added = self._database.write(work)
-        self.writes += 1
-        self.card_writes += 1
+        self._changed()
         return added
 
     def find(self, comparison: Comparison) -> list[Stored]:
@@ -235,9 +233,13 @@ class Store:
         if not conditions and search is None:
             return 0
         gone = self._database.write(work)
-        self.writes += 1
-        self.card_writes += 1
+        self._changed()
         return gone
+
+    def _changed(self, *, cards: bool = True) -> None:
+        """Count a change of the results; ``cards`` is whether it may be one of a card's."""
+        self.writes += 1
+        self.card_writes += cards
 
     def save_guess(self, plan: str, model: str, told: bool) -> None:
         """Count one guess: whether somebody ``told`` the image of ``plan`` from the reference's.

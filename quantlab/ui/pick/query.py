@@ -5,6 +5,7 @@ Answers are kept for the life of the process: the catalogue does not change whil
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from quantlab.catalog.schema import HARDWARE, NEEDS, Model
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import NOTHING, Known
 from quantlab.errors import InputError
+from quantlab.record.known import CPU
 from quantlab.ui.pick.answer_view import Query, picks
 from quantlab.ui.services import Services
 from quantlab.words.choice import Choice
@@ -39,6 +41,7 @@ __all__ = [
     "model_named",
     "read_query",
     "rows_of",
+    "state_of",
 ]
 
 QUESTION = ("hardware", "memory", "ram", "bits", "model", "library", "needs")
@@ -182,6 +185,13 @@ def _number(part: str, text: object, most: float) -> float | None:
     if number is not None and not 0 < number <= most:
         raise InputError(part, f"{text!r:.40}; a number above 0, up to {most:g}, is allowed")
     return number
+
+
+def state_of(asked: str, services: Services) -> object:
+    """What changes where a question (JSON) may have another answer: results of a CPU, which a page
+    on one keeps all day, count where it is asked about alone."""
+    measured = services.measured
+    return measured.state if json.dumps(CPU) in asked else measured.card_state
 
 
 def known_of(query: Query, services: Services) -> Known:

@@ -34,6 +34,7 @@ from quantlab.ui.pick.query import (
     known_of,
     read_query,
     rows_of,
+    state_of,
 )
 from quantlab.ui.pick.sheet_view import beside
 from quantlab.ui.services import Services
@@ -162,7 +163,7 @@ def _wire(services: Services, parts: Parts) -> None:
     question = only(parts, *QUESTION)
     changes = [part.change for part in question.values()]
     answered = only(parts, "answer", "table", "hardware", "model")
-    wire_shared(changes, ask, services, question, answered)
+    wire_shared(changes, ask, services, question, answered, lambda asked: state_of(asked, services))
     hardware, memory = only(parts, "hardware"), only(parts, "memory")
     wire(parts["hardware"].change, memory_of, services, hardware, memory, **QUIET)
 

@@ -71,7 +71,7 @@ def link(
 
     Args:
         plans: One to six plans, such as fp32, bnb-nf4; the first is the reference.
-        model: flux-mini, flux1-dev, flux1-schnell or flux2-klein-4b.
+        model: A model's id, such as flux-mini or flux3-klein.
 
     Returns:
         An object: url.

@@ -35,7 +35,7 @@ def recommend(
         bits: Bit width of the weights, for example 4.
         needs: Any of compile, peft, lora, qat, serializable, on-the-fly, speed.
         library: transformers or diffusers.
-        model: flux-mini, flux1-dev, flux1-schnell or flux2-klein-4b; fills in bytes.
+        model: A model's id, such as flux3-klein or flux1-dev; fills in bytes.
         memory_gib: Memory of the device in GiB, held against the predicted peak of the model.
         gpu: A GPU's id instead of hardware and memory_gib, one of those that predict names.
 
@@ -130,7 +130,7 @@ def predict(
 
     Args:
         plans: One to six plans, such as bnb-nf4 or transformer=bnb-nf4,text_encoder_2=quanto-int8.
-        model: flux-mini, flux1-dev, flux1-schnell or flux2-klein-4b.
+        model: A model's id, such as flux3-klein or flux1-dev.
         gpu: A card as people call it, such as rtx-3060-12gb or 4060ti 16gb.
         hardware: Instead of gpu, with memory_gib: cuda, rocm, metal, intel or cpu.
         memory_gib: Memory of the device in GiB.
