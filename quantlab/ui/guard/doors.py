@@ -45,7 +45,7 @@ BEGINNINGS = (
     "/gradio_api/mcp",
     "/gradio_api/run/",
 )
-FILES = re.compile(r"/gradio_api/file[=/]\s*[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+FILES = re.compile(r"/gradio_api/file[=/]\s*[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 """A file of another host."""
 HEARTBEAT = "/gradio_api/heartbeat/"
 MAX_SESSION = 64
