@@ -91,19 +91,22 @@ class Answers:
             gr.Error: one of the values is none that its control can hold.
         """
         answerer, state = self._answerers[name]
-        asked = json.dumps(_values(asked))  # the same question in as many spellings is one
+        values = _values(asked)
+        asked = json.dumps(values)  # the same question in as many spellings is one
         key = (name, asked, state(asked))
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
         if key not in self._making:  # many who ask at once get one answer
-            task = asyncio.create_task(self._make(key, answerer, headers))
+            task = asyncio.create_task(self._make(key, answerer(values), headers))
             task.add_done_callback(lambda _: self._making.pop(key))
             self._making[key] = task
         return await asyncio.shield(self._making[key])
 
-    async def _make(self, key: Key, answerer: Answerer, headers: Mapping[str, str]) -> Packed:
-        outputs = json.dumps(await answerer(_values(key[1]))).encode()
+    async def _make(
+        self, key: Key, answering: Awaitable[list[Any]], headers: Mapping[str, str]
+    ) -> Packed:
+        outputs = json.dumps(await answering).encode()
         self._kept[key] = found = await pack(outputs, "application/json", headers)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
