@@ -21,6 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -115,13 +116,14 @@ def _measure(served: Served, sessions: int, seconds: float) -> dict[str, float]:
     )
     for each in floods:
         each.start()
-    pages, links, runs = [], [], []
+    pages: list[float] = []
+    links: list[float] = []
+    runs: list[float] = []
     while floods[-1].is_alive():
         pages.append(felt.seconds(lambda: httpx.get(served.url, timeout=WAIT_S).raise_for_status()))
         links.append(felt.seconds(lambda: _told(visitor, "link", plans=["fp32", "bnb-nf4"])))
         if len(runs) < RUNS and len(pages) % 10 == 5:
-            seed = 200 + len(runs)
-            runs.append(felt.seconds(lambda seed=seed: _run(visitor, ["fp32"], seed)))
+            runs.append(felt.seconds(partial(_run, visitor, ["fp32"], 200 + len(runs))))
         time.sleep(PAUSE_S)
     clock.over.set()
     for each in floods:

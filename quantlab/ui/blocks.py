@@ -22,7 +22,7 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import BlocksConfig
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
+from starlette.routing import Route
 
 from quantlab.errors import InputError
 from quantlab.ui.guard.values import check_value
@@ -80,7 +80,7 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
         """How much is worked on at once, for everybody and for one visitor."""
         self.left = left
         """What is to be done when an agent's call is left, by its name; see visitors/leaving.py."""
-        self.routes: list[BaseRoute] = [self.answers.route()]
+        self.routes: list[Route] = [self.answers.route()]
         """What is served beside Gradio's own routes."""
         self.uploads: dict[str, int] = {}
         """Bytes that a request to one of them may have, where that is not what others may."""

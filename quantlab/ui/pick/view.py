@@ -15,7 +15,7 @@ from quantlab.catalog.answer.seconds import scheme_seconds
 from quantlab.catalog.bands import load_bands
 from quantlab.catalog.columns import COLUMNS, Column
 from quantlab.catalog.machine import in_words
-from quantlab.catalog.schema import Cell, Method, Scheme
+from quantlab.catalog.schema import Cell, Method, Scheme, Support
 from quantlab.catalog.table import Catalog
 from quantlab.catalog.time import NOTHING, Known, Seconds
 from quantlab.ui.pick.answer_view import Query
@@ -177,7 +177,7 @@ def _verdict(row: Row, scheme: Scheme | None) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _mark(column: Column, value: str, more: bool) -> str:
+def _mark(column: Column, value: Support, more: bool) -> str:
     """A cell of a column: of the thousand in the table a few dozen differ."""
     sign, word = MARKS[value]
     label = escape(f"{column.told}: {word}")
