@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -82,3 +83,24 @@ def test_a_sessions_name_is_no_place_for_a_megabyte(page: str) -> None:
         assert answer.status_code == 400
     body["session_hash"] = "a" * MAX_SESSION
     assert httpx.post(page + "gradio_api/call/recommend", json=body, timeout=60).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "multipart/form-data; boundary=x"])
+def test_nor_where_the_body_says_that_it_is_something_else(page: str, kind: str) -> None:
+    """Gradio reads some of them as JSON, and forms too."""
+    name = "a" * (MAX_SESSION + 1)
+    body = json.dumps({"data": [], "component_id": 1, "fn_name": "x", "session_hash": name})
+    if "form" in kind:
+        parts = {"component_id": "1", "fn_name": "x", "session_hash": name}
+        lines = (
+            f'--x\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'
+            for k, v in parts.items()
+        )
+        body = "".join(lines) + "--x--\r\n"
+    for path in ("component_server", "component_server/"):
+        headers = {"content-type": kind} if kind else {}
+        answer = httpx.post(
+            f"{page}gradio_api/{path}", content=body.encode(), headers=headers, timeout=60
+        )
+        assert answer.status_code == 400, answer.text
+        assert "no JSON that this page can read" in answer.text

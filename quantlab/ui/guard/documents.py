@@ -24,7 +24,7 @@ class Documents:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or "json" not in header(scope, b"content-type").lower():
+        if scope["type"] != "http" or not _is_json(scope):
             await self._app(scope, receive, send)
             return
         messages = await whole(receive)
@@ -38,3 +38,13 @@ class Documents:
             await refuse(scope, receive, send, 400, NOT_READ)
             return
         await self._app(scope, replayed(messages, receive), send)
+
+
+def _is_json(scope: Scope) -> bool:
+    """Whether the body is read as JSON: where it says so, and where Gradio does though it says
+    nothing, or something else."""
+    kind, path = header(scope, b"content-type").lower(), str(scope["path"])
+    if "json" in kind:
+        return True
+    posted = scope["method"] == "POST" and path.startswith("/gradio_api/")
+    return posted and (not kind or path.rstrip("/") == "/gradio_api/component_server")
