@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import json
 import resource
-import secrets
 import socket
 import threading
 import time
@@ -214,9 +213,8 @@ def _sessions(url: str, clock: Clock, count: int, came: list[int]) -> None:
         for _ in range(count):
             if not clock.on:
                 return
-            body = {"data": ["cuda"], "session_hash": secrets.token_hex(5)}
-            with contextlib.suppress(httpx.HTTPError):
-                http.post("gradio_api/call/recommend", json=body)
+            with contextlib.suppress(httpx.HTTPError):  # each call without a session begins one
+                http.post("gradio_api/call/v2/link", json={"plans": ["fp32"]})
             came[0] += 1
 
 
