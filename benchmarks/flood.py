@@ -149,8 +149,9 @@ def _told(http: httpx.Client, name: str, **given: Any) -> Any:
     """What a function of the page's API answers.
 
     Raises:
-        RuntimeError: nothing, or an error.
+        RuntimeError: nothing, or an error, or nothing in time.
     """
+    until = time.monotonic() + WAIT_S
     asked = http.post(f"gradio_api/call/v2/{name}", json=given)
     asked.raise_for_status()
     kind = ""
@@ -159,6 +160,8 @@ def _told(http: httpx.Client, name: str, **given: Any) -> Any:
             kind = line.removeprefix("event: ") if line.startswith("event: ") else kind
             if line.startswith("data: ") and kind == "complete":
                 return json.loads(line.removeprefix("data: "))
+            if time.monotonic() > until:
+                raise RuntimeError(f"{name} answered nothing in {WAIT_S:.0f} s")
     raise RuntimeError(f"{name} answered {kind or 'nothing'}")
 
 
