@@ -11,8 +11,8 @@ import argparse
 import logging
 import os
 import sys
+from asyncio import AbstractEventLoop
 from collections.abc import Sequence
-from functools import partial
 
 if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches CUDA
     import spaces  # noqa: F401
@@ -33,6 +33,7 @@ from quantlab.ui.compare.tab import first_runs
 from quantlab.ui.guard.budget import PUBLIC_S, Budget, learn
 from quantlab.ui.guard.fetching import Consent
 from quantlab.ui.guard.hosts import allowed_names
+from quantlab.ui.kept.ahead import answer_ahead
 from quantlab.ui.page import build
 from quantlab.ui.serve import serve
 from quantlab.ui.services import Services
@@ -131,6 +132,12 @@ def main() -> None:
         help="names under which a page on this machine is reached besides localhost",
     )
     parser.add_argument(
+        "--proxy",
+        action="store_true",
+        help="a proxy of yours stands before the page and says in X-Forwarded-For where visitors "
+        "are; without it nobody is believed",
+    )
+    parser.add_argument(
         "--allow-probe", action="store_true", help="let visitors of a public page probe its machine"
     )
     parser.add_argument(
@@ -154,13 +161,19 @@ def main() -> None:
         print(f"quantlab: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
     services = services_of(arguments, repositories)
-    start = partial(start_warm, services.runner, first_runs())
-    serve(build(services), hosts=arguments.host, then=start)
+    page = build(services)
+
+    def start(loop: AbstractEventLoop) -> None:
+        warming = start_warm(services.runner, first_runs())
+        answer_ahead(page.answers, loop, lambda: services.jobs.running, warming)
+
+    serve(page, hosts=arguments.host, proxied=arguments.proxy, then=start)
 
 
 def services_of(arguments: argparse.Namespace, repositories: Sequence[str]) -> Services:
     """What the page works with; ``repositories`` have LoRAs that were named at the start."""
-    catalog, public = load_catalog(), allowed_names(os.environ) is None
+    catalog = load_catalog()
+    public = arguments.proxy or allowed_names(os.environ) is None
     runner = choose_runner(os.environ, catalog)
     return Services(
         catalog=catalog,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,11 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from quantlab.catalog.table import load_catalog
+from quantlab.ui.kept.ahead import answer_ahead
 from quantlab.ui.kept.answers import MAX_ASKED, Answers
+from quantlab.ui.page import build
+from quantlab.ui.services import Services
 from tests.drawn import awaited
 from tests.served_page import Counting, served
 
@@ -85,6 +90,58 @@ def test_an_answer_is_made_once_and_the_oldest_are_forgotten() -> None:
     assert made == [["a"], ["b"], ["c"], ["a"]]
     assert get("no").json() == {"detail": "not that"}
     assert get("x" * MAX_ASKED).status_code == 400
+
+
+def test_a_question_is_the_same_however_it_is_spelled() -> None:
+    made: list[list[Any]] = []
+
+    async def answerer(values: list[Any]) -> list[Any]:
+        made.append(values)
+        return values
+
+    answers = Answers()
+    answers.add("it", answerer)
+    client = TestClient(Starlette(routes=[answers.route()]))
+    for asked in ('["é", 1]', '["é",1]', '["\\u00e9" , 1]'):
+        assert client.get("/answers/it", params={"asked": asked}).json() == ["é", 1]
+    assert made == [["é", 1]]
+
+
+def test_what_is_likely_is_answered_before_anybody_asks_and_while_nothing_runs() -> None:
+    made: list[list[Any]] = []
+
+    async def answerer(values: list[Any]) -> list[Any]:
+        if values == ["bad"]:
+            raise gr.Error("not that")
+        made.append(values)
+        return values
+
+    answers = Answers(kept=6)
+    answers.add("it", answerer, likely=[["bad"], ["a"], ["b"], ["more than half of what is kept"]])
+    loop = asyncio.new_event_loop()
+    serving = threading.Thread(target=loop.run_forever)
+    serving.start()
+    runs = iter([True, False])
+    answer_ahead(answers, loop, lambda: next(runs, False)).join(timeout=60)
+    loop.call_soon_threadsafe(loop.stop)
+    serving.join()
+    loop.close()
+    assert made == [["a"], ["b"]]
+    client = TestClient(Starlette(routes=[answers.route()]))
+    assert client.get("/answers/it", params={"asked": '["b"]'}).json() == ["b"]
+    assert made == [["a"], ["b"]]
+
+
+def test_the_page_knows_what_is_asked_first(page: str) -> None:
+    """What it opens with, but for one control: each is a question that has an answer."""
+    first = question(page)
+    likely = [
+        values for _, values in build(Services(load_catalog(), Counting(), None)).answers.likely
+    ]
+    assert len(likely) > 30
+    assert all(sum(a != b for a, b in zip(each, first, strict=True)) == 1 for each in likely)
+    for values in (likely[0], likely[-1]):
+        assert ask(page, *values).status_code == 200
 
 
 def test_many_who_ask_at_once_get_one_answer() -> None:

@@ -60,5 +60,8 @@ def test_a_session_holds_no_description_of_the_page() -> None:
     awaited(page.postprocess_data(event, updates, state))
     assert not any(state.config_values.values())
     assert state[boxes[0]._id].choices == [("b", "b")]
+    assert SessionState(page)[boxes[0]._id].choices == [("a", "a")]
+    assert set(state.blocks_config.blocks) == {boxes[0]._id, boxes[2]._id}  # those updated alone
+    assert boxes[1]._id in state
     described = page.get_config_file()["components"]
     assert {box._id for box in boxes} <= {part["id"] for part in described}

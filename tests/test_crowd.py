@@ -18,6 +18,7 @@ import pytest
 from gradio.state_holder import StateHolder
 
 from quantlab.ui.guard.hosts import address
+from quantlab.ui.visitors.forwarded import Forwarded, has_proxy
 from quantlab.ui.visitors.leaving import Leaving, call_of
 from quantlab.ui.visitors.limits import Limits
 from quantlab.ui.visitors.tabs import Sessions, Tabs, Watched
@@ -73,12 +74,14 @@ def test_nor_is_a_body(page: str) -> None:
 
 
 def test_one_visitor_cannot_take_all_streams(page: str) -> None:
+    """Nor can one who writes that each of them comes from somebody else."""
     with ExitStack() as kept:
         for number in range(LIMITS.at_once):
             stream = kept.enter_context(connected(page))
-            stream.sendall(said(page, f"gradio_api/heartbeat/visitor-{number}"))
+            forged = f"X-Forwarded-For: 8.8.8.{number}"
+            stream.sendall(said(page, f"gradio_api/heartbeat/visitor-{number}", forged))
             assert stream.recv(100).startswith(b"HTTP/1.1 200")
-        refused = httpx.get(page, timeout=60)
+        refused = httpx.get(page, timeout=60, headers={"x-forwarded-for": "8.8.4.4"})
         assert refused.status_code == 429
         assert "close a few tabs" in refused.json()["detail"]
         other = kept.enter_context(connected(page, "127.0.0.2"))
@@ -114,10 +117,53 @@ def test_an_agent_is_where_it_is_whatever_it_says(client: str, found: str) -> No
     forged = [(b"x-forwarded-for", b"1.1.1.1"), (b"x-quantlab-call", b"another's")]
     scope = {"type": "http", "method": "POST", "path": "/gradio_api/mcp/", "headers": forged}
     left: list[str] = []
-    awaited(Leaving(app, left.append)({**scope, "client": (client, 1)}, receive, send))
+    calls: set[str] = set()
+    awaited(Leaving(app, left.append, calls)({**scope, "client": (client, 1)}, receive, send))
     assert address(seen[0], "127.0.0.1") == found
     assert call_of(seen[0]) not in (None, "another's")
-    assert left == []
+    assert (left, calls) == ([], set())
+
+
+@pytest.mark.parametrize(
+    ("environment", "said", "found"),
+    [
+        ({}, False, False),
+        ({}, True, True),
+        ({"SPACE_ID": "someone/page"}, False, True),
+        ({"GRADIO_ROOT_PATH": "https://example.org/quantlab"}, False, True),
+        ({"GRADIO_ROOT_PATH": "/quantlab"}, False, False),
+    ],
+)
+def test_a_proxy_is_what_the_operator_says_is_one(
+    environment: dict[str, str], said: bool, found: bool
+) -> None:
+    assert has_proxy(environment, said=said) is found
+
+
+def test_where_no_proxy_stands_nobody_says_where_others_are(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """But the page itself, of an agent whose call it makes again."""
+    seen: list[dict[str, str]] = []
+
+    async def app(scope: Any, *_: Any) -> None:
+        seen.append({key.decode(): value.decode() for key, value in scope["headers"]})
+
+    def comes(proxied: bool, client: str, name: str) -> dict[str, str]:
+        headers = [(b"x-forwarded-for", b"1.1.1.1"), (b"x-quantlab-call", name.encode())]
+        scope = {"type": "http", "headers": headers, "client": (client, 1)}
+        door = Forwarded(app, proxied=proxied, calls={"its own"})
+        awaited(door(scope, None, None))  # type: ignore[arg-type]
+        return seen[-1]
+
+    assert comes(False, "192.168.0.7", "forged") == {}
+    assert "Requests from 192.168.0.7 name another sender" in caplog.text
+    assert "--proxy" in caplog.text
+    assert comes(True, "192.168.0.7", "forged") == {"x-forwarded-for": "1.1.1.1"}
+    assert address(comes(False, "127.0.0.1", "its own"), "127.0.0.1") == "1.1.1.1"
+    caplog.clear()
+    assert comes(False, "8.8.8.8", "forged") == {}
+    assert caplog.text == ""  # whoever comes from afar is no proxy
 
 
 def call(http: httpx.Client, name: str, *values: object) -> str:

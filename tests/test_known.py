@@ -167,6 +167,30 @@ def test_what_this_cpu_did_leaves_answers_about_cards_as_they_are(services: Serv
     assert measured.state != all_of_it
 
 
+def test_what_another_process_stored_or_removed_is_noticed(tmp_path: Path) -> None:
+    """Answers are kept until then, however long that is."""
+    mine, other = Store(tmp_path), Store(tmp_path)
+    save(other, stored("bnb-nf4", 9.0))
+    measured = Measurements(CATALOG, lambda: mine, look_s=0.0)
+
+    def states() -> tuple[int, int]:
+        return measured.card_state, measured.state
+
+    first = states()
+    assert states() == first
+    assert measured.of(DEV.id, CARD, None).runs
+    save(other, stored("bnb-nf4", 9.0, {"kind": "cpu", "name": "a processor"}))
+    cpu = states()
+    assert (cpu[0] == first[0], cpu[1] == first[1]) == (True, False)
+    save(other, stored("bnb-nf4", 7.0))
+    card = states()
+    assert cpu[0] != card[0]
+    assert len(measured.of(DEV.id, CARD, None).runs) == 2
+    other.delete(search="a fox")
+    assert states()[0] != card[0]
+    assert measured.of(DEV.id, CARD, None).runs == ()
+
+
 def test_a_plan_that_was_run_is_proposed_for_its_speed_though_predicted_to_be_slow(
     services: Services,
 ) -> None:

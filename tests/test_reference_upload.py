@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
+from collections.abc import MutableMapping
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -18,6 +21,7 @@ from quantlab.ui.compare.taking import PATH, Pictures
 from quantlab.ui.guard.bodies import Bodies
 from quantlab.ui.named import Call
 from quantlab.ui.services import Services
+from tests.drawn import awaited
 from tests.served_page import Counting
 
 KLEIN = "flux2-klein-4b"
@@ -65,6 +69,36 @@ def test_a_page_that_takes_none_says_so_and_reads_none() -> None:
     assert closed.post(PATH, content=photo()).status_code == 403
     assert closed.post(PATH, content=b"\0" * (2**20 + 1)).status_code == 413
     assert closed.post("/upload", content=photo()).status_code == 404
+
+
+def test_who_sends_slowly_keeps_nobody_else_from_sending() -> None:
+    """Pictures are unpacked one at a time, and came one at a time: one could take half a minute."""
+    app = Starlette(routes=[Pictures(opened=True).route()])
+    content, done = photo(), []
+
+    async def sends(who: str, wait: asyncio.Event | None) -> None:
+        async def receive() -> dict[str, Any]:
+            if wait is not None:
+                await wait.wait()
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                done.append((who, message["status"]))
+
+        scope = {"type": "http", "method": "POST", "path": PATH, "headers": [], "query_string": b""}
+        await app({**scope, "client": (who, 1)}, receive, send)
+
+    async def story() -> None:
+        rest = asyncio.Event()
+        slow = [asyncio.ensure_future(sends("8.8.8.8", rest)) for _ in range(3)]
+        await asyncio.sleep(0)
+        await sends("9.9.9.9", None)
+        rest.set()
+        await asyncio.gather(*slow)
+
+    awaited(story())
+    assert done == [("9.9.9.9", 200)] + [("8.8.8.8", 200)] * 3
 
 
 def test_the_oldest_go_where_they_take_too_much() -> None:

@@ -36,7 +36,7 @@ NEWEST = 1000
 """Results that are looked at."""
 CPU = "cpu"
 LOOK_S = 60.0
-"""How long what was found counts while this process has stored nothing: others may have."""
+"""How often it is looked whether other processes have stored or removed something."""
 
 
 class Measurements:
@@ -52,10 +52,12 @@ class Measurements:
         catalog: Catalog,
         opens: Callable[[], Store | None],
         busy: Callable[[], bool] = lambda: False,
+        look_s: float = LOOK_S,
     ) -> None:
-        self._catalog, self._opens, self._busy = catalog, opens, busy
+        self._catalog, self._opens, self._busy, self._look_s = catalog, opens, busy, look_s
         self._found: dict[str, tuple[Known, object]] = {}
         self._paces: dict[str, Pace] = {}
+        self._looked = -look_s
         self._lock = threading.Lock()
 
     @cached_property
@@ -63,14 +65,23 @@ class Measurements:
         return self._opens()
 
     @property
-    def state(self) -> tuple[int, int]:
+    def state(self) -> int:
         """What changes where there may be something new."""
-        return (self._store.writes if self._store else 0, int(time.monotonic() / LOOK_S))
+        self._look()
+        return self._store.writes if self._store else 0
 
     @property
-    def card_state(self) -> tuple[int, int]:
+    def card_state(self) -> int:
         """The same of cards: what a page on a CPU keeps all day says nothing of them."""
-        return (self._store.card_writes if self._store else 0, int(time.monotonic() / LOOK_S))
+        self._look()
+        return self._store.card_writes if self._store else 0
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._store is not None and now - self._looked >= self._look_s:
+            self._looked = now
+            with suppress(QuantlabError):  # what cannot be read has nothing new
+                self._store.notice()
 
     def of(self, model_id: str | None, gpu: Gpu | None, hardware: str | None) -> Known:
         """What is known of ``gpu``; or of this machine's CPU, where that is asked about and the

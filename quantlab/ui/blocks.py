@@ -13,18 +13,21 @@ to another visitor too, would come without its value.
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import BlocksConfig
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
+from starlette.routing import Route
 
 from quantlab.errors import InputError
 from quantlab.ui.guard.values import check_value
 from quantlab.ui.kept.answers import Answers
+from quantlab.ui.visitors.turns import Turns, of_request
 
 __all__ = ["Page"]
 
@@ -33,16 +36,36 @@ SAID = 300
 """Characters of a refused value that are quoted at most."""
 
 
-class _Config(BlocksConfig):  # type: ignore[misc]  # gradio has no types
-    """What the page is made of; each session gets a copy that describes nothing.
+class _Own(dict[int, Any]):
+    """A session's own components by number, over those that all have."""
 
-    Gradio describes every component to every new session, and again with every update: 30 ms of a
-    core for a visitor, 2 ms for an update, and most of the memory that a session takes. The
-    descriptions are read by its deep links alone, which this page has not.
+    def __init__(self, shared: Mapping[int, Any]) -> None:
+        super().__init__()
+        self._shared = shared
+
+    def __missing__(self, number: int) -> Any:
+        return self._shared[number]
+
+    def __contains__(self, number: object) -> bool:
+        return super().__contains__(number) or number in self._shared
+
+    def get(self, number: int, default: Any = None) -> Any:
+        """The session's own, else what all have, else ``default``."""
+        return super().get(number, self._shared.get(number, default))
+
+
+class _Config(BlocksConfig):  # type: ignore[misc]  # gradio has no types
+    """What the page is made of; each session gets a copy that holds what is its own alone.
+
+    Gradio lists every component anew for every session and describes it, and again with every
+    update: 30 ms of a core for a visitor, 2 ms for an update, and most of the memory that a session
+    takes. The descriptions are read by its deep links alone, which this page has not; and no part
+    of this page is laid out anew while it is served, so that its handlers are the same for all.
     """
 
     def __copy__(self) -> BlocksConfig:
-        session = super().__copy__()
+        session = BlocksConfig(self.root_block)
+        session.blocks, session.fns, session.fn_id = _Own(self.blocks), self.fns, self.fn_id
         session.config_for_block = lambda *_, **__: {}
         return session
 
@@ -53,9 +76,11 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
     def __init__(self, left: Callable[[str], object] = lambda _: None, **options: Any) -> None:
         self.answers = Answers()
         """What is the same for everybody, beside Gradio's events; see ``named.wire_shared``."""
+        self.turns = Turns()
+        """How much is worked on at once, for everybody and for one visitor."""
         self.left = left
         """What is to be done when an agent's call is left, by its name; see visitors/leaving.py."""
-        self.routes: list[BaseRoute] = [self.answers.route()]
+        self.routes: list[Route] = [self.answers.route()]
         """What is served beside Gradio's own routes."""
         self.uploads: dict[str, int] = {}
         """Bytes that a request to one of them may have, where that is not what others may."""
@@ -92,10 +117,23 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
             raise gr.Error("This is no value of this page.", print_exception=False) from None
         return list(found)
 
-    async def call_function(self, *args: Any, **kwargs: Any) -> Any:
-        """Call a handler; what it raises that is not meant for people is logged, not sent."""
+    async def call_function(
+        self,
+        block_fn: Any,
+        processed_input: list[Any],
+        iterator: Any = None,
+        requests: Any = None,
+        *more: Any,
+        **named: Any,
+    ) -> Any:
+        """Call a handler, in its visitor's turn where it computes and does not wait for a run; what
+        it raises that is not meant for people is logged, not sent."""
+        waits = inspect.iscoroutinefunction(block_fn.fn) or inspect.isasyncgenfunction(block_fn.fn)
+        turn = nullcontext() if waits else self.turns.of(of_request(requests))
+        given = (block_fn, processed_input, iterator, requests, *more)
         try:
-            return await super().call_function(*args, **kwargs)
+            async with turn:
+                return await super().call_function(*given, **named)
         except (gr.Error, StopIteration, StopAsyncIteration):
             raise
         except Exception as error:  # border: a fault of ours, never the visitor's to read

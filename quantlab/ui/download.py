@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,8 +19,15 @@ from quantlab.ui.named import Call, Parts, Updates, wire
 from quantlab.ui.services import Services
 from quantlab.ui.theme import HIDDEN
 
-__all__ = ["download", "named", "offer"]
+__all__ = ["download", "keep_within", "named", "offer"]
 
+KEPT_BYTES = 2**30
+"""Of all files that are offered: 1 GiB."""
+LOOK_BYTES = 2**26
+"""About so many bytes are added between two looks at what there is."""
+LEAST_BYTES = 2**13
+"""What a file takes of a disk, with its folder, however small it is."""
+_OFFERED = re.compile(r"[0-9a-f]{64}")
 PRESS = "() => setTimeout(() => document.querySelector('#{}').click(), 50)"
 """A moment later, so that the page has taken in where the file is."""
 
@@ -44,7 +53,28 @@ def offer(name: str, data: bytes) -> str:
         part = folder / f"{secrets.token_hex(8)}.part"
         part.write_bytes(data)
         part.replace(path)
+        if secrets.randbelow(LOOK_BYTES) < len(data) + LEAST_BYTES:
+            keep_within(KEPT_BYTES)
     return str(path.resolve())
+
+
+def keep_within(most_bytes: int) -> None:
+    """Remove the files that were offered longest ago, as far as all take more than
+    ``most_bytes``: Gradio removes them when a day has passed, which may be thousands of exports."""
+    found = []
+    for path in Path(get_upload_folder()).glob("*/*"):
+        with contextlib.suppress(OSError):  # another request was first
+            if _OFFERED.fullmatch(path.parent.name) and path.is_file():
+                about = path.stat()
+                found.append((about.st_mtime, about.st_size + LEAST_BYTES, path))
+    over = sum(size for _, size, _ in found) - most_bytes
+    for _, size, path in sorted(found):
+        if over <= 0:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink()
+            path.parent.rmdir()
+        over -= size
 
 
 def download(

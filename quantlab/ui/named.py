@@ -83,9 +83,11 @@ def wire_shared(
     inputs: Parts,
     outputs: Parts,
     state: Callable[[str], object],
+    likely: Iterable[Sequence[Any]] = (),
 ) -> None:
     """As ``wire``, for a handler whose answer depends on its inputs, whoever asks, and on ``state``
-    of what is asked (the inputs' values as JSON): another state, another answer.
+    of what is asked (the inputs' values as JSON): another state, another answer. ``likely`` are
+    values that many will ask for.
 
     It is made once and fetched by the browser (``ui/kept/answers.py``): for what many visitors ask,
     and ask again. The first output is one of HTML, in which a fault is told. Only where
@@ -105,7 +107,7 @@ def wire_shared(
         listed = _listed(handler, updates, tuple(outputs))
         return await page.postprocess_data(event, listed, None)
 
-    page.answers.add(name, answer, state)
+    page.answers.add(name, answer, state, likely)
 
 
 def _bound(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import importlib.util
 import json
@@ -17,6 +18,7 @@ from starlette.middleware import Middleware
 from quantlab.ui.blocks import Page
 from quantlab.ui.guard.bodies import Bodies
 from quantlab.ui.guard.documents import Documents
+from quantlab.ui.guard.doors import Doors
 from quantlab.ui.guard.faults import Faults
 from quantlab.ui.guard.hosts import Hosts, allowed_names
 from quantlab.ui.guard.logs import keep_brief
@@ -25,9 +27,11 @@ from quantlab.ui.preview.serve import Tagged
 from quantlab.ui.theme import STYLES, theme
 from quantlab.ui.visitors.connections import connecting
 from quantlab.ui.visitors.crowd import Crowd
+from quantlab.ui.visitors.forwarded import Forwarded, has_proxy
 from quantlab.ui.visitors.leaving import Leaving
 from quantlab.ui.visitors.limits import Limits
 from quantlab.ui.visitors.tabs import Sessions, Tabs, Watched
+from quantlab.ui.visitors.turns import InTurn, Pending
 from quantlab.ui.visitors.unread import Unread
 
 __all__ = ["serve"]
@@ -42,24 +46,28 @@ def serve(
     *,
     wait: bool = True,
     hosts: Iterable[str] = (),
+    proxied: bool = False,
     limits: Limits | None = None,
-    then: Callable[[], object] = lambda: None,
+    then: Callable[[asyncio.AbstractEventLoop], object] = lambda _: None,
 ) -> str:
     """Launch ``page`` and give its address; with ``wait``, only when it has ended. ``then`` is
-    called as soon as the page is served.
+    called as soon as the page is served, with the loop that serves it.
 
-    ``hosts`` are more names that a page on loopback answers to. The page takes pictures to go by,
-    no other file, so Gradio's upload is closed; its pages of past runs and of usage are not there.
+    ``hosts`` are more names that a page on loopback answers to; ``proxied`` says that a proxy of
+    the operator's tells where visitors are. The page takes pictures to go by, no other file, so
+    Gradio's upload is closed; its pages of past runs and of usage are not there.
     """
-    limits, tabs = limits or Limits(), Tabs()
+    limits, tabs, calls = limits or Limits(), Tabs(), set[str]()
     guards = [
         Middleware(Hosts, names=allowed_names(os.environ, hosts)),
         Middleware(Crowd, most=limits.at_once),
         Middleware(Bodies, uploads=page.uploads, within_s=limits.body_s),
+        Middleware(Doors, more=[route.path.partition("{")[0] for route in page.routes]),
         Middleware(Watched, tabs=tabs),
         Middleware(Faults),
         Middleware(Documents),
-        Middleware(Leaving, left=page.left),
+        Middleware(Leaving, left=page.left, calls=calls),
+        Middleware(InTurn, turns=page.turns),
         *page.wrappers,
         Middleware(Kept),
         Middleware(Tagged),
@@ -84,11 +92,15 @@ def serve(
         prevent_thread_lock=True,
     )
     keep_brief()
+    config = page.server.config
+    proxied = has_proxy(os.environ, said=proxied)
+    # Outside of all else: uvicorn reads the header before any guard does.
+    config.loaded_app = Forwarded(config.loaded_app, proxied=proxied, calls=calls)
     _bound(page, limits, tabs)
     if page.mcp_server_obj is not None:
         # Gradio answers tools with str(), which of a dict is Python and not JSON.
         page.mcp_server_obj.postprocess_output_data = MethodType(_answer, page.mcp_server_obj)
-    then()
+    then(page.server.servers[0].get_loop())
     if wait:
         page.block_thread()
     return str(page.local_url)
@@ -97,11 +109,14 @@ def serve(
 def _bound(page: Page, limits: Limits, tabs: Tabs) -> None:
     """Hold what Gradio and uvicorn keep of visitors to ``limits``, while there is none yet."""
     page.server.config.http_protocol_class = connecting(limits)
-    waiting = page._queue.pending_event_ids_session
-    page._queue.pending_messages_per_session = Unread(
-        limits.unread, lambda name: waiting.pop(name, None)
-    )
     page.state_holder.session_data = Sessions(tabs)
+    queue, pending = page._queue, Pending()
+    queue.pending_messages_per_session = Unread(
+        limits.unread, lambda name: queue.pending_event_ids_session.pop(name, None)
+    )
+    queue.event_ids_to_events, queue.push = pending, pending.holding(queue.push)
+    # After every event Gradio makes a table of the last 10,000 for a page that is not served here.
+    queue.ANALYTICS_MAX_EVENTS = 0
 
 
 def _answer(server: Any, data: list[Any], root_url: str) -> list[Any]:

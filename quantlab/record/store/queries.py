@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, null, or_, select
+from sqlalchemy import Connection, Row, Select, and_, func, null, or_, select
 
 from quantlab.record.store.row import Stored, from_row
 from quantlab.record.store.tables import results
 
-__all__ = ["fields", "is_there", "latest", "readable"]
+__all__ = ["MOST_NEW", "fields", "is_there", "latest", "news", "readable"]
 
 logger = logging.getLogger(__name__)
+MOST_NEW = 1000
+"""Rows that ``news`` gives at most."""
 
 
 def fields(images: bool = True) -> tuple[Any, ...]:
@@ -27,6 +29,20 @@ def latest(key: str, *fields: Any) -> Select[Any]:
     """The row to show for an input key: own rows before imported ones, then the newest."""
     order = (results.c.imported_at.is_not(None), results.c.seq.desc())
     return select(*fields).where(results.c.key == key).order_by(*order).limit(1)
+
+
+def news(
+    connection: Connection, seen: tuple[int, int] | None
+) -> tuple[tuple[int, int], Sequence[Row[Any]]]:
+    """The number of the newest row and how many rows there are; and those, without images, that
+    came since ``seen``, which is such a pair: none where that is None."""
+    number = results.c.seq
+    summary = select(func.coalesce(func.max(number), 0), func.count()).select_from(results)
+    newest, count = map(int, connection.execute(summary).one())
+    if seen is None or newest <= seen[0]:
+        return (newest, count), ()
+    newer = select(*fields(images=False)).where(number > seen[0]).limit(MOST_NEW)
+    return (newest, count), connection.execute(newer).all()
 
 
 def is_there(connection: Connection, row: Mapping[str, Any]) -> bool:

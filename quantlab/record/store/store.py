@@ -26,7 +26,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 from quantlab.errors import InputError, StoreError
 from quantlab.record.store.database import open_database
 from quantlab.record.store.guesses import GuessTally, count_guess, tallies
-from quantlab.record.store.queries import fields, is_there, latest, readable
+from quantlab.record.store.queries import MOST_NEW, fields, is_there, latest, news, readable
 from quantlab.record.store.retention import make_room, moment, pin
 from quantlab.record.store.row import Stored, input_key, now, to_row
 from quantlab.record.store.shares import Shared, add_share, find_share, forget_shares
@@ -63,6 +63,8 @@ class Store:
         """How often this process has kept or removed results: what was read before may be old."""
         self.card_writes = 0
         """The same, those of a CPU left out: they say nothing of a card."""
+        self._seen: tuple[int, int] | None = None
+        """The newest row and how many there are, as of the last ``notice``."""
 
     def save(
         self,
@@ -237,9 +239,22 @@ class Store:
         return gone
 
     def _changed(self, *, cards: bool = True) -> None:
-        """Count a change of the results; ``cards`` is whether it may be one of a card's."""
+        """Count a change; ``cards`` is whether results of a card may be among what changed."""
         self.writes += 1
         self.card_writes += cards
+
+    def notice(self) -> None:
+        """Count what anybody kept or removed since the last time as a change; nothing at first.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        last = self._seen
+        self._seen, new = self._database.read(lambda connection: news(connection, last))
+        if last is not None and self._seen != last:
+            gone = self._seen[1] < last[1] + len(new) or len(new) == MOST_NEW
+            cards = any(row.device.get("kind") != "cpu" for row in readable(new))
+            self._changed(cards=gone or cards)
 
     def save_guess(self, plan: str, model: str, told: bool) -> None:
         """Count one guess: whether somebody ``told`` the image of ``plan`` from the reference's.

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -29,6 +29,8 @@ Key = tuple[str, str, object]
 """Who is asked, what, and the state that the answer is of."""
 KEPT = 512
 """Answers that are kept, about 15 KiB each; those nobody asked for longest go first."""
+USUAL = {"accept-encoding": "br"}
+"""What browsers take."""
 MAX_ASKED = 4000
 """Characters of the question in an address."""
 KEEP = "public, max-age=60"
@@ -43,14 +45,27 @@ class Answers:
         self._answerers: dict[str, tuple[Answerer, Callable[[str], object]]] = {}
         self._kept: OrderedDict[Key, Packed] = OrderedDict()
         self._making: dict[Key, asyncio.Task[Packed]] = {}
+        self.likely: list[tuple[str, Sequence[Any]]] = []
+        """What many will ask, and of whom: the likeliest first."""
         self._most = kept
 
     def add(
-        self, name: str, answerer: Answerer, state: Callable[[str], object] = lambda _: None
+        self,
+        name: str,
+        answerer: Answerer,
+        state: Callable[[str], object] = lambda _: None,
+        likely: Iterable[Sequence[Any]] = (),
     ) -> None:
         """Answer what is asked of ``name`` by ``answerer``; anew where ``state`` gives another
-        value for what is asked than when it was answered."""
+        value for what is asked than when it was answered. ``likely`` is what many will ask."""
         self._answerers[name] = (answerer, state)
+        self.likely += [(name, values) for values in likely]
+
+    def ahead(self) -> Iterator[Coroutine[Any, Any, object]]:
+        """The answering of each likely question, for before anybody asks it: of the first, no more
+        than half of what is kept."""
+        for name, values in self.likely[: self._most // 2]:
+            yield self._found(name, json.dumps(values), USUAL)
 
     def route(self) -> Route:
         """``GET /answers/NAME?asked=JSON``, the inputs' values in their order."""
@@ -76,18 +91,22 @@ class Answers:
             gr.Error: one of the values is none that its control can hold.
         """
         answerer, state = self._answerers[name]
+        values = _values(asked)
+        asked = json.dumps(values)  # the same question in as many spellings is one
         key = (name, asked, state(asked))
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
         if key not in self._making:  # many who ask at once get one answer
-            task = asyncio.create_task(self._make(key, answerer, headers))
+            task = asyncio.create_task(self._make(key, answerer(values), headers))
             task.add_done_callback(lambda _: self._making.pop(key))
             self._making[key] = task
         return await asyncio.shield(self._making[key])
 
-    async def _make(self, key: Key, answerer: Answerer, headers: Mapping[str, str]) -> Packed:
-        outputs = json.dumps(await answerer(_values(key[1]))).encode()
+    async def _make(
+        self, key: Key, answering: Awaitable[list[Any]], headers: Mapping[str, str]
+    ) -> Packed:
+        outputs = json.dumps(await answering).encode()
         self._kept[key] = found = await pack(outputs, "application/json", headers)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)

@@ -6,6 +6,7 @@ Handlers are functions of the services and plain values; ``build_pick`` lays out
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 import gradio as gr
 
@@ -163,9 +164,30 @@ def _wire(services: Services, parts: Parts) -> None:
     question = only(parts, *QUESTION)
     changes = [part.change for part in question.values()]
     answered = only(parts, "answer", "table", "hardware", "model")
-    wire_shared(changes, ask, services, question, answered, lambda asked: state_of(asked, services))
+    wire_shared(
+        changes,
+        ask,
+        services,
+        question,
+        answered,
+        lambda asked: state_of(asked, services),
+        _likely(question),
+    )
     hardware, memory = only(parts, "hardware"), only(parts, "memory")
     wire(parts["hardware"].change, memory_of, services, hardware, memory, **QUIET)
+
+
+def _likely(question: Parts) -> list[list[Any]]:
+    """What many ask first: what the page opens with, but for one control other than the card, of
+    which there are too many."""
+    first = {name: part.value for name, part in question.items()}
+    found = []
+    for name in ("needs", "bits", "model", "ram", "library"):
+        for _, value in question[name].choices:
+            wanted = [value] if name == "needs" else value
+            if wanted != first[name]:
+                found.append([*{**first, name: wanted}.values()])
+    return found
 
 
 def _table(services: Services, query: Query) -> gr.HTML:

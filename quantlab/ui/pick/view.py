@@ -6,6 +6,7 @@ Pure functions of recommendations and the catalogue; every text is escaped here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from html import escape
 
 from quantlab.catalog.answer.loss import METRIC
@@ -14,7 +15,7 @@ from quantlab.catalog.answer.seconds import scheme_seconds
 from quantlab.catalog.bands import load_bands
 from quantlab.catalog.columns import COLUMNS, Column
 from quantlab.catalog.machine import in_words
-from quantlab.catalog.schema import Cell, Method, Scheme
+from quantlab.catalog.schema import Cell, Method, Scheme, Support
 from quantlab.catalog.table import Catalog
 from quantlab.catalog.time import NOTHING, Known, Seconds
 from quantlab.ui.pick.answer_view import Query
@@ -80,7 +81,7 @@ def _row(
     bits = f"{scheme.bits:g}" if scheme else ",<wbr>".join(str(span) for span in method.bits)
     order = scheme.bits if scheme else method.bits[0].low
     own, rest = (
-        "".join(_mark(column, method.cell(column.id, scheme), more=more) for column in part)
+        "".join(_mark(column, method.cell(column.id, scheme).value, more) for column in part)
         for part, more in zip(columns, (False, True), strict=True)
     )
     said = (key, method.name, row.verdict, *row.reasons, code_names(scheme))
@@ -175,14 +176,16 @@ def _verdict(row: Row, scheme: Scheme | None) -> str:
     )
 
 
-def _mark(column: Column, cell: Cell, *, more: bool) -> str:
-    sign, word = MARKS[cell.value]
+@lru_cache(maxsize=1024)
+def _mark(column: Column, value: Support, more: bool) -> str:
+    """A cell of a column: of the thousand in the table a few dozen differ."""
+    sign, word = MARKS[value]
     label = escape(f"{column.told}: {word}")
-    order = ("yes", "partial", "unknown", "no").index(cell.value)
+    order = ("yes", "partial", "unknown", "no").index(value)
     return (
         f'<td role="cell" class="ql-mark-cell{" is-more" if more else ""}" data-v="{order}" '
         f'data-label="{column.over.replace("&shy;", "")}">'
-        f'<button type="button" tabindex="-1" class="ql-mark is-{cell.value}" '
+        f'<button type="button" tabindex="-1" class="ql-mark is-{value}" '
         f'data-column="{column.id}" title="{label}" aria-label="{label}">{sign}</button></td>'
     )
 

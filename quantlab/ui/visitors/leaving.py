@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableSet
 
 from quantlab.ui.guard.asgi import App, Message, Receive, Scope, Send, replayed, whole
 from quantlab.ui.guard.hosts import is_public
 
-__all__ = ["Leaving", "call_of"]
+__all__ = ["FROM", "NAME", "Leaving", "call_of"]
 
 TOOLS = "/gradio_api/mcp"
 NAME = "x-quantlab-call"
 FROM = b"x-forwarded-for"
+"""Where proxies write whom they pass on, and this page where an agent's own call comes from."""
 
 
 def call_of(headers: Mapping[str, str]) -> str | None:
@@ -29,10 +30,10 @@ def call_of(headers: Mapping[str, str]) -> str | None:
 
 class Leaving:
     """Middleware: ``left`` is called with the name of a call whose agent is gone, or has its
-    answer."""
+    answer. ``calls`` has the names of those that are under way."""
 
-    def __init__(self, app: App, left: Callable[[str], object]) -> None:
-        self._app, self._left = app, left
+    def __init__(self, app: App, left: Callable[[str], object], calls: MutableSet[str]) -> None:
+        self._app, self._left, self._calls = app, left, calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asks = scope["type"] == "http" and scope["method"] == "POST"
@@ -54,9 +55,11 @@ class Leaving:
             return {"type": "http.disconnect"}
 
         watching = asyncio.ensure_future(watch())
+        self._calls.add(name)
         try:
             await self._app(named, replayed(messages, nothing_more), send)
         finally:
+            self._calls.discard(name)
             watching.cancel()
 
 
