@@ -58,7 +58,7 @@ FIND = (
     'placeholder="a name, a verdict, a reason"></label><span class="ql-found" role="status"></span>'
     '<button type="button" class="ql-button" data-all aria-pressed="false">All columns</button>'
     '<button type="button" class="ql-button" data-save-table="methods">Download as CSV</button>'
-    '</div><div class="ql-scroll">${value}</div></div>'
+    '</div><div class="ql-scroll"></div></div>'
     '<dialog class="ql-sheet" aria-label="Claims and their sources">'
     '<button type="button" class="ql-button ql-close" data-close>Close</button>'
     '<div class="ql-sheet-body"></div></dialog>'

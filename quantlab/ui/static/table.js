@@ -1,5 +1,6 @@
 // Behaviour of the table of methods: sort, search, open the claims behind a row, send it to Try.
-// Runs once, when the component appears; `element`, `trigger`, `watch` and `server` are Gradio's.
+// Runs once, when the component appears; `element`, `trigger`, `props`, `watch` and `server` are
+// Gradio's.
 const find = element.querySelector(".ql-find input");
 const found = element.querySelector(".ql-found");
 const sheet = element.querySelector("dialog");
@@ -7,6 +8,17 @@ let sorted = { column: -1, down: false };
 
 const body = () => element.querySelector("tbody");
 const rows = () => Array.from(body()?.rows ?? []);
+
+// The table is part of the page only where it is asked for, and put there as a whole: it has
+// thousands of elements, each of which Gradio would compare with what was there before.
+let stale = true;
+function fill(asked) {
+  if (!stale || !(asked || element.closest("[data-open]"))) return;
+  stale = false;
+  element.querySelector(".ql-scroll").innerHTML = props.value;
+  sort();
+  search();
+}
 
 const row = (key) => rows().find((each) => each.dataset.key === key);
 
@@ -44,6 +56,7 @@ async function open(key, column) {
   const inside = sheet.querySelector(".ql-sheet-body");
   inside.textContent = "Reading…";
   if (!sheet.open) sheet.showModal();
+  fill(true);
   const asked = document.querySelector("#ql-answer [data-address]")?.dataset.address ?? "";
   const model = new URLSearchParams(asked).get("model") ?? "";
   inside.innerHTML = await server.claims_of(`${key}|${column}|${model}`);
@@ -72,7 +85,8 @@ element.addEventListener("click", (event) => {
 });
 find.addEventListener("input", search);
 watch("value", () => {
-  sort();
-  search();
+  stale = true;
+  fill();
 });
-search();
+document.addEventListener("ql-whole", () => fill());
+document.addEventListener("ql-claims", (event) => open(event.detail, ""));
