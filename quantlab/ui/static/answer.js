@@ -43,3 +43,4 @@ for (const name of ["pointerover", "focusin"]) {
     if (key) scriptOf(key);
   });
 }
+watch("value", () => document.dispatchEvent(new Event("ql-answer"))); // for table.js
