@@ -60,7 +60,6 @@ def build_machine(services: Services, tab: gr.Tab) -> None:
         _build_probe(services, tab)
     else:
         gr.HTML(PUBLIC, elem_id="ql-probe-public", apply_default_css=False)
-    gr.HTML(KEPT, apply_default_css=False)
     shipped = gr.HTML("", elem_id="ql-kept", apply_default_css=False, js_on_load=script("later.js"))
     wire_shared([tab.select], kept, services, {}, {"kept": shipped}, lambda _: None)
 
@@ -69,7 +68,7 @@ def kept(_: Call) -> Updates:
     """The probes that come with the project, or a sentence where their files are damaged. Asked
     for when the tab is opened: nobody else waits for them."""
     try:
-        return {"kept": machine_view.kept(kept_probes())}
+        return {"kept": KEPT + machine_view.kept(kept_probes())}
     except QuantlabError as error:
         return {"kept": banner(str(error))}
 

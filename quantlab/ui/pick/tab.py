@@ -208,10 +208,11 @@ def _table(services: Services) -> gr.HTML:
 
 
 def _cards() -> list[tuple[str, str]]:
-    """The cards of data/gpus, smallest first, as people call them."""
+    """The cards of data/gpus, smallest first and laptops' last, as people call them: who types 4080
+    and takes the first means no laptop."""
     makers = ("NVIDIA ", "GeForce ", "AMD ", "Intel ")
     found = []
-    for gpu in load_gpus().values():
+    for gpu in sorted(load_gpus().values(), key=lambda gpu: "laptop" in gpu.id.split("-")):
         name = gpu.name
         for maker in makers:
             name = name.removeprefix(maker)
