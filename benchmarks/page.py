@@ -1,7 +1,8 @@
 """How fast the page feels, in headless chromium.
 
 Times are the page's own clock, up to the frame after the change was painted: ``first_screen_s``
-from navigation to an answer with its picture, ``filter_p95_ms`` from a bit width to the new answer,
+from navigation to an answer with its picture, ``filter_p95_ms`` from a bit width to the new answer
+(the row "its table" is to the table below, which is open and follows),
 ``stored_p95_ms`` from a click on a stored result to its image in Compare. From Run to the first
 picture: ``run_cold_s`` pressed as soon as the page of a server just started is painted,
 ``run_warm_s`` on a server that has run it before. ``five_plans_s`` is from Run to the figures of
@@ -26,7 +27,7 @@ from quantlab.record.link import to_url
 
 PLANS = ("fp32", "bnb-nf4", "torchao-int8wo")
 FIVE = (*PLANS, "sdnq-int8", "gguf-q4_0")
-AIMS = ("median <= 2500", "p95 <= 200", "p95 <= 500", "<= 4000", "median <= 1000", "<= 6000")
+AIMS = ("median <= 2500", "p95 <= 200", "", "p95 <= 500", "<= 4000", "median <= 1000", "<= 6000")
 SEED = 4321
 """So that nothing of it is recorded."""
 RUN_MS = 90_000
@@ -50,20 +51,21 @@ OTHER_IMAGES = """selector => {
   }, {capture: true, once: true}));
 }"""
 ANSWERED = """async () => {
-  window.painted = new Promise((resolve, reject) => {
-    setTimeout(() => reject(new Error("the answer did not change")), 20000);
-    let began = 0;
-    addEventListener(  // a list takes its option when the button goes down
-      "mousedown", () => { began = performance.now(); }, {capture: true, once: true});
+  let began = 0;
+  addEventListener(  // a list takes its option when the button goes down
+    "mousedown", () => { began = performance.now(); }, {capture: true, once: true});
+  const other = (selector) => new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error(`${selector} did not change`)), 20000);
     const seen = new MutationObserver(() => {
       if (!began) return;
       seen.disconnect();
       requestAnimationFrame(() => requestAnimationFrame(
         () => resolve(performance.now() - began)));
     });
-    seen.observe(document.querySelector("#ql-answer"),
+    seen.observe(document.querySelector(selector),
       {subtree: true, childList: true, characterData: true});
   });
+  window.painted = Promise.all([other("#ql-answer"), other("#ql-table .ql-scroll")]);
 }"""
 RUN_SEEN = """() => {
   const ENDED = ["is-done", "is-failed", "is-stopped"];
@@ -118,7 +120,8 @@ def main() -> None:
         browser.close()
     rows = {
         "first screen": screens,
-        "filter": filters,
+        "filter": [answer for answer, _ in filters],
+        "its table": [table for _, table in filters],
         "stored result": results,
         "run, cold": [cold],
         "run, warm": [first for first, _ in warm],
@@ -129,7 +132,7 @@ def main() -> None:
         print(f"{name:16}{median(times):12.0f}{p95(times):12.0f}{max(times):12.0f}   {aim}")
     figures = {
         "first_screen_s": round(median(screens) / 1000, 3),
-        "filter_p95_ms": round(p95(filters), 1),
+        "filter_p95_ms": round(p95(rows["filter"]), 1),
         "stored_p95_ms": round(p95(results), 1),
         "run_cold_s": round(cold / 1000, 3),
         "run_warm_s": round(median(rows["run, warm"]) / 1000, 3),
@@ -159,14 +162,15 @@ def _first_screen(browser: Any, url: str) -> float:
     return milliseconds
 
 
-def _filter(page: Page, bits: str) -> float:
-    """Milliseconds from choosing ``bits`` to the answer that it changed."""
+def _filter(page: Page, bits: str) -> tuple[float, float]:
+    """Milliseconds from choosing ``bits`` to the answer that it changed, and to the table."""
     page.get_by_role("combobox", name="Bits").click()
     option = page.get_by_role("option", name=bits, exact=True)
     option.wait_for()
     page.evaluate(ANSWERED)
     option.click()
-    return float(page.evaluate("window.painted"))
+    answer, table = page.evaluate("window.painted")
+    return float(answer), float(table)
 
 
 def _result(page: Page, turn: int) -> float:

@@ -44,13 +44,13 @@ class Served:
 @contextmanager
 def serving(**more: str) -> Iterator[Served]:
     """Serve the page from a fresh process with an empty store, and end it; ``more`` is added to
-    its environment."""
+    its environment. Python keeps what it has compiled, as it does by default."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/"
     with tempfile.TemporaryDirectory(prefix="quantlab-benchmark-") as folder:
-        environment = os.environ | {
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""} | {
             "QUANTLAB_DATA": f"{folder}/data",
             "GRADIO_TEMP_DIR": f"{folder}/gradio",
             "GRADIO_SERVER_PORT": str(port),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 
 import gradio as gr
@@ -29,8 +30,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def ask(page: str, *values: object, **more: Any) -> httpx.Response:
-    return httpx.get(f"{page}answers/ask", params={"asked": json.dumps(values)}, timeout=60, **more)
+def ask(page: str, *values: object, name: str = "ask", **more: Any) -> httpx.Response:
+    asked = {"asked": json.dumps(values)}
+    return httpx.get(f"{page}answers/{name}", params=asked, timeout=60, **more)
 
 
 def question(page: str) -> list[Any]:
@@ -42,18 +44,22 @@ def question(page: str) -> list[Any]:
 
 
 def test_the_table_of_a_question_is_an_answer_with_an_address(page: str) -> None:
-    asked = question(page)
-    answer = ask(page, *asked)
+    told = ask(page, *question(page)).json()[0]
+    assert "ql-lead" in told
+    address = unescape(told.partition('data-address="')[2].partition('"')[0])
+    answer = ask(page, address, name="table")
     assert answer.status_code == 200
     assert "public" in answer.headers["cache-control"]
     assert answer.headers["content-encoding"] in ("br", "gzip")
     assert int(answer.headers["content-length"]) < 40_000 < len(answer.content)
-    told, table, *_ = answer.json()
-    assert "ql-lead" in told
+    [table] = answer.json()
     assert table.count("<tr") > 50
-    plain = ask(page, *asked, headers={"accept-encoding": "identity"})
+    plain = ask(page, address, name="table", headers={"accept-encoding": "identity"})
     assert plain.content == answer.content
     assert "content-encoding" not in plain.headers
+    for nothing in ("", "x", "hardware=abacus", "hardware=cuda&bits=x"):
+        [said] = ask(page, nothing, name="table").json()
+        assert "no table for this question" in said
 
 
 @pytest.mark.parametrize(

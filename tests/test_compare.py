@@ -202,6 +202,22 @@ def test_the_runner_streams_events_and_images_are_whole(tmp_path: Path) -> None:
     assert seen == 2
 
 
+def test_warming_up_gives_way_to_whoever_presses_run(tmp_path: Path) -> None:
+    runner, begun = LocalRunner(load_catalog()), threading.Event()
+    asked = make_comparison(plans=["fp32"], prompt=PROMPT, steps=1, width=64, height=64)
+    warming = threading.Thread(
+        target=runner.warm_up,
+        args=(asked.changed(steps=50), tmp_path / "warm", lambda _: begun.set()),
+    )
+    warming.start()
+    assert begun.wait(60)
+    *_, last = runner.stream(asked, out=tmp_path / "run", stop=threading.Event())
+    warming.join()
+    assert isinstance(last, Finished)
+    assert last.outcome.status == "ok"
+    assert not list(tmp_path.glob("warm/*.png"))  # given up on the way
+
+
 def test_what_is_stored_quantized_is_not_quantized_again(tmp_path: Path) -> None:
     catalog = load_catalog()
     mini = catalog.models["flux-mini"]

@@ -24,7 +24,7 @@ THERE = {
     "Compare": ".ql-thumb img",
     "Results": ".ql-group",
     "Blind test": "#ql-pair img",
-    "This server": "#ql-machine .ql-facts",
+    "This server": "#ql-kept .ql-scheme",
 }
 """Every tab, and what is to be seen on it when it is filled."""
 RULES: dict[Scheme, dict[str, Any]] = {

@@ -57,6 +57,13 @@ def test_a_file_of_what_was_worse_than_predicted(
         with page.expect_download() as found:
             button.click()
         text = Path(found.value.path()).read_text("utf-8")
+        page.get_by_role("tab", name="Results").click()
+        page.locator("button[data-runs$='|bnb-nf4']:visible").first.click()
+        page.locator(".ql-sheet a[data-result]").first.click()
+        expect(page.locator("#ql-banner")).to_contain_text("Opened from the results.")
+        with page.expect_download() as later:  # a stored one is as good
+            button.click()
+        assert Path(later.value.path()).read_text("utf-8") == text
         page.close()
         [row] = read_results("rows.json", text.encode())
         assert row.plan == "bnb-nf4"

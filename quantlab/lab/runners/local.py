@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantlab.catalog.table import Catalog
+from quantlab.lab.runners.priority import LowPriority
 from quantlab.lab.runners.runner import Machine, events_of
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Event
@@ -25,6 +27,11 @@ class LocalRunner:
         self._catalog = catalog
         self._one_at_a_time = threading.Lock()
         self._bench: Bench | None = None
+        self._warming: LowPriority | None = None
+        self._waited_for = threading.Event()
+        """Set while somebody's run waits or goes on: warming up gives way."""
+        self._asked = 0
+        self._counting = threading.Lock()
 
     def stream(
         self,
@@ -39,13 +46,40 @@ class LocalRunner:
 
         def work(report: Callable[[Event], None]) -> None:
             how = {"repeats": repeats, "warmup": warmup}
-            self._compare(comparison, out=out, report=report, stop=stop, **how)
+            with self._hurried():
+                self._compare(comparison, out=out, report=report, stop=stop, **how)
 
         return events_of(work)
 
-    def warm_up(self, comparison: Comparison, out: Path) -> None:
-        """Do ``comparison`` once, in this thread: what it takes is loaded then."""
-        self._compare(comparison, out=out, repeats=1, warmup=0)
+    def warm_up(
+        self, comparison: Comparison, out: Path, report: Callable[[Event], None] = lambda _: None
+    ) -> None:
+        """Do ``comparison`` once, in this thread, at low priority: what it takes is loaded then.
+
+        Where somebody presses Run meanwhile, what is under way is done at the usual priority, and
+        the rest is left to their run.
+        """
+        with LowPriority() as self._warming:
+            if self._waited_for.is_set():
+                self._warming.lift()
+            how = {"repeats": 1, "warmup": 0, "report": report}
+            self._compare(comparison, out=out, stop=self._waited_for, **how)
+
+    @contextmanager
+    def _hurried(self) -> Iterator[None]:
+        """Nothing of low priority is waited for."""
+        with self._counting:
+            self._asked += 1
+            self._waited_for.set()
+        if (warming := self._warming) is not None:
+            warming.lift()
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._asked -= 1
+                if not self._asked:
+                    self._waited_for.clear()
 
     def _compare(self, comparison: Comparison, **more: Any) -> None:
         # Imported here: torch takes seconds, and the page must not wait for it.

@@ -21,6 +21,7 @@ from quantlab.record.results.groups import Group
 from quantlab.record.results.groups import table as together
 from quantlab.record.store.retention import PIN_DAYS
 from quantlab.record.store.store import Stored
+from quantlab.ui.compare.send import worse_than_predicted
 from quantlab.ui.compare.stage.board import picture
 from quantlab.ui.compare.stage.view import banner, changed_bar, link_box, origin, take_box
 from quantlab.ui.named import Call, Updates
@@ -118,7 +119,7 @@ def frozen(wanted: str, services: Services) -> Seen | None:
     if shared.missing:
         several = shared.missing > 1
         lead += f" {shared.missing} of its results {'are' if several else 'is'} not kept any more."
-    results = tuple((row.plan, _result(row)) for row in shared.found)
+    results = tuple((row.plan, _result(row, services)) for row in shared.found)
     return Seen(Shown(shared.comparison, results), lead)
 
 
@@ -208,7 +209,7 @@ def result(wanted: str, services: Services) -> Shown:
     if found is None:
         raise InputError("r", "this result is not stored here any more")
     shown = stored(found.comparison, services)
-    return shown.put(found.plan, _result(found))
+    return shown.put(found.plan, _result(found, services))
 
 
 def query_of(request: gr.Request | None) -> str:
@@ -225,12 +226,17 @@ def stored(comparison: Comparison, services: Services) -> Shown:
     """
     rows = services.gallery.find(comparison) if services.gallery is not None else []
     rows = [*rows, *(services.store.find(comparison) if services.store is not None else ())]
-    found = {row.plan: _result(row) for row in rows}  # what was measured here comes last
+    found = {row.plan: _result(row, services) for row in rows}  # what was measured here comes last
     return Shown(comparison, tuple((p, found[p]) for p in map(str, comparison.plans) if p in found))
 
 
-def _result(row: Stored) -> Result:
-    return Result(row.outcome, picture(row.image_png), _origin(row), row.id, lossy=row.shipped)
+def _result(row: Stored, services: Services) -> Result:
+    asked, machine = row.comparison, (row.device, row.versions)
+    worse: tuple[str, ...] = ()
+    if not row.shipped:  # what ships is known already where predictions are made
+        worse = worse_than_predicted(asked, row.outcome, machine, services.catalog)
+    path = picture(row.image_png)
+    return Result(row.outcome, path, _origin(row), row.id, lossy=row.shipped, worse=worse)
 
 
 def _origin(row: Stored) -> str:

@@ -23,9 +23,9 @@ from quantlab.ui.compare.stage.view import banner, progress
 from quantlab.ui.listening import heard, while_heard
 from quantlab.ui.machine import view as machine_view
 from quantlab.ui.machine.probing import Told, probing
-from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire
+from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire, wire_shared
 from quantlab.ui.services import Services
-from quantlab.ui.theme import HIDDEN
+from quantlab.ui.theme import HIDDEN, script
 
 __all__ = ["build_machine", "may_probe"]
 
@@ -60,15 +60,17 @@ def build_machine(services: Services, tab: gr.Tab) -> None:
         _build_probe(services, tab)
     else:
         gr.HTML(PUBLIC, elem_id="ql-probe-public", apply_default_css=False)
-    gr.HTML(KEPT + kept_html(), elem_id="ql-kept", apply_default_css=False)
+    shipped = gr.HTML("", elem_id="ql-kept", apply_default_css=False, js_on_load=script("later.js"))
+    wire_shared([tab.select], kept, services, {}, {"kept": shipped}, lambda _: None)
 
 
-def kept_html() -> str:
-    """The kept probes, or a sentence where their files are damaged."""
+def kept(_: Call) -> Updates:
+    """The probes that come with the project, or a sentence where their files are damaged. Asked
+    for when the tab is opened: nobody else waits for them."""
     try:
-        return machine_view.kept(kept_probes())
+        return {"kept": KEPT + machine_view.kept(kept_probes())}
     except QuantlabError as error:
-        return banner(str(error))
+        return {"kept": banner(str(error))}
 
 
 def _build_probe(services: Services, tab: gr.Tab) -> None:
@@ -105,7 +107,12 @@ def _build_probe(services: Services, tab: gr.Tab) -> None:
     }
     told = {
         "progress": gr.HTML("", elem_id="ql-probe-progress", apply_default_css=False),
-        "results": gr.HTML("", elem_id="ql-probe-results", apply_default_css=False),
+        "results": gr.HTML(
+            "",
+            elem_id="ql-probe-results",
+            apply_default_css=False,
+            js_on_load=script("later.js"),
+        ),
         "start": start,
         "stop": stop,
     }

@@ -98,7 +98,7 @@ def _components(found: Sequence[Probed]) -> Iterable[str]:
         if out:
             yield (
                 f'<details class="ql-scheme"><summary>{len(out)} schemes were not tried, '
-                f"each with its reason</summary>{_table(out, 'Not tried')}</details>"
+                f"each with its reason</summary>{_later(_table(out, 'Not tried'))}</details>"
             )
 
 
@@ -106,8 +106,15 @@ def _scheme(name: str, mine: Sequence[Probed]) -> str:
     chips = "".join(_chip(cell) for cell in mine)
     return (
         f'<details class="ql-scheme"><summary><b>{escape(name)}</b>'
-        f'<span class="ql-chips">{chips}</span></summary>{_table(mine, name)}</details>'
+        f'<span class="ql-chips">{chips}</span></summary>{_later(_table(mine, name))}</details>'
     )
+
+
+def _later(table: str) -> str:
+    """A table that is part of the page only once it is opened (static/later.js): all of them are
+    12,000 elements. No ``template``, whose inside Gradio passes over when it brings a page up to
+    date."""
+    return f'<script type="text/html">{table}</script>'
 
 
 def _chip(cell: Probed) -> str:

@@ -33,6 +33,7 @@ __all__ = [
     "QUESTION",
     "address_of",
     "answer_of",
+    "asked_of",
     "best_schemes",
     "choices_of",
     "default_query",
@@ -138,17 +139,23 @@ def address_of(query: Query) -> str:
     return urlencode({name: value for name, value in said.items() if value}, safe=",")
 
 
-def from_address(text: str) -> dict[str, Any] | None:
-    """The values of all controls that the fragment of an address stands for; None where it asks
-    for nothing, or for what cannot be asked."""
-    pairs = dict(parse_qsl(text[:MAX_ADDRESS]))
+def asked_of(address: str) -> dict[str, Any] | None:
+    """The values of all controls that the fragment of an address has; None where it asks for
+    nothing."""
+    pairs = dict(parse_qsl(address[:MAX_ADDRESS]))
     if "hardware" not in pairs:
         return None
     asked: dict[str, Any] = {name: pairs.get(name, "") for name in QUESTION}
     asked["needs"] = [need for need in asked["needs"].split(",") if need]
+    return asked
+
+
+def from_address(text: str) -> dict[str, Any] | None:
+    """As ``asked_of``; None also where it asks for what cannot be asked."""
+    asked = asked_of(text)
     try:
-        rows_of(read_query(asked))
-    except InputError:
+        rows_of(read_query(asked or {}))
+    except (KeyError, InputError):
         return None
     return asked
 

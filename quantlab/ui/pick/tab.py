@@ -5,10 +5,13 @@ Handlers are functions of the services and plain values; ``build_pick`` lays out
 
 from __future__ import annotations
 
+import asyncio
+import json
 from html import escape
 from typing import Any
 
 import gradio as gr
+from gradio.context import Context
 
 from quantlab.catalog.columns import ASKED, HARDWARE, LIBRARIES
 from quantlab.catalog.comparison import make_comparison
@@ -16,6 +19,7 @@ from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.table import Catalog
 from quantlab.errors import QuantlabError
 from quantlab.record.documents import placed_script
+from quantlab.ui.blocks import Page
 from quantlab.ui.check.tab import build_check
 from quantlab.ui.learn.tab import build_learn
 from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire, wire_shared
@@ -30,6 +34,7 @@ from quantlab.ui.pick.query import (
     QUESTION,
     address_of,
     answer_of,
+    asked_of,
     default_query,
     from_address,
     known_of,
@@ -42,7 +47,7 @@ from quantlab.ui.services import Services
 from quantlab.ui.theme import HIDDEN, script
 from quantlab.words.units import GIB
 
-__all__ = ["ask", "build_pick", "memory_of", "restore", "went"]
+__all__ = ["ask", "build_pick", "memory_of", "restore", "table_of", "went"]
 
 BITS = (1, 2, 3, 4, 5, 6, 8)
 MEMORY_CHOICES = [("any", ""), *((f"{n} GB", str(n)) for n in (6, 8, 12, 16, 24, 32, 48, 80))]
@@ -59,7 +64,7 @@ FIND = (
     'placeholder="a name, a verdict, a reason"></label><span class="ql-found" role="status"></span>'
     '<button type="button" class="ql-button" data-all aria-pressed="false">All columns</button>'
     '<button type="button" class="ql-button" data-save-table="methods">Download as CSV</button>'
-    '</div><div class="ql-scroll">${value}</div></div>'
+    '</div><div class="ql-scroll"></div></div>'
     '<dialog class="ql-sheet" aria-label="Claims and their sources">'
     '<button type="button" class="ql-button ql-close" data-close>Close</button>'
     '<div class="ql-sheet-body"></div></dialog>'
@@ -67,25 +72,29 @@ FIND = (
 
 
 def ask(call: Call) -> Updates:
-    """Answer and table for the controls, or one sentence and the table as it was.
+    """The answer for the controls, or one sentence.
 
     A card or model that was typed stands in its control as it is called.
     """
     services, given = call.services, call.given
     try:
         query = read_query(given)
-        known = known_of(query, services)
-        rows = rows_of(query, known)
         answer = _answer(query, services)
     except QuantlabError as error:
         return {"answer": answer_view.problem(str(error))}
     meant = {"hardware": query.gpu or query.hardware, "model": query.model or ""}
     named = {name: value for name, value in meant.items() if value != (given[name] or "")}
-    return {
-        "answer": answer,
-        "table": pick_view.table(rows, query, services.catalog, known),
-        **named,
-    }
+    return {"answer": answer, **named}
+
+
+def table_of(address: str, services: Services) -> str:
+    """The whole table for the question of ``address``; a sentence where it asks for nothing."""
+    try:
+        query = read_query(asked_of(address) or {})
+        known = known_of(query, services)
+        return pick_view.table(rows_of(query, known), query, services.catalog, known)
+    except (KeyError, QuantlabError):
+        return '<p class="ql-hint">There is no table for this question.</p>'
 
 
 def _answer(query: Query, services: Services) -> str:
@@ -153,7 +162,7 @@ def build_pick(services: Services) -> Parts:
     with gr.Column(elem_classes="ql-whole"):
         gr.HTML(WHOLE, apply_default_css=False, js_on_load=script("whole.js"))
         question = {**asked, **_more()}
-        table = _table(services, query)
+        table = _table(services)
     address = gr.Textbox(visible=HIDDEN, max_length=MAX_ADDRESS, elem_id="ql-address")
     parts = {**only(question, *QUESTION), "answer": answer, "table": table, "address": address}
     _wire(services, parts)
@@ -163,7 +172,7 @@ def build_pick(services: Services) -> Parts:
 def _wire(services: Services, parts: Parts) -> None:
     question = only(parts, *QUESTION)
     changes = [part.change for part in question.values()]
-    answered = only(parts, "answer", "table", "hardware", "model")
+    answered = only(parts, "answer", "hardware", "model")
     wire_shared(
         changes,
         ask,
@@ -190,15 +199,27 @@ def _likely(question: Parts) -> list[list[Any]]:
     return found
 
 
-def _table(services: Services, query: Query) -> gr.HTML:
+def _table(services: Services) -> gr.HTML:
+    """The table, which the browser fetches when it is opened: see static/table.js."""
+
     def claims_of(asked: object) -> str:
         key, column, model = [*str(asked)[:MAX_ADDRESS].split("|"), "", ""][:3]
         claims = pick_view.claims(key, column, services.catalog)
         return code_first(key, model, services) + claims + beside(key)
 
-    known = known_of(query, services)
+    async def table(asked: list[Any]) -> list[Any]:
+        [address] = asked
+        return [await asyncio.to_thread(table_of, str(address), services)]
+
+    def state(asked: str) -> object:
+        [address] = json.loads(asked)
+        return state_of(json.dumps(asked_of(str(address))), services)
+
+    page = Context.root_block
+    assert isinstance(page, Page)
+    page.answers.add("table", table, state)
     return gr.HTML(
-        pick_view.table(rows_of(query, known), query, services.catalog, known),
+        "",
         elem_id="ql-table",
         apply_default_css=False,
         html_template=FIND,
@@ -208,10 +229,11 @@ def _table(services: Services, query: Query) -> gr.HTML:
 
 
 def _cards() -> list[tuple[str, str]]:
-    """The cards of data/gpus, smallest first, as people call them."""
+    """The cards of data/gpus, smallest first and laptops' last, as people call them: who types 4080
+    and takes the first means no laptop."""
     makers = ("NVIDIA ", "GeForce ", "AMD ", "Intel ")
     found = []
-    for gpu in load_gpus().values():
+    for gpu in sorted(load_gpus().values(), key=lambda gpu: "laptop" in gpu.id.split("-")):
         name = gpu.name
         for maker in makers:
             name = name.removeprefix(maker)

@@ -33,10 +33,8 @@ element.addEventListener("click", async (event) => {
   if ("tryAll" in data) trigger("try_all", {});
   else if ("copyLink" in data) copy(link(), "Link");
   else if (data.script) copy(await scriptOf(data.script), "Script");
-  else if (data.claims) {
-    const key = CSS.escape(data.claims);
-    document.querySelector(`#ql-table [data-key="${key}"] [data-claims]`)?.click();
-  }
+  else if (data.claims)
+    document.dispatchEvent(new CustomEvent("ql-claims", { detail: data.claims })); // to table.js
 });
 // Fetched before it is pressed, so that it is there when it is.
 for (const name of ["pointerover", "focusin"]) {
@@ -45,3 +43,4 @@ for (const name of ["pointerover", "focusin"]) {
     if (key) scriptOf(key);
   });
 }
+watch("value", () => document.dispatchEvent(new Event("ql-answer"))); // for table.js

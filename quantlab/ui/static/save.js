@@ -42,9 +42,12 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-save-table], [data-save-plots]");
   if (!button) return;
   event.preventDefault();
-  const within = button.closest("[data-saved]") ?? document;
+  const within = button.closest("[data-saved]") ?? document.body;
   if (button.dataset.saveTable) {
-    const tables = [...within.querySelectorAll(button.dataset.of ?? "table")];
+    const whole = within.cloneNode(true); // with what is folded away and not part of the page yet
+    for (const kept of whole.querySelectorAll("script[type='text/html']"))
+      kept.outerHTML = kept.textContent;
+    const tables = [...whole.querySelectorAll(button.dataset.of ?? "table")];
     const rows = tables.flatMap((table, index) =>
       [...table.rows].filter((row) => !row.hidden && (!index || !row.closest("thead"))));
     const lines = rows.map((row) => [...row.cells].map(inWords).join(","));

@@ -1,5 +1,5 @@
 // Behaviour of the table of methods: sort, search, open the claims behind a row, send it to Try.
-// Runs once, when the component appears; `element`, `trigger`, `watch` and `server` are Gradio's.
+// Runs once, when the component appears; `element`, `trigger` and `server` are Gradio's.
 const find = element.querySelector(".ql-find input");
 const found = element.querySelector(".ql-found");
 const sheet = element.querySelector("dialog");
@@ -7,6 +7,33 @@ let sorted = { column: -1, down: false };
 
 const body = () => element.querySelector("tbody");
 const rows = () => Array.from(body()?.rows ?? []);
+
+// The table is fetched and part of the page only while it is open: it has thousands of elements, and
+// most visitors never open it. One that comes after a newer question is dropped.
+const scroll = element.querySelector(".ql-scroll");
+const question = () => document.querySelector("#ql-answer [data-address]")?.dataset.address;
+let here = null;
+async function fill(asked) {
+  const wanted = question();
+  if (!wanted || wanted === here || !(asked || element.closest("[data-open]"))) return;
+  here = wanted;
+  scroll.setAttribute("aria-busy", "true");
+  const config = window.gradio_config;
+  const address = new URL(`${config.root.replace(/\/$/, "")}/answers/table`);
+  address.search = new URLSearchParams({ of: config.app_id, asked: JSON.stringify([wanted]) });
+  let table;
+  try {
+    [table] = await (await fetch(address)).json();
+  } catch {
+    table = '<p class="ql-hint" role="alert">The server does not answer. Open the table again.</p>';
+  }
+  if (here !== wanted) return;
+  if (!table.startsWith("<table")) here = null;
+  scroll.innerHTML = table;
+  scroll.removeAttribute("aria-busy");
+  sort();
+  search();
+}
 
 const row = (key) => rows().find((each) => each.dataset.key === key);
 
@@ -44,9 +71,10 @@ async function open(key, column) {
   const inside = sheet.querySelector(".ql-sheet-body");
   inside.textContent = "Reading…";
   if (!sheet.open) sheet.showModal();
-  const asked = document.querySelector("#ql-answer [data-address]")?.dataset.address ?? "";
-  const model = new URLSearchParams(asked).get("model") ?? "";
-  inside.innerHTML = await server.claims_of(`${key}|${column}|${model}`);
+  const model = new URLSearchParams(question() ?? "").get("model") ?? "";
+  const claims = server.claims_of(`${key}|${column}|${model}`);
+  await fill(true); // a row says why
+  inside.innerHTML = await claims;
   const why = row(key)?.querySelector(".ql-why");
   if (why) inside.querySelector(".ql-claims")?.before(why.cloneNode(true));
   inside.querySelector("#ql-asked")?.scrollIntoView({ block: "center" });
@@ -71,8 +99,5 @@ element.addEventListener("click", (event) => {
   }
 });
 find.addEventListener("input", search);
-watch("value", () => {
-  sort();
-  search();
-});
-search();
+for (const name of ["ql-whole", "ql-answer"]) document.addEventListener(name, () => fill());
+document.addEventListener("ql-claims", (event) => open(event.detail, ""));

@@ -5,4 +5,5 @@ element.addEventListener("click", (event) => {
   const open = element.closest(".ql-whole").toggleAttribute("data-open");
   button.setAttribute("aria-expanded", String(open));
   button.textContent = open ? "Hide the table" : "Show every method, with reasons";
+  document.dispatchEvent(new Event("ql-whole")); // which table.js fills
 });

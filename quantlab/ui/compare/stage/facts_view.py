@@ -80,7 +80,7 @@ def _send(seats: Sequence[Seat]) -> str:
     rows = "the measured row" if count == 1 else f"the {count} measured rows"
     return (
         '<p class="ql-origin"><button type="button" class="ql-button" data-worse>'
-        f"Save {rows} as a file to send</button> Worse than predicted: figures, settings and this "
+        f"Save {rows} as a file to send</button> Worse than predicted: figures, settings, the "
         "machine’s card and versions, no picture.</p>"
     )
 
