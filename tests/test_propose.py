@@ -218,6 +218,35 @@ def test_nothing_fits_and_the_nearest_is_told(capsys: pytest.CaptureFixture[str]
     assert "Traceback" not in written.err
 
 
+def test_where_nothing_near_fits_it_is_said_and_a_smaller_model_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = answer(gpu="apple-8gb")
+    assert band_of(found.choices[0].loss).level < LEVELS["visible"]
+    assert found.choices[0].reasons[0] == found.instead
+    named = next(m for m in CATALOG.models.values() if f"{m.name} fits, " in found.instead)
+    first = answer(gpu="apple-8gb", model=named.id).choices[0]
+    assert f": {first.plan}, " in found.instead
+    assert band_of(first.loss).level >= LEVELS[CLOSE]
+    assert first.placement != "group-offload"
+    assert main(["pick", "--gpu", "apple-8gb", "--model", "flux1-dev"]) == 0
+    assert found.instead.partition(";")[0] in capsys.readouterr().out
+    nothing = answer(hardware="metal", memory_gib=4)
+    assert not nothing.choices
+    assert " fits, " in nothing.instead
+    for near in (answer(gpu="apple-16gb"), answer(gpu="rtx-4060-8gb"), answer(gpu="t4", bits=2)):
+        assert near.choices
+        assert near.instead == ""
+
+
+def test_two_bits_are_never_named_for_a_mac_of_16_gb() -> None:
+    for choice in answer(gpu="apple-16gb").choices:
+        assert choice.placement == "staged"
+        assert any("read from disk when its turn comes" in reason for reason in choice.reasons)
+        assert band_of(choice.loss).level >= LEVELS["visible"]
+    assert band_of(answer(gpu="apple-16gb").choices[0].loss).level >= LEVELS[CLOSE]
+
+
 def test_larger_pictures_take_longer_and_more() -> None:
     small, large = (
         answer(gpu="h100-80gb", width=side, height=side).choices[0] for side in (512, 1536)

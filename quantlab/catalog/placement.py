@@ -4,8 +4,9 @@ Four placements, best first: ``resident`` keeps everything on the device; ``stag
 encoders until the prompt is read, then the denoiser, then the autoencoder alone, each read when
 its turn comes; ``model-offload`` one component at a time, the others in host memory (diffusers'
 ``enable_model_cpu_offload``); ``group-offload`` single leaves (``enable_group_offload`` with
-``group_offload_options``). Sequential offload is never chosen; data/offload.toml says why. The
-page, ``predict`` and the loader all ask here.
+``group_offload_options``). Where device and host share one memory nothing can wait in another, but
+stages take turns: each is read from disk anew. Sequential offload is never chosen;
+data/offload.toml says why. The page, ``predict`` and the loader all ask here.
 
 What is kept free of a device: ``CONTEXT_BYTES`` for the driver and the libraries' handles
 (sizes/activations.py), and ``FRAGMENTATION`` of the predicted peak; of the host ``HOST_KEPT``.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Literal, NamedTuple
 
 from quantlab.catalog.facts import Offload
@@ -37,6 +38,7 @@ __all__ = [
     "best_kind",
     "group_offload_options",
     "how",
+    "one_memory",
     "placements_for",
     "refusal",
     "verdict_of",
@@ -114,10 +116,9 @@ def placements_for(
     """
     if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return ()
-    possible = [kind for kind in KINDS if why_barred(kind, plan, gpu, catalog) is None]
     return tuple(
         Placement(*way, partial(_reasons, way, needs, gpu, plan, catalog))
-        for way in _ways(needs, possible, gpu)
+        for way in _ways(needs, _possible(plan, gpu, catalog), gpu)
         if _fits(way, gpu, ram_bytes)
     )
 
@@ -128,8 +129,22 @@ def best_kind(
     """The kind of the first of ``placements_for``, or None, without the words: for many cards."""
     if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return None
-    possible = (kind for kind in KINDS if why_barred(kind, plan, gpu, catalog) is None)
-    return next((w.kind for w in _ways(needs, possible, gpu) if _fits(w, gpu, ram_bytes)), None)
+    ways = _ways(needs, _possible(plan, gpu, catalog), gpu)
+    return next((way.kind for way in ways if _fits(way, gpu, ram_bytes)), None)
+
+
+def _possible(plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> tuple[Kind, ...]:
+    """The placements that nothing bars, whatever the memory."""
+    return _unbarred(plan.parts, plan.compiled, gpu.kind, gpu.unified, catalog)
+
+
+@lru_cache(maxsize=8192)
+def _unbarred(
+    parts: tuple[tuple[str, str], ...], compiled: bool, kind: str, unified: bool, catalog: Catalog
+) -> tuple[Kind, ...]:
+    """Kept: cards of a kind are alike in it."""
+    plan, device = Plan(parts, compiled=compiled), Device(0, kind, unified=unified)
+    return tuple(each for each in KINDS if why_barred(each, plan, device, catalog) is None)
 
 
 def _ways(needs: Needs, kinds: Iterable[Kind], gpu: Gpu | Device) -> Iterator[_Way]:
@@ -201,9 +216,11 @@ def _too_much(needs: Needs, gpu: Gpu | Device) -> str | None:
 
 def _lacking(plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str | None:
     """What a scheme of the plan asks of an NVIDIA GPU and this one has not."""
+    if gpu.kind != "cuda" or not gpu.capability:
+        return None
     for _, scheme_id in plan.parts:
         scheme = catalog.schemes.get(scheme_id)
-        for text in scheme.requires if scheme and gpu.kind == "cuda" and gpu.capability else ():
+        for text in scheme.requires if scheme else ():
             name, _, least = text.partition(">=")
             if name == "cuda" and least and float(gpu.capability) < float(least):
                 return (
@@ -216,7 +233,7 @@ def why_barred(kind: str, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> st
     """Why a placement is out of the question whatever the memory, or None."""
     if kind == "resident":
         return None
-    if _one_memory(gpu):
+    if one_memory(gpu) and (kind != "staged" or gpu.kind == "cpu"):
         return ONE_MEMORY
     if kind == "staged" and plan.compiled:
         return "staged, blocks would be compiled again for every image"
@@ -229,7 +246,8 @@ def why_barred(kind: str, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> st
     return None
 
 
-def _one_memory(gpu: Gpu | Device) -> bool:
+def one_memory(gpu: Gpu | Device) -> bool:
+    """Whether the device's memory is the host's too."""
     return gpu.unified or gpu.kind in ONE_KIND
 
 
@@ -244,7 +262,7 @@ def _peak(kind: Kind, needs: Needs) -> int:
 
 def _host(kind: Kind, needs: Needs, gpu: Gpu | Device) -> int:
     """Host memory beside the device's; what is one memory counts once."""
-    if _one_memory(gpu):
+    if one_memory(gpu):
         return 0
     return needs.host_bytes if kind in ("resident", "staged") else needs.offload_host_bytes
 
@@ -283,7 +301,7 @@ def _short_of_host(
     """What of the host is missing, where a placement fits the device and not it."""
     if ram_bytes is None:
         return ""
-    kinds = [kind for kind in KINDS if why_barred(kind, plan, gpu, catalog) is None]
+    kinds = _possible(plan, gpu, catalog)
     least = min((way.host_bytes for way in _ways(needs, kinds, gpu) if _fits(way, gpu)), default=0)
     if least <= ram_bytes - HOST_KEPT:
         return ""

@@ -20,10 +20,12 @@ from quantlab.words.plan import Plan
 
 __all__ = [
     "CLOSE",
+    "FARTHEST",
     "LAST_RESORT",
     "Placed",
     "front_of",
     "is_at_hand",
+    "levels",
     "named",
     "timed_instead",
 ]
@@ -104,7 +106,7 @@ def named(front: Sequence[Placed]) -> list[tuple[tuple[Label, ...], Placed]]:
 def is_at_hand(one: Placed, nearest: int) -> bool:
     """Whether it stays close, or in the ``nearest`` level that there is, and its layers do not
     travel at every step."""
-    return one.level >= min(_levels()[CLOSE], nearest) and one.placement.kind != LAST_RESORT
+    return one.level >= min(levels()[CLOSE], nearest) and one.placement.kind != LAST_RESORT
 
 
 def timed_instead(front: Sequence[Placed], chosen: Sequence[Placed]) -> Placed | None:
@@ -150,9 +152,10 @@ def _smallest(front: Sequence[Placed], fastest: Placed, best: Placed) -> Placed:
 
 
 def _within(one: Placed, word: str) -> bool:
-    return one.level >= _levels()[word]
+    return one.level >= levels()[word]
 
 
 @lru_cache(maxsize=1)
-def _levels() -> dict[str, int]:
+def levels() -> dict[str, int]:
+    """The level of each band's word: the higher, the nearer."""
     return {band.word: band.level for band in load_bands().bands}

@@ -2,85 +2,89 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.placement import HOST_KEPT, Device, Kind
+from quantlab.catalog.placement import HOST_KEPT, Device, Kind, one_memory
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import Needs, needs_of
-from quantlab.catalog.sizes.picture import Picture, picture_of
+from quantlab.catalog.sizes.picture import Picture
 from quantlab.catalog.table import Catalog
-from quantlab.catalog.time import NOTHING, Known, Reason, Seconds
-from quantlab.catalog.time.of_plan import image_seconds, run_of, work_of
-from quantlab.catalog.time.predict import measured_seconds
+from quantlab.catalog.time import NOTHING, Known, Reason, Seconds, card_of
+from quantlab.catalog.time.of_plan import run_of, work_of
+from quantlab.catalog.time.predict import Clock, measured_seconds
 from quantlab.words.plan import Plan
 
-__all__ = ["placed_seconds", "scheme_seconds", "why_of"]
+__all__ = ["Timer", "why_of"]
 
 
-def placed_seconds(
-    plan: Plan,
-    model: Model,
-    device: Gpu | Device,
-    picture: Picture,
-    kind: Kind,
-    needs: Needs,
-    *,
-    ram_bytes: int | None,
-    steps: int | None,
-    catalog: Catalog,
-    known: Known = NOTHING,
-) -> Seconds | Reason:
-    """Seconds of one image of ``plan`` in the placement ``kind``, warm; ``needs`` are the plan's.
+@dataclass(frozen=True, eq=False)
+class Timer:
+    """How long one image of a model takes on a device, warm; what its plans share is counted once.
 
-    ``ram_bytes`` is the host's memory, taken for enough where it is None; ``known`` what was
-    measured on ``device``. A reason where nothing honest can be said; of a GPU without a name
-    nothing can.
+    ``ram_bytes`` is the host's memory, taken for enough where it is None; ``steps`` None the
+    model's own count; ``known`` what was measured on ``device``.
     """
-    if device.kind == "cpu":
-        return _on_cpu(plan, model, picture, steps, known, catalog)
-    if not isinstance(device, Gpu):
-        return Reason.NO_FIGURES
-    moves = kind != "resident"
-    waiting = needs.offload_host_bytes + HOST_KEPT
-    return image_seconds(
-        plan,
-        model,
-        device,
-        picture,
-        steps=steps,
-        placement=kind,
-        moved_bytes=needs.weights_bytes if moves else 0,
-        host_memory_suffices=not moves or ram_bytes is None or waiting <= ram_bytes,
-        measured=known.measured,
-        catalog=catalog,
-    )
 
+    model: Model
+    device: Gpu | Device
+    picture: Picture
+    catalog: Catalog
+    ram_bytes: int | None = None
+    steps: int | None = None
+    known: Known = NOTHING
 
-def scheme_seconds(
-    scheme: str,
-    model: Model,
-    gpu: Gpu,
-    kind: Kind,
-    ram_bytes: int | None,
-    catalog: Catalog,
-    known: Known = NOTHING,
-) -> Seconds | None:
-    """Of one image of the model's own size with ``scheme`` on the denoiser alone, placed so; None
-    where nothing honest can be said."""
-    plan, picture = Plan(((model.denoiser, scheme),)), picture_of(model)
-    needs = needs_of(plan, model, picture, catalog=catalog)
-    found = placed_seconds(
-        plan,
-        model,
-        gpu,
-        picture,
-        kind,
-        needs,
-        ram_bytes=ram_bytes,
-        steps=None,
-        catalog=catalog,
-        known=known,
-    )
-    return found if isinstance(found, Seconds) else None
+    def seconds(
+        self, plan: Plan, kind: Kind = "resident", needs: Needs | None = None
+    ) -> Seconds | Reason:
+        """Of ``plan`` in the placement ``kind``; ``needs`` are the plan's, where they are known
+        already. A reason where nothing honest can be said; of a GPU without a name nothing can.
+        """
+        if self.device.kind == "cpu":
+            return self._on_cpu(plan)
+        if self._clock is None:
+            return Reason.NO_FIGURES
+        moved, waits = 0, True
+        if kind != "resident":
+            needs = needs or needs_of(plan, self.model, self.picture, catalog=self.catalog)
+            moved, waits = needs.weights_bytes, self._holds(needs)
+        work = work_of(plan, self.model, self.picture, self.catalog, steps=self.steps)
+        run = run_of(plan, self.model, kind, moved, waits, self.catalog)
+        return self._clock.seconds(work, run)
+
+    @cached_property
+    def _clock(self) -> Clock | None:
+        if not isinstance(self.device, Gpu):
+            return None
+        return Clock(card_of(self.device), measured=self.known.measured)
+
+    def _holds(self, needs: Needs) -> bool:
+        """Whether weights wait in the host's memory: there is one, and it has room."""
+        if one_memory(self.device):
+            return False
+        return self.ram_bytes is None or needs.offload_host_bytes + HOST_KEPT <= self.ram_bytes
+
+    def _on_cpu(self, plan: Plan) -> Seconds | Reason:
+        """What was measured of this plan there, or else the model's pace where nothing is
+        quantized."""
+        model, picture = self.model, self.picture
+        work = work_of(plan, model, picture, self.catalog, steps=self.steps)
+        run = run_of(plan, model, "resident", 0, True, self.catalog)
+        if (same := measured_seconds(work, run, self.known.measured)) is not None:
+            return same
+        pace = self.known.pace(model.id)
+        if pace is None:
+            return Reason.CPU
+        if plan.parts or plan.compiled or plan.dtype not in (None, model.base_dtype):
+            return Reason.CPU_SCHEME
+        return pace.seconds(
+            image_tokens=work.image_tokens + work.reference_tokens,
+            text_tokens=work.text_tokens,
+            pixels=picture.width * picture.height,
+            steps=work.steps * work.passes,
+            batch=work.batch,
+        )
 
 
 def why_of(time: Seconds | Reason) -> str:
@@ -88,25 +92,3 @@ def why_of(time: Seconds | Reason) -> str:
     if isinstance(time, Reason):
         return time.text
     return f"{time.evidence}: {'; '.join(basis.text for basis in time.basis)}"
-
-
-def _on_cpu(
-    plan: Plan, model: Model, picture: Picture, steps: int | None, known: Known, catalog: Catalog
-) -> Seconds | Reason:
-    """What was measured of this plan there, or else the model's pace where nothing is quantized."""
-    work = work_of(plan, model, picture, catalog, steps=steps)
-    run = run_of(plan, model, "resident", 0, True, catalog)
-    if (same := measured_seconds(work, run, known.measured)) is not None:
-        return same
-    pace = known.pace(model.id)
-    if pace is None:
-        return Reason.CPU
-    if plan.parts or plan.compiled or plan.dtype not in (None, model.base_dtype):
-        return Reason.CPU_SCHEME
-    return pace.seconds(
-        image_tokens=work.image_tokens + work.reference_tokens,
-        text_tokens=work.text_tokens,
-        pixels=picture.width * picture.height,
-        steps=work.steps * work.passes,
-        batch=work.batch,
-    )

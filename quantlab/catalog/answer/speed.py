@@ -6,15 +6,14 @@ the compiled model, so that what the compiler does is no merit of the scheme.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 
+from quantlab.catalog.answer.seconds import Timer
 from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.schema import Method, Model, Scheme
 from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import NOTHING, Known, Seconds
-from quantlab.catalog.time.of_plan import image_seconds
 from quantlab.words.plan import Plan
 
 __all__ = ["MODES", "compiles", "faster", "speeds"]
@@ -52,24 +51,21 @@ def speeds(
 def _speeds(
     scheme_id: str, model_id: str, gpu_id: str, catalog: Catalog, known: Known
 ) -> dict[str, tuple[float, float]]:
-    scheme, model, gpu = catalog.schemes[scheme_id], catalog.models[model_id], load_gpus()[gpu_id]
-    method, found = catalog.methods[scheme.method], {}
+    scheme, timer, found = catalog.schemes[scheme_id], _timer(model_id, gpu_id, catalog, known), {}
+    method, model = catalog.methods[scheme.method], timer.model
     for name, compiled in MODES.items():
         if compiled and not compiles(method, scheme):
             continue
-        plans = (Plan(((model.denoiser, scheme_id),)), Plan(dtype=model.base_dtype))
-        times = [
-            image_seconds(
-                replace(plan, compiled=compiled),
-                model,
-                gpu,
-                picture_of(model),
-                measured=known.measured,
-                catalog=catalog,
-            )
-            for plan in plans
-        ]
+        mine = Plan(((model.denoiser, scheme_id),), compiled=compiled)
+        times = [timer.seconds(mine), timer.seconds(Plan((), model.base_dtype, compiled))]
         told = [time.mid for time in times if isinstance(time, Seconds)]
         if len(told) == len(times):
             found[name] = (told[0], told[1])
     return found
+
+
+@lru_cache(maxsize=64)
+def _timer(model_id: str, gpu_id: str, catalog: Catalog, known: Known) -> Timer:
+    """Kept: schemes are asked for one by one."""
+    model = catalog.models[model_id]
+    return Timer(model, load_gpus()[gpu_id], picture_of(model), catalog, known=known)

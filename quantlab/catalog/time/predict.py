@@ -11,15 +11,35 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from quantlab.catalog.time.constants import Constants, load_constants
-from quantlab.catalog.time.form import Chip, chip_of, floor_seconds, parts
+from quantlab.catalog.time.form import (
+    Chip,
+    chip_of,
+    decode_seconds,
+    encode_seconds,
+    floor_seconds,
+    move_seconds,
+    parts,
+    pass_seconds,
+)
 from quantlab.catalog.time.measured import NONE, Measured
 from quantlab.catalog.time.texts import Basis, Reason
-from quantlab.catalog.time.values import Card, Mode, Placement, Run, Seconds, Work
+from quantlab.catalog.time.values import (
+    Card,
+    Denoiser,
+    Encoder,
+    Mode,
+    Parts,
+    Placement,
+    Run,
+    Seconds,
+    Work,
+)
 from quantlab.errors import InputError
 
-__all__ = ["measured_seconds", "predict", "reason_against"]
+__all__ = ["Clock", "measured_seconds", "predict", "reason_against"]
 
 VENDORS = {"AMD": Reason.AMD, "Apple": Reason.APPLE, "Intel": Reason.INTEL}
 LACKING = {"fp8": Reason.NO_FP8, "int8": Reason.NO_INT8}
@@ -41,23 +61,85 @@ def predict(
     Raises:
         InputError: ``run.timing`` or an encoder's is no class, or a count of ``work`` is below 1.
     """
-    known = constants or load_constants()
-    _check(work, run, known)
-    if (same := measured_seconds(work, run, measured)) is not None:
-        return same
-    reason, chip = reason_against(work, card, run, known), chip_of(card)
-    if reason or chip is None or work.denoiser is None:
-        return reason or Reason.NO_FIGURES
-    mid = parts(work, chip, run, known).total
-    basis = _basis(card, work, run, known)
-    if (scale := _scale(card, run, measured, known)) is not None:
-        mid *= scale
-        basis = (Basis.SCALED, *basis)
-    spread = _spread(basis, known)
-    cost = known.classes[run.timing].costs[run.mode]
-    floor = floor_seconds(work, work.denoiser, chip, cost)
-    low, mid, high = (max(floor, one) for one in (mid / spread, mid, mid * spread))
-    return Seconds(low, mid, high, "predicted", basis)
+    return Clock(card, measured=measured, constants=constants).seconds(work, run)
+
+
+class _Drawn(NamedTuple):
+    """What neither the text encoders nor the placement change: seconds, the least that they can
+    be, and measured over predicted where runs of the card tell."""
+
+    steps: float
+    decode: float
+    floor: float
+    scale: float | None
+
+
+class Clock:
+    """Times on one card, of many runs: what they share is counted once. ``measured`` are runs on
+    this very card."""
+
+    def __init__(
+        self, card: Card, *, measured: Measured = NONE, constants: Constants | None = None
+    ) -> None:
+        self._card, self._chip, self._measured = card, chip_of(card), measured
+        self._constants = constants or load_constants()
+        self._drawn: dict[tuple[object, ...], _Drawn] = {}
+        self._encoded: dict[tuple[Encoder, str], float] = {}
+        self._spreads: dict[tuple[Basis, ...], float] = {}
+
+    def seconds(self, work: Work, run: Run) -> Seconds | Reason:
+        """Seconds of one call, warm.
+
+        Raises:
+            InputError: as ``predict``.
+        """
+        constants, chip = self._constants, self._chip
+        _check(work, run, constants)
+        if (same := measured_seconds(work, run, self._measured)) is not None:
+            return same
+        reason = _against(work, self._card, chip, run, constants)
+        if reason or chip is None or work.denoiser is None:
+            return reason or Reason.NO_FIGURES
+        drawn = self._draw(work, work.denoiser, chip, run)
+        mid = Parts(
+            steps=drawn.steps,
+            encode=sum(self._encode(one, chip, run.dtype) for one in work.encoders),
+            decode=drawn.decode,
+            move=move_seconds(chip, run, constants.general),
+            rest=constants.general.call_s,
+        ).total
+        basis = _basis(self._card, work, run, constants)
+        if drawn.scale is not None:
+            mid *= drawn.scale
+            basis = (Basis.SCALED, *basis)
+        if basis not in self._spreads:
+            self._spreads[basis] = _spread(basis, constants)
+        spread, floor = self._spreads[basis], drawn.floor
+        low, mid, high = (max(floor, one) for one in (mid / spread, mid, mid * spread))
+        return Seconds(low, mid, high, "predicted", basis)
+
+    def _draw(self, work: Work, denoiser: Denoiser, chip: Chip, run: Run) -> _Drawn:
+        pixels = (work.decoded_pixels, work.encoded_pixels)
+        tokens = (work.image_tokens, work.text_tokens, work.reference_tokens)
+        count = (work.steps, work.passes, work.batch)
+        key = (run.timing, run.mode, run.dtype, denoiser, *tokens, *count, *pixels)
+        if key not in self._drawn:
+            general = self._constants.general
+            cost = self._constants.classes[run.timing].costs[run.mode]
+            one = pass_seconds(work, denoiser, chip, run, cost, general)
+            self._drawn[key] = _Drawn(
+                steps=one * work.passes * work.steps,
+                decode=decode_seconds(work, chip, run.dtype, general),
+                floor=floor_seconds(work, denoiser, chip, cost),
+                scale=_scale(self._card, run, self._measured, self._constants),
+            )
+        return self._drawn[key]
+
+    def _encode(self, encoder: Encoder, chip: Chip, dtype: str) -> float:
+        key = (encoder, dtype)
+        if key not in self._encoded:
+            self._encoded[key] = encode_seconds(encoder, chip, dtype, self._constants)
+        return self._encoded[key]
 
 
 def measured_seconds(work: Work, run: Run, measured: Measured) -> Seconds | None:
@@ -70,9 +152,14 @@ def measured_seconds(work: Work, run: Run, measured: Measured) -> Seconds | None
 
 def reason_against(work: Work, card: Card, run: Run, constants: Constants) -> Reason | None:
     """Why no time can be given, or None."""
+    return _against(work, card, chip_of(card), run, constants)
+
+
+def _against(
+    work: Work, card: Card, chip: Chip | None, run: Run, constants: Constants
+) -> Reason | None:
     if card.vendor in VENDORS:
         return VENDORS[card.vendor]
-    chip = chip_of(card)
     if chip is None:
         return Reason.NO_FIGURES
     if chip.capability < (8, 0) and chip.peak16 < MATRIX_RATIO * chip.fp32:
@@ -81,10 +168,10 @@ def reason_against(work: Work, card: Card, run: Run, constants: Constants) -> Re
 
 
 def _check(work: Work, run: Run, constants: Constants) -> None:
-    for timing in (run.timing, *(encoder.timing for encoder in work.encoders)):
-        if timing not in constants.classes:
+    for one in (run, *work.encoders):
+        if one.timing not in constants.classes:
             known = ", ".join(constants.classes)
-            raise InputError("timing", f"{timing!r:.60} is no timing class; there are {known}")
+            raise InputError("timing", f"{one.timing!r:.60} is no timing class; there are {known}")
     for name in ("image_tokens", "steps", "batch", "passes", "decoded_pixels"):
         if getattr(work, name) < 1:
             raise InputError(name, f"expected at least 1, found {getattr(work, name)}")
