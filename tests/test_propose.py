@@ -239,6 +239,14 @@ def test_where_nothing_near_fits_it_is_said_and_a_smaller_model_named(
         assert near.instead == ""
 
 
+@pytest.mark.parametrize("model", ["flux1-dev", "flux3-klein", "chroma1-hd", "sd3.5-large"])
+def test_no_choice_is_in_a_farther_band_than_the_nearest_beyond_visible(model: str) -> None:
+    for gpu in ("apple-8gb", "rtx-2060-6gb"):
+        found = [band_of(c.loss).level for c in answer(gpu=gpu, ram_gib=16, model=model).choices]
+        assert found
+        assert min(found) >= min(LEVELS["visible"], max(found))
+
+
 def test_two_bits_are_never_named_for_a_mac_of_16_gb() -> None:
     for choice in answer(gpu="apple-16gb").choices:
         assert choice.placement == "staged"

@@ -92,28 +92,26 @@ def _plans(
     if encoder is not None and not encoder.stored_as:
         through = Question(question.hardware, None, (), "transformers", model, None, question.gpu)
         second += _fewest(_parts(usable, model, encoder, through, catalog), known.schemes)
-    found = []
+    found, order = [], [component.name for component in model.components]
     for one in first:
         modes = [way for way in (False, True) if _may_run(one.scheme, way, question, catalog)]
         for other in second:
-            parts, dtype = _parts_of(model, one.scheme, other.scheme, without)
+            named = _named(model, one.scheme, other.scheme, without)
+            parts = tuple((name, named[name]) for name in order if name in named)
+            dtype = None if parts else model.base_dtype
             found += [Plan(parts, dtype, compiled) for compiled in modes]
     return tuple(found)
 
 
-def _parts_of(
+def _named(
     model: Model, denoiser: str | None, encoder: str | None, without: bool
-) -> tuple[tuple[tuple[str, str], ...], str | None]:
-    """A plan's parts, or where it has none the dtype of the whole."""
-    parts = [(model.denoiser, denoiser)] if denoiser else []
-    if encoder is not None and model.encoder is not None:
-        parts.append((model.encoder.name, encoder))
-    writer = LEFT_OUT if without else encoder
-    parts += [(name, writer) for name in model.prompt_writers if writer]
-    order = [component.name for component in model.components]
-    parts.sort(key=lambda part: order.index(part[0]))
-    named = tuple((name, scheme) for name, scheme in parts if scheme)
-    return named, None if named else model.base_dtype
+) -> dict[str, str]:
+    """What a plan says of each component."""
+    writer, read = LEFT_OUT if without else encoder, model.encoder
+    named = {model.denoiser: denoiser, **dict.fromkeys(model.prompt_writers, writer)}
+    if read is not None:
+        named[read.name] = encoder
+    return {name: scheme for name, scheme in named.items() if scheme}
 
 
 def _parts(

@@ -22,8 +22,8 @@ The rules, whole; there are no weights:
    tenth longer, it is that one.
 6. The best picture has the least loss; of equals the fastest.
 7. The smallest has the least peak of those that are not both slower and worse than the two before,
-   in no band beyond "visible" and not under group offload, where anything else is left; if one of
-   the two takes no more than a tenth more, or less, it is that one.
+   in no band beyond "visible", or the nearest that fits, and not under group offload, where anything
+   else is left; if one of the two takes no more than a tenth more, or less, it is that one.
 8. What others found fast on such a card (``merits`` of data/methods) and is none of these is told
    with the first, with the first's text encoder, where it fits.
 9. One plan that is several of these is one choice. The fastest stands first. Where the seconds of
@@ -201,13 +201,15 @@ def _beside(
 
 def _placed(plans: Iterable[Plan], asked: _Asked) -> Iterator[Placed]:
     """Every plan in every placement that fits device and host."""
+    held = (asked.device, asked.catalog, asked.ram_bytes)
     for plan in plans:
-        loss, needs = loss_of(plan, asked.model), _needs(plan, asked)
+        needs = _needs(plan, asked)
+        found = placements_for(needs, plan, *held)
+        loss = loss_of(plan, asked.model) if found else None
         if loss is None:
             continue
-        held = (asked.device, asked.catalog, asked.ram_bytes)
-        for placement in placements_for(needs, plan, *held):
-            time = asked.timer.seconds(plan, placement.kind, needs)
+        times = asked.timer.each(plan, (placement.kind for placement in found), needs)
+        for placement, time in zip(found, times, strict=True):
             if plan.compiled and isinstance(time, Reason):
                 continue  # nothing would speak for it
             yield Placed(plan, placement, loss, time, loss.value > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,8 +12,8 @@ from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import Needs, needs_of
 from quantlab.catalog.sizes.picture import Picture
 from quantlab.catalog.table import Catalog
-from quantlab.catalog.time import NOTHING, Known, Reason, Seconds, card_of
-from quantlab.catalog.time.of_plan import run_of, work_of
+from quantlab.catalog.time import NOTHING, Known, Placement, Reason, Seconds, card_of
+from quantlab.catalog.time.of_plan import PLACEMENTS, run_of, work_of
 from quantlab.catalog.time.predict import Clock, measured_seconds
 from quantlab.words.plan import Plan
 
@@ -41,17 +42,28 @@ class Timer:
         """Of ``plan`` in the placement ``kind``; ``needs`` are the plan's, where they are known
         already. A reason where nothing honest can be said; of a GPU without a name nothing can.
         """
+        return next(iter(self.each(plan, [kind], needs)))
+
+    def each(
+        self, plan: Plan, kinds: Iterable[Kind], needs: Needs | None = None
+    ) -> Iterator[Seconds | Reason]:
+        """``seconds`` of ``plan`` in each of several placements."""
         if self.device.kind == "cpu":
-            return self._on_cpu(plan)
+            yield from (self._on_cpu(plan) for _ in kinds)
+            return
         if self._clock is None:
-            return Reason.NO_FIGURES
-        moved, waits = 0, True
-        if kind != "resident":
-            needs = needs or needs_of(plan, self.model, self.picture, catalog=self.catalog)
+            yield from (Reason.NO_FIGURES for _ in kinds)
+            return
+        model, catalog = self.model, self.catalog
+        work = work_of(plan, model, self.picture, catalog, steps=self.steps)
+        course = self._clock.course(work, run_of(plan, model, "resident", 0, True, catalog))
+        for kind in kinds:
+            if kind == "resident":
+                yield course.seconds(Placement.RESIDENT)
+                continue
+            needs = needs or needs_of(plan, model, self.picture, catalog=catalog)
             moved, waits = needs.weights_bytes, self._holds(needs)
-        work = work_of(plan, self.model, self.picture, self.catalog, steps=self.steps)
-        run = run_of(plan, self.model, kind, moved, waits, self.catalog)
-        return self._clock.seconds(work, run)
+            yield course.seconds(PLACEMENTS[kind], moved, waits=waits)
 
     @cached_property
     def _clock(self) -> Clock | None:

@@ -60,12 +60,12 @@ class Needs:
         """All weights, quantization state included."""
         return sum(self.weights.values())
 
-    @cached_property
+    @property
     def resident_bytes(self) -> int:
         """The device's peak with every component resident."""
         return self.weights_bytes + self.scratch_bytes + max(self.running.values())
 
-    @cached_property
+    @property
     def staged_bytes(self) -> int:
         """The device's peak where the text encoders are gone when the denoiser is read, and the
         denoiser is when the images are decoded. The autoencoder comes with the denoiser."""
@@ -78,13 +78,13 @@ class Needs:
         decode = self.weights[self.decoder] + self.running[self.decoder]
         return max(encode + self.scratch_bytes, draw + self.scratch_bytes, decode)
 
-    @cached_property
+    @property
     def offload_bytes(self) -> int:
         """The device's peak while running with one component on it at a time."""
         most = max(self.weights[name] + self.running[name] for name in self.weights)
         return most + self.scratch_bytes
 
-    @cached_property
+    @property
     def group_bytes(self) -> int:
         """The device's peak while running with single leaves on it.
 
@@ -93,7 +93,7 @@ class Needs:
         most = max(self.running[n] + LEAVES_AT_ONCE * self.leaves[n] for n in self.weights)
         return most + self.scratch_bytes
 
-    @cached_property
+    @property
     def host_bytes(self) -> int:
         """Host memory while loading for a device that keeps everything, or a stage at a time: one
         component goes through it after the other."""

@@ -170,7 +170,7 @@ def parts(work: Work, chip: Chip, run: Run, constants: Constants) -> Parts:
         steps=one * work.passes * work.steps,
         encode=sum(encode_seconds(one, chip, run.dtype, constants) for one in work.encoders),
         decode=decode_seconds(work, chip, run.dtype, general),
-        move=move_seconds(chip, run, general),
+        move=move_seconds(chip, run.placement, run.moved_bytes, general),
         rest=general.call_s,
     )
 
@@ -226,8 +226,8 @@ def encode_seconds(encoder: Encoder, chip: Chip, dtype: str, constants: Constant
     return max(products, 2.0 * encoder.parameters / chip.memory) + unpacking
 
 
-def move_seconds(chip: Chip, run: Run, general: General) -> float:
+def move_seconds(chip: Chip, placement: Placement, moved_bytes: int, general: General) -> float:
     """Seconds of bringing weights to the card, and back where they are."""
-    ways = {Placement.STAGED: 1, Placement.MODEL_OFFLOAD: 2}.get(run.placement, 0)
+    ways = {Placement.STAGED: 1, Placement.MODEL_OFFLOAD: 2}.get(placement, 0)
     speed = min(general.offload_gbs * GIGA, chip.pcie or general.offload_gbs * GIGA)
-    return ways * run.moved_bytes / speed
+    return ways * moved_bytes / speed

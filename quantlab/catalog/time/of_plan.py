@@ -24,8 +24,10 @@ from quantlab.catalog.time.values import (
 )
 from quantlab.words.plan import Plan
 
-__all__ = ["UNKNOWN", "run_of", "work_of"]
+__all__ = ["PLACEMENTS", "UNKNOWN", "run_of", "work_of"]
 
+PLACEMENTS = {str(each): each for each in Placement}
+"""By the words of catalog/placement.py."""
 UNKNOWN = "untimed"
 """The class of a scheme whose file names none."""
 
@@ -95,7 +97,7 @@ def run_of(
     return Run(
         timing=_timing(plan, model.components[0], catalog),
         mode=Mode.COMPILED if plan.compiled else Mode.EAGER,
-        placement=Placement(placement),
+        placement=PLACEMENTS[placement],
         dtype="fp32" if fp32 else "bf16",
         moved_bytes=moved_bytes,
         host_memory_suffices=host_memory_suffices,

@@ -10,6 +10,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -81,8 +82,8 @@ class Clock:
     def __init__(
         self, card: Card, *, measured: Measured = NONE, constants: Constants | None = None
     ) -> None:
-        self._card, self._chip, self._measured = card, chip_of(card), measured
-        self._constants = constants or load_constants()
+        self.card, self.chip, self.measured = card, chip_of(card), measured
+        self.constants = constants or load_constants()
         self._drawn: dict[tuple[object, ...], _Drawn] = {}
         self._encoded: dict[tuple[Encoder, str], float] = {}
         self._spreads: dict[tuple[Basis, ...], float] = {}
@@ -93,53 +94,95 @@ class Clock:
         Raises:
             InputError: as ``predict``.
         """
-        constants, chip = self._constants, self._chip
-        _check(work, run, constants)
-        if (same := measured_seconds(work, run, self._measured)) is not None:
-            return same
-        reason = _against(work, self._card, chip, run, constants)
-        if reason or chip is None or work.denoiser is None:
-            return reason or Reason.NO_FIGURES
-        drawn = self._draw(work, work.denoiser, chip, run)
-        mid = Parts(
-            steps=drawn.steps,
-            encode=sum(self._encode(one, chip, run.dtype) for one in work.encoders),
-            decode=drawn.decode,
-            move=move_seconds(chip, run, constants.general),
-            rest=constants.general.call_s,
-        ).total
-        basis = _basis(self._card, work, run, constants)
-        if drawn.scale is not None:
-            mid *= drawn.scale
-            basis = (Basis.SCALED, *basis)
-        if basis not in self._spreads:
-            self._spreads[basis] = _spread(basis, constants)
-        spread, floor = self._spreads[basis], drawn.floor
-        low, mid, high = (max(floor, one) for one in (mid / spread, mid, mid * spread))
-        return Seconds(low, mid, high, "predicted", basis)
+        found = self.course(work, run)
+        return found.seconds(run.placement, run.moved_bytes, waits=run.host_memory_suffices)
 
-    def _draw(self, work: Work, denoiser: Denoiser, chip: Chip, run: Run) -> _Drawn:
+    def course(self, work: Work, run: Run) -> Course:
+        """The run, of which the placement is still to be said.
+
+        Raises:
+            InputError: as ``predict``.
+        """
+        _check(work, run, self.constants)
+        return Course(self, work, run)
+
+    def drawn(self, work: Work, denoiser: Denoiser, chip: Chip, run: Run) -> _Drawn:
+        """The part of the denoiser and the decoder."""
         pixels = (work.decoded_pixels, work.encoded_pixels)
         tokens = (work.image_tokens, work.text_tokens, work.reference_tokens)
         count = (work.steps, work.passes, work.batch)
         key = (run.timing, run.mode, run.dtype, denoiser, *tokens, *count, *pixels)
         if key not in self._drawn:
-            general = self._constants.general
-            cost = self._constants.classes[run.timing].costs[run.mode]
+            general = self.constants.general
+            cost = self.constants.classes[run.timing].costs[run.mode]
             one = pass_seconds(work, denoiser, chip, run, cost, general)
             self._drawn[key] = _Drawn(
                 steps=one * work.passes * work.steps,
                 decode=decode_seconds(work, chip, run.dtype, general),
                 floor=floor_seconds(work, denoiser, chip, cost),
-                scale=_scale(self._card, run, self._measured, self._constants),
+                scale=_scale(self.card, run, self.measured, self.constants),
             )
         return self._drawn[key]
 
-    def _encode(self, encoder: Encoder, chip: Chip, dtype: str) -> float:
+    def encoded(self, encoder: Encoder, chip: Chip, dtype: str) -> float:
+        """Seconds of a text encoder."""
         key = (encoder, dtype)
         if key not in self._encoded:
-            self._encoded[key] = encode_seconds(encoder, chip, dtype, self._constants)
+            self._encoded[key] = encode_seconds(encoder, chip, dtype, self.constants)
         return self._encoded[key]
+
+    def spread(self, basis: tuple[Basis, ...]) -> float:
+        """The factor between mid and either end."""
+        if basis not in self._spreads:
+            self._spreads[basis] = _spread(basis, self.constants)
+        return self._spreads[basis]
+
+
+class Course:
+    """One run on a card, wherever its weights are kept: all that the placements share."""
+
+    def __init__(self, clock: Clock, work: Work, run: Run) -> None:
+        self._clock, self._work, self._run = clock, work, run
+        chip, denoiser = clock.chip, work.denoiser
+        self._reason = _against(work, clock.card, chip, run, clock.constants)
+        if self._reason is None:
+            assert chip is not None
+            assert denoiser is not None
+            self._chip = chip
+            self._drawn = clock.drawn(work, denoiser, chip, run)
+            self._encode = sum(clock.encoded(one, chip, run.dtype) for one in work.encoders)
+            self._basis = _basis(clock.card, work, run, clock.constants)
+            if self._drawn.scale is not None:
+                self._basis = (Basis.SCALED, *self._basis)
+
+    def seconds(
+        self, placement: Placement, moved_bytes: int = 0, *, waits: bool = True
+    ) -> Seconds | Reason:
+        """Its time, warm, in a placement that brings ``moved_bytes`` to the card; ``waits`` is
+        whether they wait in the host's memory."""
+        clock = self._clock
+        if clock.measured.runs:
+            placed = {"placement": placement, "moved_bytes": moved_bytes}
+            run = replace(self._run, **placed, host_memory_suffices=waits)
+            if (same := measured_seconds(self._work, run, clock.measured)) is not None:
+                return same
+        if reason := self._reason or _against_placement(placement, waits=waits):
+            return reason
+        drawn = self._drawn
+        mid = Parts(
+            steps=drawn.steps,
+            encode=self._encode,
+            decode=drawn.decode,
+            move=move_seconds(self._chip, placement, moved_bytes, clock.constants.general),
+            rest=clock.constants.general.call_s,
+        ).total
+        if drawn.scale is not None:
+            mid *= drawn.scale
+        moves = placement in (Placement.STAGED, Placement.MODEL_OFFLOAD)
+        basis = (*self._basis, Basis.OFFLOAD) if moves else self._basis
+        spread, floor = clock.spread(basis), drawn.floor
+        low, high = max(floor, mid / spread), max(floor, mid * spread)
+        return Seconds(low, max(floor, mid), high, "predicted", basis)
 
 
 def measured_seconds(work: Work, run: Run, measured: Measured) -> Seconds | None:
@@ -152,7 +195,8 @@ def measured_seconds(work: Work, run: Run, measured: Measured) -> Seconds | None
 
 def reason_against(work: Work, card: Card, run: Run, constants: Constants) -> Reason | None:
     """Why no time can be given, or None."""
-    return _against(work, card, chip_of(card), run, constants)
+    reason = _against(work, card, chip_of(card), run, constants)
+    return reason or _against_placement(run.placement, waits=run.host_memory_suffices)
 
 
 def _against(
@@ -196,14 +240,19 @@ def _against_run(chip: Chip, run: Run, constants: Constants) -> Reason | None:
         return found.reason or Reason.UNTIMED_MODE
     if cost.rate in LACKING and cost.rate not in chip.eight:
         return LACKING[cost.rate]
-    if run.placement is Placement.GROUP_OFFLOAD:
+    return None
+
+
+def _against_placement(placement: Placement, *, waits: bool) -> Reason | None:
+    if placement is Placement.GROUP_OFFLOAD:
         return Reason.GROUP_OFFLOAD
-    if run.host_memory_suffices:
+    if waits:
         return None
-    return Reason.READ_AGAIN if run.placement is Placement.STAGED else Reason.HOST_MEMORY
+    return Reason.READ_AGAIN if placement is Placement.STAGED else Reason.HOST_MEMORY
 
 
 def _basis(card: Card, work: Work, run: Run, constants: Constants) -> tuple[Basis, ...]:
+    """What a time rests on, but for moving weights."""
     basis = [Basis.MATMUL_MEASURED if card.matmul16_tflops else Basis.DATASHEET]
     if run.dtype == "bf16" and not card.bf16_native:
         basis.append(Basis.EMULATED_BF16)
@@ -211,8 +260,6 @@ def _basis(card: Card, work: Work, run: Run, constants: Constants) -> tuple[Basi
     basis.append((Basis.ANALOGY, Basis.ONE_CARD)[timed] if timed < 2 else Basis.SEVERAL_CARDS)
     if not all(constants.classes[one.timing].costs for one in work.encoders):
         basis.append(Basis.ENCODER)
-    if run.placement in (Placement.STAGED, Placement.MODEL_OFFLOAD):
-        basis.append(Basis.OFFLOAD)
     return tuple(basis)
 
 
