@@ -231,7 +231,7 @@ def test_where_nothing_near_fits_it_is_said_and_a_smaller_model_named(
     assert first.placement != "group-offload"
     assert main(["pick", "--gpu", "apple-8gb", "--model", "flux1-dev"]) == 0
     assert found.instead.partition(";")[0] in capsys.readouterr().out
-    nothing = answer(hardware="metal", memory_gib=4)
+    nothing = answer(gpu="apple-8gb", model="flux2-dev")
     assert not nothing.choices
     assert " fits, " in nothing.instead
     for near in (answer(gpu="apple-16gb"), answer(gpu="rtx-4060-8gb"), answer(gpu="t4", bits=2)):

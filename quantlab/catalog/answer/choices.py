@@ -22,7 +22,7 @@ The rules, whole; there are no weights:
    tenth longer, it is that one.
 6. The best picture has the least loss; of equals the fastest.
 7. The smallest has the least peak of those that are not both slower and worse than the two before,
-   in no band beyond "visible", or the nearest that fits, and not under group offload, where anything
+   in no band beyond "visible", or the nearest that fits, and not under group offload where anything
    else is left; if one of the two takes no more than a tenth more, or less, it is that one.
 8. What others found fast on such a card (``merits`` of data/methods) and is none of these is told
    with the first, with the first's text encoder, where it fits.
