@@ -277,6 +277,10 @@ def test_the_pages_script_of_a_choice_is_that_choice() -> None:
     text = script("flux1-dev", "bnb-nf4", "staged", "cuda")
     assert "decode_alone(pipe" in text
     assert 'pipe.to("mps")' in script("flux1-dev", "gguf-q4_k", "resident", "metal")
+    turns = script("flux1-dev", "gguf-q6_k", "staged", "metal")
+    assert turns.count('pipe.to("mps")') == 2
+    assert turns.count("torch.mps.empty_cache()") == 2
+    ast.parse(turns)
     assert script("flux1-dev", "bnb-nf4").startswith("# No script: plan: there is no placement")
 
 
