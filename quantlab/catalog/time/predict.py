@@ -162,8 +162,8 @@ class Course:
         whether they wait in the host's memory."""
         clock = self._clock
         if clock.measured.runs:
-            placed = {"placement": placement, "moved_bytes": moved_bytes}
-            run = replace(self._run, **placed, host_memory_suffices=waits)
+            run = replace(self._run, placement=placement, moved_bytes=moved_bytes)
+            run = replace(run, host_memory_suffices=waits)
             if (same := measured_seconds(self._work, run, clock.measured)) is not None:
                 return same
         if reason := self._reason or _against_placement(placement, waits=waits):
@@ -212,10 +212,10 @@ def _against(
 
 
 def _check(work: Work, run: Run, constants: Constants) -> None:
-    for one in (run, *work.encoders):
-        if one.timing not in constants.classes:
+    for timing in (run.timing, *(encoder.timing for encoder in work.encoders)):
+        if timing not in constants.classes:
             known = ", ".join(constants.classes)
-            raise InputError("timing", f"{one.timing!r:.60} is no timing class; there are {known}")
+            raise InputError("timing", f"{timing!r:.60} is no timing class; there are {known}")
     for name in ("image_tokens", "steps", "batch", "passes", "decoded_pixels"):
         if getattr(work, name) < 1:
             raise InputError(name, f"expected at least 1, found {getattr(work, name)}")
