@@ -27,6 +27,7 @@ from quantlab.catalog.sizes.activations import CONTEXT_BYTES
 from quantlab.catalog.sizes.needs import Needs
 from quantlab.catalog.table import Catalog
 from quantlab.words.plan import Plan
+from quantlab.words.units import GIB, gib
 
 __all__ = [
     "FRAGMENTATION",
@@ -48,8 +49,6 @@ __all__ = [
 Kind = Literal["resident", "staged", "model-offload", "group-offload"]
 KINDS: tuple[Kind, ...] = ("resident", "staged", "model-offload", "group-offload")
 """Best first."""
-GIB = 2**30
-
 FRAGMENTATION = 0.02
 """Share of the predicted peak that is kept free for what torch's allocator loses.
 
@@ -118,7 +117,7 @@ def placements_for(
         return ()
     return tuple(
         Placement(*way, partial(_reasons, way, needs, gpu, plan, catalog))
-        for way in _ways(needs, _possible(plan, gpu, catalog), gpu)
+        for way in _ways(needs, _unbarred(plan, gpu.kind, gpu.unified, catalog), gpu)
         if _fits(way, gpu, ram_bytes)
     )
 
@@ -129,21 +128,14 @@ def best_kind(
     """The kind of the first of ``placements_for``, or None, without the words: for many cards."""
     if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return None
-    ways = _ways(needs, _possible(plan, gpu, catalog), gpu)
+    ways = _ways(needs, _unbarred(plan, gpu.kind, gpu.unified, catalog), gpu)
     return next((way.kind for way in ways if _fits(way, gpu, ram_bytes)), None)
 
 
-def _possible(plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> tuple[Kind, ...]:
-    """The placements that nothing bars, whatever the memory."""
-    return _unbarred(plan.parts, plan.compiled, gpu.kind, gpu.unified, catalog)
-
-
 @lru_cache(maxsize=8192)
-def _unbarred(
-    parts: tuple[tuple[str, str], ...], compiled: bool, kind: str, unified: bool, catalog: Catalog
-) -> tuple[Kind, ...]:
-    """Kept: cards of a kind are alike in it."""
-    plan, device = Plan(parts, compiled=compiled), Device(0, kind, unified=unified)
+def _unbarred(plan: Plan, kind: str, unified: bool, catalog: Catalog) -> tuple[Kind, ...]:
+    """The placements that nothing bars, whatever the memory; kept: cards of a kind are alike."""
+    device = Device(0, kind, unified=unified)
     return tuple(each for each in KINDS if why_barred(each, plan, device, catalog) is None)
 
 
@@ -171,13 +163,15 @@ def refusal(
     if said := _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return said
     peak = _peak("resident", needs) / GIB
-    each = [f"{peak:.1f} of {_gib(gpu.bytes)} at the peak, predicted"]
+    each = [f"{peak:.1f} of {gib(gpu.bytes)} at the peak, predicted"]
     for kind in KINDS[1:]:
         barred = why_barred(kind, plan, gpu, catalog)
-        each.append(barred or f"{_gib(_peak(kind, needs))} {how(kind)}")
+        each.append(barred or f"{gib(_peak(kind, needs))} {how(kind)}")
         if barred == ONE_MEMORY:
             break
-    return f"{'; '.join(each)}{_short_of_host(needs, plan, gpu, catalog, ram_bytes)}{_kept(gpu)}"
+    short = _short_of_host(needs, plan, gpu, catalog, ram_bytes)
+    driver = "" if gpu.kind in ONE_KIND else f"{gib(CONTEXT_BYTES)} kept for the driver and "
+    return f"{'; '.join(each)}{short}; {driver}{FRAGMENTATION:.0%} of the peak kept free"
 
 
 ONE_MEMORY = "there is no second memory to offload to"
@@ -211,7 +205,7 @@ def _too_much(needs: Needs, gpu: Gpu | Device) -> str | None:
     limit = gpu.max_weights_bytes
     if limit is None or needs.weights_bytes <= limit:
         return None
-    return f"its weights take {_gib(needs.weights_bytes)}, and up to {_gib(limit)} are allowed"
+    return f"its weights take {gib(needs.weights_bytes)}, and up to {gib(limit)} are allowed"
 
 
 def _lacking(plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str | None:
@@ -223,9 +217,8 @@ def _lacking(plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str | None:
         for text in scheme.requires if scheme else ():
             name, _, least = text.partition(">=")
             if name == "cuda" and least and float(gpu.capability) < float(least):
-                return (
-                    f"{scheme_id} needs compute capability {least}; this GPU has {gpu.capability}"
-                )
+                wants = f"{scheme_id} needs compute capability {least}"
+                return f"{wants}; this GPU has {gpu.capability}"
     return None
 
 
@@ -252,10 +245,8 @@ def one_memory(gpu: Gpu | Device) -> bool:
 
 
 def _peak(kind: Kind, needs: Needs) -> int:
-    if kind == "resident":
-        return needs.resident_bytes
-    if kind == "staged":
-        return needs.staged_bytes
+    if kind in ("resident", "staged"):
+        return needs.resident_bytes if kind == "resident" else needs.staged_bytes
     running = needs.offload_bytes if kind == "model-offload" else needs.group_bytes
     return max(running, needs.loading_bytes)
 
@@ -275,10 +266,10 @@ def _reasons(
     way: _Way, needs: Needs, gpu: Gpu | Device, plan: Plan, catalog: Catalog
 ) -> tuple[str, ...]:
     said = f" {how(way.kind)}" if how(way.kind) else ""
-    host = f", {_gib(way.host_bytes)} of host memory" if way.host_bytes else ""
+    host = f", {gib(way.host_bytes)} of host memory" if way.host_bytes else ""
     reasons = [
-        f"{way.peak_bytes / GIB:.1f} of {_gib(gpu.bytes)} at the peak{said}, predicted",
-        f"{_gib(needs.weights_bytes)} of weights{host}",
+        f"{way.peak_bytes / GIB:.1f} of {gib(gpu.bytes)} at the peak{said}, predicted",
+        f"{gib(needs.weights_bytes)} of weights{host}",
     ]
     if way.kind in ("model-offload", "group-offload") and way.peak_bytes == needs.loading_bytes:
         names = [m.name for m in _methods(plan, catalog) if m.loads_on_device]
@@ -301,18 +292,9 @@ def _short_of_host(
     """What of the host is missing, where a placement fits the device and not it."""
     if ram_bytes is None:
         return ""
-    kinds = _possible(plan, gpu, catalog)
+    kinds = _unbarred(plan, gpu.kind, gpu.unified, catalog)
     least = min((way.host_bytes for way in _ways(needs, kinds, gpu) if _fits(way, gpu)), default=0)
     if least <= ram_bytes - HOST_KEPT:
         return ""
-    kept = f"{_gib(HOST_KEPT)} of it kept for the system"
-    return f"; {_gib(least)} of host memory at least, of {_gib(ram_bytes)}, {kept}"
-
-
-def _kept(gpu: Gpu | Device) -> str:
-    driver = "" if gpu.kind in ONE_KIND else f"{_gib(CONTEXT_BYTES)} kept for the driver and "
-    return f"; {driver}{FRAGMENTATION:.0%} of the peak kept free"
-
-
-def _gib(count: float) -> str:
-    return f"{count / GIB:.1f} GiB"
+    kept = f"{gib(HOST_KEPT)} of it kept for the system"
+    return f"; {gib(least)} of host memory at least, of {gib(ram_bytes)}, {kept}"

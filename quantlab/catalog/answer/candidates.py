@@ -21,7 +21,7 @@ from functools import lru_cache
 from quantlab.catalog.answer.fits import scheme_support
 from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import scheme_loss
-from quantlab.catalog.answer.speed import MODES, compiles, faster, speeds
+from quantlab.catalog.answer.seconds import MODES, compiles, faster, speeds
 from quantlab.catalog.answer.traps import traps_of
 from quantlab.catalog.columns import SPEED
 from quantlab.catalog.gpus import load_gpus

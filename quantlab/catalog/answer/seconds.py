@@ -1,23 +1,30 @@
-"""The time of a plan where it is placed: what that moves, and whether the host holds it."""
+"""The time of a plan where it is placed: what that moves, and whether the host holds it.
+
+A scheme is called faster than 16-bit weights where both are resident, whatever the card's memory,
+and in the same mode: a compiled plan is held against the compiled model, so that what the compiler
+does is no merit of the scheme.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
-from quantlab.catalog.gpus import Gpu
+from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.placement import HOST_KEPT, Device, Kind, one_memory
-from quantlab.catalog.schema import Model
+from quantlab.catalog.schema import Method, Model, Scheme
 from quantlab.catalog.sizes.needs import Needs, needs_of
-from quantlab.catalog.sizes.picture import Picture
-from quantlab.catalog.table import Catalog
+from quantlab.catalog.sizes.picture import Picture, picture_of
+from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import NOTHING, Known, Placement, Reason, Seconds, card_of
 from quantlab.catalog.time.of_plan import PLACEMENTS, run_of, work_of
 from quantlab.catalog.time.predict import Clock, measured_seconds
 from quantlab.words.plan import Plan
 
-__all__ = ["Timer", "why_of"]
+__all__ = ["MODES", "Timer", "compiles", "faster", "speeds", "why_of"]
+
+MODES = {"eager": False, "compiled": True}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,3 +111,53 @@ def why_of(time: Seconds | Reason) -> str:
     if isinstance(time, Reason):
         return time.text
     return f"{time.evidence}: {'; '.join(basis.text for basis in time.basis)}"
+
+
+def compiles(method: Method, scheme: Scheme) -> bool:
+    """Whether the catalogue says that it works with torch.compile."""
+    return method.cell("compile", scheme).value == "yes"
+
+
+def faster(
+    scheme: Scheme, model: Model, gpu: Gpu, *, compiled: bool, known: Known = NOTHING
+) -> bool | None:
+    """Whether it is faster than the model as it is in that mode; None where nobody can say."""
+    found = speeds(scheme, model, gpu, known).get("compiled" if compiled else "eager")
+    return None if found is None else found[0] < found[1]
+
+
+def speeds(
+    scheme: Scheme, model: Model, gpu: Gpu, known: Known = NOTHING
+) -> dict[str, tuple[float, float]]:
+    """By mode the seconds of an image with the scheme and without; none where no time is known.
+
+    ``known`` is what was measured on such a card.
+    """
+    catalog = load_catalog()
+    if model.id not in catalog.models or scheme.id not in catalog.schemes or gpu.id == "":
+        return {}
+    return _speeds(scheme.id, model.id, gpu.id, catalog, known)
+
+
+@lru_cache(maxsize=4096)
+def _speeds(
+    scheme_id: str, model_id: str, gpu_id: str, catalog: Catalog, known: Known
+) -> dict[str, tuple[float, float]]:
+    scheme, timer, found = catalog.schemes[scheme_id], _timer(model_id, gpu_id, catalog, known), {}
+    method, model = catalog.methods[scheme.method], timer.model
+    for name, compiled in MODES.items():
+        if compiled and not compiles(method, scheme):
+            continue
+        mine = Plan(((model.denoiser, scheme_id),), compiled=compiled)
+        times = [timer.seconds(mine), timer.seconds(Plan((), model.base_dtype, compiled))]
+        told = [time.mid for time in times if isinstance(time, Seconds)]
+        if len(told) == len(times):
+            found[name] = (told[0], told[1])
+    return found
+
+
+@lru_cache(maxsize=64)
+def _timer(model_id: str, gpu_id: str, catalog: Catalog, known: Known) -> Timer:
+    """Kept: schemes are asked for one by one."""
+    model = catalog.models[model_id]
+    return Timer(model, load_gpus()[gpu_id], picture_of(model), catalog, known=known)

@@ -26,6 +26,7 @@ from quantlab.catalog.time.form import (
     pass_seconds,
 )
 from quantlab.catalog.time.measured import NONE, Measured
+from quantlab.catalog.time.reasons import against, against_placement, reason_against
 from quantlab.catalog.time.texts import Basis, Reason
 from quantlab.catalog.time.values import (
     Card,
@@ -40,13 +41,7 @@ from quantlab.catalog.time.values import (
 )
 from quantlab.errors import InputError
 
-__all__ = ["Clock", "measured_seconds", "predict", "reason_against"]
-
-VENDORS = {"AMD": Reason.AMD, "Apple": Reason.APPLE, "Intel": Reason.INTEL}
-LACKING = {"fp8": Reason.NO_FP8, "int8": Reason.NO_INT8}
-MATRIX_RATIO = 3.0
-"""Below this, 16-bit products over fp32 on a chip of before Ampere: GTX 16, which has no matrix
-units."""
+__all__ = ["Clock", "measured_seconds", "predict"]
 
 
 def predict(
@@ -144,7 +139,7 @@ class Course:
     def __init__(self, clock: Clock, work: Work, run: Run) -> None:
         self._clock, self._work, self._run = clock, work, run
         chip, denoiser = clock.chip, work.denoiser
-        self._reason = _against(work, clock.card, chip, run, clock.constants)
+        self._reason = against(work, clock.card, chip, run, clock.constants)
         if self._reason is None:
             assert chip is not None
             assert denoiser is not None
@@ -166,7 +161,7 @@ class Course:
             run = replace(run, host_memory_suffices=waits)
             if (same := measured_seconds(self._work, run, clock.measured)) is not None:
                 return same
-        if reason := self._reason or _against_placement(placement, waits=waits):
+        if reason := self._reason or against_placement(placement, waits=waits):
             return reason
         drawn = self._drawn
         mid = Parts(
@@ -193,24 +188,6 @@ def measured_seconds(work: Work, run: Run, measured: Measured) -> Seconds | None
     return Seconds(min(same), statistics.median(same), max(same), "measured", (Basis.MEASURED,))
 
 
-def reason_against(work: Work, card: Card, run: Run, constants: Constants) -> Reason | None:
-    """Why no time can be given, or None."""
-    reason = _against(work, card, chip_of(card), run, constants)
-    return reason or _against_placement(run.placement, waits=run.host_memory_suffices)
-
-
-def _against(
-    work: Work, card: Card, chip: Chip | None, run: Run, constants: Constants
-) -> Reason | None:
-    if card.vendor in VENDORS:
-        return VENDORS[card.vendor]
-    if chip is None:
-        return Reason.NO_FIGURES
-    if chip.capability < (8, 0) and chip.peak16 < MATRIX_RATIO * chip.fp32:
-        return Reason.NO_MATRIX_UNITS
-    return _against_work(work) or _against_run(chip, run, constants)
-
-
 def _check(work: Work, run: Run, constants: Constants) -> None:
     for timing in (run.timing, *(encoder.timing for encoder in work.encoders)):
         if timing not in constants.classes:
@@ -219,36 +196,6 @@ def _check(work: Work, run: Run, constants: Constants) -> None:
     for name in ("image_tokens", "steps", "batch", "passes", "decoded_pixels"):
         if getattr(work, name) < 1:
             raise InputError(name, f"expected at least 1, found {getattr(work, name)}")
-
-
-def _against_work(work: Work) -> Reason | None:
-    if work.denoiser is None:
-        return Reason.NOT_A_TRANSFORMER
-    if work.frames > 1:
-        return Reason.VIDEO
-    return Reason.WRITES_PROMPT if work.writes_prompt else None
-
-
-def _against_run(chip: Chip, run: Run, constants: Constants) -> Reason | None:
-    found = constants.classes[run.timing]
-    cost = found.costs.get(run.mode)
-    if run.dtype == "fp32":
-        return Reason.FP32
-    if run.mode is Mode.COMPILED and run.dtype == "bf16" and not chip.bf16_native:
-        return Reason.BF16_EAGER  # torch/_inductor/compile_fx.py, _check_triton_bf16_support
-    if cost is None:
-        return found.reason or Reason.UNTIMED_MODE
-    if cost.rate in LACKING and cost.rate not in chip.eight:
-        return LACKING[cost.rate]
-    return None
-
-
-def _against_placement(placement: Placement, *, waits: bool) -> Reason | None:
-    if placement is Placement.GROUP_OFFLOAD:
-        return Reason.GROUP_OFFLOAD
-    if waits:
-        return None
-    return Reason.READ_AGAIN if placement is Placement.STAGED else Reason.HOST_MEMORY
 
 
 def _basis(card: Card, work: Work, run: Run, constants: Constants) -> tuple[Basis, ...]:
