@@ -255,6 +255,11 @@ def test_zerogpu_s_seconds_are_said_before_a_run(space: Services) -> None:
     assert "refused" not in cost_note(space, flux("bf16", steps=8))
     note = cost_note(space, flux("bf16", steps=50))
     assert "A visitor without an account has 120 a day: it is refused there." in note
+    model = CATALOG.models["flux1-dev"]
+    own = {"sequence_length": model.defaults.sequence_length, "guidance": model.defaults.guidance}
+    usual = cost_note(space, flux("bf16", steps=model.defaults.steps) | own)
+    assert int(re.findall(r"\d+", usual)[0]) > QUOTAS["without an account"]
+    assert "without an account has 120 a day: it is refused there." in usual
     assert "none of these plans" in cost_note(space, flux("fp32"))
     assert cost_note(space, flux("nonsense")) == ""
 

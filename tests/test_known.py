@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 
 from quantlab import functions
 from quantlab.catalog.answer.choices import propose
+from quantlab.catalog.answer.seconds import Timer
 from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.gpus import load_gpus
+from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.catalog.time import NOTHING, Basis, Known, Reason, Seconds, pace_from
@@ -59,6 +62,20 @@ def test_what_was_run_with_these_settings_on_such_a_card_is_measured(tmp_path: P
     assert (found.low, found.mid, found.high) == (9.0, 9.0, 9.0)
     assert found.evidence == "measured"
     assert on(CARD.id, "gguf-q4_0", known).evidence == "predicted"  # of the same timing class
+
+
+def test_a_staged_run_in_one_memory_is_found_again() -> None:
+    """Nothing waits in host memory there: each image reads its parts anew, in the run as in what is
+    predicted."""
+    spark = next(gpu for gpu in GPUS.values() if gpu.unified and gpu.kind == "cuda")
+    about = {"kind": "cuda", "name": "NVIDIA GB10", "memory_bytes": spark.bytes}
+    row = stored("gguf-q4_k", 9.0, about)
+    row = replace(row, outcome=replace(row.outcome, placement="staged"))
+    plan, picture = parse_plan("gguf-q4_k", DEV), picture_of(DEV)
+    known = Known(tuple(runs_of([row], CATALOG)))
+    found = Timer(DEV, spark, picture, CATALOG, known=known).seconds(plan, "staged")
+    assert isinstance(found, Seconds)
+    assert (found.mid, found.evidence) == (9.0, "measured")
 
 
 def test_a_run_on_the_card_scales_what_is_predicted_there_and_says_so(tmp_path: Path) -> None:

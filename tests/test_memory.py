@@ -156,7 +156,7 @@ def test_what_cannot_fit_is_refused_with_the_size_that_would() -> None:
     at = {"width": 2048, "height": 2048}
     comparison = make_comparison(model="flux1-dev", plans=["gguf-q4_k"], prompt="a fox", **at)
     with pytest.raises(DoesNotFit, match=r"the largest size of it that fits is \d+ x \d+ px"):
-        place_on(Device(20 * GIB, "metal"), comparison, comparison.plans[0], CATALOG)
+        place_on(Device(round(9.7 * GIB), "metal"), comparison, comparison.plans[0], CATALOG)
 
 
 # Predict and pick
@@ -279,7 +279,7 @@ def test_one_memory_is_counted_once(gpu: str) -> None:
         for row in recommend(gpu=gpu, model=model, ram_gib=1.0):
             if row.placement is not None:
                 assert row.placement.host_bytes == 0
-                assert row.placement.kind == "resident"
+                assert row.placement.kind in ("resident", "staged")
                 assert not any("host memory" in reason for reason in row.reasons)
 
 

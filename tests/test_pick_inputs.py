@@ -188,13 +188,20 @@ def test_every_kind_of_hardware_has_its_label_through_diffusers(hardware: str) -
 def test_a_mac_that_is_too_small_is_told_the_nearest_plan(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    asked = ["--gpu", "apple-8gb", "--model", "flux2-klein-4b"]
+    asked = ["--gpu", "apple-8gb", "--model", "flux2-dev"]
     assert main(["propose", *asked, "--json"]) == 0
     written = capsys.readouterr()
     assert written.out.strip() == "[]"
     assert "nothing fits; the nearest is" in written.err
     assert main(["pick", *asked]) == 0
     assert capsys.readouterr().out.startswith("nothing fits; the nearest is")
+
+
+def test_a_mac_of_8_gb_runs_a_small_model_in_turns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pick", "--gpu", "apple-8gb", "--model", "flux2-klein-4b"]) == 0
+    written = capsys.readouterr().out
+    assert "(staged)" in written.splitlines()[0]
+    assert "nothing" not in written.partition("verdict")[0]
 
 
 def test_two_bits_never_come_first_where_more_runs() -> None:

@@ -127,10 +127,23 @@ def test_a_scheme_wants_its_compute_capability() -> None:
 
 def test_there_is_nothing_to_offload_to_in_one_memory() -> None:
     for kind in ("metal", "cpu"):
-        assert choose("bnb-nf4", 12, kind) is None
         found = choose("bnb-nf4", 32, kind)
         assert found is not None
         assert found.kind == "resident"
+    assert choose("bnb-nf4", 12, "cpu") is None
+    assert choose("bnb-nf4", 8, "metal") is None
+
+
+def test_in_one_memory_the_parts_take_turns_where_they_do_not_fit_together() -> None:
+    plan = parse_plan("transformer=gguf-q4_k,text_encoder_2=quanto-int8", DEV)
+    needs = needs_of(plan, DEV, catalog=CATALOG)
+    for device in (GPUS["apple-16gb"], Device(12 * GIB, unified=True)):
+        assert needs.resident_bytes > device.bytes
+        [only] = placements_for(needs, plan, device, CATALOG, ram_bytes=GIB)
+        assert (only.kind, only.host_bytes) == ("staged", 0)
+        assert only.peak_bytes == needs.staged_bytes
+    assert "staged" in refusal(needs, plan, Device(GIB, "metal"), CATALOG)
+    assert "no second memory" in refusal(needs, plan, Device(GIB, "metal"), CATALOG)
 
 
 # Numbers

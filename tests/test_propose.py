@@ -218,6 +218,43 @@ def test_nothing_fits_and_the_nearest_is_told(capsys: pytest.CaptureFixture[str]
     assert "Traceback" not in written.err
 
 
+def test_where_nothing_near_fits_it_is_said_and_a_smaller_model_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = answer(gpu="apple-8gb")
+    assert band_of(found.choices[0].loss).level < LEVELS["visible"]
+    assert found.choices[0].reasons[0] == found.instead
+    named = next(m for m in CATALOG.models.values() if f"{m.name} fits, " in found.instead)
+    first = answer(gpu="apple-8gb", model=named.id).choices[0]
+    assert f": {first.plan}, " in found.instead
+    assert band_of(first.loss).level >= LEVELS[CLOSE]
+    assert first.placement != "group-offload"
+    assert main(["pick", "--gpu", "apple-8gb", "--model", "flux1-dev"]) == 0
+    assert found.instead.partition(";")[0] in capsys.readouterr().out
+    nothing = answer(gpu="apple-8gb", model="flux2-dev")
+    assert not nothing.choices
+    assert " fits, " in nothing.instead
+    for near in (answer(gpu="apple-16gb"), answer(gpu="rtx-4060-8gb"), answer(gpu="t4", bits=2)):
+        assert near.choices
+        assert near.instead == ""
+
+
+@pytest.mark.parametrize("model", ["flux1-dev", "flux3-klein", "chroma1-hd", "sd3.5-large"])
+def test_no_choice_is_in_a_farther_band_than_the_nearest_beyond_visible(model: str) -> None:
+    for gpu in ("apple-8gb", "rtx-2060-6gb"):
+        found = [band_of(c.loss).level for c in answer(gpu=gpu, ram_gib=16, model=model).choices]
+        assert found
+        assert min(found) >= min(LEVELS["visible"], max(found))
+
+
+def test_two_bits_are_never_named_for_a_mac_of_16_gb() -> None:
+    for choice in answer(gpu="apple-16gb").choices:
+        assert choice.placement == "staged"
+        assert any("read from disk when its turn comes" in reason for reason in choice.reasons)
+        assert band_of(choice.loss).level >= LEVELS["visible"]
+    assert band_of(answer(gpu="apple-16gb").choices[0].loss).level >= LEVELS[CLOSE]
+
+
 def test_larger_pictures_take_longer_and_more() -> None:
     small, large = (
         answer(gpu="h100-80gb", width=side, height=side).choices[0] for side in (512, 1536)

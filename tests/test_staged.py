@@ -8,6 +8,7 @@ import json
 import threading
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,15 @@ def test_stages_draw_the_picture_of_the_whole_pipeline(plan: str, budget: int) -
     reads = len([text for text in said if "transformer" in text])
     assert reads == (2 if budget == 0 else 1)
     assert told.load_s > 0
+
+
+def test_in_one_memory_nothing_waits_off_the_device() -> None:
+    pool, said = Pool(GIB, CATALOG, replace(DEVICE, unified=True)), list[str]()
+    loaded = pool.load(MINI, parse_plan("fp32", MINI), said.append, "staged")
+    assert all((each == whole("fp32")[0]).all() for each in pictures(loaded, 2))
+    assert len([text for text in said if "transformer" in text]) == 2
+    assert {key.component for key in pool.held()} == {"vae"}
+    assert replace(DEVICE, unified=True).memory.unified
 
 
 def test_what_is_let_go_of_is_gone_before_the_next_stage_is_read() -> None:
@@ -267,6 +277,10 @@ def test_the_pages_script_of_a_choice_is_that_choice() -> None:
     text = script("flux1-dev", "bnb-nf4", "staged", "cuda")
     assert "decode_alone(pipe" in text
     assert 'pipe.to("mps")' in script("flux1-dev", "gguf-q4_k", "resident", "metal")
+    turns = script("flux1-dev", "gguf-q6_k", "staged", "metal")
+    assert turns.count('pipe.to("mps")') == 2
+    assert turns.count("torch.mps.empty_cache()") == 2
+    ast.parse(turns)
     assert script("flux1-dev", "bnb-nf4").startswith("# No script: plan: there is no placement")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from quantlab.catalog.time import (
     Placement,
     Reason,
     Run,
+    Seconds,
     Streams,
     card_of,
     denoiser,
@@ -24,6 +26,7 @@ from quantlab.catalog.time import (
     predict,
 )
 from quantlab.catalog.time.form import attention_flops, chip_of, floor_seconds, linear_flops, parts
+from quantlab.catalog.time.predict import Clock
 from quantlab.errors import InputError
 from tests.flux_work import FLUX, T5, card, flux1, found, told, work
 
@@ -254,6 +257,23 @@ def test_an_encoder_that_nobody_timed_is_said() -> None:
     answer = told(predict(asked, ON_4090, Run()))
     assert Basis.ENCODER in answer.basis
     assert answer.mid > told(predict(work(), ON_4090, Run())).mid
+
+
+def test_a_clock_tells_each_run_what_it_takes_alone() -> None:
+    h100, constants = card("h100-80gb"), load_constants()
+    clock, chip = Clock(h100), chip_of(h100)
+    assert chip is not None
+    works = [work(), work(batch=2), work(steps=4), replace(work(), encoders=())]
+    runs = [
+        Run(timing=timing, mode=mode, placement=place, moved_bytes=moved)
+        for timing, mode in product(constants.classes, Mode)
+        for place, moved in ((Placement.RESIDENT, 0), (Placement.MODEL_OFFLOAD, 9_000_000_000))
+    ]
+    for one, run in product(works, runs):
+        answer = clock.seconds(one, run)
+        assert answer == predict(one, h100, run)
+        if isinstance(answer, Seconds):
+            assert answer.mid == parts(one, chip, run, constants).total
 
 
 def test_wrong_input_is_named() -> None:

@@ -26,7 +26,7 @@ from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.time import Card, Mode, load_constants
 from quantlab.catalog.time.constants import FILE, Constants, Cost, TimingClass
 from quantlab.catalog.time.form import chip_of, limited, parts
-from quantlab.catalog.time.predict import reason_against
+from quantlab.catalog.time.reasons import reason_against
 from quantlab.errors import InputError
 from tools.latency_rows import Row, cards, read_rows
 

@@ -4,8 +4,9 @@ Four placements, best first: ``resident`` keeps everything on the device; ``stag
 encoders until the prompt is read, then the denoiser, then the autoencoder alone, each read when
 its turn comes; ``model-offload`` one component at a time, the others in host memory (diffusers'
 ``enable_model_cpu_offload``); ``group-offload`` single leaves (``enable_group_offload`` with
-``group_offload_options``). Sequential offload is never chosen; data/offload.toml says why. The
-page, ``predict`` and the loader all ask here.
+``group_offload_options``). Where device and host share one memory nothing can wait in another, but
+stages take turns: each is read from disk anew. Sequential offload is never chosen;
+data/offload.toml says why. The page, ``predict`` and the loader all ask here.
 
 What is kept free of a device: ``CONTEXT_BYTES`` for the driver and the libraries' handles
 (sizes/activations.py), and ``FRAGMENTATION`` of the predicted peak; of the host ``HOST_KEPT``.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Literal, NamedTuple
 
 from quantlab.catalog.facts import Offload
@@ -26,6 +27,7 @@ from quantlab.catalog.sizes.activations import CONTEXT_BYTES
 from quantlab.catalog.sizes.needs import Needs
 from quantlab.catalog.table import Catalog
 from quantlab.words.plan import Plan
+from quantlab.words.units import GIB, gib
 
 __all__ = [
     "FRAGMENTATION",
@@ -37,6 +39,7 @@ __all__ = [
     "best_kind",
     "group_offload_options",
     "how",
+    "one_memory",
     "placements_for",
     "refusal",
     "verdict_of",
@@ -46,8 +49,6 @@ __all__ = [
 Kind = Literal["resident", "staged", "model-offload", "group-offload"]
 KINDS: tuple[Kind, ...] = ("resident", "staged", "model-offload", "group-offload")
 """Best first."""
-GIB = 2**30
-
 FRAGMENTATION = 0.02
 """Share of the predicted peak that is kept free for what torch's allocator loses.
 
@@ -114,10 +115,9 @@ def placements_for(
     """
     if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return ()
-    possible = [kind for kind in KINDS if why_barred(kind, plan, gpu, catalog) is None]
     return tuple(
         Placement(*way, partial(_reasons, way, needs, gpu, plan, catalog))
-        for way in _ways(needs, possible, gpu)
+        for way in _ways(needs, _unbarred(plan, gpu.kind, gpu.unified, catalog), gpu)
         if _fits(way, gpu, ram_bytes)
     )
 
@@ -128,8 +128,15 @@ def best_kind(
     """The kind of the first of ``placements_for``, or None, without the words: for many cards."""
     if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return None
-    possible = (kind for kind in KINDS if why_barred(kind, plan, gpu, catalog) is None)
-    return next((w.kind for w in _ways(needs, possible, gpu) if _fits(w, gpu, ram_bytes)), None)
+    ways = _ways(needs, _unbarred(plan, gpu.kind, gpu.unified, catalog), gpu)
+    return next((way.kind for way in ways if _fits(way, gpu, ram_bytes)), None)
+
+
+@lru_cache(maxsize=8192)
+def _unbarred(plan: Plan, kind: str, unified: bool, catalog: Catalog) -> tuple[Kind, ...]:
+    """The placements that nothing bars, whatever the memory; kept: cards of a kind are alike."""
+    device = Device(0, kind, unified=unified)
+    return tuple(each for each in KINDS if why_barred(each, plan, device, catalog) is None)
 
 
 def _ways(needs: Needs, kinds: Iterable[Kind], gpu: Gpu | Device) -> Iterator[_Way]:
@@ -156,13 +163,15 @@ def refusal(
     if said := _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return said
     peak = _peak("resident", needs) / GIB
-    each = [f"{peak:.1f} of {_gib(gpu.bytes)} at the peak, predicted"]
+    each = [f"{peak:.1f} of {gib(gpu.bytes)} at the peak, predicted"]
     for kind in KINDS[1:]:
         barred = why_barred(kind, plan, gpu, catalog)
-        each.append(barred or f"{_gib(_peak(kind, needs))} {how(kind)}")
+        each.append(barred or f"{gib(_peak(kind, needs))} {how(kind)}")
         if barred == ONE_MEMORY:
             break
-    return f"{'; '.join(each)}{_short_of_host(needs, plan, gpu, catalog, ram_bytes)}{_kept(gpu)}"
+    short = _short_of_host(needs, plan, gpu, catalog, ram_bytes)
+    driver = "" if gpu.kind in ONE_KIND else f"{gib(CONTEXT_BYTES)} kept for the driver and "
+    return f"{'; '.join(each)}{short}; {driver}{FRAGMENTATION:.0%} of the peak kept free"
 
 
 ONE_MEMORY = "there is no second memory to offload to"
@@ -196,19 +205,20 @@ def _too_much(needs: Needs, gpu: Gpu | Device) -> str | None:
     limit = gpu.max_weights_bytes
     if limit is None or needs.weights_bytes <= limit:
         return None
-    return f"its weights take {_gib(needs.weights_bytes)}, and up to {_gib(limit)} are allowed"
+    return f"its weights take {gib(needs.weights_bytes)}, and up to {gib(limit)} are allowed"
 
 
 def _lacking(plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> str | None:
     """What a scheme of the plan asks of an NVIDIA GPU and this one has not."""
+    if gpu.kind != "cuda" or not gpu.capability:
+        return None
     for _, scheme_id in plan.parts:
         scheme = catalog.schemes.get(scheme_id)
-        for text in scheme.requires if scheme and gpu.kind == "cuda" and gpu.capability else ():
+        for text in scheme.requires if scheme else ():
             name, _, least = text.partition(">=")
             if name == "cuda" and least and float(gpu.capability) < float(least):
-                return (
-                    f"{scheme_id} needs compute capability {least}; this GPU has {gpu.capability}"
-                )
+                wants = f"{scheme_id} needs compute capability {least}"
+                return f"{wants}; this GPU has {gpu.capability}"
     return None
 
 
@@ -216,7 +226,7 @@ def why_barred(kind: str, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> st
     """Why a placement is out of the question whatever the memory, or None."""
     if kind == "resident":
         return None
-    if _one_memory(gpu):
+    if one_memory(gpu) and (kind != "staged" or gpu.kind == "cpu"):
         return ONE_MEMORY
     if kind == "staged" and plan.compiled:
         return "staged, blocks would be compiled again for every image"
@@ -229,22 +239,21 @@ def why_barred(kind: str, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> st
     return None
 
 
-def _one_memory(gpu: Gpu | Device) -> bool:
+def one_memory(gpu: Gpu | Device) -> bool:
+    """Whether the device's memory is the host's too."""
     return gpu.unified or gpu.kind in ONE_KIND
 
 
 def _peak(kind: Kind, needs: Needs) -> int:
-    if kind == "resident":
-        return needs.resident_bytes
-    if kind == "staged":
-        return needs.staged_bytes
+    if kind in ("resident", "staged"):
+        return needs.resident_bytes if kind == "resident" else needs.staged_bytes
     running = needs.offload_bytes if kind == "model-offload" else needs.group_bytes
     return max(running, needs.loading_bytes)
 
 
 def _host(kind: Kind, needs: Needs, gpu: Gpu | Device) -> int:
     """Host memory beside the device's; what is one memory counts once."""
-    if _one_memory(gpu):
+    if one_memory(gpu):
         return 0
     return needs.host_bytes if kind in ("resident", "staged") else needs.offload_host_bytes
 
@@ -257,10 +266,10 @@ def _reasons(
     way: _Way, needs: Needs, gpu: Gpu | Device, plan: Plan, catalog: Catalog
 ) -> tuple[str, ...]:
     said = f" {how(way.kind)}" if how(way.kind) else ""
-    host = f", {_gib(way.host_bytes)} of host memory" if way.host_bytes else ""
+    host = f", {gib(way.host_bytes)} of host memory" if way.host_bytes else ""
     reasons = [
-        f"{way.peak_bytes / GIB:.1f} of {_gib(gpu.bytes)} at the peak{said}, predicted",
-        f"{_gib(needs.weights_bytes)} of weights{host}",
+        f"{way.peak_bytes / GIB:.1f} of {gib(gpu.bytes)} at the peak{said}, predicted",
+        f"{gib(needs.weights_bytes)} of weights{host}",
     ]
     if way.kind in ("model-offload", "group-offload") and way.peak_bytes == needs.loading_bytes:
         names = [m.name for m in _methods(plan, catalog) if m.loads_on_device]
@@ -283,18 +292,9 @@ def _short_of_host(
     """What of the host is missing, where a placement fits the device and not it."""
     if ram_bytes is None:
         return ""
-    kinds = [kind for kind in KINDS if why_barred(kind, plan, gpu, catalog) is None]
+    kinds = _unbarred(plan, gpu.kind, gpu.unified, catalog)
     least = min((way.host_bytes for way in _ways(needs, kinds, gpu) if _fits(way, gpu)), default=0)
     if least <= ram_bytes - HOST_KEPT:
         return ""
-    kept = f"{_gib(HOST_KEPT)} of it kept for the system"
-    return f"; {_gib(least)} of host memory at least, of {_gib(ram_bytes)}, {kept}"
-
-
-def _kept(gpu: Gpu | Device) -> str:
-    driver = "" if gpu.kind in ONE_KIND else f"{_gib(CONTEXT_BYTES)} kept for the driver and "
-    return f"; {driver}{FRAGMENTATION:.0%} of the peak kept free"
-
-
-def _gib(count: float) -> str:
-    return f"{count / GIB:.1f} GiB"
+    kept = f"{gib(HOST_KEPT)} of it kept for the system"
+    return f"; {gib(least)} of host memory at least, of {gib(ram_bytes)}, {kept}"

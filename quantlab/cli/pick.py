@@ -43,7 +43,9 @@ def tell(arguments: argparse.Namespace, rows: Iterable[Recommendation]) -> None:
         answer = answer_to(arguments, measured, run_steps=False)  # pick imports no torch
         for choice in answer.choices:
             print("\n".join(lines_of(choice)))
-        print(answer.nearest)
+        for told in filter(None, (answer.nearest, answer.instead)):
+            print(told)
+        print()
     print(ROW.format(*HEADS).rstrip())
     for row in rows:
         for line in _lines(row):

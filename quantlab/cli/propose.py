@@ -25,8 +25,8 @@ def run_propose(arguments: argparse.Namespace) -> list[dict[str, Any]] | None:
     settings = {"width": arguments.width, "height": arguments.height, "steps": arguments.steps}
     at_once = {"batch": arguments.batch, "references": arguments.references}
     answer = answer_to(arguments, measurements_here(arguments.catalog), **settings, **at_once)
-    if answer.nearest:
-        print(f"quantlab: {answer.nearest}", file=sys.stderr)
+    for told in filter(None, (answer.nearest, answer.instead)):
+        print(f"quantlab: {told}", file=sys.stderr)
     if arguments.json:
         from quantlab.record.documents import choice_document
 

@@ -39,6 +39,8 @@ class Device:
     counters: Counters
     host_free_bytes: Callable[[], int]
     """Host memory that is free now."""
+    unified: bool = False
+    """Whether an accelerator's memory is the host's: what only leaves the device frees nothing."""
 
     @property
     def is_cpu(self) -> bool:
@@ -48,7 +50,7 @@ class Device:
     @property
     def memory(self) -> placement.Device:
         """What a plan is held against now: all that this process may use of the device."""
-        return placement.Device(self.counters.usable_bytes(), self.kind)
+        return placement.Device(self.counters.usable_bytes(), self.kind, unified=self.unified)
 
     def clock(self) -> float:
         """Seconds, after all work queued on the device is done."""
@@ -74,12 +76,14 @@ def this_device() -> Device:
     """
     t, memory = torch(), resolve("psutil.virtual_memory")
     kind, target, name, size = "cpu", "cpu", _cpu_name(), int(memory().total)
+    unified = False
     if t.cuda.is_available():
         properties = t.cuda.get_device_properties(0)
         kind, target = "rocm" if t.version.hip else "cuda", "cuda"
         name, size = properties.name, int(properties.total_memory)
+        unified = bool(getattr(properties, "is_integrated", False))  # as a DGX Spark's
     elif t.backends.mps.is_available():
-        kind, target = "metal", "mps"
+        kind, target, unified = "metal", "mps", True
     elif hasattr(t, "xpu") and t.xpu.is_available():
         kind, target, name = "intel", "xpu", t.xpu.get_device_name(0)
     return Device(
@@ -92,6 +96,7 @@ def this_device() -> Device:
         machine=this_machine(),
         counters=counters_of(target),
         host_free_bytes=lambda: int(memory().available),
+        unified=unified,
     )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from quantlab.catalog.answer.surprise import card_of_device
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.paths import RESULTS, data_folder
+from quantlab.catalog.placement import one_memory
 from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.table import Catalog
@@ -154,12 +155,13 @@ def _run_of(row: Stored, catalog: Catalog) -> MeasuredRun | None:
     )
     plan = Plan.read(row.plan, model.denoiser)
     kind = "resident" if outcome.placement in (None, "cpu") else str(outcome.placement)
-    moved = 0
+    moved, card = 0, card_of_device(row.device)
     if kind != "resident":
         moved = needs_of(plan, model, picture, catalog=catalog).weights_bytes
+    waits = kind == "resident" or card is None or not one_memory(card)
     return MeasuredRun(
         work_of(plan, model, picture, catalog, steps=asked.steps),
-        run_of(plan, model, kind, moved, True, catalog),
+        run_of(plan, model, kind, moved, waits, catalog),
         median(outcome.latency_s),
     )
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from quantlab.errors import PlanError
 from quantlab.words.numbers import show
@@ -74,6 +75,11 @@ class Plan:
         return cls(tuple(parts.items()), compiled=compiled)
 
     def __str__(self) -> str:
+        return self.text
+
+    @cached_property
+    def text(self) -> str:
+        """The plan as people write it."""
         if self.dtype is not None:
             text = self.dtype
         elif len(self.parts) == 1 and self.parts[0][0] in DENOISERS:
@@ -89,4 +95,7 @@ class Plan:
 
     def scheme(self, component: str) -> str | None:
         """The scheme named for ``component``, or None where it keeps the base dtype."""
-        return dict(self.parts).get(component, self.dtype)
+        for name, scheme in self.parts:
+            if name == component:
+                return scheme
+        return self.dtype

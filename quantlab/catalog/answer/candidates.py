@@ -17,17 +17,16 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 
-from quantlab.catalog.answer.judge import Claim, Question, claims_of, worst
+from quantlab.catalog.answer.fits import scheme_support
+from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import scheme_loss
-from quantlab.catalog.answer.speed import MODES, compiles, faster, speeds
+from quantlab.catalog.answer.seconds import MODES, compiles, faster, speeds
 from quantlab.catalog.answer.traps import traps_of
 from quantlab.catalog.columns import SPEED
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.machine import Machine, missing_packages
 from quantlab.catalog.reach import why_not
-from quantlab.catalog.read.measured import findings_for
 from quantlab.catalog.schema import Component, Model, Scheme
 from quantlab.catalog.sizes.weights import component_bytes
 from quantlab.catalog.table import Catalog
@@ -93,27 +92,26 @@ def _plans(
     if encoder is not None and not encoder.stored_as:
         through = Question(question.hardware, None, (), "transformers", model, None, question.gpu)
         second += _fewest(_parts(usable, model, encoder, through, catalog), known.schemes)
-    found = []
-    for one, other in product(first, second):
-        plan = _plan(model, one.scheme, other.scheme, without)
-        found += [
-            Plan(plan.parts, plan.dtype, compiled)
-            for compiled in (False, True)
-            if _may_run(one.scheme, compiled, question, catalog)
-        ]
+    found, order = [], [component.name for component in model.components]
+    for one in first:
+        modes = [way for way in (False, True) if _may_run(one.scheme, way, question, catalog)]
+        for other in second:
+            named = _named(model, one.scheme, other.scheme, without)
+            parts = tuple((name, named[name]) for name in order if name in named)
+            dtype = None if parts else model.base_dtype
+            found += [Plan(parts, dtype, compiled) for compiled in modes]
     return tuple(found)
 
 
-def _plan(model: Model, denoiser: str | None, encoder: str | None, without: bool) -> Plan:
-    parts = [(model.denoiser, denoiser)] if denoiser else []
-    if encoder is not None and model.encoder is not None:
-        parts.append((model.encoder.name, encoder))
-    writer = LEFT_OUT if without else encoder
-    parts += [(name, writer) for name in model.prompt_writers if writer]
-    order = [component.name for component in model.components]
-    parts.sort(key=lambda part: order.index(part[0]))
-    named = tuple((name, scheme) for name, scheme in parts if scheme)
-    return Plan(named) if named else Plan(dtype=model.base_dtype)
+def _named(
+    model: Model, denoiser: str | None, encoder: str | None, without: bool
+) -> dict[str, str]:
+    """What a plan says of each component."""
+    writer, read = LEFT_OUT if without else encoder, model.encoder
+    named = {model.denoiser: denoiser, **dict.fromkeys(model.prompt_writers, writer)}
+    if read is not None:
+        named[read.name] = encoder
+    return {name: scheme for name, scheme in named.items() if scheme}
 
 
 def _parts(
@@ -128,7 +126,7 @@ def _parts(
         loss = scheme_loss(scheme.id, encoder=encoder)
         if loss is None or why_not(scheme, component.library, component.cls):
             continue
-        if worst(_claims(scheme, question, catalog)) != "runs":
+        if scheme_support(scheme.id, question, catalog) != "runs":
             continue
         traps = traps_of(catalog.methods[scheme.method], scheme, question.hardware, question.gpu)
         if any(trap.builds for trap in traps):
@@ -141,12 +139,6 @@ def _parts(
             told = speeds(scheme, model, question.gpu, question.known)
             times = tuple(told[mode][0] if mode in told else math.inf for mode in MODES)
         yield _Part(scheme.id, (count, loss, *times), (group, timing))
-
-
-def _claims(scheme: Scheme, question: Question, catalog: Catalog) -> tuple[Claim, ...]:
-    """What the catalogue says about ``scheme`` and ``question``, memory left out."""
-    tried = findings_for(scheme, question.library, question.hardware)
-    return claims_of(catalog.methods[scheme.method], scheme, question, tried)
 
 
 def _fewest(parts: Iterable[_Part], ran: frozenset[str]) -> list[_Part]:

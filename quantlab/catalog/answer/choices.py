@@ -22,28 +22,30 @@ The rules, whole; there are no weights:
    tenth longer, it is that one.
 6. The best picture has the least loss; of equals the fastest.
 7. The smallest has the least peak of those that are not both slower and worse than the two before,
-   in no band beyond "visible" and not under group offload, where anything else is left; if one of
-   the two takes no more than a tenth more, or less, it is that one.
+   in no band beyond "visible", or the nearest that fits, and not under group offload where anything
+   else is left; if one of the two takes no more than a tenth more, or less, it is that one.
 8. What others found fast on such a card (``merits`` of data/methods) and is none of these is told
    with the first, with the first's text encoder, where it fits.
 9. One plan that is several of these is one choice. The fastest stands first. Where the seconds of
    none of them are known, what the first gives up names a plan whose seconds are.
 
-Where nothing fits there is no choice, and ``nearest_miss`` tells what would and what it lacks.
+Where nothing fits there is no choice, and ``nearest`` tells what would and what it lacks. Where
+nothing that fits is nearer than "far", whatever ``bits``, ``instead`` names a smaller model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quantlab.catalog.answer.candidates import absent, candidates
 from quantlab.catalog.answer.front import Placed, front_of, is_at_hand, named, timed_instead
+from quantlab.catalog.answer.instead import instead
 from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import band_of, loss_of
 from quantlab.catalog.answer.merits import praised
 from quantlab.catalog.answer.pick import read_question
-from quantlab.catalog.answer.seconds import placed_seconds
+from quantlab.catalog.answer.seconds import Timer
 from quantlab.catalog.answer.told import choice_of
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import Machine, own_memory_gib, this_machine
@@ -63,10 +65,13 @@ __all__ = ["Answer", "propose"]
 
 @dataclass(frozen=True)
 class Answer:
-    """The choices, and where there is none, what comes nearest and what it lacks, for people."""
+    """The choices, and where there is none, what comes nearest and what it lacks, for people.
+    ``instead`` says that none of them is near, and which smaller model would be; it is also the
+    first reason of the first choice."""
 
     choices: tuple[Choice, ...]
     nearest: str = ""
+    instead: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,8 @@ class _Asked:
     device: Gpu | Device
     ram_bytes: int | None
     picture: Picture
-    steps: int | None
     catalog: Catalog
-    known: Known
+    timer: Timer
 
 
 def propose(
@@ -115,20 +119,27 @@ def propose(
     question = read_question(
         catalog, hardware, bits, needs, None, model, memory_gib, gpu, ram_gib, known
     )
-    device, whole = question.device, question.model
+    device, whole, missing = question.device, question.model, absent(catalog, machine)
     if device is None or whole is None:
         raise InputError("gpu", "name a card, or hardware and memory-gib")
-    asked = _Asked(
-        model=whole,
-        device=device,
-        ram_bytes=question.ram_bytes,
-        picture=picture_of(whole, width=width, height=height, batch=batch, references=references),
-        steps=steps,
-        catalog=catalog,
-        known=known,
-    )
-    plans, choices = _chosen(question, asked, absent(catalog, machine))
-    return Answer(choices, "" if choices else _nearest_miss(plans, asked))
+    picture = picture_of(whole, width=width, height=height, batch=batch, references=references)
+
+    def asked_of(other: Model, drawn: Picture) -> _Asked:
+        ram = question.ram_bytes
+        timer = Timer(other, device, drawn, catalog, ram_bytes=ram, steps=steps, known=known)
+        return _Asked(other, device, ram, drawn, catalog, timer)
+
+    def ask(other: Model) -> Sequence[Choice]:
+        drawn = picture_of(other, batch=batch)
+        return _chosen(replace(question, model=other), asked_of(other, drawn), missing)[1]
+
+    asked = asked_of(whole, picture)
+    plans, choices = _chosen(question, asked, missing)
+    nearest = "" if choices else _nearest_miss(plans, asked)
+    if bits is not None or not (told := instead(whole, choices, device.bytes, catalog, ask)):
+        return Answer(choices, nearest)
+    first = [replace(one, reasons=(told, *one.reasons)) for one in choices[:1]]
+    return Answer((*first, *choices[1:]), nearest, told)
 
 
 def _chosen(
@@ -190,13 +201,15 @@ def _beside(
 
 def _placed(plans: Iterable[Plan], asked: _Asked) -> Iterator[Placed]:
     """Every plan in every placement that fits device and host."""
+    held = (asked.device, asked.catalog, asked.ram_bytes)
     for plan in plans:
-        loss, needs = loss_of(plan, asked.model), _needs(plan, asked)
+        needs = _needs(plan, asked)
+        found = placements_for(needs, plan, *held)
+        loss = loss_of(plan, asked.model) if found else None
         if loss is None:
             continue
-        held = (asked.device, asked.catalog, asked.ram_bytes)
-        for placement in placements_for(needs, plan, *held):
-            time = _time(plan, placement, needs, asked)
+        times = asked.timer.each(plan, (placement.kind for placement in found), needs)
+        for placement, time in zip(found, times, strict=True):
             if plan.compiled and isinstance(time, Reason):
                 continue  # nothing would speak for it
             yield Placed(plan, placement, loss, time, loss.value > 0)
@@ -206,29 +219,13 @@ def _needs(plan: Plan, asked: _Asked) -> Needs:
     return needs_of(plan, asked.model, asked.picture, catalog=asked.catalog)
 
 
-def _time(plan: Plan, placement: Placement, needs: Needs, asked: _Asked) -> Seconds | Reason:
-    """The time of one image."""
-    return placed_seconds(
-        plan,
-        asked.model,
-        asked.device,
-        asked.picture,
-        placement.kind,
-        needs,
-        ram_bytes=asked.ram_bytes,
-        steps=asked.steps,
-        catalog=asked.catalog,
-        known=asked.known,
-    )
-
-
 def _as_typed(one: Placed, asked: _Asked) -> Seconds | None:
     """The time of a plan without what writes the prompt anew, where that is why it has none."""
     if one.time is not Reason.WRITES_PROMPT:
         return None
     parts = (*one.plan.parts, *((name, LEFT_OUT) for name in asked.model.prompt_writers))
     plan = Plan(tuple(dict(parts).items()), compiled=one.plan.compiled)
-    time = _time(plan, one.placement, _needs(plan, asked), asked)
+    time = asked.timer.seconds(plan, one.placement.kind)
     return time if isinstance(time, Seconds) else None
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 from functools import lru_cache
 
 from quantlab.catalog.answer.judge import VERDICTS, Question, claims_of, worst
-from quantlab.catalog.gpus import Gpu
+from quantlab.catalog.columns import SPEED
+from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.placement import Device, best_kind, verdict_of
 from quantlab.catalog.read.measured import findings_for
 from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.sizes.needs import Needs
 from quantlab.catalog.table import Catalog
+from quantlab.catalog.time import NOTHING, Known
 from quantlab.words.plan import Plan
 
-__all__ = ["fits", "support"]
+__all__ = ["fits", "scheme_support", "support"]
 
 
 def fits(needs: Needs, plan: Plan, model: Model, gpu: Gpu, catalog: Catalog) -> Verdict:
@@ -35,16 +37,37 @@ def support(plan: Plan, model: Model, gpu: Gpu | Device, catalog: Catalog) -> Ve
         if component is not None and scheme_id in catalog.schemes:
             library = None if component.library == "diffusers" else component.library
             card = gpu.capability or gpu.arch
-            found.append(_support(catalog, model.id, scheme_id, library, gpu.kind, card))
+            asked = Question(gpu.kind, None, (), library, model, None, card=card)
+            found.append(scheme_support(scheme_id, asked, catalog))
     return max(found, key=VERDICTS.index)
+
+
+def scheme_support(scheme_id: str, question: Question, catalog: Catalog) -> Verdict:
+    """What the catalogue and its probes say of one scheme, whatever the memory."""
+    model = question.model.id if question.model else None
+    asked = (question.hardware, question.bits, question.needs, question.library)
+    speed = SPEED.id in question.needs  # which alone asks what card it is, beside its architecture
+    card = question.gpu.id if speed and question.gpu else None
+    known = question.known if speed else NOTHING
+    return _support(catalog, scheme_id, model, asked, question.architecture, card, known)
 
 
 @lru_cache(maxsize=65536)
 def _support(
-    catalog: Catalog, model_id: str, scheme_id: str, library: str | None, kind: str, card: str
+    catalog: Catalog,
+    scheme_id: str,
+    model_id: str | None,
+    asked: tuple[str | None, float | None, tuple[str, ...], str | None],
+    architecture: str,
+    card: str | None,
+    known: Known,
 ) -> Verdict:
     """Kept: the many cards of one architecture have one answer."""
-    scheme, model = catalog.schemes[scheme_id], catalog.models[model_id]
-    question = Question(kind, None, (), library, model, None, card=card)
-    tried = findings_for(scheme, library, kind)
+    scheme, model = catalog.schemes[scheme_id], catalog.models.get(model_id or "")
+    hardware, bits, needs, library = asked
+    gpu = load_gpus().get(card or "")
+    question = Question(
+        hardware, bits, needs, library, model, None, gpu, card=architecture, known=known
+    )
+    tried = findings_for(scheme, library, hardware)
     return worst(claims_of(catalog.methods[scheme.method], scheme, question, tried))

@@ -20,10 +20,12 @@ from quantlab.words.plan import Plan
 
 __all__ = [
     "CLOSE",
+    "FARTHEST",
     "LAST_RESORT",
     "Placed",
     "front_of",
     "is_at_hand",
+    "levels",
     "named",
     "timed_instead",
 ]
@@ -31,7 +33,8 @@ __all__ = [
 CLOSE = "close"
 """The farthest band of data/bands.toml that the fastest plan may be in."""
 FARTHEST = "visible"
-"""The farthest band that the smallest plan may be in where anything that near fits."""
+"""The farthest band that the smallest plan may be in; where nothing that near fits, it is in the
+nearest that does."""
 ALIKE = 0.1
 """What is smaller or faster by no more than this share is not told apart."""
 LAST_RESORT = "group-offload"
@@ -48,7 +51,7 @@ class Placed:
     time: Seconds | Reason
     quantizes: bool
 
-    @cached_property
+    @property
     def seconds(self) -> float:
         """The middle of the time; infinity where none is known, which counts as slower."""
         return self.time.mid if isinstance(self.time, Seconds) else math.inf
@@ -58,13 +61,13 @@ class Placed:
         """Of its band: the higher, the nearer."""
         return band_of(self.loss).level
 
-    @cached_property
+    @property
     def speed(self) -> tuple[float, int, bool]:
         """What it is compared by as to speed: seconds; where none are known, what travels least;
         and then no compiler."""
         return (self.seconds, KINDS.index(self.placement.kind), self.plan.compiled)
 
-    @cached_property
+    @property
     def measures(self) -> tuple[int, tuple[float, int, bool], float]:
         """Memory, time and loss."""
         return (self.placement.peak_bytes, self.speed, self.loss.value)
@@ -75,8 +78,8 @@ def front_of(placed: Iterable[Placed]) -> list[Placed]:
     the three. Of what is alike in all three, the first; the smallest stands first."""
     front: list[Placed] = []
     steps: list[tuple[tuple[float, int, bool], float]] = []  # slower and nearer, one by one
-    for one in sorted(placed, key=lambda p: p.measures):
-        _, speed, loss = one.measures
+    counted = [(one.measures, at, one) for at, one in enumerate(placed)]
+    for (_, speed, loss), _, one in sorted(counted):  # of equals the first: no two are compared
         at = bisect_right(steps, (speed, math.inf))
         if at and steps[at - 1][1] <= loss:  # what is at least as small and as fast is as near
             continue
@@ -104,7 +107,7 @@ def named(front: Sequence[Placed]) -> list[tuple[tuple[Label, ...], Placed]]:
 def is_at_hand(one: Placed, nearest: int) -> bool:
     """Whether it stays close, or in the ``nearest`` level that there is, and its layers do not
     travel at every step."""
-    return one.level >= min(_levels()[CLOSE], nearest) and one.placement.kind != LAST_RESORT
+    return one.level >= min(levels()[CLOSE], nearest) and one.placement.kind != LAST_RESORT
 
 
 def timed_instead(front: Sequence[Placed], chosen: Sequence[Placed]) -> Placed | None:
@@ -141,7 +144,8 @@ def _smallest(front: Sequence[Placed], fastest: Placed, best: Placed) -> Placed:
         return not any(o.speed < one.speed and o.loss.value < one.loss.value for o in others)
 
     left = [p for p in front if p in others or fair(p)]
-    left = [p for p in left if _within(p, FARTHEST)] or left
+    farthest = min(levels()[FARTHEST], max(p.level for p in left))
+    left = [p for p in left if p.level >= farthest]
     left = [p for p in left if p.placement.kind != LAST_RESORT] or left
     least = min(left, key=lambda p: (p.placement.peak_bytes, p.loss.value, p.speed))
     known = min(others, key=lambda p: p.placement.peak_bytes)
@@ -150,9 +154,10 @@ def _smallest(front: Sequence[Placed], fastest: Placed, best: Placed) -> Placed:
 
 
 def _within(one: Placed, word: str) -> bool:
-    return one.level >= _levels()[word]
+    return one.level >= levels()[word]
 
 
 @lru_cache(maxsize=1)
-def _levels() -> dict[str, int]:
+def levels() -> dict[str, int]:
+    """The level of each band's word: the higher, the nearer."""
     return {band.word: band.level for band in load_bands().bands}

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quantlab.catalog.answer.ready import beside
-from quantlab.catalog.answer.speed import speeds
+from quantlab.catalog.answer.seconds import speeds
 from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
 from quantlab.catalog.columns import SPEED
 from quantlab.catalog.columns import column as called

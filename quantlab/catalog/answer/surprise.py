@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from quantlab.catalog.answer.seconds import placed_seconds
+from quantlab.catalog.answer.seconds import Timer
 from quantlab.catalog.gpus import Gpu, recognise
 from quantlab.catalog.placement import placements_for
 from quantlab.catalog.schema import Model
@@ -104,17 +104,7 @@ def _slower(
     picture = picture_of(
         model, width=asked.width, height=asked.height, sequence_length=asked.sequence_length
     )
-    told = placed_seconds(
-        plan,
-        model,
-        card,
-        picture,
-        kind,
-        needs,
-        ram_bytes=None,
-        steps=asked.steps,
-        catalog=catalog,
-    )
+    told = Timer(model, card, picture, catalog, steps=asked.steps).seconds(plan, kind, needs)
     seen = median(outcome.latency_s)
     if isinstance(told, Seconds) and seen > told.high:
         yield Surprise("slower", f"took {seen:.3g} s an image, predicted {told.span()}")

@@ -11,7 +11,7 @@ from quantlab.catalog.answer.merits import merits_of
 from quantlab.catalog.answer.ready import beside as ready_beside
 from quantlab.catalog.answer.seconds import why_of
 from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
-from quantlab.catalog.placement import ONE_KIND
+from quantlab.catalog.placement import one_memory
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.sizes.download import download_bytes
 from quantlab.catalog.table import Catalog, load_catalog
@@ -49,7 +49,7 @@ def choice_of(
     model, device = question.model, question.device
     assert model is not None
     assert device is not None
-    unified = device.unified or device.kind in ONE_KIND
+    unified = one_memory(device)
     time = one.time
     return Choice(
         labels=labels,
@@ -135,7 +135,9 @@ def _reasons(
     said = [f"loss: {in_words(one.loss)}", f"memory: {'; '.join(one.placement.reasons)}"]
     if one.placement.kind == LAST_RESORT:
         said.append("group offload: every layer travels to the device at every step")
-    if one.placement.kind == "staged":
+    if one.placement.kind == "staged" and unified:
+        said.append("staged: each part is read from disk when its turn comes, for every image anew")
+    elif one.placement.kind == "staged" and isinstance(one.time, Seconds):
         said.append("staged: the seconds are of weights that wait in host memory between images")
     if one.plan.compiled:
         said.append(COMPILED)

@@ -8,17 +8,18 @@ Nothing is loaded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.sizes.activations import activation_bytes, encoding_bytes
 from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.sizes.shapes import shapes_of
 from quantlab.catalog.sizes.storage import WIDTHS
-from quantlab.catalog.sizes.weights import plan_bytes
+from quantlab.catalog.sizes.weights import component_bytes, find_model
 from quantlab.catalog.table import Catalog
-from quantlab.words.plan import Plan
+from quantlab.words.plan import LEFT_OUT, Plan
 
 __all__ = ["Needs", "needs_of"]
 
@@ -54,7 +55,7 @@ class Needs:
     denoisers: tuple[str, ...]
     decoder: str
 
-    @property
+    @cached_property
     def weights_bytes(self) -> int:
         """All weights, quantization state included."""
         return sum(self.weights.values())
@@ -98,7 +99,7 @@ class Needs:
         component goes through it after the other."""
         return max(self.passing.values())
 
-    @property
+    @cached_property
     def offload_host_bytes(self) -> int:
         """Host memory where the weights wait there, with model and with group offload."""
         return self.weights_bytes + max(self.converting.values())
@@ -112,31 +113,82 @@ def needs_of(
     Raises:
         PlanError: an unknown scheme, or one whose way of storing is not known.
     """
-    asked = picture or picture_of(model)
-    eager = replace(plan, compiled=False) if plan.compiled else plan
-    return _needs(model.id, eager, asked, catalog)
+    return _needs(model.id, plan.parts, plan.dtype, picture or picture_of(model), catalog)
 
 
 @lru_cache(maxsize=4096)
-def _needs(model_id: str, plan: Plan, picture: Picture, catalog: Catalog) -> Needs:
+def _needs(
+    model_id: str,
+    parts: tuple[tuple[str, str], ...],
+    dtype: str | None,
+    picture: Picture,
+    catalog: Catalog,
+) -> Needs:
     """Kept, because pick asks for every scheme of the catalogue each time."""
-    model, named = catalog.models[model_id], dict(plan.parts)
-    weights = plan_bytes(model_id, named, plan.dtype, catalog)
-    widths = {name: WIDTHS[_dtype(plan, model, name)] for name in weights}
-    scratch = _scratch_bytes(plan, model, catalog)
-    on_device = [name for name, scheme in plan.parts if _loads_on_device(scheme, catalog)]
-    running = {n: _running(model_id, n, picture, widths[n], catalog) for n in weights}
+    model, named = find_model(model_id, catalog), dict(parts)
+    found = {
+        c.name: _part(model_id, c.name, named.get(c.name), dtype, picture, catalog)
+        for c in model.components
+        if named.get(c.name) != LEFT_OUT
+    }
+    expanded = max((part.expanded for part in found.values()), default=0)
+    scratch = expanded * WIDTHS[dtype or model.base_dtype]
+    on_device = [part.weights for part in found.values() if part.on_device]
+    family = model.family
     return Needs(
-        weights=weights,
-        running=running,
-        leaves={name: _largest(_table(model, name)) * widths[name] for name in weights},
-        passing={n: _passing_bytes(plan, model, n, weights[n], catalog) for n in weights},
-        converting={n: _converting_bytes(plan, model, n, catalog) for n in weights},
-        encoding_bytes=encoding_bytes(model, picture, widths[model.family.decoder]),
+        weights={name: part.weights for name, part in found.items()},
+        running={name: part.running for name, part in found.items()},
+        leaves={name: part.leaf for name, part in found.items()},
+        passing={name: part.passing for name, part in found.items()},
+        converting={name: part.converting for name, part in found.items()},
+        encoding_bytes=encoding_bytes(model, picture, found[family.decoder].width),
         scratch_bytes=scratch,
-        loading_bytes=sum(weights[name] for name in on_device) + (scratch if on_device else 0),
-        denoisers=tuple(n for n in model.family.denoisers if n in weights),
-        decoder=model.family.decoder,
+        loading_bytes=sum(on_device) + (scratch if on_device else 0),
+        denoisers=tuple(name for name in family.denoisers if name in found),
+        decoder=family.decoder,
+    )
+
+
+class _Part(NamedTuple):
+    """What one component adds; bytes as in ``Needs``. ``width`` of its numbers that nothing
+    quantizes, ``expanded`` how many numbers are in its compute dtype while a layer runs,
+    ``on_device`` whether its library puts it there as it reads it."""
+
+    weights: int
+    running: int
+    leaf: int
+    passing: int
+    converting: int
+    width: int
+    expanded: int
+    on_device: bool
+
+
+@lru_cache(maxsize=4096)
+def _part(
+    model_id: str,
+    component: str,
+    named: str | None,
+    dtype: str | None,
+    picture: Picture,
+    catalog: Catalog,
+) -> _Part:
+    """Kept: plans by the hundred are made of a few dozen parts. ``named`` is its scheme, ``dtype``
+    the pipeline's."""
+    model = catalog.models[model_id]
+    table, scheme = _table(model, component), catalog.schemes.get(named or "")
+    weights = component_bytes(model, component, named, dtype, catalog)
+    kept = named if named in WIDTHS else dtype or model.base_dtype
+    width, linear = WIDTHS[str(kept)], _largest_linear(table)
+    return _Part(
+        weights=weights,
+        running=_running(model_id, component, picture, width, catalog),
+        leaf=_largest(table) * width,
+        passing=_passing_bytes(model, table, scheme, str(kept), weights),
+        converting=CONVERTING * linear if scheme else 0,
+        width=width,
+        expanded=linear if scheme else 0,
+        on_device=scheme is not None and catalog.methods[scheme.method].loads_on_device,
     )
 
 
@@ -146,12 +198,6 @@ def _running(
 ) -> int:
     """Kept: whatever the schemes, running takes the same."""
     return activation_bytes(catalog.models[model_id], component, picture, item_bytes)
-
-
-def _dtype(plan: Plan, model: Model, component: str) -> str:
-    """What the component keeps in what nothing quantizes."""
-    named = plan.scheme(component) or ""
-    return named if named in WIDTHS else plan.dtype or model.base_dtype
 
 
 @lru_cache(maxsize=64)
@@ -172,18 +218,9 @@ def _table(model: Model, component: str) -> str:
     return known.shapes if known else ""
 
 
-def _loads_on_device(scheme_id: str, catalog: Catalog) -> bool:
-    return any(method.loads_on_device for method in catalog.methods_of([scheme_id]))
-
-
-def _scratch_bytes(plan: Plan, model: Model, catalog: Catalog) -> int:
-    """The largest weight that is expanded to the compute dtype while a layer runs."""
-    expanded = [name for name, scheme_id in plan.parts if scheme_id in catalog.schemes]
-    numbers = max((_largest_linear(_table(model, name)) for name in expanded), default=0)
-    return numbers * WIDTHS[plan.dtype or model.base_dtype]
-
-
-def _passing_bytes(plan: Plan, model: Model, name: str, weights: int, catalog: Catalog) -> int:
+def _passing_bytes(
+    model: Model, table: str, scheme: Scheme | None, dtype: str, weights: int
+) -> int:
     """Host memory that a component takes on its way to a device.
 
     Measured on Linux as anonymous memory, with 1 GiB of FLUX.1's transformer and of T5 (diffusers
@@ -191,20 +228,13 @@ def _passing_bytes(plan: Plan, model: Model, name: str, weights: int, catalog: C
     from it and take none; other dtypes, GGUF and layerwise casting hold all that they make; a
     config converts one module after the other, on the device where there is one.
     """
-    scheme = catalog.schemes.get(plan.scheme(name) or "")
     if scheme is not None and _converts(scheme):
-        return _converting_bytes(plan, model, name, catalog)
-    if scheme is None and _dtype(plan, model, name) == model.base_dtype:
-        return _largest(_table(model, name)) * WIDTHS[model.base_dtype]
+        return CONVERTING * _largest_linear(table)
+    if scheme is None and dtype == model.base_dtype:
+        return _largest(table) * WIDTHS[model.base_dtype]
     return weights
 
 
 def _converts(scheme: Scheme) -> bool:
     """Whether it is made of base weights, module by module: no file of its own, and no cast."""
     return not scheme.from_file and (scheme.storage is None or scheme.storage.rule != "cast")
-
-
-def _converting_bytes(plan: Plan, model: Model, name: str, catalog: Catalog) -> int:
-    """What quantizing a component holds beside its weights: its largest Linear, several times."""
-    quantized = plan.scheme(name) in catalog.schemes
-    return CONVERTING * _largest_linear(_table(model, name)) if quantized else 0

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quantlab.catalog.answer.fits import fits, support
-from quantlab.catalog.answer.seconds import placed_seconds, why_of
+from quantlab.catalog.answer.seconds import Timer, why_of
 from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.largest import Size, largest_size
 from quantlab.catalog.placement import Device, Kind, placements_for
@@ -194,19 +194,8 @@ def _on_card(
     if not found:
         return OnCard(None, largest)
     kind = found[0].kind
-    time = placed_seconds(
-        plan,
-        model,
-        gpu,
-        asked,
-        kind,
-        needs,
-        ram_bytes=ram_bytes,
-        steps=steps,
-        catalog=catalog,
-        known=known,
-    )
-    return OnCard(kind, largest, time)
+    timer = Timer(model, gpu, asked, catalog, ram_bytes=ram_bytes, steps=steps, known=known)
+    return OnCard(kind, largest, timer.seconds(plan, kind, needs))
 
 
 def rules_versions(catalog: Catalog) -> dict[str, str]:

@@ -49,10 +49,10 @@ def component_bytes(
     name = dtype or model.base_dtype
     if scheme_id in DTYPE_SCHEMES or scheme_id is None:
         return plain_bytes(model, component, WIDTHS[scheme_id or name])
-    own = load_catalog()
-    if catalog is None or catalog is own:
-        return _known_bytes(model.id, component, scheme_id, WIDTHS[name])
-    return scheme_bytes(model, component, _scheme(scheme_id, catalog), WIDTHS[name])
+    catalog = catalog or load_catalog()
+    if model is not catalog.models.get(model.id):
+        return scheme_bytes(model, component, _scheme(scheme_id, catalog), WIDTHS[name])
+    return _known_bytes(catalog, model.id, component, scheme_id, WIDTHS[name])
 
 
 def plan_bytes(
@@ -91,11 +91,12 @@ def find_model(model_id: str, catalog: Catalog) -> Model:
 
 
 @lru_cache(maxsize=2048)
-def _known_bytes(model_id: str, component: str, scheme_id: str, width: int) -> int:
-    """Kept, because pick asks for every scheme of the project's own catalogue each time."""
-    catalog = load_catalog()
-    model = find_model(model_id, catalog)
-    return scheme_bytes(model, component, _scheme(scheme_id, catalog), width)
+def _known_bytes(
+    catalog: Catalog, model_id: str, component: str, scheme_id: str, width: int
+) -> int:
+    """Kept, because pick asks for every scheme of a catalogue each time."""
+    scheme = _scheme(scheme_id, catalog)
+    return scheme_bytes(catalog.models[model_id], component, scheme, width)
 
 
 def _scheme(scheme_id: str, catalog: Catalog) -> Scheme:

@@ -5,6 +5,7 @@
     streams     a denoiser's work, counted from its modules
     form        the rule: seconds from FLOPs, bytes and waiting
     constants   the few numbers that were fitted, read from data/latency/constants.toml
+    reasons     why there is no number
     predict     a time with its interval, or the reason why there is none
     pace        the same for a CPU, from two steps that were measured on it
     measured    runs that were measured on a card, indexed

@@ -36,9 +36,12 @@ __all__ = [
     "Chip",
     "attention_flops",
     "chip_of",
+    "decode_seconds",
+    "encode_seconds",
     "floor_seconds",
     "limited",
     "linear_flops",
+    "move_seconds",
     "parts",
     "pass_seconds",
     "rate16",
@@ -163,14 +166,19 @@ def parts(work: Work, chip: Chip, run: Run, constants: Constants) -> Parts:
         raise InputError("run", f"{run.timing} {run.mode} has no time that could be computed")
     general = constants.general
     one = pass_seconds(work, work.denoiser, chip, run, cost, general)
-    decode = DECODE_FLOPS * (work.decoded_pixels + work.encoded_pixels / 2)
     return Parts(
         steps=one * work.passes * work.steps,
-        encode=sum(_encode(encoder, chip, run, constants) for encoder in work.encoders),
-        decode=decode / (rate16(chip, general, run.dtype) * general.decode_rate),
-        move=_move(chip, run, general),
+        encode=sum(encode_seconds(one, chip, run.dtype, constants) for one in work.encoders),
+        decode=decode_seconds(work, chip, run.dtype, general),
+        move=move_seconds(chip, run.placement, run.moved_bytes, general),
         rest=general.call_s,
     )
+
+
+def decode_seconds(work: Work, chip: Chip, dtype: str, general: General) -> float:
+    """Seconds of the autoencoder: all images of the call, and the pictures to go by."""
+    flops = DECODE_FLOPS * (work.decoded_pixels + work.encoded_pixels / 2)
+    return flops / (rate16(chip, general, dtype) * general.decode_rate)
 
 
 def floor_seconds(work: Work, denoiser: Denoiser, chip: Chip, cost: Cost) -> float:
@@ -207,17 +215,19 @@ def _faster(chip: Chip, cost: Cost) -> float:
     return chip.eight.get(cost.rate, chip.peak16) / chip.peak16
 
 
-def _encode(encoder: Encoder, chip: Chip, run: Run, constants: Constants) -> float:
-    """A few milliseconds to tenths of a second, so 8-bit products count as 16-bit ones here."""
+def encode_seconds(encoder: Encoder, chip: Chip, dtype: str, constants: Constants) -> float:
+    """Seconds of one text encoder: a few milliseconds to tenths of a second, so 8-bit products
+    count as 16-bit ones here."""
     found = constants.classes[encoder.timing].costs.get(Mode.EAGER)
     cost = found or Cost(bytes=constants.general.encoder_bytes)
-    rate = rate16(chip, constants.general, run.dtype)
+    rate = rate16(chip, constants.general, dtype)
     products = 2.0 * encoder.parameters * encoder.tokens * cost.slower / rate
     unpacking = cost.bytes * encoder.parameters / chip.memory
     return max(products, 2.0 * encoder.parameters / chip.memory) + unpacking
 
 
-def _move(chip: Chip, run: Run, general: General) -> float:
-    ways = {Placement.STAGED: 1, Placement.MODEL_OFFLOAD: 2}.get(run.placement, 0)
+def move_seconds(chip: Chip, placement: Placement, moved_bytes: int, general: General) -> float:
+    """Seconds of bringing weights to the card, and back where they are."""
+    ways = {Placement.STAGED: 1, Placement.MODEL_OFFLOAD: 2}.get(placement, 0)
     speed = min(general.offload_gbs * GIGA, chip.pcie or general.offload_gbs * GIGA)
-    return ways * run.moved_bytes / speed
+    return ways * moved_bytes / speed

@@ -6,57 +6,30 @@ timing class in data/methods, becomes a ``Run``. Encoders run once, whatever the
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 
-from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.schema import Component, Model
 from quantlab.catalog.sizes.picture import Picture
 from quantlab.catalog.sizes.shapes import component_shapes
 from quantlab.catalog.sizes.weights import find_model
 from quantlab.catalog.table import Catalog
-from quantlab.catalog.time.cards import card_of
-from quantlab.catalog.time.measured import NONE, Measured
-from quantlab.catalog.time.predict import predict
 from quantlab.catalog.time.streams import denoiser
-from quantlab.catalog.time.texts import Reason
 from quantlab.catalog.time.values import (
     Denoiser,
     Encoder,
     Mode,
     Placement,
     Run,
-    Seconds,
     Work,
 )
 from quantlab.words.plan import Plan
 
-__all__ = ["UNKNOWN", "image_seconds", "run_of", "work_of"]
+__all__ = ["PLACEMENTS", "UNKNOWN", "run_of", "work_of"]
 
+PLACEMENTS = {str(each): each for each in Placement}
+"""By the words of catalog/placement.py."""
 UNKNOWN = "untimed"
 """The class of a scheme whose file names none."""
-
-
-def image_seconds(
-    plan: Plan,
-    model: Model,
-    gpu: Gpu,
-    picture: Picture,
-    *,
-    steps: int | None = None,
-    guidance: float | None = None,
-    placement: str = Placement.RESIDENT,
-    moved_bytes: int = 0,
-    host_memory_suffices: bool = True,
-    measured: Measured = NONE,
-    catalog: Catalog,
-) -> Seconds | Reason:
-    """Seconds of one call of ``plan`` on ``gpu``, warm; ``moved_bytes`` are all that the placement
-    brings to the card in one call. A reason where nothing honest can be said.
-    """
-    work = work_of(plan, model, picture, catalog, steps=steps, guidance=guidance)
-    run = run_of(plan, model, placement, moved_bytes, host_memory_suffices, catalog)
-    return predict(work, card_of(gpu), run, measured=measured)
 
 
 def work_of(
@@ -70,16 +43,22 @@ def work_of(
 ) -> Work:
     """What one call of ``plan`` does; None takes the model's default, and the picture's passes."""
     passes = picture.passes if guidance is None else 2 if model.guided(guidance) else 1
-    eager = replace(plan, compiled=False) if plan.compiled else plan
-    return _work(model.id, eager, picture, steps or model.defaults.steps, passes, catalog)
+    count = steps or model.defaults.steps
+    return _work(model.id, plan.parts, plan.dtype, picture, count, passes, catalog)
 
 
 @lru_cache(maxsize=4096)
 def _work(
-    model_id: str, plan: Plan, picture: Picture, steps: int, passes: int, catalog: Catalog
+    model_id: str,
+    parts: tuple[tuple[str, str], ...],
+    dtype: str | None,
+    picture: Picture,
+    steps: int,
+    passes: int,
+    catalog: Catalog,
 ) -> Work:
-    """Kept, because a proposal asks for every plan in each placement."""
-    model = find_model(model_id, catalog)
+    """Kept, because a proposal asks for every plan in each placement, eager and compiled."""
+    model, plan = find_model(model_id, catalog), Plan(parts, dtype)
     tokens = picture.sequence_length * picture.batch * passes
     family, p = model.family, picture
     components = [model.component(name) for name in family.encoders]
@@ -118,7 +97,7 @@ def run_of(
     return Run(
         timing=_timing(plan, model.components[0], catalog),
         mode=Mode.COMPILED if plan.compiled else Mode.EAGER,
-        placement=Placement(placement),
+        placement=PLACEMENTS[placement],
         dtype="fp32" if fp32 else "bf16",
         moved_bytes=moved_bytes,
         host_memory_suffices=host_memory_suffices,

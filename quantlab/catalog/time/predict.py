@@ -10,22 +10,38 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from quantlab.catalog.time.constants import Constants, load_constants
-from quantlab.catalog.time.form import Chip, chip_of, floor_seconds, parts
+from quantlab.catalog.time.form import (
+    Chip,
+    chip_of,
+    decode_seconds,
+    encode_seconds,
+    floor_seconds,
+    move_seconds,
+    parts,
+    pass_seconds,
+)
 from quantlab.catalog.time.measured import NONE, Measured
+from quantlab.catalog.time.reasons import against, against_placement, reason_against
 from quantlab.catalog.time.texts import Basis, Reason
-from quantlab.catalog.time.values import Card, Mode, Placement, Run, Seconds, Work
+from quantlab.catalog.time.values import (
+    Card,
+    Denoiser,
+    Encoder,
+    Mode,
+    Parts,
+    Placement,
+    Run,
+    Seconds,
+    Work,
+)
 from quantlab.errors import InputError
 
-__all__ = ["measured_seconds", "predict", "reason_against"]
-
-VENDORS = {"AMD": Reason.AMD, "Apple": Reason.APPLE, "Intel": Reason.INTEL}
-LACKING = {"fp8": Reason.NO_FP8, "int8": Reason.NO_INT8}
-MATRIX_RATIO = 3.0
-"""Below this, 16-bit products over fp32 on a chip of before Ampere: GTX 16, which has no matrix
-units."""
+__all__ = ["Clock", "measured_seconds", "predict"]
 
 
 def predict(
@@ -41,23 +57,127 @@ def predict(
     Raises:
         InputError: ``run.timing`` or an encoder's is no class, or a count of ``work`` is below 1.
     """
-    known = constants or load_constants()
-    _check(work, run, known)
-    if (same := measured_seconds(work, run, measured)) is not None:
-        return same
-    reason, chip = reason_against(work, card, run, known), chip_of(card)
-    if reason or chip is None or work.denoiser is None:
-        return reason or Reason.NO_FIGURES
-    mid = parts(work, chip, run, known).total
-    basis = _basis(card, work, run, known)
-    if (scale := _scale(card, run, measured, known)) is not None:
-        mid *= scale
-        basis = (Basis.SCALED, *basis)
-    spread = _spread(basis, known)
-    cost = known.classes[run.timing].costs[run.mode]
-    floor = floor_seconds(work, work.denoiser, chip, cost)
-    low, mid, high = (max(floor, one) for one in (mid / spread, mid, mid * spread))
-    return Seconds(low, mid, high, "predicted", basis)
+    return Clock(card, measured=measured, constants=constants).seconds(work, run)
+
+
+class _Drawn(NamedTuple):
+    """What neither the text encoders nor the placement change: seconds, the least that they can
+    be, and measured over predicted where runs of the card tell."""
+
+    steps: float
+    decode: float
+    floor: float
+    scale: float | None
+
+
+class Clock:
+    """Times on one card, of many runs: what they share is counted once. ``measured`` are runs on
+    this very card."""
+
+    def __init__(
+        self, card: Card, *, measured: Measured = NONE, constants: Constants | None = None
+    ) -> None:
+        self.card, self.chip, self.measured = card, chip_of(card), measured
+        self.constants = constants or load_constants()
+        self._drawn: dict[tuple[object, ...], _Drawn] = {}
+        self._encoded: dict[tuple[Encoder, str], float] = {}
+        self._spreads: dict[tuple[Basis, ...], float] = {}
+
+    def seconds(self, work: Work, run: Run) -> Seconds | Reason:
+        """Seconds of one call, warm.
+
+        Raises:
+            InputError: as ``predict``.
+        """
+        found = self.course(work, run)
+        return found.seconds(run.placement, run.moved_bytes, waits=run.host_memory_suffices)
+
+    def course(self, work: Work, run: Run) -> Course:
+        """The run, of which the placement is still to be said.
+
+        Raises:
+            InputError: as ``predict``.
+        """
+        _check(work, run, self.constants)
+        return Course(self, work, run)
+
+    def drawn(self, work: Work, denoiser: Denoiser, chip: Chip, run: Run) -> _Drawn:
+        """The part of the denoiser and the decoder."""
+        pixels = (work.decoded_pixels, work.encoded_pixels)
+        tokens = (work.image_tokens, work.text_tokens, work.reference_tokens)
+        count = (work.steps, work.passes, work.batch)
+        key = (run.timing, run.mode, run.dtype, denoiser, *tokens, *count, *pixels)
+        if key not in self._drawn:
+            general = self.constants.general
+            cost = self.constants.classes[run.timing].costs[run.mode]
+            one = pass_seconds(work, denoiser, chip, run, cost, general)
+            self._drawn[key] = _Drawn(
+                steps=one * work.passes * work.steps,
+                decode=decode_seconds(work, chip, run.dtype, general),
+                floor=floor_seconds(work, denoiser, chip, cost),
+                scale=_scale(self.card, run, self.measured, self.constants),
+            )
+        return self._drawn[key]
+
+    def encoded(self, encoder: Encoder, chip: Chip, dtype: str) -> float:
+        """Seconds of a text encoder."""
+        key = (encoder, dtype)
+        if key not in self._encoded:
+            self._encoded[key] = encode_seconds(encoder, chip, dtype, self.constants)
+        return self._encoded[key]
+
+    def spread(self, basis: tuple[Basis, ...]) -> float:
+        """The factor between mid and either end."""
+        if basis not in self._spreads:
+            self._spreads[basis] = _spread(basis, self.constants)
+        return self._spreads[basis]
+
+
+class Course:
+    """One run on a card, wherever its weights are kept: all that the placements share."""
+
+    def __init__(self, clock: Clock, work: Work, run: Run) -> None:
+        self._clock, self._work, self._run = clock, work, run
+        chip, denoiser = clock.chip, work.denoiser
+        self._reason = against(work, clock.card, chip, run, clock.constants)
+        if self._reason is None:
+            assert chip is not None
+            assert denoiser is not None
+            self._chip = chip
+            self._drawn = clock.drawn(work, denoiser, chip, run)
+            self._encode = sum(clock.encoded(one, chip, run.dtype) for one in work.encoders)
+            self._basis = _basis(clock.card, work, run, clock.constants)
+            if self._drawn.scale is not None:
+                self._basis = (Basis.SCALED, *self._basis)
+
+    def seconds(
+        self, placement: Placement, moved_bytes: int = 0, *, waits: bool = True
+    ) -> Seconds | Reason:
+        """Its time, warm, in a placement that brings ``moved_bytes`` to the card; ``waits`` is
+        whether they wait in the host's memory."""
+        clock = self._clock
+        if clock.measured.runs:
+            run = replace(self._run, placement=placement, moved_bytes=moved_bytes)
+            run = replace(run, host_memory_suffices=waits)
+            if (same := measured_seconds(self._work, run, clock.measured)) is not None:
+                return same
+        if reason := self._reason or against_placement(placement, waits=waits):
+            return reason
+        drawn = self._drawn
+        mid = Parts(
+            steps=drawn.steps,
+            encode=self._encode,
+            decode=drawn.decode,
+            move=move_seconds(self._chip, placement, moved_bytes, clock.constants.general),
+            rest=clock.constants.general.call_s,
+        ).total
+        if drawn.scale is not None:
+            mid *= drawn.scale
+        moves = placement in (Placement.STAGED, Placement.MODEL_OFFLOAD)
+        basis = (*self._basis, Basis.OFFLOAD) if moves else self._basis
+        spread, floor = clock.spread(basis), drawn.floor
+        low, high = max(floor, mid / spread), max(floor, mid * spread)
+        return Seconds(low, max(floor, mid), high, "predicted", basis)
 
 
 def measured_seconds(work: Work, run: Run, measured: Measured) -> Seconds | None:
@@ -66,18 +186,6 @@ def measured_seconds(work: Work, run: Run, measured: Measured) -> Seconds | None
     if not same:
         return None
     return Seconds(min(same), statistics.median(same), max(same), "measured", (Basis.MEASURED,))
-
-
-def reason_against(work: Work, card: Card, run: Run, constants: Constants) -> Reason | None:
-    """Why no time can be given, or None."""
-    if card.vendor in VENDORS:
-        return VENDORS[card.vendor]
-    chip = chip_of(card)
-    if chip is None:
-        return Reason.NO_FIGURES
-    if chip.capability < (8, 0) and chip.peak16 < MATRIX_RATIO * chip.fp32:
-        return Reason.NO_MATRIX_UNITS
-    return _against_work(work) or _against_run(chip, run, constants)
 
 
 def _check(work: Work, run: Run, constants: Constants) -> None:
@@ -90,33 +198,8 @@ def _check(work: Work, run: Run, constants: Constants) -> None:
             raise InputError(name, f"expected at least 1, found {getattr(work, name)}")
 
 
-def _against_work(work: Work) -> Reason | None:
-    if work.denoiser is None:
-        return Reason.NOT_A_TRANSFORMER
-    if work.frames > 1:
-        return Reason.VIDEO
-    return Reason.WRITES_PROMPT if work.writes_prompt else None
-
-
-def _against_run(chip: Chip, run: Run, constants: Constants) -> Reason | None:
-    found = constants.classes[run.timing]
-    cost = found.costs.get(run.mode)
-    if run.dtype == "fp32":
-        return Reason.FP32
-    if run.mode is Mode.COMPILED and run.dtype == "bf16" and not chip.bf16_native:
-        return Reason.BF16_EAGER  # torch/_inductor/compile_fx.py, _check_triton_bf16_support
-    if cost is None:
-        return found.reason or Reason.UNTIMED_MODE
-    if cost.rate in LACKING and cost.rate not in chip.eight:
-        return LACKING[cost.rate]
-    if run.placement is Placement.GROUP_OFFLOAD:
-        return Reason.GROUP_OFFLOAD
-    if run.host_memory_suffices:
-        return None
-    return Reason.READ_AGAIN if run.placement is Placement.STAGED else Reason.HOST_MEMORY
-
-
 def _basis(card: Card, work: Work, run: Run, constants: Constants) -> tuple[Basis, ...]:
+    """What a time rests on, but for moving weights."""
     basis = [Basis.MATMUL_MEASURED if card.matmul16_tflops else Basis.DATASHEET]
     if run.dtype == "bf16" and not card.bf16_native:
         basis.append(Basis.EMULATED_BF16)
@@ -124,8 +207,6 @@ def _basis(card: Card, work: Work, run: Run, constants: Constants) -> tuple[Basi
     basis.append((Basis.ANALOGY, Basis.ONE_CARD)[timed] if timed < 2 else Basis.SEVERAL_CARDS)
     if not all(constants.classes[one.timing].costs for one in work.encoders):
         basis.append(Basis.ENCODER)
-    if run.placement in (Placement.STAGED, Placement.MODEL_OFFLOAD):
-        basis.append(Basis.OFFLOAD)
     return tuple(basis)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from quantlab.catalog.time.texts import Basis
 
@@ -156,8 +156,7 @@ class MeasuredRun:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(NamedTuple):
     """Seconds of a call: all steps together, text encoders, autoencoder, moving weights, rest."""
 
     steps: float

@@ -2,7 +2,7 @@
 
 A component is loaded once however many plans use it, and reused for the next prompt. On a device
 with memory of its own only the components of the plan at hand lie there: the others wait in host
-memory, as long as the budget allows.
+memory, as long as the budget allows. Where both are one memory nothing waits.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Pool:
         device: Device,
         variants: Variants | None = None,
     ) -> None:
-        self._budget = budget_bytes
+        self._budget = 0 if device.unified else budget_bytes
         self._held: OrderedDict[Key, Held] = OrderedDict()
         self.catalog, self.device = catalog, device
         self._reader = Reader(catalog, device.target, variants)

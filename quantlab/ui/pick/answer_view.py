@@ -83,10 +83,11 @@ def answer(rows: Sequence[Row], query: Query, catalog: Catalog, found: Answer) -
     model = catalog.models.get(query.model or "")
     counts = f"{_counted(rows)}{_rest(rows)}."
     if model is not None and found.choices:
-        return proposed(_asked(query, model), found.choices, model)
+        return proposed(_asked(query, model), found.choices, model, found.instead)
     if found.nearest:
         nothing = f"{_asked(query, model)}: nothing fits. {found.nearest}"
-        return f'<p class="ql-lead">{escape(nothing)}.</p>'
+        more = f'<p class="ql-banner">{escape(found.instead)}.</p>' if found.instead else ""
+        return f'<p class="ql-lead">{escape(nothing)}.</p>{more}'
     lead = f'<p class="ql-lead">{escape(_asked(query, model))}: {counts}</p>'
     best = picks(rows, catalog)
     if not best:

@@ -37,23 +37,29 @@ RULE = (
 )
 
 
-def proposed(asked: str, choices: Sequence[Choice], model: Model) -> str:
+def proposed(asked: str, choices: Sequence[Choice], model: Model, instead: str = "") -> str:
     """The first choice with all that is known of it, and the others under it.
 
-    ``asked`` is who asks for what, such as "On an RTX 4090".
+    ``asked`` is who asks for what, such as "On an RTX 4090"; ``instead`` that none of them is near,
+    and what would be.
     """
     first, *others = choices
     items = "".join(_other(choice, first, model) for choice in others)
     more = f'<ul class="ql-others" aria-label="Other choices">{items}</ul>' if items else ""
     return (
         f'<p class="ql-asked">{escape(asked)}</p>'
-        f'<h2 class="ql-lead">{_named(first, model)}</h2>{_facts(first)}'
+        f'<h2 class="ql-lead">{_named(first, model)}</h2>{_warned(instead)}{_facts(first)}'
         f"{_buttons(first, model)}{more}"
         '<p class="ql-answer-more"><button type="button" class="ql-button" data-try-all>'
         "Try these side by side</button></p>"
         f'<details class="ql-rule"><summary>How these are chosen</summary><p>{RULE}</p>'
         f"{_reasons(first)}</details>{_ready(model)}"
     )
+
+
+def _warned(instead: str) -> str:
+    said = escape(instead[:1].upper() + instead[1:])
+    return f'<p class="ql-banner">{said}.</p>' if instead else ""
 
 
 def _ready(model: Model) -> str:

@@ -11,11 +11,12 @@ from html import escape
 
 from quantlab.catalog.answer.loss import METRIC
 from quantlab.catalog.answer.pick import Recommendation
-from quantlab.catalog.answer.seconds import scheme_seconds
+from quantlab.catalog.answer.seconds import Timer
 from quantlab.catalog.bands import load_bands
 from quantlab.catalog.columns import COLUMNS, Column
 from quantlab.catalog.machine import in_words
 from quantlab.catalog.schema import Cell, Method, Scheme, Support
+from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.table import Catalog
 from quantlab.catalog.time import NOTHING, Known, Seconds
 from quantlab.ui.pick.answer_view import Query
@@ -27,6 +28,7 @@ from quantlab.ui.words import (
 )
 from quantlab.words.choice import Span
 from quantlab.words.metrics import metric
+from quantlab.words.plan import Plan
 from quantlab.words.units import GIB, seconds, size
 
 __all__ = ["claims", "table"]
@@ -52,9 +54,8 @@ def table(rows: Iterable[Row], query: Query, catalog: Catalog, known: Known = NO
         *(_head(row.over, "number", row.told, more=True) for row in rest),
         _head("Licence", "text", "The library's licence", more=True),
     ]
-    body = "".join(
-        _row(row, (own, rest), _time(row, query, catalog, known), catalog) for row in rows
-    )
+    timer = _timer(query, catalog, known)
+    body = "".join(_row(row, (own, rest), _time(row, timer), catalog) for row in rows)
     return (
         '<table class="ql-table" role="table"><caption class="ql-sr">Methods and schemes with '
         "their verdict; a row's name opens the sources of its claims.</caption>"
@@ -109,12 +110,22 @@ def _costs(row: Row, time: Seconds | None) -> str:
     )
 
 
-def _time(row: Row, query: Query, catalog: Catalog, known: Known) -> Seconds | None:
+def _timer(query: Query, catalog: Catalog, known: Known) -> Timer | None:
+    """Of images of the model's own size, where a model and a card are asked about."""
     model, card = catalog.models.get(query.model or ""), query.card
-    if model is None or card is None or row.scheme is None or row.placement is None:
+    if model is None or card is None:
         return None
     ram = round(query.ram_gib * GIB) if query.ram_gib else None
-    return scheme_seconds(row.scheme, model, card, row.placement.kind, ram, catalog, known)
+    return Timer(model, card, picture_of(model), catalog, ram_bytes=ram, known=known)
+
+
+def _time(row: Row, timer: Timer | None) -> Seconds | None:
+    """With the scheme on the denoiser alone."""
+    if timer is None or row.scheme is None or row.placement is None:
+        return None
+    plan = Plan(((timer.model.denoiser, row.scheme),))
+    found = timer.seconds(plan, row.placement.kind)
+    return found if isinstance(found, Seconds) else None
 
 
 def _about(time: Seconds | None) -> str:
