@@ -153,17 +153,17 @@ def _options(
         for layer in wanted:
             module = plan.denoiser.get_submodule(layer.name)
             target = module.weight.device.type
-            found = dequantized(module, layer, subject.dtype, target)
+            held = dequantized(module, layer, subject.dtype, target)
             own = subject.weight(layer)
-            errors[layer.name] = output_error(own, found.weight, matters[layer])
+            errors[layer.name] = output_error(own, held.weight, matters[layer])
             if layer in needed:
-                tried[layer] = (scheme.id, found)
+                tried[layer] = (scheme.id, held)
         ledger.learn_errors(scheme.id, errors)
 
     def said(layer: Layer) -> None:
         work.say(f"swapping {layer.name}", len(subject.paths) * len(AT))
 
-    held = [layer for layer in subject.layers if bits[layer]]
+    mixed = [layer for layer in subject.layers if bits[layer]]
     found = {
         layer: options_of(
             bits[layer],
@@ -171,7 +171,7 @@ def _options(
             anchor,
             effect,
         )
-        for layer, anchor, effect in effects_of(subject, held, tried, ledger, said)
+        for layer, anchor, effect in effects_of(subject, mixed, tried, ledger, said)
     }
     if asked.method.mixing is None or asked.method.mixing.kept:
         return found
