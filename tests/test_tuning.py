@@ -14,6 +14,7 @@ from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.own.mixes import Growing, is_own
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.runners.local import LocalRunner
+from quantlab.ui.blocks import Page
 from quantlab.ui.compare.share import link_to, share_run
 from quantlab.ui.compare.tab import build_try
 from quantlab.ui.named import Updates
@@ -24,7 +25,7 @@ from tests.drawn import drawn
 from tests.test_page import call, outcome
 from tests.test_tune import few_schemes
 
-SMALL = {"model": "flux-mini", "steps": 2, "width": 64, "height": 64}
+SMALL = {"model": "flux-mini", "steps": 1, "width": 64, "height": 64}
 PAGE = {"plan": "fp32", "count": 2} | {
     f"{part}-{index}": "" for part in ("transformer", "encoder") for index in range(6)
 }
@@ -33,7 +34,7 @@ PAGE = {"plan": "fp32", "count": 2} | {
 @pytest.fixture
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
     monkeypatch.setenv("QUANTLAB_DATA", str(tmp_path))
-    catalog = few_schemes()
+    catalog = few_schemes("gguf-q4_k")
     catalog = replace(catalog, schemes=Growing(catalog.schemes))
     return Services(catalog=catalog, runner=LocalRunner(catalog), store=None)
 
@@ -89,7 +90,7 @@ def test_a_page_that_others_reach_has_no_such_button(services: Services) -> None
     assert not section.may_tune(replace(services, catalog=load_catalog()))
     assert not section.may_tune(replace(services, runner=SimpleNamespace()))  # type: ignore[arg-type]
     for each, there in ((services, True), (replace(services, public=True), False)):
-        with gr.Blocks() as page:
+        with Page() as page:
             build_try(each, gr.HTML(), gr.HTML())
         buttons = {getattr(block, "elem_id", None) for block in page.blocks.values()}
         assert ("ql-tune" in buttons) is there
