@@ -13,11 +13,14 @@ import os
 import sys
 from asyncio import AbstractEventLoop
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches CUDA
     import spaces  # noqa: F401
 
 from quantlab.catalog.machine import this_machine
+from quantlab.catalog.own.mixes import Growing
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, QuantlabError, StoreError
@@ -174,6 +177,8 @@ def services_of(arguments: argparse.Namespace, repositories: Sequence[str]) -> S
     """What the page works with; ``repositories`` have LoRAs that were named at the start."""
     catalog = load_catalog()
     public = arguments.proxy or allowed_names(os.environ) is None
+    if not public:  # what is tuned on one's own machine joins its schemes
+        catalog = replace(catalog, schemes=Growing(catalog.schemes))
     runner = choose_runner(os.environ, catalog)
     return Services(
         catalog=catalog,

@@ -57,6 +57,15 @@ SNIPPETS = (
         becomes="Linear",
     ),
     Snippet(
+        "intx-bytes",
+        "import torch\n"
+        "from torchao.quantization import IntxWeightOnlyConfig, quantize_\n"
+        "layer = torch.nn.Linear(64, 64, bias=False)\n"
+        "quantize_(layer, IntxWeightOnlyConfig(weight_dtype=torch.int4))",
+        "(layer.weight.qdata.dtype.itemsize, layer.weight.qdata.numel())",
+        was=[1, 4096],
+    ),
+    Snippet(
         "torchao-string",
         'from diffusers import TorchAoConfig\nconfig = TorchAoConfig("int8wo")\n',
         "type(config.quant_type).__name__",

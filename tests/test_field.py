@@ -109,15 +109,27 @@ def test_a_group_mixes_no_machine_version_setting_source_or_evidence(store: Stor
 
 def test_the_front_is_drawn_within_a_group_and_weighs_all_three(store: Store) -> None:
     fill(store, *FIGURES)
+    fill(store, *FIGURES, prompt="an owl")
     slow = {name: replace(outcome(name), latency_s=(99.0,)) for name in ("fp32", "sdnq-int8")}
-    comparison = make_comparison(plans=list(slow), prompt="a fox")
-    for index, each in enumerate(slow.values()):
-        store.save(comparison, index, each, None, {**DEVICE, "name": "slow"}, VERSIONS)
+    for prompt in ("a fox", "an owl"):
+        comparison = make_comparison(plans=list(slow), prompt=prompt)
+        for index, each in enumerate(slow.values()):
+            store.save(comparison, index, each, None, {**DEVICE, "name": "slow"}, VERSIONS)
     frame = field(store, sweep=Path("none.csv"))
     fast = next(group for group in measured(frame) if group.machine == "a laptop")
     assert front(fast) == ["bnb-nf4", "fp32", "quanto-int8", "torchao-int8wo"]
     alone = next(group for group in measured(frame) if group.machine == "slow")
     assert front(alone) == ["fp32", "sdnq-int8"]
+
+
+def test_scores_of_one_picture_rank_nothing_and_that_is_said(store: Store) -> None:
+    fill(store, "fp32", "bnb-nf4")
+    [group] = measured(field(store, sweep=Path("none.csv")))
+    assert front(group) == []
+    page = results([group], "plan", {}, any_own=True)
+    assert "nothing is ranked by them" in page
+    assert "Pareto" not in page
+    assert ">bnb-nf4</text>" in page  # its name stands in the plot all the same
 
 
 def test_what_has_no_fidelity_is_weighed_by_memory_and_time_alone() -> None:

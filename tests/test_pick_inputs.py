@@ -152,9 +152,23 @@ def test_a_probe_speaks_for_other_hardware_only_where_it_is_the_same_code() -> N
 
 
 def test_a_probe_of_the_text_encoder_speaks_for_transformers_alone() -> None:
-    scheme = CATALOG.schemes["hqq-int4"]
-    assert findings_for(scheme, "transformers", "cpu")["on-the-fly"].value == "no"
-    assert findings_for(scheme, "diffusers", "cpu") == {}
+    """Of an encoder only loading and running are tried; the rest is of the denoiser."""
+    scheme = CATALOG.schemes["quanto-int8"]
+    of_encoder = findings_for(scheme, "transformers", "cpu")
+    of_denoiser = findings_for(scheme, "diffusers", "cpu")
+    assert set(of_encoder) == {"on-the-fly", "cpu"} < set(of_denoiser)
+    assert of_encoder["cpu"].detail != of_denoiser["cpu"].detail
+
+
+def test_what_was_measured_against_a_claim_leads_and_the_claim_stands_beside_it() -> None:
+    hqq = CATALOG.schemes["hqq-int4"]
+    claim = CATALOG.methods["hqq"].cell("lora", hqq)
+    assert claim.value == "no"
+    assert "measured on a CPU, a LoRA trains" in claim.note
+    measured = findings_for(hqq, None, "cpu")["lora"]
+    assert measured.value == "partial"  # it trains; a stored one is fused before
+    assert "base unchanged" in measured.detail
+    assert "lora" not in findings_for(hqq, None, "cuda")  # there hqq may run other kernels
 
 
 def test_every_answer_that_was_kept_is_found() -> None:

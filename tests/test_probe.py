@@ -28,6 +28,7 @@ from quantlab.lab.probe.scope import capabilities_of, left_out, schemes_here
 from quantlab.lab.probe.subject import Subject
 from quantlab.record.probes import ProbeLog, read_csv, to_csv
 from tests.device import DEVICE
+from tools.probe_kept import merged, target, untried
 
 CATALOG = load_catalog()
 KEPT = sorted((PROJECT / "data" / "results").glob("probe-*.csv"))
@@ -249,6 +250,21 @@ def test_the_table_of_a_probe_reads_back(tmp_path: Path) -> None:
     path.write_text("a,b\n1,2\n")
     with pytest.raises(CatalogError, match=r"probe\.csv"):
         read_csv(path)
+
+
+def test_a_kept_table_takes_new_cells_in_the_place_of_old_ones() -> None:
+    skipped = replace(CELL, scheme="sdnq-uint4", measured="skipped")
+    rows = merged([], [CELL, skipped], NOW)
+    assert untried(rows, ["bnb-nf4", "sdnq-uint4", "sdnq-int8"]) == ["sdnq-uint4", "sdnq-int8"]
+    later = {**NOW, "versions": {**NOW["versions"], "sdnq": "3"}}  # type: ignore[dict-item]
+    found = merged(rows, [replace(skipped, measured="yes"), replace(CELL, capability="run")], later)
+    assert [(row["scheme"], row["capability"], row["measured"]) for row in found] == [
+        ("bnb-nf4", "load", "yes"),
+        ("sdnq-uint4", "load", "yes"),
+        ("bnb-nf4", "run", "yes"),
+    ]
+    assert ["sdnq" in row for row in found] == [False, True, True]
+    assert target("text_encoder_2").name.endswith("-text-encoder.csv")
 
 
 def test_a_disagreement_is_a_claim_and_its_opposite() -> None:

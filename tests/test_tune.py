@@ -154,17 +154,17 @@ def test_the_mixes_that_ship_go_with_flux_mini_and_keep_to_their_budgets() -> No
     assert not set(shipped) & {key for _, key in choices(other, other.components[0], CATALOG)}
 
 
-def few_schemes() -> Catalog:
-    """The catalogue with three schemes of GGUF to mix, so that a tuning is short."""
+def few_schemes(*schemes: str) -> Catalog:
+    """The catalogue with these schemes of GGUF and BF16 to mix, so that a tuning is short."""
     from quantlab.catalog.facts import Mixing
 
-    few = Mixing(("gguf-q4_k", "gguf-q8_0"), "gguf-bf16")
+    few = Mixing(schemes, "gguf-bf16", weighted=True)
     method = replace(CATALOG.methods["gguf"], mixing=few)
     return replace(CATALOG, methods=MappingProxyType({**CATALOG.methods, "gguf": method}))
 
 
 def test_tuning_goes_on_where_it_was_stopped_and_judges_by_other_prompts(tmp_path: Path) -> None:
-    catalog, said = few_schemes(), []
+    catalog, said = few_schemes("gguf-q4_k", "gguf-q8_0"), []
     out = tmp_path / "small"
     out.mkdir()
     asked = question("flux-mini", "gguf", 5.5, PROMPTS, out, catalog, most=2, **SMALL)

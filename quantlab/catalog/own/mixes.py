@@ -2,26 +2,58 @@
 
 It is known to the catalogue that is handed on from here and to nobody else: no link or request
 names a folder. Its id ends in a digest of its file, so that results of different mixes never meet.
+A page on one's own machine has ``Growing`` schemes, to which what is tuned there is added.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from quantlab.catalog.read.mixes import read_mix
+from quantlab.catalog.read.mixes import PREFIX, read_mix
 from quantlab.catalog.read.toml import read_toml
+from quantlab.catalog.schema import Scheme
 from quantlab.catalog.table import Catalog
 from quantlab.errors import CatalogError, InputError
 
-__all__ = ["FILE", "admit_mixes", "names_mix"]
+__all__ = ["FILE", "Growing", "admit_mixes", "is_own", "names_mix", "own_mix"]
 
 FILE = "mix.toml"
 DIGITS = 8
 _COMPILED = "@compiled"
+_OWN = re.compile(rf"{PREFIX}.+\.[0-9a-f]{{{DIGITS}}}")
+
+
+class Growing(Mapping[str, Scheme]):
+    """Schemes by id, to which mixes of one's own are added while a page runs.
+
+    Whoever goes through them sees them as they were at the start of that.
+    """
+
+    def __init__(self, known: Mapping[str, Scheme]) -> None:
+        self._known = dict(known)
+
+    def add(self, mix: Scheme) -> None:
+        """From now on ``mix`` is one of them."""
+        self._known = {**self._known, mix.id: mix}
+
+    def __getitem__(self, scheme: str) -> Scheme:
+        return self._known[scheme]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def is_own(scheme: str) -> bool:
+    """Whether that is the id of a mix of one's own, which this machine alone knows."""
+    return _OWN.fullmatch(scheme) is not None
 
 
 def names_mix(text: str) -> bool:
@@ -60,14 +92,23 @@ def _folder(text: str) -> Path | None:
 
 
 def _admit(folder: Path, catalog: Catalog) -> tuple[str, Catalog]:
+    mix = own_mix(folder, catalog)
+    known = MappingProxyType({**catalog.schemes, mix.id: mix})
+    return mix.id, replace(catalog, schemes=known)
+
+
+def own_mix(folder: Path, catalog: Catalog) -> Scheme:
+    """The mix that ``quantlab tune`` wrote to ``folder``.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     path = (folder / FILE).resolve()
     name = re.sub(r"[^a-z0-9_]+", "-", path.parent.name.lower()).strip("-_")[:40] or "own"
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
         table = read_toml(path, path.parent.parent)
         where = str(path.parent)
-        mix = read_mix(table, f"{name}.{digest}", where, catalog.methods, catalog.schemes)
+        return read_mix(table, f"{name}.{digest}", where, catalog.methods, catalog.schemes)
     except (CatalogError, OSError) as error:
         raise InputError("plan", f"{folder} holds no mix that can be read: {error}") from None
-    known = MappingProxyType({**catalog.schemes, mix.id: mix})
-    return mix.id, replace(catalog, schemes=known)

@@ -180,8 +180,11 @@ def _settings(first: pd.Series[Any]) -> dict[str, Value]:
 def _with_front(group: Group) -> list[Line]:
     """Lines with ``front`` set: fewer bytes, fewer seconds and more dB are better.
 
-    Where nothing is known of fidelity, only bytes and seconds are weighed.
+    Where nothing is known of fidelity, only bytes and seconds are weighed; where all that is known
+    is of one picture there is no front.
     """
+    if group.one_picture:
+        return list(group.lines)
     front = on_front([_point(group, line) for line in group.lines])
     return [replace(line, front=on) for line, on in zip(group.lines, front, strict=True)]
 

@@ -105,6 +105,12 @@ class Group:
         return any(line.fidelity not in (None, math.inf) or line.identical for line in self.lines)
 
     @property
+    def one_picture(self) -> bool:
+        """Whether its scores are of one prompt and seed: they say nothing of others, and rank
+        nothing."""
+        return self.has_fidelity and self.pairs < 2
+
+    @property
     def by_weights(self) -> bool:
         """Whether memory means the weights; else it is the peak, where only that is known."""
         return any(line.weights_bytes is not None for line in self.lines)

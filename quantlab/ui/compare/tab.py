@@ -21,6 +21,7 @@ from quantlab.ui.named import Parts
 from quantlab.ui.services import Services
 from quantlab.ui.state import Shown
 from quantlab.ui.theme import HIDDEN, script
+from quantlab.ui.tuning.section import build_tuning, may_tune
 from quantlab.ui.words import LETTERS
 from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.settings import setting
@@ -85,6 +86,8 @@ def build_try(services: Services, banner: Any, live: Any) -> Parts:
     wire_edit(services, parts)
     wire_share(services, parts)
     wire_cost(services, parts)
+    if may_tune(services):
+        build_tuning(services, parts)
     return parts
 
 

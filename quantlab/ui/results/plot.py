@@ -37,6 +37,8 @@ class _Mark:
     name: str
     title: str
     front: bool
+    named: bool
+    """Whether its name stands beside it, where it has room."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,15 @@ def plots(group: Group) -> str:
         return ""
     best = "up and to the left" if group.has_fidelity else "down and to the left"
     weighed = "memory, latency and PSNR" if group.has_fidelity else "memory and latency"
+    front = (
+        '<span aria-hidden="true" class="ql-front">◆</span> on the Pareto front: no other plan '
+        f'here is at least as good in {weighed} and better in one. <span aria-hidden="true">○'
+        "</span> the others. "
+    )
     return (
         '<div data-saved><div class="ql-plots" tabindex="0" role="group" aria-label="Plots">'
         f'{"".join(found)}</div><p class="ql-legend">'
-        '<span aria-hidden="true" class="ql-front">◆</span> on the Pareto front: no other plan '
-        f'here is at least as good in {weighed} and better in one. <span aria-hidden="true">○'
-        f"</span> the others. Better is {best}. "
+        f"{'' if group.one_picture else front}Better is {best}. "
         '<button type="button" class="ql-button" data-save-plots="plot">Save the plots</button>'
         "</p></div>"
     )
@@ -118,7 +123,9 @@ def _marks(
     group: Group, lines: Sequence[Line], xs: Sequence[float], ys: Sequence[float]
 ) -> list[_Mark]:
     return [
-        _Mark(x, y, short(line.plan), _title(group, line), line.front)
+        _Mark(
+            x, y, short(line.plan), _title(group, line), line.front, line.front or group.one_picture
+        )
         for line, x, y in zip(lines, xs, ys, strict=True)
     ]
 
@@ -206,11 +213,11 @@ _Box = tuple[float, float, float, float]
 
 
 def _names(placed: Sequence[tuple[float, float, _Mark]]) -> str:
-    """Names beside the marks of the front, where they have room; the others are in the table."""
+    """Names beside the marks that have one, where they have room; the others are in the table."""
     taken: list[_Box] = [(x - 7, y - 7, x + 7, y + 7) for x, y, _ in placed]
     parts = []
     for x, y, mark in placed:
-        if not mark.front:
+        if not mark.named:
             continue
         wide = len(mark.name) * CHARACTER
         spots = [(x + 11, y + 4), (x - 11 - wide, y + 4), (x - wide / 2, y - 12), (x, y + 20)]

@@ -83,6 +83,8 @@ def left_out(limit: int, kept: int) -> str:
 
 def _section(group: Group, order: str, models: dict[str, str], *, opened: bool) -> str:
     notes = []
+    if group.one_picture:
+        notes.append("Scores of one picture say nothing of others: nothing is ranked by them.")
     if group.has_fidelity and not group.same_pairs:
         notes.append(
             "These plans were run on different prompts and seeds: their fidelity compares only "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from quantlab.lab.check.code.values import Argument, Ref, const
@@ -13,10 +14,11 @@ from quantlab.lab.check.rule import Hit, rule
 from quantlab.lab.check.rules.names import REPLACED
 from quantlab.lab.check.uses import Code
 
-__all__ = ["named_type", "removed_function", "string_type"]
+__all__ = ["intx_bytes", "named_type", "removed_function", "string_type"]
 
 DOCS = "https://huggingface.co/docs/diffusers/quantization/torchao"
 QTYPES = {"int8": "qint8", "int4": "qint4", "int2": "qint2", "float8": "qfloat8"}
+SUB_BYTE = re.compile(r"torch\.int[1-7]")
 VERSIONS = {"diffusers": ">=0.39", "transformers": ">=5.0", "torchao": ">=0.15"}
 
 
@@ -82,6 +84,27 @@ def removed_function(code: Code) -> Iterator[Hit]:
                 edits = [replace(node, REPLACED[name]) for node in nodes]
             said = f"torchao.quantization has no {name}: the import fails."
             yield Hit(each.alias, said, tuple(edits))
+
+
+@rule(
+    "intx-bytes",
+    "silent",
+    why="Its weights stay unpacked, one byte a number, however few bits weight_dtype has: the "
+    "picture gets worse and nothing gets smaller.",
+    source="https://github.com/pytorch/ao/blob/v0.18.0/torchao/quantization/quant_api.py",
+    versions={"torchao": ">=0.12"},
+)
+def intx_bytes(code: Code) -> Iterator[Hit]:
+    """``IntxWeightOnlyConfig(weight_dtype=torch.int4)``."""
+    for call in code.program.calls:
+        cls = class_of(call.function)
+        if cls is None or (cls.library, cls.name) != ("torchao", "IntxWeightOnlyConfig"):
+            continue
+        argument = call.argument("weight_dtype", 0)
+        asked = argument.value if argument is not None else None
+        if argument is not None and isinstance(asked, Ref) and SUB_BYTE.fullmatch(asked.path):
+            name = asked.path.rpartition(".")[2]
+            yield Hit(argument.node, f"{name} is stored as int8: one byte a number.")
 
 
 def _named(tree: ast.Module, name: str) -> list[ast.expr | ast.alias]:
