@@ -14,7 +14,6 @@ import sys
 from asyncio import AbstractEventLoop
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches CUDA
     import spaces  # noqa: F401

@@ -20,7 +20,7 @@ from quantlab.lab.load.processor import load_processor
 from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
 from tests.device import DEVICE
-from tools.twins import build
+from tests.twins import twin
 
 SIZE, STEPS, LENGTH = 64, 2, 64
 PLAIN = [
@@ -67,10 +67,9 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_the_picture_is_that_of_the_pipeline_called_whole(name: str, tmp_path: Path) -> None:
-    build(name, tmp_path / name)
+def test_the_picture_is_that_of_the_pipeline_called_whole(name: str) -> None:
     family = families()[name]
-    pipe = diffusers.DiffusionPipeline.from_pretrained(tmp_path / name, dtype=torch.float32)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(twin(name), dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     calls: list[None] = []
     getattr(pipe, family.denoiser).register_forward_hook(lambda *_: calls.append(None))
@@ -89,10 +88,8 @@ def test_the_picture_is_that_of_the_pipeline_called_whole(name: str, tmp_path: P
 
 @pytest.mark.parametrize("upsampled", [True, False])
 @pytest.mark.parametrize("name", BLOCKS)
-def test_blocks_give_the_picture_of_all_blocks_run_at_once(
-    name: str, upsampled: bool, tmp_path: Path
-) -> None:
-    build(name, folder := tmp_path / name)
+def test_blocks_give_the_picture_of_all_blocks_run_at_once(name: str, upsampled: bool) -> None:
+    folder = twin(name)
     family = family_of(BLOCKS[name])
     modules = {part: module(folder, part) for part in ("transformer", "vae", "text_encoder")}
     extras = {"tokenizer": load_processor(str(folder / "tokenizer"))}

@@ -28,8 +28,9 @@ from quantlab.lab.specs import build as built
 from quantlab.lab.specs import spec_for
 from quantlab.lab.ways.bitsandbytes import quantize_with_bitsandbytes
 from tests.device import DEVICE
-from tests.hub_server import Hub, serve
+from tests.hub_server import Faults, Hub, serve
 from tests.test_flux3 import KLEIN, LISTED, SHORT, alone, asked
+from tests.test_hub import ask_only
 from tools.twins import build
 from tools.twins.model import as_model
 
@@ -68,11 +69,8 @@ def hub(twin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     (main / "modular_model_index.json").write_text(json.dumps(index))
     with serve(main, REPO) as found:
         found.others.append(Hub(writer, WRITER))
-        template = f"{found.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "ENDPOINT", found.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.delenv("HF_TOKEN", raising=False)
+        ask_only(found, tmp_path, monkeypatch)
+        monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 30.0)
         yield found
 
 
@@ -105,6 +103,8 @@ def test_a_gate_or_damage_in_either_repository_is_named(hub: Hub, catalog: Catal
     writer.faults.gated, writer.faults.corrupt = False, {"model.safetensors"}
     with pytest.raises(LoadError, match=f"model.safetensors of {WRITER} arrived damaged"):
         Pool(0, served, DEVICE).load(model, whole, lambda _: None)
+    writer.faults = Faults(cut={"model.safetensors": (10_000, 1)})
+    assert "prompt_upsampler" in Pool(0, served, DEVICE).load(model, whole, print).weights_bytes
 
 
 def test_a_saved_pipeline_draws_the_same_by_its_card(catalog: Catalog, tmp_path: Path) -> None:

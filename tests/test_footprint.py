@@ -160,7 +160,7 @@ def assert_predicted(folder: Path, library: str, cls: str, scheme_id: str) -> No
         storage = torch().float8_e4m3fn
         module.enable_layerwise_casting(storage_dtype=storage, compute_dtype=torch().bfloat16)
     else:
-        config = build(spec_for(scheme, library), "torch.bfloat16")
+        config = build(spec_for(scheme, library, cls), "torch.bfloat16")
         module = load(folder / cls, quantization_config=config, **arguments)
     verify(module, scheme, cls)
     assert shapes_bytes(shapes, cls, scheme, 2) == pytest.approx(stored_bytes(module), rel=0.005)

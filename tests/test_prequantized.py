@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
 
+from quantlab.catalog.answer.choices import propose
+from quantlab.catalog.answer.ready import files_of
 from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.models.schema import Prequantized
 from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.sizes.idle import to_know
+from quantlab.catalog.sizes.published import published_peaks
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import PlanError
 from quantlab.lab.bench.run import forward
 from quantlab.lab.load.pool import Pool
 from quantlab.lab.probe.subject import Subject
 from quantlab.lab.ways.stored import unquantized_layers
+from quantlab.ui.pick.card_view import proposed
 from tests.device import DEVICE
 from tests.hub_server import Hub
 from tests.test_hub import MINI, SHARD, hub, server  # noqa: F401
@@ -105,3 +111,19 @@ def test_a_base_that_is_stored_quantized_is_never_quantized_again(tmp_path: Path
     for scheme in ("bnb-nf4", "layerwise-fp8"):
         with pytest.raises(PlanError, match="twice"):
             pool.load(model, parse_plan(scheme, model), lambda _: None)
+
+
+def test_the_answer_s_drawers_name_ready_files_and_what_others_measured() -> None:
+    """Every repository of the model's file, each a link, and every published peak with its own."""
+    catalog = load_catalog()
+    for name in ("z-image-turbo", "flux3-klein", "flux-mini"):
+        model = catalog.models[name]
+        found = propose(model=name, gpu="rtx-4090-24gb", ram_gib=64, catalog=catalog)
+        said = proposed("On an RTX 4090", found.choices, model)
+        ready = files_of(model)
+        assert all(f'href="{url}"' in said and escape(told) in said for _, url, told in ready)
+        assert ("nobody ran them here" in said) == bool(ready)
+        peaks = list(published_peaks(model, catalog))
+        assert all(f"<li>{escape(peak)}</li>" in said for peak in peaks)
+        assert ("Memory that others measured" in said) == bool(peaks)
+        assert all(f"<li>{escape(text)}</li>" in said for text in to_know(model))

@@ -366,10 +366,15 @@ def test_what_writes_the_prompt_anew_is_left_out_only_where_it_has_no_room() -> 
     for choice in answer(**(asked | {"gpu": "rtx-4090-24gb", "ram_gib": 64})).choices:
         assert "none" not in choice.plan
         assert choice.image_s is None
+        assert re.search(r"at least \d\.\d s for 100 tokens", choice.image_s_why)
         assert re.search(
             r"nothing writes the prompt anew an image takes about \d", choice.reasons[-1]
         )
         assert "not no seconds" not in choice.given_up
+    whole = next(c for c in answer(**(asked | {"gpu": "h100-80gb"})).choices if c.plan == "bf16")
+    said = re.search(r"at least (.*) s for 100 tokens", whole.image_s_why)
+    assert said
+    assert float(said[1]) == pytest.approx(100 * 9.41e9 * 2 / 3.35e12, abs=0.05)  # 3.35 TB/s
     few = answer(**(asked | {"gpu": "rtx-4090-24gb", "ram_gib": 64, "bits": 4})).choices
     assert few
     assert not any("none" in choice.plan for choice in few)

@@ -12,9 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from quantlab.catalog.comparison import parse_plan
+from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.paths import OWN_MODELS, PROJECT
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
+from quantlab.catalog.time import Seconds
 from quantlab.cli import main
 from quantlab.errors import InputError, LoadError
 from quantlab.lab.hub.admit import about, admit, names_own
@@ -184,6 +186,22 @@ def _write_header(path: Path, shapes: dict[str, torch.Tensor]) -> None:
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(8 + len(text) + place)
+
+
+def test_the_seconds_of_a_file_are_those_of_its_scheme_on_the_model(tmp_path: Path) -> None:
+    """Of its layers and of the type that most of it is in, as of the listed model's own plan."""
+    card, listed = load_gpus()["rtx-4090-24gb"], load_catalog().models["flux-mini"]
+    for name, scheme in (("q4_k.gguf", "gguf-q4_k"), ("bf16.safetensors", "bf16")):
+        WRITERS[name](tmp_path / name)
+        model = admit(str(tmp_path / name))
+        found = [
+            predict(each.id, parse_plan(text, each), gpu=card).on_card
+            for each, text in ((model, "bf16"), (listed, scheme))
+        ]
+        own, same = (one.image_s if one else None for one in found)
+        assert isinstance(own, Seconds)
+        assert isinstance(same, Seconds)
+        assert own.mid == pytest.approx(same.mid, rel=0.02)
 
 
 def foreign(**more: Any) -> Callable[[Path], None]:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers as tf
 from diffusers import DiffusionPipeline, ModularPipeline
 from PIL import Image
 
 from quantlab.catalog.models import read_models
 from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.read.twins import on_twins
 from quantlab.lab.load.processor import load_processor
-from tools.twins import FAMILIES, build, tokens
+from tests.twins import twin
+from tools import tried
+from tools.shapes import table
+from tools.twins import FAMILIES, build, encoders, tokens
+from tools.twins.save import draw
 
 MODELS = read_models(PROJECT)
 SIZE = 64
@@ -93,11 +101,8 @@ def blank_what_idles(pipe: Any, family: str) -> set[str]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_twin_makes_the_same_picture_twice_without_what_idles(
-    family: str, tmp_path: Path
-) -> None:
-    build(family, tmp_path / family)
-    pipe = load(tmp_path / family)
+def test_a_twin_makes_the_same_picture_twice_without_what_idles(family: str) -> None:
+    pipe = load(twin(family))
     first = picture(pipe, family)
     pixels = (SIZE, SIZE, 3) if family == "wan" else (CHANNELS.get(family, 3), SIZE, SIZE)
     assert tuple(first.shape[-3:]) == pixels
@@ -108,33 +113,71 @@ def test_a_twin_makes_the_same_picture_twice_without_what_idles(
     assert torch.equal(first, picture(pipe, family))
 
 
+READ = {
+    "flux2-klein-4b": (partial(encoders.qwen3, tf.Qwen3ForCausalLM), (9, 18, 27)),
+    "flux2-dev": (
+        partial(encoders.mistral3, tf.Mistral3ForConditionalGeneration, kind="mistral"),
+        (10, 20, 30),
+    ),
+    "flux3-klein": (
+        partial(encoders.qwen3_vl, tf.Qwen3VLForConditionalGeneration),
+        tuple(range(4, 33, 4)),
+    ),
+}
+"""The hidden states that diffusers' pipelines read of a text encoder, by a model with such."""
+
+
+@pytest.mark.parametrize("model_id", READ)
+def test_as_many_layers_as_are_called_enough_give_what_is_read(
+    model_id: str, tmp_path: Path
+) -> None:
+    """The last of the layers that are left is not read: its states come out of the last norm."""
+    make, read = READ[model_id]
+    encoder = MODELS[model_id].encoder
+    enough = max(read) + 1
+    assert encoder is not None
+    assert encoder.enough_layers == enough
+    whole = make(layers=enough + 2)
+    draw(whole, torch.Generator().manual_seed(0))
+    whole.save_pretrained(tmp_path)
+    config = tf.AutoConfig.from_pretrained(tmp_path)
+    config.get_text_config().num_hidden_layers = enough
+    short = type(whole).from_pretrained(tmp_path, config=config, dtype=torch.float32)
+    assert short.num_parameters() < whole.num_parameters()
+    tokens_read = torch.arange(2, 22).reshape(1, -1)
+    with torch.no_grad():
+        states, fewer = (
+            model.eval()(tokens_read, output_hidden_states=True).hidden_states
+            for model in (whole, short)
+        )
+    assert all(torch.equal(states[number], fewer[number]) for number in read)
+    assert not torch.equal(states[enough], fewer[enough])
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_twin_is_small_and_the_same_each_time(family: str, tmp_path: Path) -> None:
-    for name in ("one", "other"):
-        build(family, tmp_path / name, repo="owner/twin")
-    files = [path for path in (tmp_path / "one").rglob("*") if path.is_file()]
+    build(family, tmp_path / "other", repo=str(twin(family)))
+    files = [path for path in twin(family).rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 3_000_000
-    assert digest(tmp_path / "one") == digest(tmp_path / "other")
+    assert digest(twin(family)) == digest(tmp_path / "other")
 
 
-def test_the_prompt_enhancer_of_ernie_image_draws_its_words(tmp_path: Path) -> None:
+def test_the_prompt_enhancer_of_ernie_image_draws_its_words() -> None:
     """The pipeline's generator does not reach it: the same seed makes another picture."""
-    build("ernie-image", tmp_path)
-    pipe = load(tmp_path)
+    pipe = load(twin("ernie-image"))
     first = picture(pipe, "ernie-image", use_pe=True)
     assert not torch.equal(first, picture(pipe, "ernie-image", use_pe=True))
 
 
-def test_a_denoiser_can_be_quantized_by_blocks(tmp_path: Path) -> None:
+def test_a_denoiser_can_be_quantized_by_blocks() -> None:
     """Linear layers 16 at a time on both sides; where a real one is narrower, so is its twin's."""
     for family in FAMILIES:
-        build(family, tmp_path)
-        pipe = load(tmp_path)
-        denoiser = pipe.unet if family == "sdxl" else pipe.transformer
-        layers = {n: m for n, m in denoiser.named_modules() if isinstance(m, torch.nn.Linear)}
-        narrow = {n for n, m in layers.items() if m.in_features % 16 or m.out_features % 16}
+        denoiser = twin(family) / ("unet" if family == "sdxl" else "transformer")
+        rows = table(json.loads((denoiser / "config.json").read_text()))["modules"]
+        layers = {name: own["weight"] for name, kind, own in rows if kind == "linear"}
+        narrow = {name for name, (out, into) in layers.items() if into % 16 or out % 16}
         assert narrow == ({"text_fusion.projector"} if family == "krea-2" else set()), family
-        assert max(m.weight.numel() for m in layers.values()) >= 16384, family
+        assert max(out * into for out, into in layers.values()) >= 16384, family
 
 
 @pytest.mark.parametrize("name", ["Qwen3VLProcessor", "Qwen2VLProcessor", "PixtralProcessor"])
@@ -159,13 +202,30 @@ def test_a_processor_reads_text_as_its_tokenizer_does(name: str, tmp_path: Path)
     assert found["input_ids"][0, :length].tolist() == tokenizer(text)["input_ids"]
 
 
-def test_a_processor_puts_a_picture_where_the_prompt_says(tmp_path: Path) -> None:
+def test_a_processor_puts_a_picture_where_the_prompt_says() -> None:
     """64 x 64 pixels in patches of 16, four to a token."""
-    build("qwen-image-edit", tmp_path)
-    processor = load_processor(str(tmp_path / "processor"))
+    processor = load_processor(str(twin("qwen-image-edit") / "processor"))
     found = processor(
         text=["<|vision_start|><|image_pad|><|vision_end|>a fox"],
         images=[Image.new("RGB", (64, 64))], return_tensors="pt",
     )  # fmt: skip
     assert found["image_grid_thw"].tolist() == [[1, 4, 4]]
     assert int((found["input_ids"] == processor.image_token_id).sum()) == 4
+
+
+def test_the_readme_s_ticks_are_those_of_the_kept_rows(tmp_path: Path) -> None:
+    assert tried.main(["--check"]) == 0, "run python -m tools.tried"
+    stale = tmp_path / "README.md"
+    stale.write_text(tried.PAGE.read_text(encoding="utf-8").replace("✓ H200", "no"))
+    assert tried.main(["--check"], stale) == 1
+    assert tried.main([], stale) == 0
+    assert stale.read_text(encoding="utf-8") == tried.PAGE.read_text(encoding="utf-8")
+
+
+def test_what_failed_on_a_twin_has_its_reason_and_what_works_its_bytes() -> None:
+    rows = on_twins()
+    assert {model for model, _, _ in rows} <= {model.id for model in MODELS.values()}
+    for key, row in rows.items():
+        assert row.detail, key
+        assert not row.works or row.off is not None, key
+        assert abs(row.off or 0) <= 0.005, key

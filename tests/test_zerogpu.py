@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from quantlab.catalog.comparison import make_comparison
-from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.paths import OWN_MODELS, PROJECT
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
+from quantlab.lab.hub.admit import admit
 from quantlab.lab.load.reader import Reader
 from quantlab.lab.runners.choose import choose_runner
 from quantlab.lab.runners.local import LocalRunner
@@ -28,6 +29,7 @@ from quantlab.lab.runners.zerogpu_cost import gpu_seconds
 from quantlab.lab.runners.zerogpu_limits import refusal
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Finished, Outcome
+from tools.twins import build
 
 PNG = b"\x89PNG".hex()
 
@@ -35,10 +37,18 @@ PNG = b"\x89PNG".hex()
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What the rehearsal's child saw, scenario by scenario."""
-    pids = tmp_path_factory.mktemp("zerogpu") / "pids"
-    command = [sys.executable, "-m", "tests.zerogpu_child", str(pids)]
+    folder = tmp_path_factory.mktemp("zerogpu")
+    pids = folder / "pids"
+    build("flux3", folder / "twin")
+    with pytest.MonkeyPatch.context() as own:
+        own.setenv(OWN_MODELS, "")
+        twin = admit(str(folder / "twin")).id
+        given = dict(os.environ)
+    command = [sys.executable, "-m", "tests.zerogpu_child", str(pids), twin]
     try:
-        run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=240)
+        run = subprocess.run(
+            command, cwd=PROJECT, env=given, capture_output=True, text=True, timeout=240
+        )
         assert run.returncode == 0, run.stderr[-3000:]
         yield json.loads(run.stdout.splitlines()[-1])
     finally:
@@ -79,6 +89,21 @@ def test_images_come_back_as_files_and_nothing_else_is_left(seen: dict[str, Any]
 
 def test_the_parent_never_imports_quanto(seen: dict[str, Any]) -> None:
     assert seen["modules"] == []
+
+
+def test_a_pipeline_of_blocks_runs_in_the_worker_with_and_without_its_prompt_writer(
+    seen: dict[str, Any],
+) -> None:
+    blocks = seen["blocks"]
+    assert [o["status"] for o in blocks["outcomes"]] == ["ok", "ok", "ok", "failed"]
+    whole, quantized, written, compiled = blocks["outcomes"]
+    assert "prompt_upsampler" not in whole["weights_bytes"]
+    assert quantized["weights_bytes"]["transformer"] < whole["weights_bytes"]["transformer"]
+    assert 0 < quantized["transformer_rel_l2"] < 0.1
+    assert written["weights_bytes"]["prompt_upsampler"] > 0
+    assert "torch.compile is not possible on ZeroGPU" in compiled["error"]["message"]
+    asked = blocks["calls"][0][1]
+    assert int(asked["durationSeconds"]) == blocks["quota"]
 
 
 def test_compiled_plans_are_refused_with_the_reason(seen: dict[str, Any]) -> None:

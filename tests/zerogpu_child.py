@@ -1,7 +1,8 @@
 """A ZeroGPU Space in small: each scenario of test_zerogpu.py, one after the other, in one process.
 
 Prints one JSON document: scenario -> what was seen. Worker pids go to the file named first on the
-command line as they come, so that the test can end them even if this process is killed.
+command line as they come, so that the test can end them even if this process is killed; the second
+argument is the id of FLUX.3's twin, a model of one's own.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def main() -> None:
         launch()
         for name in ("plain", "warm", "stop", "quota", "visitor", "queue", "timeout", "busy"):
             seen[name] = getattr(space, name)()
+        seen["blocks"] = space.blocks(sys.argv[2])
         seen["death"] = space.death()
         seen["modules"] = sorted(m for m in sys.modules if m.startswith(("optimum", "sdnq")))
         seen["log"] = service.log
@@ -66,14 +68,15 @@ class Space:
         self.service, self.runner = service, ZeroGpuRunner(load_catalog())
 
     def run(
-        self, plans: list[str], steps: int = 2, on_step: Any = lambda _: None
+        self, plans: list[str], steps: int = 2, on_step: Any = lambda _: None, **more: Any
     ) -> dict[str, Any]:
         """Stream a comparison; ``on_step`` is called at each step that is done."""
         from quantlab.catalog.comparison import make_comparison
         from quantlab.errors import RunError
         from quantlab.words.outcome import Finished
 
-        comparison = make_comparison(plans=plans, prompt="a fox", steps=steps, width=64, height=64)
+        asked = {"prompt": "a fox", "steps": steps, "width": 64, "height": 64, **more}
+        comparison = make_comparison(plans=plans, **asked)
         calls, stop = len(self.service.log), threading.Event()
         found: dict[str, Any] = {"outcomes": [], "order": [], "texts": [], "pngs": []}
         found["quota"] = self.runner.cost_s(comparison)
@@ -134,6 +137,13 @@ class Space:
     def busy(self) -> dict[str, Any]:
         self.service.mood = "busy"
         return self.run(["fp32"])
+
+    def blocks(self, model: str) -> dict[str, Any]:
+        """A pipeline of blocks whose prompt a language model rewrites, or not."""
+        self.service.mood = "free"
+        plans = ["prompt_upsampler=none", "transformer=torchao-int8wo,prompt_upsampler=none"]
+        plans += ["text_encoder=torchao-int8wo", "prompt_upsampler=none@compiled"]
+        return self.run(plans, model=model, sequence_length=80)
 
     def death(self) -> dict[str, Any]:
         self.service.mood = "free"

@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from quantlab.catalog.models.schema import Model
 from quantlab.catalog.paths import PROJECT
@@ -62,19 +63,19 @@ def _on_gpu() -> Iterator[str]:
             yield "flux-mini"
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Write or check the table; returns the exit status."""
+def main(argv: list[str] | None = None, page: Path = PAGE) -> int:
+    """Write or check the table in ``page``; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args(argv)
-    text = PAGE.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     made = f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}"
     if given.check:
         if made != text:
-            print("stale: README.md; python -m tools.tried writes it", file=sys.stderr)
+            print(f"stale: {page.name}; python -m tools.tried writes it", file=sys.stderr)
         return int(made != text)
-    PAGE.write_text(made, encoding="utf-8")
+    page.write_text(made, encoding="utf-8")
     return 0
 
 

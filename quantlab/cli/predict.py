@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from quantlab.catalog.comparison import to_predict
+from quantlab.catalog.sizes.idle import to_know
 from quantlab.catalog.sizes.predict import Prediction, rules_versions
 from quantlab.catalog.sizes.published import published_peaks
 from quantlab.catalog.table import load_catalog
@@ -42,12 +43,13 @@ def ask(arguments: argparse.Namespace) -> list[Prediction]:
 
 
 def tell(rows: Sequence[Prediction], model: str, *, table: bool) -> None:
-    """Print the rows of ``model`` as a table, if at all; on stderr peaks that others published of
-    the same plans, and whose rules were followed."""
+    """Print the rows of ``model`` as a table, if at all; on stderr what to know of it, peaks that
+    others published of the same plans, and whose rules were followed."""
     for line in _lines(rows) if table else ():
         print(line)
     catalog = load_catalog()
-    for line in published_peaks(catalog.models[model], [row.plan for row in rows], catalog):
+    about = catalog.models[model]
+    for line in (*to_know(about), *published_peaks(about, catalog, [row.plan for row in rows])):
         print(line, file=sys.stderr)
     versions = rules_versions(catalog)
     rules = ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from quantlab.catalog.answer.choices import Answer
+from quantlab.catalog.sizes.idle import to_know
 from quantlab.record.asking import proposed
 from quantlab.record.known import Measurements, measurements_here
 from quantlab.words.choice import Choice
@@ -38,6 +39,8 @@ def run_propose(arguments: argparse.Namespace) -> list[dict[str, Any]] | None:
         for line in (*lines_of(choice), *(f"    {reason}" for reason in choice.reasons)):
             print(line)
         print(f"    {choice.install}")
+    for line in to_know(arguments.catalog.models[arguments.model]):
+        print(line, file=sys.stderr)
     return None
 
 

@@ -7,8 +7,9 @@
 
 Writes data/results/twins.csv, a row for each model, component and scheme: whether it loads, holds
 what was asked and makes a picture, how far one step of the denoiser is off, bytes stored and
-predicted; or why it fails. A family is tried by the model that lists name first. That is measured
-on a twin: a few layers with random weights, whose distances say nothing of the real model's.
+predicted; or why it fails; neither where only the twin's layers are too narrow. A family is tried
+by the model that lists name first. That is measured on a twin: a few layers with random weights,
+whose distances say nothing of the real model's.
 Schemes of a component share a process; where one ends it, that is its result and the next one has
 a process of its own.
 """
@@ -81,12 +82,24 @@ def stand_for(catalog: Catalog) -> Mapping[str, Model]:
 
 
 def _components(models: list[Model], asked: list[str] | None) -> Iterator[tuple[Model, str]]:
-    """The denoisers of all models first, then their encoders, the one that a plan names ahead."""
-    for model in models:
-        yield from ((model, name) for name in model.family.denoisers if name in (asked or [name]))
-    for model in models:
-        names = reversed(model.family.encoders)
-        yield from ((model, name) for name in names if name in (asked or [name]))
+    """The denoisers of all models first, then an encoder of each class, then the others; of one
+    model the encoder that a plan names ahead. Those with the fewest kept rows come first."""
+    denoisers = [
+        (model, name)
+        for model in models
+        for name in model.family.denoisers
+        if name in (asked or [name])
+    ]
+    yield from sorted(denoisers, key=lambda each: len(_kept(each[0].id, each[1])))
+    encoders = [
+        (model, name)
+        for model in models
+        for name in reversed(model.family.encoders)
+        if name in (asked or [name])
+    ]
+    first = {known.cls: (m, n) for m, n in reversed(encoders) if (known := m.component(n))}
+    ahead = list(reversed(first.values()))
+    yield from (*ahead, *(each for each in encoders if each not in ahead))
 
 
 def _schemes(model: Model, component: str, catalog: Catalog) -> list[str]:
@@ -108,7 +121,7 @@ def _rows(model: Model, component: str, schemes: list[str]) -> Iterator[dict[str
         while left:
             job = {"model": model.id, "component": component, "folder": folder, "schemes": left}
             for found in _one_process(job):
-                left = left[left.index(found["scheme"]) + 1 :]
+                left.remove(found["scheme"])
                 yield {"model": model.id, "component": component, **found, **about}
 
 

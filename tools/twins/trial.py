@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,28 @@ from PIL import Image
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.models.schema import Model
+from quantlab.catalog.sizes.shapes import component_shapes
 from quantlab.catalog.sizes.weights import plan_bytes
-from quantlab.catalog.table import load_catalog
+from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.device import this_device
 from quantlab.lab.references import keep_reference
 from quantlab.lab.runners.child import serve
-from quantlab.words.outcome import Outcome
+from quantlab.words.comparison import MAX_PLANS, Comparison
+from quantlab.words.outcome import Event, Finished, Outcome
 from tools.twins.model import as_model
 
 __all__ = ["asked_of", "plan_of"]
 
 Tell = Callable[[Mapping[str, Any]], None]
 STEPS, LENGTH = 2, 80
+BLOCKS: Mapping[str, tuple[int, int]] = {
+    **dict.fromkeys(("bnb-nf4", "bnb-fp4", "bnb-nf4-dq", "bnb-fp4-dq"), (64, 1)),
+    "torchao-int8wo-g64": (64, 1),
+    "torchao-nf4": (1, 64 * 256),
+}
+"""Inputs of a layer and numbers of a weight of which some schemes take whole multiples alone: the
+libraries' block sizes, bitsandbytes' on a CPU."""
 
 
 def plan_of(model: Model, component: str, scheme: str = "") -> str:
@@ -40,18 +50,59 @@ def work(job: dict[str, Any], tell: Tell) -> None:
     model = as_model(known.models[job["model"]], folder / "twin", folder / "shapes")
     catalog = replace(known, models={**known.models, model.id: model})
     bench = Bench(catalog, this_device())
-    for scheme in job["schemes"]:
-        tell({"start": scheme})
+    many = MAX_PLANS - 1  # beside the reference, which is run once for them
+    for start in range(0, len(job["schemes"]), many):
+        schemes = job["schemes"][start : start + many]
         comparison = make_comparison(
             model=model.id,
-            plans=[plan_of(model, job["component"], each) for each in ("", scheme)],
+            plans=[plan_of(model, job["component"], each) for each in ("", *schemes)],
             catalog=catalog,
             **asked_of(model),
         )
-        _, outcome = compare(comparison, bench=bench, out=folder / "images", warmup=0)
-        parts = dict(comparison.plans[1].parts)
-        predicted = plan_bytes(model.id, parts, None, catalog)[job["component"]]
-        tell({"done": scheme, "predicted_bytes": predicted, **_said(outcome, job["component"])})
+        heard = _Heard(comparison, job["component"], schemes, known.models[model.id], catalog, tell)
+        compare(comparison, bench=bench, out=folder / "images", report=heard, warmup=0)
+
+
+@dataclass
+class _Heard:
+    """Tells of each scheme of a comparison when it begins and what came of it."""
+
+    comparison: Comparison
+    component: str
+    schemes: Sequence[str]
+    real: Model
+    catalog: Catalog
+    tell: Tell
+    begun: int = 0
+
+    def __call__(self, event: Event) -> None:
+        if event.index == 0:
+            return
+        scheme = self.schemes[event.index - 1]
+        if event.index != self.begun:
+            self.tell({"start": scheme})
+            self.begun = event.index
+        if isinstance(event, Finished):
+            parts = dict(self.comparison.plans[event.index].parts)
+            predicted = plan_bytes(self.real.id, parts, None, self.catalog)[self.component]
+            said = _said(event.outcome, self.component)
+            if event.outcome.error is not None and self._too_narrow(scheme):
+                said |= {"measured": "", "detail": f"the twin is too narrow: {said['detail']}"}
+            self.tell({"done": scheme, "predicted_bytes": predicted, **said})
+
+    def _too_narrow(self, scheme: str) -> bool:
+        """Whether the twin has layers that the scheme cannot take and the real model has none."""
+        twin = self.catalog.models[self.real.id]
+        real, small = (_odd(model, self.component, scheme) for model in (self.real, twin))
+        return small and not real
+
+
+def _odd(model: Model, component: str, scheme: str) -> bool:
+    inputs, numbers = BLOCKS.get(scheme, (1, 1))
+    return any(
+        m.kind == "linear" and m.weight and (m.weight[1] % inputs or math.prod(m.weight) % numbers)
+        for m in component_shapes(model, component)
+    )
 
 
 def asked_of(model: Model) -> dict[str, Any]:

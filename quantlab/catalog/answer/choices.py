@@ -45,7 +45,7 @@ from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import band_of, loss_of
 from quantlab.catalog.answer.merits import praised
 from quantlab.catalog.answer.pick import read_question
-from quantlab.catalog.answer.seconds import Timer
+from quantlab.catalog.answer.seconds import Timer, writing_seconds
 from quantlab.catalog.answer.told import choice_of
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import Machine, own_memory_gib, this_machine
@@ -160,6 +160,7 @@ def _chosen(
             asked.ram_bytes,
             timed if at == 0 else None,
             as_typed=_as_typed(one, asked),
+            writing_s=writing_seconds(asked.model, asked.device, _needs(one.plan, asked)),
             beside=beside if at == 0 else (),
         )
         for at, (labels, one) in enumerate(chosen)

@@ -18,13 +18,16 @@ from quantlab.catalog.sizes.needs import Needs, needs_of
 from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import NOTHING, Known, Placement, Reason, Seconds, card_of
+from quantlab.catalog.time.form import chip_of
 from quantlab.catalog.time.of_plan import PLACEMENTS, run_of, work_of
 from quantlab.catalog.time.predict import Clock, measured_seconds
 from quantlab.words.plan import Plan
 
-__all__ = ["MODES", "Timer", "compiles", "faster", "speeds", "why_of"]
+__all__ = ["MODES", "Timer", "compiles", "faster", "speeds", "why_of", "writing_seconds"]
 
 MODES = {"eager": False, "compiled": True}
+WRITTEN = 100
+"""Tokens of a rewritten prompt that a time is told for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +109,20 @@ class Timer:
         )
 
 
-def why_of(time: Seconds | Reason) -> str:
-    """What the seconds rest on with their evidence, or why there are none."""
+def writing_seconds(model: Model, device: Gpu | Device, needs: Needs) -> float | None:
+    """Seconds that a token of a rewritten prompt takes at least, where the weights of what writes
+    it lie on the card: each token reads them once. None where nothing does or is known."""
+    chip = chip_of(card_of(device)) if isinstance(device, Gpu) else None
+    read = sum(needs.weights.get(name, 0) for name in model.prompt_writers)
+    return read / chip.memory if chip is not None and read else None
+
+
+def why_of(time: Seconds | Reason, writing_s: float | None = None) -> str:
+    """What the seconds rest on with their evidence, or why there are none; ``writing_s`` as from
+    ``writing_seconds``."""
+    if time is Reason.WRITES_PROMPT and writing_s is not None:
+        least = f"{WRITTEN * writing_s:.1f} s for {WRITTEN} tokens"
+        return f"{time.text} It takes at least {least}, each of which reads its weights once."
     if isinstance(time, Reason):
         return time.text
     return f"{time.evidence}: {'; '.join(basis.text for basis in time.basis)}"

@@ -39,12 +39,13 @@ def choice_of(
     ram_bytes: int | None,
     timed: Placed | None = None,
     as_typed: Seconds | None = None,
+    writing_s: float | None = None,
     beside: Sequence[Placed] = (),
     catalog: Catalog | None = None,
 ) -> Choice:
     """``one`` as a choice; ``others`` are those that it stands beside, ``timed`` one of known
-    seconds that is no choice, ``as_typed`` its own where nothing writes the prompt anew, ``beside``
-    what others praise on such hardware and is no choice either."""
+    seconds that is no choice, ``as_typed`` its own where nothing writes the prompt anew,
+    ``writing_s`` of a token of that, ``beside`` what others praise there and is no choice."""
     catalog = catalog or load_catalog()
     model, device = question.model, question.device
     assert model is not None
@@ -62,7 +63,7 @@ def choice_of(
         download_bytes=download_bytes(model, dict(one.plan.parts), catalog),
         image_s=Span(time.low, time.mid, time.high) if isinstance(time, Seconds) else None,
         image_s_evidence=time.evidence if isinstance(time, Seconds) else None,
-        image_s_why=why_of(time),
+        image_s_why=why_of(time, writing_s),
         loss=one.loss,
         given_up=_given_up(one, others, timed),
         licences=tuple(_licences(one, catalog)),

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from quantlab.catalog.models.published import PLACEMENTS, READINGS, Published
 from quantlab.catalog.models.schema import (
     COMMERCIAL,
     DTYPES,
     GATES,
     GUIDANCE,
     LIBRARIES,
-    PLACEMENTS,
     UNRANKED,
     Component,
     Defaults,
@@ -27,7 +27,6 @@ from quantlab.catalog.models.schema import (
     Lora,
     Model,
     Prequantized,
-    Published,
     Source,
     Trained,
 )
@@ -128,6 +127,7 @@ def _component(name: str, table: Table, place: str) -> Component:
         shapes=place + table.text("shapes"),
         optional=table.get("optional", bool, False),
         idle=table.texts("idle", []),
+        enough_layers=_number(table, "enough_layers"),
         repo=table.text("repo", ""),
         largest_file=_number(table, "largest_file"),
     )
@@ -235,9 +235,12 @@ def _published(table: Table) -> Published:
         checked=_date(table),
         said=said,
         peak_bytes=_bytes(table, said) if said else None,
+        reading=cast("Any", table.choice("reading", READINGS, "unknown")),
         total_s=_decimal(table, "total_s"),
         denoise_s=_decimal(table, "denoise_s"),
+        script_s=_decimal(table, "script_s"),
         note=table.text("note", ""),
+        explained=table.text("explained", ""),
     )
     table.done()
     return found

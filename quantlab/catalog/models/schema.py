@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from quantlab.catalog.models.published import Published
 from quantlab.families import Family, Guidance, family_of
 from quantlab.words.plan import Plan
 
@@ -19,14 +20,12 @@ Gate = Literal["yes", "no", "unknown"]
 Library = Literal["diffusers", "transformers"]
 Dtype = Literal["fp32", "bf16"]
 Form = Literal["", "gguf", "bfl", "scaled-fp8", "plain"]
-Placement = Literal["resident", "staged", "model-offload", "group-offload"]
 
 COMMERCIAL: tuple[Commercial, ...] = ("yes", "no", "conditions", "unknown")
 GATES: tuple[Gate, ...] = ("yes", "no", "unknown")
 GUIDANCE: tuple[Guidance, ...] = ("embedded", "cfg", "none")
 LIBRARIES: tuple[Library, ...] = ("diffusers", "transformers")
 DTYPES: tuple[Dtype, ...] = ("fp32", "bf16")
-PLACEMENTS: tuple[Placement, ...] = ("resident", "staged", "model-offload", "group-offload")
 UNRANKED = 1000
 """The rank of a model that says none: behind those that do, by its id."""
 
@@ -59,6 +58,9 @@ class Component:
     """Whether the pipeline runs without it; a plan then may say ``none``."""
     idle: tuple[str, ...] = ()
     """fnmatch patterns of modules that are loaded, and no picture from text depends on."""
+    enough_layers: int | None = None
+    """``num_hidden_layers`` of a config with which its pipeline reads the same of a text; None
+    where the last layer counts, or nobody looked."""
     repo: str = ""
     """The repository that it lies in, where that is not the model's."""
     largest_file: int | None = None
@@ -72,6 +74,10 @@ class Component:
     form: Form = ""
     """How such a file is read: as GGUF, as one of Black Forest Labs', with scales that are brought
     into their form first, or as it is."""
+    held_as: str = ""
+    """The scheme that most of such a file is in, by which its time is predicted; "" for none."""
+    layers: str = ""
+    """The table of its layers, where ``shapes`` counts numbers by their type alone."""
 
 
 @dataclass(frozen=True)
@@ -150,30 +156,6 @@ class GgufFiles:
     keeps: tuple[str, ...]
     files: Mapping[str, str]
     sizes: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Published:
-    """What somebody else measured of one plan on one card; ``documented``, never measured here.
-
-    ``peak_bytes`` is the peak of the card's memory, converted from ``said``, the figure as it was
-    published with its unit. ``total_s`` is one whole image, ``denoise_s`` its steps alone.
-    """
-
-    plan: str
-    placement: Placement
-    gpu: str
-    width: int
-    height: int
-    steps: int
-    tool: str
-    url: str
-    checked: str
-    said: str = ""
-    peak_bytes: int | None = None
-    total_s: float | None = None
-    denoise_s: float | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True)

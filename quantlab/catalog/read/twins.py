@@ -46,10 +46,12 @@ class OnTwin:
 
 @lru_cache(maxsize=1)
 def on_twins() -> Mapping[tuple[str, str, str], OnTwin]:
-    """What is known, by the model that its family was tried by, component and scheme."""
+    """What is known, by the model that its family was tried by, component and scheme; of schemes
+    that the twin is too narrow for nothing is."""
     path = PROJECT / "data" / "results" / TWINS
     with path.open(encoding="utf-8", newline="") as file:
-        return {(r["model"], r["component"], r["scheme"]): _read(r) for r in csv.DictReader(file)}
+        told = (row for row in csv.DictReader(file) if row["measured"])
+        return {(r["model"], r["component"], r["scheme"]): _read(r) for r in told}
 
 
 def on_twin(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quantlab.catalog.answer.fits import fits, support
-from quantlab.catalog.answer.seconds import Timer, why_of
+from quantlab.catalog.answer.seconds import Timer, why_of, writing_seconds
 from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.largest import Size, largest_size
 from quantlab.catalog.placement import Device, Kind, placements_for
@@ -53,13 +53,15 @@ class OnCard:
     largest_size: Size | None
     image_s: Seconds | Reason | None = None
     """One call, encoders once; None where it does not fit."""
+    writing_s: float | None = None
+    """A token of a rewritten prompt at least, where a language model rewrites it."""
 
     @property
     def why(self) -> str:
         """What the seconds rest on, or why there are none."""
         if self.image_s is None:
             return "It does not fit."
-        return why_of(self.image_s)
+        return why_of(self.image_s, self.writing_s)
 
     def as_dict(self) -> dict[str, object]:
         """The keys that ``predict --gpu`` adds."""
@@ -195,7 +197,8 @@ def _on_card(
         return OnCard(None, largest)
     kind = found[0].kind
     timer = Timer(model, gpu, asked, catalog, ram_bytes=ram_bytes, steps=steps, known=known)
-    return OnCard(kind, largest, timer.seconds(plan, kind, needs))
+    time = timer.seconds(plan, kind, needs)
+    return OnCard(kind, largest, time, writing_seconds(model, gpu, needs))
 
 
 def rules_versions(catalog: Catalog) -> dict[str, str]:

@@ -51,6 +51,16 @@ def _whole_groups(storage: Storage, rows: int, columns: int, width: int) -> int 
     return None if columns % storage.group else _linear(storage, rows, columns, width)
 
 
+def _ten_in_four(storage: Storage, rows: int, columns: int, width: int) -> int | None:
+    """HQQ's int3: ten numbers in an int32, taken from ten groups, whose count is filled up to
+    whole tens (hqq 0.2.8, core/bitpack.py, pack_3bit_32)."""
+    if columns % storage.group:
+        return None
+    groups = rows * columns // storage.group
+    scales = _total(storage, 0, groups, width)
+    return 4 * storage.group * ceil(groups / 10) + scales
+
+
 def _blocks_or_q8_0(storage: Storage, rows: int, columns: int, width: int) -> int | None:
     """GGUF's K-quants and IQ4_XS: a row that is not whole blocks of 256 is stored as Q8_0.
 
@@ -136,6 +146,7 @@ RULES: dict[str, Callable[[Storage, int, int, int], int | None]] = {
     "double": _double,
     "swizzled": _swizzled,
     "low-rank": _low_rank,
+    "ten-in-four": _ten_in_four,
     "shrinking": _shrinking,
     "dividing": _dividing,
     "dividing-and-rank-32": _dividing_and_rank_32,

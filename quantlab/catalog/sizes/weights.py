@@ -23,6 +23,7 @@ from quantlab.words.plan import DTYPE_SCHEMES, LEFT_OUT
 __all__ = [
     "component_bytes",
     "find_model",
+    "matching",
     "plain_bytes",
     "plan_bytes",
     "scheme_bytes",
@@ -126,11 +127,17 @@ def _plain_bytes(table: str, width: int) -> int:
 def scheme_bytes(model: Model, component: str, scheme: Scheme, width: int) -> int:
     """Bytes of a component under ``scheme``; what it leaves alone has ``width`` bytes a number.
 
+    Where it is read from a published file whose size is known, that is it: files named for a type
+    hold some tensors in larger ones (Q4_K_M of Z-Image is 44 % larger than Q4_K alone).
+
     Raises:
         PlanError: how the scheme stores weights is not known.
     """
     known = model.component(component)
     shapes = component_shapes(model, component)  # raises where there is no such component
+    listed = model.gguf_with(scheme.id) if component == model.denoiser else None
+    if listed is not None and scheme.id in listed.sizes:
+        return listed.sizes[scheme.id]
     keeps = model.gguf_keeps(scheme.id) if scheme.from_file else ()
     width = WIDTHS.get(scheme.computes_in, width)
     kept = (*keeps, *model.family.kept(component))
@@ -147,7 +154,7 @@ def scheme_bytes(model: Model, component: str, scheme: Scheme, width: int) -> in
 def _alike(table: str, patterns: tuple[str, ...]) -> Mapping[tuple[ModuleShape, bool], int]:
     """How many modules of a table are the same but for their names, and whether ``patterns`` leave
     them alone: hundreds of modules are some twenty kinds, and schemes ask for them alike."""
-    alone, found = _any_of(patterns).fullmatch, Counter[tuple[ModuleShape, bool]]()
+    alone, found = matching(patterns).fullmatch, Counter[tuple[ModuleShape, bool]]()
     for m in shapes_of(table):
         alike = ModuleShape("", m.kind, m.weight, m.others, m.fixed_bytes, m.in_fp32)
         found[alike, alone(m.name) is not None] += 1
@@ -162,7 +169,7 @@ def shapes_bytes(
     Raises:
         PlanError: how the scheme stores weights is not known.
     """
-    skipped = _any_of(scheme.left_alone(cls, keeps))
+    skipped = matching(scheme.left_alone(cls, keeps))
     return sum(
         _module_bytes(module, scheme, cls, width, skipped.fullmatch(module.name) is not None)
         for module in shapes
@@ -191,5 +198,6 @@ def _module_bytes(
 
 
 @lru_cache(maxsize=64)
-def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+def matching(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """What fits names of modules that any of the fnmatch ``patterns`` names; without any, none."""
     return re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")

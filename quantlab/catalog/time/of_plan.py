@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from quantlab.catalog.schema import Component, Model
 from quantlab.catalog.sizes.picture import Picture
-from quantlab.catalog.sizes.shapes import component_shapes
+from quantlab.catalog.sizes.shapes import component_shapes, shapes_of
 from quantlab.catalog.sizes.weights import find_model
 from quantlab.catalog.table import Catalog
 from quantlab.catalog.time.streams import denoiser
@@ -106,11 +106,12 @@ def run_of(
 
 
 def _timing(plan: Plan, component: Component, catalog: Catalog) -> str:
-    """The timing class of what the component is in."""
-    if component.stored_as:
+    """The timing class of what the component is in; of a single file most of it."""
+    if component.stored_as and not component.file:
         return UNKNOWN
-    scheme = catalog.schemes.get(plan.scheme(component.name) or "")
-    return scheme.timing if scheme is not None else "none"
+    held = component.held_as if component.file else plan.scheme(component.name)
+    scheme = catalog.schemes.get(held or "")
+    return scheme.timing if scheme is not None else UNKNOWN if component.held_as else "none"
 
 
 def _writes_prompt(plan: Plan, model: Model) -> bool:
@@ -121,7 +122,8 @@ def _writes_prompt(plan: Plan, model: Model) -> bool:
 @lru_cache(maxsize=64)
 def _denoiser(model_id: str, catalog: Catalog) -> Denoiser | None:
     model = find_model(model_id, catalog)
-    shapes = component_shapes(model, model.denoiser)
+    first = model.components[0]
+    shapes = shapes_of(first.layers or first.shapes)
     return denoiser((module.name, module.kind, module.weight) for module in shapes)
 
 

@@ -227,8 +227,10 @@ class Pool:
         else:
             cls = resolve(f"diffusers.{model.pipeline}")
             given = {**modules, **extras}
-            # What a class calls optional it may still ask for, as from_pretrained does: with None.
-            absent = dict.fromkeys(n for n in cls._optional_components if n not in given)
+            # What a class calls optional it may still ask for, as from_pretrained does: with None;
+            # and what a plan leaves out is not always called so.
+            known = (*cls._optional_components, *(c.name for c in model.components))
+            absent = dict.fromkeys(name for name in known if name not in given)
             pipe = cls(**given, **absent)
         pipe.set_progress_bar_config(disable=True)
         return pipe

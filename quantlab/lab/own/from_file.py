@@ -98,6 +98,8 @@ def _own(single: Single, base: Model, found: Fit, others: Sequence[str]) -> Own:
         file_bytes=0,
         largest_file=single.file_bytes,
         stored_as=single.stored_as,
+        held_as=single.held_as,
+        layers=first.layers or first.shapes,
         repo="",
     )
     said = f"Its {first.name} is {single.path.name}, everything else {base.id}'s."

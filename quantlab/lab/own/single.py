@@ -64,6 +64,8 @@ class Single:
     packed_bytes: int
     said: str = ""
     """What the file says that it is called."""
+    held_as: str = ""
+    """The scheme of the catalogue that most of it is in; "" where nothing stays quantized."""
 
     def digest(self) -> str:
         """40 hex digits that change with the header and, all but surely, with any weights."""
@@ -128,11 +130,20 @@ def _gguf(path: Path) -> Single:
         frozenset(packed),
         sum(each.bytes for each in packed.values()),
         said,
+        f"gguf-{_most(packed)}".lower() if packed else "",
     )
 
 
 def _damaged(path: Path, why: str) -> LoadError:
     return LoadError(f"{path.name} is not a whole GGUF file: {why}; copy or download it again")
+
+
+def _most(tensors: Mapping[str, Tensor]) -> str:
+    """The type that takes most bytes."""
+    held: Counter[str] = Counter()
+    for tensor in tensors.values():
+        held[tensor.dtype] += tensor.bytes
+    return held.most_common(1)[0][0]
 
 
 def _by_bytes(tensors: Mapping[str, Tensor]) -> str:
@@ -196,7 +207,10 @@ def _safetensors(path: Path, file_bytes: int, tensors: Mapping[str, Tensor]) -> 
         beside = sum(tensor.bytes for tensor in scales.values())
     taken = sum(tensor.bytes for tensor in packed.values()) + beside if packed else 0
     stored_as = f"{words}: {_by_bytes(tensors)}" if words else _by_bytes(tensors)
-    return Single(path, file_bytes, form, stored_as, weights, frozenset(packed), taken)
+    held_as = ("bfl-nvfp4" if words == "NVFP4" else "bfl-fp8") if packed else ""
+    return Single(
+        path, file_bytes, form, stored_as, weights, frozenset(packed), taken, held_as=held_as
+    )
 
 
 def _module(name: str) -> str:

@@ -8,6 +8,8 @@ the fast kernels of compute capability 10.
 
 from __future__ import annotations
 
+import hashlib
+
 from quantlab.catalog.paths import cache_folder
 from quantlab.catalog.schema import Method
 from quantlab.lab.hub.files import fingerprint
@@ -40,7 +42,7 @@ class _Bfl(Way):
         script.embed(write_bfl)
         path = f"{part.model.id}-{name}-{kind}.safetensors"
         script.before += [
-            f'write_bfl(f"{{MODEL}}/{name}", "{path}", "{kind}", {part.kept!r})',
+            f'write_bfl(f"{{MODEL}}/{name}", "{path}", "{kind}", {_keep(part)!r})',
             f"{name} = {part.cls}.from_single_file(",
             f'    "{path}",',
             "    config=MODEL,",
@@ -60,14 +62,23 @@ def _kind(part: Part) -> str:
     return part.known.id.removeprefix("bfl-").upper()
 
 
+def _keep(part: Part) -> tuple[str, ...]:
+    """The modules that stay as they are."""
+    return part.known.left_alone(part.component.cls, part.kept)
+
+
 def _made(part: Part) -> str:
-    """A file of a local component, made on first use; its name carries the weights' fingerprint."""
+    """A file of a local component, made on first use; its name tells of its weights and of what is
+    not quantized."""
     kind, name = _kind(part), part.component.name
     folder = part.files().at(name)
-    path = cache_folder() / f"{part.model.id}-{name}-{kind}-{fingerprint(folder)}.safetensors"
+    marks = [part.model.id, name, kind, fingerprint(folder)]
+    if keep := _keep(part):
+        marks.append(hashlib.sha256(repr(keep).encode()).hexdigest()[:12])
+    path = cache_folder() / f"{'-'.join(marks)}.safetensors"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bfl(str(folder), str(path), kind, part.kept)
+        write_bfl(str(folder), str(path), kind, keep)
     return str(path)
 
 

@@ -17,23 +17,24 @@ class _Quanto(Way):
 
     def load(self, part: Part) -> Loaded:
         module = part.files().read(part)
-        quantize_with_quanto(module, **part.spec.args, skip=_skip(part))
+        quantize_with_quanto(module, **_args(part))
         return Loaded(module, "the library, on the loaded component")
 
     def write(self, part: Part, script: Script) -> None:
         if part.lora is not None:
             script.fuse(part)
         script.embed(quantize_with_quanto)
-        args = {**part.spec.args, "skip": _skip(part)}
-        text = ", ".join(f"{key}={value!r}" for key, value in args.items())
+        text = ", ".join(f"{key}={value!r}" for key, value in _args(part).items())
         script.after.append(f"quantize_with_quanto(pipe.{part.component.name}, {text})")
 
     def why_not_saved(self, part: Part, method: Method) -> str:  # noqa: ARG002
         return "diffusers' QuantoConfig knows no such weights, so that it would not be loaded again"
 
 
-def _skip(part: Part) -> tuple[str, ...]:
-    return part.known.left_alone(part.component.cls, part.kept)
+def _args(part: Part) -> dict[str, Any]:
+    """What stays is told by patterns of whole names, where a config is told by its own argument."""
+    skip = part.known.left_alone(part.component.cls, part.kept)
+    return {"weights": part.spec.args["weights"], "skip": skip}
 
 
 def quantize_with_quanto(model: Any, *, weights: str, skip: tuple[str, ...] = ()) -> None:

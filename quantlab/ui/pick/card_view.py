@@ -11,6 +11,8 @@ from html import escape
 
 from quantlab.catalog.answer.ready import files_of
 from quantlab.catalog.schema import Model
+from quantlab.catalog.sizes.idle import to_know
+from quantlab.catalog.sizes.published import published_peaks
 from quantlab.catalog.table import load_catalog
 from quantlab.ui.bands_view import badge
 from quantlab.words.choice import Choice, Label
@@ -53,7 +55,7 @@ def proposed(asked: str, choices: Sequence[Choice], model: Model, instead: str =
         '<p class="ql-answer-more"><button type="button" class="ql-button" data-try-all>'
         "Try these side by side</button></p>"
         f'<details class="ql-rule"><summary>How these are chosen</summary><p>{RULE}</p>'
-        f"{_reasons(first)}</details>{_ready(model)}"
+        f"{_reasons(first)}</details>{_ready(model)}{_known(model)}"
     )
 
 
@@ -76,6 +78,24 @@ def _ready(model: Model) -> str:
         f'<ul class="ql-why">{items}</ul><p>Documented by their makers; nobody ran them here.</p>'
         "</details>"
     )
+
+
+def _known(model: Model) -> str:
+    """What to know of the model, and the peaks that others published of it, each beside what is
+    predicted for it."""
+    drawers = {
+        f"What to know of {model.name}": to_know(model),
+        "Memory that others measured": published_peaks(model, load_catalog()),
+    }
+    said = ""
+    for name, texts in drawers.items():
+        items = "".join(f"<li>{escape(text)}</li>" for text in texts)
+        if items:
+            said += (
+                f'<details class="ql-rule"><summary>{escape(name)}</summary>'
+                f'<ul class="ql-why">{items}</ul></details>'
+            )
+    return said
 
 
 def _facts(choice: Choice) -> str:
