@@ -58,21 +58,6 @@ def serve(
     Gradio's upload is closed; its pages of past runs and of usage are not there.
     """
     limits, tabs, calls = limits or Limits(), Tabs(), set[str]()
-    guards = [
-        Middleware(Hosts, names=allowed_names(os.environ, hosts)),
-        Middleware(Crowd, most=limits.at_once),
-        Middleware(Bodies, uploads=page.uploads, within_s=limits.body_s),
-        Middleware(Doors, more=[route.path.partition("{")[0] for route in page.routes]),
-        Middleware(Watched, tabs=tabs),
-        Middleware(Faults),
-        Middleware(Documents),
-        Middleware(Leaving, left=page.left, calls=calls),
-        Middleware(InTurn, turns=page.turns),
-        *page.wrappers,
-        Middleware(Kept),
-        Middleware(Tagged),
-        Middleware(Made),
-    ]
     page.queue(api_open=False, default_concurrency_limit=None)  # who waits: jobs.py
     page.launch(
         theme=theme(),
@@ -87,7 +72,7 @@ def serve(
         max_file_size=1,
         max_threads=SLOTS,
         state_session_capacity=limits.sessions,
-        app_kwargs={"middleware": guards, "routes": page.routes},
+        app_kwargs={"middleware": _guards(page, limits, tabs, calls, hosts), "routes": page.routes},
         mcp_server=importlib.util.find_spec("mcp") is not None,
         prevent_thread_lock=True,
     )
@@ -104,6 +89,27 @@ def serve(
     if wait:
         page.block_thread()
     return str(page.local_url)
+
+
+def _guards(
+    page: Page, limits: Limits, tabs: Tabs, calls: set[str], hosts: Iterable[str]
+) -> list[Middleware]:
+    """What each request goes through, from the outside in."""
+    return [
+        Middleware(Hosts, names=allowed_names(os.environ, hosts)),
+        Middleware(Crowd, most=limits.at_once),
+        Middleware(Bodies, uploads=page.uploads, within_s=limits.body_s),
+        Middleware(Doors, more=[route.path.partition("{")[0] for route in page.routes]),
+        Middleware(Watched, tabs=tabs),
+        Middleware(Faults),
+        Middleware(Documents),
+        Middleware(Leaving, left=page.left, calls=calls),
+        Middleware(InTurn, turns=page.turns),
+        *page.wrappers,
+        Middleware(Kept),
+        Middleware(Tagged),
+        Middleware(Made),
+    ]
 
 
 def _bound(page: Page, limits: Limits, tabs: Tabs) -> None:
