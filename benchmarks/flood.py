@@ -44,6 +44,8 @@ WARM = 20
 """Comparisons before memory is measured first: libraries are imported meanwhile, caches filled."""
 SMALL = {"prompt": PROMPT, "steps": 1, "width": 64, "height": 64}
 
+LINK = {"plans": ["fp32", "bnb-nf4"], "prompt": PROMPT}
+
 
 class Clock:
     """Whether the floods go on: for so many seconds, or until ``over`` is set."""
@@ -120,7 +122,7 @@ def _measure(served: Served, sessions: int, seconds: float) -> dict[str, float]:
     runs: list[float] = []
     while floods[-1].is_alive():
         pages.append(felt.seconds(lambda: httpx.get(served.url, timeout=WAIT_S).raise_for_status()))
-        links.append(felt.seconds(lambda: _told(visitor, "link", plans=["fp32", "bnb-nf4"])))
+        links.append(felt.seconds(lambda: _told(visitor, "link", **LINK)))
         if len(runs) < RUNS and len(pages) % 10 == 5:
             runs.append(felt.seconds(partial(_run, visitor, ["fp32"], 200 + len(runs))))
         time.sleep(PAUSE_S)
@@ -217,7 +219,7 @@ def _sessions(url: str, clock: Clock, count: int, came: list[int]) -> None:
             if not clock.on:
                 return
             with contextlib.suppress(httpx.HTTPError):  # each call without a session begins one
-                http.post("gradio_api/call/v2/link", json={"plans": ["fp32"]})
+                http.post("gradio_api/call/v2/link", json=LINK)
             came[0] += 1
 
 

@@ -114,3 +114,33 @@ def test_a_file_from_memory_waits_for_no_turn() -> None:
         assert seen == ["/assets/index.js", "/"]
 
     awaited(story())
+
+
+def test_who_reads_slowly_holds_no_turn() -> None:
+    turns, seen = Turns(each=1, most=1), []
+
+    async def app(scope: Any, _: Any, send: Any) -> None:
+        seen.append(scope["client"][0])
+        await send({"type": "http.response.start"})
+
+    async def story() -> None:
+        read = asyncio.Event()
+
+        async def slow(_: Any) -> None:
+            await read.wait()
+
+        async def fast(_: Any) -> None: ...
+
+        def asks(who: str, send: Any) -> Any:
+            scope = {"type": "http", "path": "/answers/ask", "headers": [], "client": (who, 1)}
+            return InTurn(app, turns)(scope, None, send)  # type: ignore[arg-type]
+
+        waiting = [asyncio.ensure_future(asks("8.8.8.8", slow)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            await asks("9.9.9.9", fast)
+        assert seen == ["8.8.8.8"] * 3 + ["9.9.9.9"]
+        read.set()
+        await asyncio.gather(*waiting)
+
+    awaited(story())

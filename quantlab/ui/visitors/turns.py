@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from quantlab.ui.guard.asgi import App, Receive, Scope, Send
+from quantlab.ui.guard.asgi import App, Message, Receive, Scope, Send
 from quantlab.ui.guard.hosts import address, visitor
 
 __all__ = ["InTurn", "Pending", "Turns", "of_request"]
@@ -25,8 +25,10 @@ MOST = 8
 """Of all together."""
 PENDING = 16
 """Events of one visitor in Gradio's queue, those that wait for a run with them."""
-MADE = ("/", "/config", "/preview.png", "/gradio_api/component_server", "/answers/ask")
-"""Addresses beside Gradio's events for which something may have to be made; "/" is the page."""
+MADE = ("", "/config", "/preview.png", "/gradio_api/component_server")
+"""Addresses beside Gradio's events for which something may have to be made; "" is the page."""
+ANSWERS = "/answers/"
+"""As all that begin with this."""
 
 
 class Turns:
@@ -52,17 +54,26 @@ class Turns:
 
 
 class InTurn:
-    """Middleware: what is made for a request, beside Gradio's events, is made in its turn."""
+    """Middleware: what is made for a request, beside Gradio's events, is made in its turn; which
+    ends when the answer begins, for whoever reads it may take their time."""
 
     def __init__(self, app: App, turns: Turns) -> None:
         self._app, self._turns = app, turns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or (str(scope["path"]).rstrip("/") or "/") not in MADE:
+        path = str(scope.get("path"))
+        made = path.rstrip("/") in MADE or path.startswith(ANSWERS)
+        if scope["type"] != "http" or not made:
             await self._app(scope, receive, send)
             return
-        async with self._turns.of(visitor(scope)):
-            await self._app(scope, receive, send)
+        async with AsyncExitStack() as turn:
+            await turn.enter_async_context(self._turns.of(visitor(scope)))
+
+            async def told(message: Message) -> None:
+                await turn.aclose()
+                await send(message)
+
+            await self._app(scope, receive, told)
 
 
 class Pending(dict[str, Any]):
