@@ -83,13 +83,18 @@ class Pending(dict[str, Any]):
     def __init__(self, most: int = PENDING) -> None:
         super().__init__()
         self._most = most
+        self._whose: dict[str, str] = {}
         self._room: dict[str, asyncio.Semaphore] = {}
         self._asked: Counter[str] = Counter()
+
+    def __setitem__(self, name: str, event: Any) -> None:
+        self._whose[name] = of_request(event.request)
+        super().__setitem__(name, event)
 
     def pop(self, name: str, *default: Any) -> Any:
         """As of a dict; the visitor whose event it was has room for another."""
         if name in self:
-            self._left(of_request(self[name].request))
+            self._left(self._whose.pop(name))
         return super().pop(name, *default)
 
     def holding(self, push: Callable[..., Any]) -> Callable[..., Any]:
