@@ -50,8 +50,14 @@ def test_who_gives_up_waiting_leaves_the_turn_to_the_next() -> None:
     awaited(story())
 
 
-def event(who: str) -> Any:
-    return SimpleNamespace(request=SimpleNamespace(headers={}, client=SimpleNamespace(host=who)))
+async def runs() -> None: ...
+
+
+HANDLERS = {1: SimpleNamespace(fn=len), 2: SimpleNamespace(fn=runs)}
+
+
+def request_of(who: str) -> Any:
+    return SimpleNamespace(headers={}, client=SimpleNamespace(host=who))
 
 
 def test_a_visitor_has_a_few_events_in_the_queue_and_room_when_one_has_ended() -> None:
@@ -59,18 +65,19 @@ def test_a_visitor_has_a_few_events_in_the_queue_and_room_when_one_has_ended() -
     names = iter(range(100))
 
     async def push(body: Any, request: Any, **_: object) -> tuple[bool, str, str]:
-        if body == "bad":
+        if body.data == "bad":
             return False, "no", "error"
-        if body == "broken":
+        if body.data == "broken":
             raise KeyError(body)
         name = str(next(names))
-        pending[name] = SimpleNamespace(request=request)
+        pending[name] = SimpleNamespace(request=request, fn=HANDLERS[body.fn_index])
         return True, name, "success"
 
-    held = pending.holding(push)
+    held = pending.holding(push, HANDLERS)
 
-    def comes(who: str, body: str = "") -> asyncio.Future[Any]:
-        return asyncio.ensure_future(held(body=body, request=event(who).request, username=None))
+    def comes(who: str, data: str = "", fn_index: int = 1) -> asyncio.Future[Any]:
+        body = SimpleNamespace(data=data, fn_index=fn_index)
+        return asyncio.ensure_future(held(body=body, request=request_of(who), username=None))
 
     async def story() -> None:
         flood = [comes("8.8.8.8") for _ in range(5)]
@@ -89,6 +96,9 @@ def test_a_visitor_has_a_few_events_in_the_queue_and_room_when_one_has_ended() -
                 await comes("8.8.4.4", "broken")
         async with asyncio.timeout(60):
             assert (await comes("8.8.4.4"))[0]
+            for _ in range(5):  # the line of jobs holds what waits for a run
+                _, name, _ = await comes("8.8.4.4", fn_index=2)
+            assert pending.pop(name).request.client.host == "8.8.4.4"
 
     awaited(story())
 

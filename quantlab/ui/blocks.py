@@ -13,7 +13,6 @@ to another visitor too, would come without its value.
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -27,7 +26,7 @@ from starlette.routing import Route
 from quantlab.errors import InputError
 from quantlab.ui.guard.values import check_value
 from quantlab.ui.kept.answers import Answers
-from quantlab.ui.visitors.turns import Turns, of_request
+from quantlab.ui.visitors.turns import Turns, of_request, waits
 
 __all__ = ["Page"]
 
@@ -128,8 +127,7 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
     ) -> Any:
         """Call a handler, in its visitor's turn where it computes and does not wait for a run; what
         it raises that is not meant for people is logged, not sent."""
-        waits = inspect.iscoroutinefunction(block_fn.fn) or inspect.isasyncgenfunction(block_fn.fn)
-        turn = nullcontext() if waits else self.turns.of(of_request(requests))
+        turn = nullcontext() if waits(block_fn) else self.turns.of(of_request(requests))
         given = (block_fn, processed_input, iterator, requests, *more)
         try:
             async with turn:

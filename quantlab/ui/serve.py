@@ -120,7 +120,8 @@ def _bound(page: Page, limits: Limits, tabs: Tabs) -> None:
     queue.pending_messages_per_session = Unread(
         limits.unread, lambda name: queue.pending_event_ids_session.pop(name, None)
     )
-    queue.event_ids_to_events, queue.push = pending, pending.holding(queue.push)
+    queue.event_ids_to_events = pending
+    queue.push = pending.holding(queue.push, page.fns)
     # After every event Gradio makes a table of the last 10,000 for a page that is not served here.
     queue.ANALYTICS_MAX_EVENTS = 0
 

@@ -246,6 +246,7 @@ def _progress(told: Told) -> str:
 
 
 def stop(call: Call) -> Updates:
-    """End this visitor's probe, and nobody else's."""
-    stopped = call.services.jobs.stop(_session(call))
-    return {"progress": progress("Stopping", 0)} if stopped else {}
+    """End this visitor's probe, and nobody else's. That it stops is told by the probe's own stream:
+    what came beside it could come after its last word."""
+    call.services.jobs.stop(_session(call))
+    return {}

@@ -9,6 +9,7 @@ together. Nobody is refused; how many requests may wait: crowd.py.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,14 +18,14 @@ from typing import Any
 from quantlab.ui.guard.asgi import App, Message, Receive, Scope, Send
 from quantlab.ui.guard.hosts import address, visitor
 
-__all__ = ["InTurn", "Pending", "Turns", "of_request"]
+__all__ = ["InTurn", "Pending", "Turns", "of_request", "waits"]
 
 EACH = 2
 """Of one visitor."""
 MOST = 8
 """Of all together."""
 PENDING = 16
-"""Events of one visitor in Gradio's queue, those that wait for a run with them."""
+"""Events of one visitor in Gradio's queue beside those that wait for a run."""
 MADE = ("", "/config", "/preview.png", "/gradio_api/component_server")
 """Addresses beside Gradio's events for which something may have to be made; "" is the page."""
 ANSWERS = "/answers/"
@@ -77,8 +78,9 @@ class InTurn:
 
 
 class Pending(dict[str, Any]):
-    """Gradio's events by their ids, of one visitor ``most``: for the next one there is ``room``
-    when one of those has ended."""
+    """Gradio's events by their ids, of one visitor ``most``: there is room for the next one when
+    one of those has ended. Those whose handlers wait for a run do not count: the line of jobs
+    (ui/jobs.py) holds them."""
 
     def __init__(self, most: int = PENDING) -> None:
         super().__init__()
@@ -88,19 +90,24 @@ class Pending(dict[str, Any]):
         self._asked: Counter[str] = Counter()
 
     def __setitem__(self, name: str, event: Any) -> None:
-        self._whose[name] = of_request(event.request)
+        if not waits(event.fn):
+            self._whose[name] = of_request(event.request)
         super().__setitem__(name, event)
 
     def pop(self, name: str, *default: Any) -> Any:
         """As of a dict; the visitor whose event it was has room for another."""
-        if name in self:
-            self._left(self._whose.pop(name))
+        if (who := self._whose.pop(name, None)) is not None:
+            self._left(who)
         return super().pop(name, *default)
 
-    def holding(self, push: Callable[..., Any]) -> Callable[..., Any]:
-        """Gradio's ``push``, which puts an event among these, when there is room."""
+    def holding(self, push: Callable[..., Any], handlers: Mapping[int, Any]) -> Callable[..., Any]:
+        """Gradio's ``push``, which puts an event among these, when there is room; ``handlers`` are
+        those of the page by number."""
 
         async def in_turn(body: Any, request: Any, username: str | None) -> Any:
+            handler = handlers.get(body.fn_index)
+            if handler is None or waits(handler):
+                return await push(body=body, request=request, username=username)
             who = of_request(request)
             self._asked[who] += 1
             try:
@@ -127,6 +134,12 @@ class Pending(dict[str, Any]):
         self._asked[who] -= 1
         if not self._asked[who]:
             del self._asked[who], self._room[who]
+
+
+def waits(handler: Any) -> bool:
+    """Whether one of Gradio's handlers waits for a run, and does not compute itself."""
+    function = handler.fn
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def of_request(request: Any) -> str:
