@@ -25,8 +25,10 @@ MOST = 8
 """Of all together."""
 PENDING = 16
 """Events of one visitor in Gradio's queue, those that wait for a run with them."""
-MADE = ("/", "/config", "/preview.png", "/gradio_api/component_server", "/answers/ask")
+MADE = ("/", "/config", "/preview.png", "/gradio_api/component_server")
 """Addresses beside Gradio's events for which something may have to be made; "/" is the page."""
+ANSWERS = "/answers/"
+"""And what begins so."""
 
 
 class Turns:
@@ -58,7 +60,9 @@ class InTurn:
         self._app, self._turns = app, turns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or (str(scope["path"]).rstrip("/") or "/") not in MADE:
+        path = str(scope["path"])
+        made = (path.rstrip("/") or "/") in MADE or path.startswith(ANSWERS)
+        if scope["type"] != "http" or not made:
             await self._app(scope, receive, send)
             return
         async with self._turns.of(visitor(scope)):
