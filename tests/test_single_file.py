@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from quantlab.catalog.comparison import parse_plan
-from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.paths import OWN_MODELS, PROJECT
+from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
-from quantlab.catalog.time import Seconds
+from quantlab.catalog.time.of_plan import UNKNOWN, run_of, work_of
 from quantlab.cli import main
 from quantlab.errors import InputError, LoadError
 from quantlab.lab.hub.admit import about, admit, names_own
@@ -80,6 +80,9 @@ SAID = {
     "plain-fp8.safetensors": "float8 without scales, widened when it is loaded",
 }
 
+TIMED = {"q4_k.gguf": "gguf-k", "bf16.safetensors": "none", "plain-fp8.safetensors": "none"}
+"""The class of times of what most of a file is in; of the others none is known."""
+
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_what_a_file_holds_is_told_and_taken_as_it_is(name: str, tmp_path: Path) -> None:
@@ -88,7 +91,11 @@ def test_what_a_file_holds_is_told_and_taken_as_it_is(name: str, tmp_path: Path)
     denoiser = model.components[0]
     assert model.like == "flux-mini"
     assert SAID[name] in denoiser.stored_as
-    plan = parse_plan("fp32", model)
+    plan, catalog = parse_plan("fp32", model), load_catalog()
+    assert run_of(plan, model, "resident", 0, True, catalog).timing == TIMED.get(name, UNKNOWN)
+    both = (model, catalog.models[model.like])
+    own, listed = (work_of(plan, each, picture_of(model), catalog) for each in both)
+    assert own == listed
     loaded = Pool(0, load_catalog(), DEVICE).load(model, plan, lambda _: None)
     predicted = predict(model.id, plan)
     for component, stored in loaded.weights_bytes.items():
@@ -186,22 +193,6 @@ def _write_header(path: Path, shapes: dict[str, torch.Tensor]) -> None:
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(8 + len(text) + place)
-
-
-def test_the_seconds_of_a_file_are_those_of_its_scheme_on_the_model(tmp_path: Path) -> None:
-    """Of its layers and of the type that most of it is in, as of the listed model's own plan."""
-    card, listed = load_gpus()["rtx-4090-24gb"], load_catalog().models["flux-mini"]
-    for name, scheme in (("q4_k.gguf", "gguf-q4_k"), ("bf16.safetensors", "bf16")):
-        WRITERS[name](tmp_path / name)
-        model = admit(str(tmp_path / name))
-        found = [
-            predict(each.id, parse_plan(text, each), gpu=card).on_card
-            for each, text in ((model, "bf16"), (listed, scheme))
-        ]
-        own, same = (one.image_s if one else None for one in found)
-        assert isinstance(own, Seconds)
-        assert isinstance(same, Seconds)
-        assert own.mid == pytest.approx(same.mid, rel=0.02)
 
 
 def foreign(**more: Any) -> Callable[[Path], None]:

@@ -17,6 +17,6 @@ __all__ = ["twin"]
 def twin(family: str) -> Path:
     """The folder of a family's twin, which nobody changes."""
     folder = Path(tempfile.mkdtemp(prefix="quantlab-twin-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(lambda: shutil.rmtree(folder, ignore_errors=True))
     build(family, folder / "twin")
     return folder / "twin"

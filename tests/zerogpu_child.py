@@ -75,7 +75,13 @@ class Space:
         from quantlab.errors import RunError
         from quantlab.words.outcome import Finished
 
-        asked = {"prompt": "a fox", "steps": steps, "width": 64, "height": 64, **more}
+        asked: dict[str, Any] = {
+            "prompt": "a fox",
+            "steps": steps,
+            "width": 64,
+            "height": 64,
+            **more,
+        }
         comparison = make_comparison(plans=plans, **asked)
         calls, stop = len(self.service.log), threading.Event()
         found: dict[str, Any] = {"outcomes": [], "order": [], "texts": [], "pngs": []}
