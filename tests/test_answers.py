@@ -72,6 +72,13 @@ def test_what_is_no_question_is_refused_in_a_sentence(page: str, asked: str) -> 
     assert httpx.get(f"{page}answers/other", timeout=60).status_code == 404
 
 
+@pytest.mark.parametrize("asked", ["", "5", "{}", "[]", "[1, 2]", "[" * 3000])
+def test_a_table_is_of_one_question(page: str, asked: str) -> None:
+    answer = httpx.get(f"{page}answers/table", params={"asked": asked}, timeout=60)
+    assert answer.status_code == 400
+    assert len(answer.json()["detail"]) < 60
+
+
 def test_an_answer_is_made_once_and_the_oldest_are_forgotten() -> None:
     made: list[list[Any]] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,9 @@ from quantlab.catalog.answer.loss import (
 )
 from quantlab.catalog.bands import load_bands
 from quantlab.catalog.comparison import parse_plan
+from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.reach import why_not
 from quantlab.catalog.table import load_catalog
 from quantlab.words.choice import Loss
 
@@ -40,6 +43,20 @@ def test_every_row_is_of_a_scheme_that_the_catalogue_has() -> None:
     known = {"", "bf16", *CATALOG.schemes}
     assert {s for pair in measured_losses() for s in pair} <= known
     assert len(measured_losses()) == len(rows())
+
+
+def test_every_scheme_that_runs_on_a_cpu_was_measured_so_that_it_can_be_proposed() -> None:
+    """What is only emulated is never proposed, and needs no figure."""
+    machine, denoiser = replace(this_machine(), hardware=("cpu",)), MINI.components[0]
+    missing = [
+        scheme.id
+        for scheme in CATALOG.schemes.values()
+        if scheme.storage and not scheme.emulated and not scheme.layers
+        if why_not(scheme, denoiser.library, denoiser.cls) is None
+        if here(scheme, CATALOG.methods[scheme.method], machine, MINI) == "ok"
+        if scheme_loss(scheme.id) is None
+    ]
+    assert missing == []
 
 
 def test_parts_measured_together_are_the_root_of_their_squares() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from html import escape
 from itertools import permutations
 from typing import Any
 
@@ -27,6 +28,8 @@ from quantlab.catalog.table import load_catalog
 from quantlab.catalog.time import load_constants
 from quantlab.cli.commands import main
 from quantlab.errors import InputError
+from quantlab.ui.pick.answer_view import Query
+from quantlab.ui.pick.answer_view import answer as answer_in_words
 from quantlab.words.choice import LABELS, Choice
 from quantlab.words.plan import Plan
 from tools import answers
@@ -234,6 +237,9 @@ def test_where_nothing_near_fits_it_is_said_and_a_smaller_model_named(
     nothing = answer(gpu="apple-8gb", model="flux2-dev")
     assert not nothing.choices
     assert " fits, " in nothing.instead
+    for model, told in (("flux1-dev", found), ("flux2-dev", nothing)):
+        asked = Query(hardware="metal", model=model, gpu="apple-8gb")
+        assert escape(told.instead[1:]) in answer_in_words([], asked, CATALOG, told)
     for near in (answer(gpu="apple-16gb"), answer(gpu="rtx-4060-8gb"), answer(gpu="t4", bits=2)):
         assert near.choices
         assert near.instead == ""

@@ -57,8 +57,7 @@ def main() -> None:
             page = _opened(browser, served.url, 640, "light", full=True, scale=2)
             _screens(page, folder, "zoomed-1280-light", full=True)
             page = _opened(browser, served.url, 1280, "light", full=True)
-            page.emulate_media(media="print")
-            _screens(page, folder, "print-1280-light", full=True)
+            _screens(page, folder, "print-1280-light", full=True, printed=True)
             page = _opened(browser, served.url, 768, "light", full=True, more="&embed=1")
             _taken(page, folder / "embed-768-light.png")
         browser.close()
@@ -71,13 +70,16 @@ def _of_readme(browser: Browser, base: str) -> None:
     page.screenshot(path=PROJECT / "docs" / "try.png", full_page=True)
 
 
-def _screens(page: Page, folder: Path, name: str, *, full: bool) -> None:
-    """Every tab of one visitor, who then leaves."""
+def _screens(page: Page, folder: Path, name: str, *, full: bool, printed: bool = False) -> None:
+    """Every tab of one visitor, who then leaves; ``printed`` is as it goes to a printer."""
     for tab, there in THERE.items():
+        page.emulate_media(media="screen")  # on paper there are no tabs
         page.get_by_role("tab", name=tab, exact=True).click()
         if tab == "Pick" and full:
             page.locator("[data-whole]").click()
         expect(page.locator(there).first).to_be_visible(timeout=60_000)
+        if printed:
+            page.emulate_media(media="print")
         _taken(page, folder / f"{tab.lower().replace(' ', '-')}-{name}.png")
     page.context.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -93,6 +94,9 @@ def test_the_kept_probe_is_readable_at_any_width(new_page: NewPage, scheme: str)
     page = open_tab(new_page, color_scheme=scheme)
     kept = page.locator("#ql-kept")
     summary = kept.locator("summary", has_text="torchao-int8wo").first
+    with page.expect_download() as saved:  # with what is folded away
+        kept.locator("[data-save-table]").first.click()
+    assert '"load on T5 text encoder"' in Path(saved.value.path()).read_text("utf-8")
     for width in (390, 1280):
         page.set_viewport_size({"width": width, "height": 844})
         expect(kept).to_contain_text("The project’s test machine (CI)")

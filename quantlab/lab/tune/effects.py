@@ -1,4 +1,4 @@
-"""What quantizing one layer does to identical steps, for every layer and every scheme.
+"""What quantizing one layer does to an identical step, for every layer and every scheme.
 
 Each layer is really swapped once, with the scheme nearest to the budget. What its other schemes do
 follows from that by the error of the layer's own output: the sum over its inputs of their mean
@@ -18,9 +18,9 @@ from quantlab.lab.libraries import torch
 from quantlab.lab.tune.allocate import Option
 from quantlab.lab.tune.layers import Layer
 from quantlab.lab.tune.ledger import Ledger
-from quantlab.lab.tune.steps import Path, drifts
+from quantlab.lab.tune.steps import Path, distances
 
-__all__ = ["Held", "Subject", "dequantized", "effects_of", "options_of", "output_error"]
+__all__ = ["Subject", "dequantized", "effects_of", "options_of", "output_error"]
 
 CHUNK = 4096
 """Rows of the unit matrix that a layer is given at once."""
@@ -40,36 +40,20 @@ class Subject:
         """The layer's own weight, (rows, columns)."""
         return self.denoiser.get_submodule(layer.name).weight
 
-    def biased(self, layer: Layer) -> bool:
-        """Whether the layer has a bias."""
-        return self.denoiser.get_submodule(layer.name).bias is not None
-
-    def effect(self, layer: Layer, held: Held) -> float:
-        """Mean square of how far ``held`` in the place of its own leads astray (``drifts``)."""
+    def effect(self, layer: Layer, weight: Any) -> float:
+        """Mean square of the relative error of a step with ``weight`` in the place of its own."""
         module = self.denoiser.get_submodule(layer.name)
-        own = module.weight.data, module.bias.data if module.bias is not None else None
-        module.weight.data = held.weight.to(own[0].device, own[0].dtype)
-        if own[1] is not None:
-            module.bias.data = held.bias.to(own[1].device, own[1].dtype)
+        own = module.weight.data
+        module.weight.data = weight.to(own.device, own.dtype)
         try:
-            found = drifts(self.denoiser, self.paths, self.dtype, self.device)
+            found = distances(self.denoiser, self.paths, self.dtype, self.device)
         finally:
-            module.weight.data = own[0]
-            if own[1] is not None:
-                module.bias.data = own[1]
+            module.weight.data = own
         return sum(one * one for one in found) / len(found)
 
 
-@dataclass(frozen=True)
-class Held:
-    """What a quantized layer computes with, on the host: weight (rows, columns), bias (rows,)."""
-
-    weight: Any
-    bias: Any
-
-
-def dequantized(module: Any, layer: Layer, dtype: Any, target: str) -> Held:
-    """What a quantized layer computes with: its output for nothing and for the unit matrix."""
+def dequantized(module: Any, layer: Layer, dtype: Any, target: str) -> Any:
+    """The weight that a quantized layer computes with, (rows, columns), on the host."""
     t = torch()
     columns = []
     with t.no_grad():
@@ -79,33 +63,32 @@ def dequantized(module: Any, layer: Layer, dtype: Any, target: str) -> Held:
             unit = t.zeros(count, layer.columns, dtype=dtype, device=target)
             unit[:, start : start + count].fill_diagonal_(1)
             columns.append((module(unit) - nothing).to("cpu"))
-    return Held(t.cat(columns).T, nothing[0].to("cpu"))
+    return t.cat(columns).T
 
 
-def output_error(weight: Any, quantized: Any, matters: Any) -> float:
-    """Mean square of the error of a layer's output, summed over its rows, by how much each of its
-    inputs ``matters``, (columns,): their mean squares, or their variances where a bias makes good
-    the rest."""
+def output_error(weight: Any, quantized: Any, moments: Any) -> float:
+    """Mean square of the error of a layer's output, summed over its rows, by the squares of its
+    inputs alone."""
     error = quantized.to("cpu").float() - weight.detach().to("cpu").float()
-    return float((error.pow(2).sum(0) * matters).sum())
+    return float((error.pow(2).sum(0) * moments).sum())
 
 
 def effects_of(
     subject: Subject,
     layers: Sequence[Layer],
-    tried: Mapping[Layer, tuple[str, Held]],
+    tried: Mapping[Layer, tuple[str, Any]],
     ledger: Ledger,
     said: Callable[[Layer], None],
 ) -> Iterator[tuple[Layer, str, float]]:
     """Each of ``layers`` with the scheme that was tried on it and its effect.
 
-    ``tried`` has scheme and weights of those that the ledger does not know.
+    ``tried`` has scheme and weight of those that the ledger does not know.
     """
     for layer in layers:
         if layer.name not in ledger.effects:
             said(layer)
-            scheme, held = tried[layer]
-            ledger.learn_effect(layer.name, scheme, subject.effect(layer, held))
+            scheme, weight = tried[layer]
+            ledger.learn_effect(layer.name, scheme, subject.effect(layer, weight))
         yield layer, *ledger.effects[layer.name]
 
 

@@ -20,7 +20,7 @@ from quantlab.words.comparison import Comparison
 __all__ = ["AT", "HELD_AT", "PROMPTS", "Question", "kinds_of", "question"]
 
 PROMPTS = PROJECT / "data" / "results" / "prompts.txt"
-AT = (0.0, 0.3, 0.5, 0.85, 1.0)
+AT = (0.0, 0.5, 1.0)
 """Where on its way to the picture a step is taken for tuning, as shares; HELD_AT are others."""
 HELD_AT = (0.2, 0.7)
 FEWEST, MOST = 1.0, 16.0

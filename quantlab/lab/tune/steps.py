@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from quantlab.lab.bench.fidelity import image_array, relative_l2
@@ -20,23 +19,19 @@ from quantlab.lab.libraries import torch
 from quantlab.lab.load.pool import LoadedPlan
 from quantlab.words.comparison import Comparison
 
-__all__ = ["Inputs", "Path", "distances", "drifts", "inputs_of", "take_path"]
-
-LEAST_SPREAD, TINY = 1e-4, 1e-12
-"""A column that never changed in tuning may still do so elsewhere: it counts a little."""
+__all__ = ["Path", "distances", "second_moments", "take_path"]
 
 
 @dataclass(frozen=True)
 class Path:
     """One prompt's way through the unquantized pipeline.
 
-    ``steps`` are those that were asked for, on the host; ``shares`` is how much of the way each
-    stands for, together 1; ``pixels`` is the picture, uint8 of shape (height, width, 3).
+    ``steps`` are those that were asked for, on the host; ``pixels`` is the picture, uint8 of shape
+    (height, width, 3).
     """
 
     comparison: Comparison
     steps: tuple[FirstStep, ...]
-    shares: tuple[float, ...]
     pixels: Any
 
 
@@ -64,23 +59,7 @@ def take_path(
     as_given = run.first.as_given
     chosen = sorted({round(share * (len(calls) - 1)) for share in at})
     steps = tuple(FirstStep(calls[index].inputs, calls[index].output, as_given) for index in chosen)
-    return Path(comparison, steps, _shares(calls, chosen), image_array(run.image))
-
-
-def _shares(calls: Sequence[FirstStep], chosen: Sequence[int]) -> tuple[float, ...]:
-    """How far the scheduler goes with each call, by its timesteps; a call that is not ``chosen``
-    counts for the nearest that is. Where there are no timesteps, all go as far."""
-    given = [call.inputs.get("timestep") for call in calls]
-    times = [float(time.flatten()[0]) for time in given if isinstance(time, torch().Tensor)]
-    if len(times) == len(calls):
-        far = [abs(a - b) for a, b in pairwise([*times, 0.0])]
-    else:
-        far = [1.0] * len(calls)
-    sums = dict.fromkeys(chosen, 0.0)
-    for index, length in enumerate(far):
-        sums[min(chosen, key=lambda one: abs(one - index))] += length
-    whole = sum(far) or 1.0
-    return tuple(sums[index] / whole for index in chosen)
+    return Path(comparison, steps, image_array(run.image))
 
 
 def distances(denoiser: Any, paths: Sequence[Path], dtype: Any, device: Device) -> list[float]:
@@ -95,52 +74,17 @@ def distances(denoiser: Any, paths: Sequence[Path], dtype: Any, device: Device) 
     return found
 
 
-def drifts(denoiser: Any, paths: Sequence[Path], dtype: Any, device: Device) -> list[float]:
-    """How far ``denoiser`` leads each path astray: relative L2 of its steps' outputs added up as
-    the scheduler adds them.
-
-    Errors that pull every step the same way count for more than those that cancel out, as they do
-    in the picture.
-    """
-    found = []
-    for path in paths:
-        pairs = zip(path.steps, path.shares, strict=True)
-        moves = [
-            (share * forward(denoiser, step, dtype, device.target).to("cpu"), share * step.output)
-            for step, share in pairs
-        ]
-        found.append(relative_l2(sum(own for own, _ in moves), sum(right for _, right in moves)))
-    return found
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What goes into a Linear layer over the steps: of each column its mean and its mean square,
-    both of shape (columns,)."""
-
-    mean: Any
-    square: Any
-
-    @property
-    def spread(self) -> Any:
-        """The variance of each column: what a bias cannot make good."""
-        least = self.square * LEAST_SPREAD + TINY
-        return torch().maximum(self.square - self.mean.pow(2), least)
-
-
-def inputs_of(
+def second_moments(
     denoiser: Any, paths: Sequence[Path], dtype: Any, device: Device
-) -> dict[str, Inputs]:
-    """What goes into every Linear layer of ``denoiser`` over the steps, by the layer's name."""
+) -> dict[str, Any]:
+    """The mean square of each input of every Linear layer over the steps: name -> (columns,)."""
     sums: dict[str, Any] = {}
-    squares: dict[str, Any] = {}
     counts: dict[str, int] = {}
 
     def look(name: str) -> Any:
         def hook(_: Any, args: Any, __: Any) -> None:
             rows = args[0].detach().reshape(-1, args[0].shape[-1]).float()
-            sums[name] = sums.get(name, 0) + rows.sum(0).to("cpu")
-            squares[name] = squares.get(name, 0) + rows.pow(2).sum(0).to("cpu")
+            sums[name] = sums.get(name, 0) + rows.pow(2).sum(0).to("cpu")
             counts[name] = counts.get(name, 0) + len(rows)
 
         return hook
@@ -153,7 +97,7 @@ def inputs_of(
     finally:
         for handle in handles:
             handle.remove()
-    return {name: Inputs(sums[name] / n, squares[name] / n) for name, n in counts.items()}
+    return {name: total / counts[name] for name, total in sums.items()}
 
 
 @contextmanager

@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
+from quantlab.catalog.read.mixes import PREFIX, mix_of
 from quantlab.catalog.schema import Scheme
 from quantlab.catalog.table import Catalog
 from quantlab.errors import Stopped
@@ -23,12 +25,11 @@ from quantlab.lab.load.keys import compute_dtype
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.tune.allocate import Option, allocate, mean_bits
 from quantlab.lab.tune.effects import Subject, dequantized, effects_of, options_of, output_error
-from quantlab.lab.tune.kinds import ALL, anchor_of, bits_by_kind, matters_of, on_all
-from quantlab.lab.tune.layers import KEPT_BITS, Layer, layers_of
+from quantlab.lab.tune.layers import KEPT_BITS, Layer, bits_of, layers_of
 from quantlab.lab.tune.ledger import Ledger
 from quantlab.lab.tune.question import AT, HELD_AT, Question, kinds_of
-from quantlab.lab.tune.rivals import contestants
-from quantlab.lab.tune.steps import Path, drifts, inputs_of, take_path
+from quantlab.lab.tune.rivals import contestants, weighted
+from quantlab.lab.tune.steps import Path, distances, second_moments, take_path
 from quantlab.lab.tune.validate import Held, hold
 from quantlab.words.plan import Plan
 
@@ -134,12 +135,11 @@ def _options(
 ) -> dict[Layer, list[Option]]:
     """What each layer may get and what it costs: errors of all schemes, effects of anchors."""
     ledger = Ledger(asked.out / "measured.json", _key(asked, kinds))
-    bits = {layer: bits_by_kind(layer, kinds) for layer in subject.layers}
-    anchors = {layer: anchor_of(each, asked) for layer, each in bits.items() if each}
+    bits = {layer: _bits(layer, kinds) for layer in subject.layers}
+    anchors = {layer: _anchor(each, asked) for layer, each in bits.items() if each}
     work.say("looking at what goes into each layer", len(subject.paths) * len(AT))
-    inputs = inputs_of(subject.denoiser, subject.paths, subject.dtype, subject.device)
-    pool = Pool(0, on_all(asked, kinds, subject, inputs, pool.catalog), subject.device)
-    matters = {la: matters_of(asked, subject, la, inputs[la.name]) for la in subject.layers}
+    moments = second_moments(subject.denoiser, subject.paths, subject.dtype, subject.device)
+    pool = Pool(0, _on_all(asked, kinds, subject.layers, moments, pool.catalog), subject.device)
     tried = {}
     for scheme in kinds:
         wanted = [la for la in anchors if scheme.id in bits[la]]
@@ -153,17 +153,16 @@ def _options(
         for layer in wanted:
             module = plan.denoiser.get_submodule(layer.name)
             target = module.weight.device.type
-            held = dequantized(module, layer, subject.dtype, target)
-            own = subject.weight(layer)
-            errors[layer.name] = output_error(own, held.weight, matters[layer])
+            found = dequantized(module, layer, subject.dtype, target)
+            errors[layer.name] = output_error(subject.weight(layer), found, moments[layer.name])
             if layer in needed:
-                tried[layer] = (scheme.id, held)
+                tried[layer] = (scheme.id, found)
         ledger.learn_errors(scheme.id, errors)
 
     def said(layer: Layer) -> None:
         work.say(f"swapping {layer.name}", len(subject.paths) * len(AT))
 
-    mixed = [layer for layer in subject.layers if bits[layer]]
+    held = [layer for layer in subject.layers if bits[layer]]
     found = {
         layer: options_of(
             bits[layer],
@@ -171,12 +170,52 @@ def _options(
             anchor,
             effect,
         )
-        for layer, anchor, effect in effects_of(subject, mixed, tried, ledger, said)
+        for layer, anchor, effect in effects_of(subject, held, tried, ledger, said)
     }
     if asked.method.mixing is None or asked.method.mixing.kept:
         return found
     as_it_is = Option("", KEPT_BITS, 0.0)
     return {layer: [*found.get(layer, ()), as_it_is] for layer in subject.layers}
+
+
+ALL = f"{PREFIX}all-"
+"""How the id of a mix begins that has one scheme on every layer."""
+
+
+def _on_all(
+    asked: Question,
+    kinds: Sequence[Scheme],
+    layers: Sequence[Layer],
+    moments: Mapping[str, Any],
+    catalog: Catalog,
+) -> Catalog:
+    """``catalog`` with each kind on all layers, those too that its library skips by itself; rounded
+    by how much each input of them matters, where the library can."""
+    path = weighted(asked)
+    if path:
+        held = {f"{name}.weight": moment.contiguous() for name, moment in moments.items()}
+        resolve("safetensors.torch.save_file")(held, path)
+    shapes = asked.model.components[0].shapes
+    found = {}
+    for kind in kinds:
+        every = {layer.name: kind.id for layer in layers if kind.id in _bits(layer, kinds)}
+        name = f"all-{kind.id}"
+        mix = mix_of(name, kind.name, shapes, kind.bits, every, catalog.schemes, path)
+        found[mix.id] = mix
+    return replace(catalog, schemes=MappingProxyType({**catalog.schemes, **found}))
+
+
+def _bits(layer: Layer, kinds: Sequence[Scheme]) -> dict[str, float]:
+    """Of schemes of the same bits here, as K-quants are where a layer is narrow, the last."""
+    counted = {bits_of(layer, scheme): scheme.id for scheme in kinds}
+    return {scheme: bits for bits, scheme in counted.items() if bits is not None}
+
+
+def _anchor(bits: Mapping[str, float], asked: Question) -> str:
+    """The scheme that is really tried: the nearest to the budget that is not the kept one."""
+    mixing = asked.method.mixing
+    usable = [scheme for scheme in bits if mixing is None or scheme != mixing.kept]
+    return min(usable or list(bits), key=lambda scheme: abs(bits[scheme] - asked.budget_bits))
 
 
 def _key(asked: Question, kinds: Sequence[Scheme]) -> dict[str, object]:
@@ -188,7 +227,6 @@ def _key(asked: Question, kinds: Sequence[Scheme]) -> dict[str, object]:
         "prompts": [[c.prompt, c.seed] for c in asked.tuning],
         "settings": dict(asked.tuning[0].settings) | {"prompt": "", "seed": 0},
         "at": AT,
-        "measure": "drifts",  # what an effect is (steps.py)
         "versions": versions(),
     }
 
@@ -234,7 +272,7 @@ def _validated(
     one, other = held(kept, kept_bits)[0], held(plain, plain_bits)[0]
     rival, plan = held(mix, mean_bits(chosen))
     work.say("all layers together on the steps of tuning", len(subject.paths) * len(AT))
-    whole = drifts(plan.denoiser, subject.paths, subject.dtype, device)
+    whole = distances(plan.denoiser, subject.paths, subject.dtype, device)
     return Tuned(
         question=asked,
         options=options,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from quantlab.catalog.paths import PROJECT, cache_folder
 from quantlab.catalog.schema import Method, Scheme
@@ -50,7 +49,6 @@ class _Gguf(Way):
         script.modules |= modules
         if _is_written(part):
             path = f"{model.id}-{name}-{_label(part)}.gguf"
-            script.embed(ggml_packer)
             script.embed(write_gguf)
             script.before += _writing(part, path, script)
         else:
@@ -155,33 +153,6 @@ def _made(part: Part) -> str:
     return str(path)
 
 
-def ggml_packer() -> Any:
-    """ggml's own quantizer, a function: float32 of shape (rows, columns), a type, and the address
-    of how much each column matters or None -> the packed rows, uint8."""
-    import ctypes
-    import pathlib
-
-    import gguf
-    import libggml
-    import numpy
-
-    found = pathlib.Path(libggml.__file__).parent.rglob("*ggml-base*")
-    built = [str(file) for file in found if file.suffix in (".so", ".dylib", ".dll")]
-    quantize = ctypes.CDLL(min(built)).ggml_quantize_chunk
-    size, place = ctypes.c_int64, ctypes.c_void_p
-    quantize.argtypes = [ctypes.c_int, place, place, size, size, size, place]
-    quantize.restype = ctypes.c_size_t
-
-    def pack(values: Any, kind: Any, by: int | None) -> Any:
-        rows, columns = values.shape
-        block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
-        packed = numpy.empty((rows, columns // block * block_bytes), numpy.uint8)
-        quantize(kind, values.ctypes.data, packed.ctypes.data, 0, rows, columns, by)
-        return packed
-
-    return pack
-
-
 def write_gguf(
     folder: str, path: str, kind: str, kinds: dict[str, str] | None = None, importance: str = ""
 ) -> None:
@@ -191,21 +162,27 @@ def write_gguf(
     others by tensor, such as {"proj_out.weight": "F32"}. Rows that are no whole number of a type's
     blocks are stored as Q8_0, and where its blocks of 32 do not divide them either as F32, as
     everything else is.
-    ggml's own quantizer packs them. ``importance`` may name a safetensors file about the inputs of
-    the weights: under a weight's name how much each matters, by which it is rounded, and under the
-    name of its bias the mean of each: the bias makes good what rounding takes from the mean output.
-    The file appears whole or not at all.
+    ggml's own quantizer packs them; where ``importance`` names a safetensors file with the mean
+    square of each input of a weight, under the tensor's name, it rounds by that. The file appears
+    whole or not at all.
     """
+    import ctypes
     import os
     import pathlib
 
     import gguf
+    import libggml
     import numpy
     from safetensors.torch import load_file
 
-    pack = ggml_packer()
+    found = pathlib.Path(libggml.__file__).parent.rglob("*ggml-base*")
+    built = [str(file) for file in found if file.suffix in (".so", ".dylib", ".dll")]
+    pack = ctypes.CDLL(min(built)).ggml_quantize_chunk
+    size, place = ctypes.c_int64, ctypes.c_void_p
+    pack.argtypes = [ctypes.c_int, place, place, size, size, size, place]
+    pack.restype = ctypes.c_size_t
+
     matters = load_file(importance) if importance else {}
-    biases, lost = {}, {}
     temporary = f"{path}.{os.getpid()}.part"
     writer = gguf.GGUFWriter(temporary, arch="flux")
     for shard in sorted(pathlib.Path(folder).glob("*.safetensors")):
@@ -220,19 +197,14 @@ def write_gguf(
             )
             stored = next(fitting)
             if stored.name != "F32":
+                rows, columns = values.shape
+                block, block_bytes = gguf.GGML_QUANT_SIZES[stored]
+                packed = numpy.empty((rows, columns // block * block_bytes), numpy.uint8)
                 by = matters[name].data_ptr() if name in matters else None
-                packed = pack(values, stored, by)
+                pack(stored, values.ctypes.data, packed.ctypes.data, 0, rows, columns, by)
                 writer.add_tensor(name, packed, raw_dtype=stored)
-                bias = name.removesuffix("weight") + "bias"
-                if bias in matters:
-                    rounded = gguf.quants.dequantize(packed, stored)
-                    lost[bias] = (values - rounded) @ matters[bias].float().numpy()
-            elif name in matters and not multiplied:
-                biases[name] = values
             else:
                 writer.add_tensor(name, values)
-    for name, values in biases.items():
-        writer.add_tensor(name, values + lost.get(name, numpy.float32(0)))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -198,7 +198,8 @@ def state_of(asked: str, services: Services) -> object:
     """What changes where a question (JSON) may have another answer: results of a CPU, which a page
     on one keeps all day, count where it is asked about alone."""
     measured = services.measured
-    return measured.state if json.dumps(CPU) in asked else measured.card_state
+    of_cpu = json.dumps(CPU) in asked or f"hardware={CPU}" in asked  # values, or an address
+    return measured.state if of_cpu else measured.card_state
 
 
 def known_of(query: Query, services: Services) -> Known:

@@ -6,7 +6,6 @@ Handlers are functions of the services and plain values; ``build_pick`` lays out
 from __future__ import annotations
 
 import asyncio
-import json
 from html import escape
 from typing import Any
 
@@ -208,16 +207,13 @@ def _table(services: Services) -> gr.HTML:
         return code_first(key, model, services) + claims + beside(key)
 
     async def table(asked: list[Any]) -> list[Any]:
-        [address] = asked
-        return [await asyncio.to_thread(table_of, str(address), services)]
-
-    def state(asked: str) -> object:
-        [address] = json.loads(asked)
-        return state_of(json.dumps(asked_of(str(address))), services)
+        if len(asked) != 1:
+            raise ValueError("A table is of one question.")
+        return [await asyncio.to_thread(table_of, str(asked[0]), services)]
 
     page = Context.root_block
     assert isinstance(page, Page)
-    page.answers.add("table", table, state)
+    page.answers.add("table", table, lambda asked: state_of(asked, services))
     return gr.HTML(
         "",
         elem_id="ql-table",

@@ -67,7 +67,7 @@ def build_tuning(services: Services, parts: Parts) -> None:
                 label="Library whose schemes are mixed",
             )
             bits = gr.Slider(2.5, 9.0, 4.5, step=0.1, label="Stored bits of a weight, scales too")
-            count = gr.Slider(2, 16, 8, step=1, label="Prompts to tune on, as many to judge by")
+            count = gr.Slider(2, 16, 8, step=1, label="Pictures to tune on, as many to judge by")
         with gr.Row():
             start = gr.Button("Tune", elem_id="ql-tune", min_width=120)
             end = gr.Button("Stop", elem_id="ql-tune-stop", visible=HIDDEN, min_width=120)
