@@ -21,11 +21,14 @@ __all__ = ["pipe_call", "pipe_lines", "placed_lines", "staged_lines"]
 def pipe_lines(
     script: Script, model: Model, plan: Plan, dtype: str, without: Sequence[str] = ()
 ) -> list[str]:
-    """Lines that read the pipeline as ``pipe``, ``without`` some components."""
+    """Lines that read the pipeline as ``pipe``, ``without`` some components, and without what the
+    plan leaves out."""
     if model.family.modular:
         return [*script.before, *blocks.load_lines(script, model, plan, dtype), *script.after]
     arguments = [f"    {name}={name}," for name in script.ready]
-    arguments += [f"    {name}=None," for name in (*script.late, *without)]
+    left_out = (c.name for c in model.components if plan.leaves_out(c.name))
+    absent = dict.fromkeys((*script.late, *without, *left_out))
+    arguments += [f"    {name}=None," for name in absent]
     lines = list(script.before)
     config = script.config
     if script.mapping:
