@@ -119,8 +119,10 @@ def _id(tuned: Tuned, rival: Rival) -> str:
         return rival.scheme.id
     mixing = tuned.question.method.mixing
     kept = mixing.kept if mixing else ""
-    held = Counter(each.id for each in rival.scheme.layers.values() if each.id != kept)
-    return held.most_common(1)[0][0]
+    every = Counter(each.id for each in rival.scheme.layers.values())
+    held = every.copy()
+    del held[kept]
+    return (held or every).most_common(1)[0][0]  # all layers in 16 bits are a uniform plan, too
 
 
 def _config(tuned: Tuned) -> Mapping[str, str]:
