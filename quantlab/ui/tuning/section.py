@@ -63,7 +63,7 @@ def build_tuning(services: Services, parts: Parts) -> None:
         with gr.Row():
             method = gr.Dropdown(
                 [(each.name, each.id) for each in able],
-                value="gguf",
+                value=next((each.id for each in able), None),
                 label="Library whose schemes are mixed",
             )
             bits = gr.Slider(2.5, 9.0, 4.5, step=0.1, label="Stored bits of a weight, scales too")
@@ -93,7 +93,9 @@ async def run(call: Call) -> AsyncIterator[Updates]:
     try:
         asked = _question(call)
         services.admit(asked.tuning[0])
+        text = "Waiting for what is under way" if len(jobs) else "Starting"
         token, _ = jobs.queue(_session(call))
+        yield {"tune-progress": progress(text)}
         async for _ in jobs.turn(token):
             if not heard():
                 jobs.end(token)
@@ -161,9 +163,10 @@ def _updates(told: Told, asked: Question, services: Services) -> Updates:
 
 
 def stop(call: Call) -> Updates:
-    """End this visitor's tuning, and nobody else's."""
-    stopped = call.services.jobs.stop(_session(call))
-    return {"tune-progress": progress("Stopping")} if stopped else {}
+    """End this visitor's tuning, and nobody else's. That it stops is told by the tuning's own
+    stream: what came beside it could come after its last word."""
+    call.services.jobs.stop(_session(call))
+    return {}
 
 
 def put(call: Call) -> Updates:
