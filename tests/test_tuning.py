@@ -13,6 +13,7 @@ import pytest
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.own.mixes import Growing, is_own
 from quantlab.catalog.table import load_catalog
+from quantlab.errors import StoreError
 from quantlab.lab.runners.local import LocalRunner
 from quantlab.ui.blocks import Page
 from quantlab.ui.compare.share import link_to, share_run
@@ -66,6 +67,18 @@ def test_a_mix_is_tuned_and_is_one_more_plan_that_no_link_carries(services: Serv
     assert "No link: a mix of your own" in link_to(comparison, None, services)
     shown = Shown(comparison).put("fp32", Result(outcome("fp32")))
     assert "cannot be shared" in share_run(call(services, "me", shown=shown))["shared"]
+
+
+def test_it_begins_when_nothing_else_runs_in_this_process(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alone() -> None:
+        raise StoreError("something else is loading")
+
+    monkeypatch.setattr(services.runner, "alone", alone)
+    before = set(services.catalog.schemes)
+    assert "something else is loading" in str(tuned(services)[-1]["tune-progress"])
+    assert set(services.catalog.schemes) == before
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,13 @@ class LocalRunner:
             self._compare(comparison, out=out, stop=self._waited_for, **how)
 
     @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nothing else loads or runs in this process meanwhile: loading in two threads at once
+        breaks both."""
+        with self._hurried(), self._one_at_a_time:
+            yield
+
+    @contextmanager
     def _hurried(self) -> Iterator[None]:
         """Nothing of low priority is waited for."""
         with self._counting:

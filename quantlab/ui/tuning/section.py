@@ -103,7 +103,8 @@ async def run(call: Call) -> AsyncIterator[Updates]:
         if stop_signal is None:
             return
         try:
-            work = tuning(asked, services.catalog, stop_signal)
+            assert isinstance(services.runner, LocalRunner)  # as may_tune says
+            work = tuning(asked, services.catalog, stop_signal, services.runner.alone)
             async for told in while_heard(work, stop_signal):
                 yield _updates(told, asked, services)
         finally:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from quantlab.lab.tune.question import Question
 
 __all__ = ["Told", "tuning"]
 
+Alone = Callable[[], AbstractContextManager[None]]
 TICK_S = 1.0
 """Something is told at least this often, so that a page that was closed is noticed."""
 END_S = 10.0
@@ -35,14 +37,17 @@ class Told:
     stopped: bool = False
 
 
-def tuning(asked: Question, catalog: Catalog, stop: threading.Event) -> Iterator[Told]:
-    """Tune, and tell of it until it has ended, or was stopped by ``stop``.
+def tuning(
+    asked: Question, catalog: Catalog, stop: threading.Event, alone: Alone
+) -> Iterator[Told]:
+    """Tune, and tell of it until it has ended, or was stopped by ``stop``; ``alone`` holds off what
+    else runs in this process.
 
     Raises:
         QuantlabError: what was asked for cannot be tuned here.
     """
     events: queue.SimpleQueue[object] = queue.SimpleQueue()
-    thread = threading.Thread(target=_work, args=(asked, catalog, stop, events), daemon=True)
+    thread = threading.Thread(target=_work, args=(asked, catalog, stop, alone, events), daemon=True)
     thread.start()
     told = Told()
     try:
@@ -55,7 +60,11 @@ def tuning(asked: Question, catalog: Catalog, stop: threading.Event) -> Iterator
 
 
 def _work(
-    asked: Question, catalog: Catalog, stop: threading.Event, events: queue.SimpleQueue[object]
+    asked: Question,
+    catalog: Catalog,
+    stop: threading.Event,
+    alone: Alone,
+    events: queue.SimpleQueue[object],
 ) -> None:
     # Imported here: torch takes seconds, and the page must not wait for it.
     from quantlab.lab.device import this_device
@@ -66,8 +75,9 @@ def _work(
         events.put(Told(doing, left_s))
 
     try:
-        device = this_device()
-        report = write(tune(asked, catalog, device, tell, stop), device)
+        with alone():
+            device = this_device()
+            report = write(tune(asked, catalog, device, tell, stop), device)
         events.put(Told("Done", report=report, ended=True))
     except Stopped:
         events.put(Told("Stopped", ended=True))
