@@ -41,12 +41,12 @@ class Part:
 
 
 PARTS = {
-    "mini": Part(80, processes=14),
+    "mini": Part(75, processes=16),
     "script": Part(80, processes=8),
     "space": Part(80, processes=1),
-    "card": Part(45),
-    "flux": Part(230, slow_start=True),
-    "year": Part(90),
+    "card": Part(20),
+    "flux": Part(280, slow_start=True),
+    "year": Part(70),
 }
 """Modules of this package, in the order of their worth."""
 

@@ -25,29 +25,36 @@ BOTH = "transformer={0},text_encoder_2={0}"
 FULL = (
     "bf16+parts+sizes+compiled",
     "bnb-nf4+sizes+compiled",
-    "torchao-int8wo+compiled",
-    "torchao-fp8dq+compiled",
-    "bf16+model-offload",
-    "bnb-nf4+model-offload",
-    "bnb-int8",
+    "gguf-q8_0+compiled",
     "sdnq-int8",
-    "gguf-q8_0",
-    "layerwise-fp8",
+    "layerwise-fp8+compiled",
     "quanto-int8",
+    "bnb-int8",
+    "bf16+model-offload",
+    "hqq-int4+compiled",
+    "gguf-q4_k+compiled",
     "torchao-int8dq+compiled",
+    "sdnq-uint4",
     "gguf-q4_0",
     BOTH.format("bnb-nf4") + "+parts",
-    "sdnq-uint4",
+    "sdnq-int8-hadamard",
+    "torchao-fp8wo",
+    "bnb-nf4+model-offload",
+    "sdnq-int8-matmul",
     "quanto-fp8",
-    "torchao-int4wo",
-    "torchao-fp8wo+compiled",
-    "bf16+group-offload-plain",
+    "torchao-int8wo",
+    "torchao-fp8dq",
     BOTH.format("torchao-int8wo") + "+parts",
     "bf16+group-offload",
+    "torchao-nf4",
     BOTH.format("quanto-int8") + "+parts",
-    BOTH.format("torchao-int8wo") + "+model-offload",
+    "bf16+group-offload-plain",
+    "torchao-int4wo",
+    "torchao-fp8wo+compiled",
+    "torchao-fp8dq+compiled",
+    "torchao-int8wo+compiled",
 )
-"""In the order of their worth."""
+"""In the order of their worth; those last that had not run once after minutes."""
 
 
 def items(scale: str) -> tuple[str, ...]:
@@ -76,7 +83,7 @@ def _work(bench: Bench, item: str) -> None:
         if placement:
             offloaded(bench, text, placement)
         elif text in PACKED:
-            packed(bench, text)
+            packed(bench, text, more)
         else:
             bench.resident(parse_plan(text, bench.model, bench.subject.catalog), more)
     finally:

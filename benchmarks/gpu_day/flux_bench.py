@@ -122,17 +122,16 @@ class Bench:
         before = allocated()
         self.device.counters.start()
         seconds = each(call, REPEATS)
-        self.book.add(
-            "step",
-            plan=str(plan),
-            mode=mode,
-            width=self.asked.width,
-            step_s=median(seconds),
-            all_s=[round(value, 5) for value in seconds],
-            step_adds_bytes=_added(before),
-            rel_l2=relative_l2(output.cpu(), self.reference.output),
-            **more,
-        )
+        row = {
+            "plan": str(plan),
+            "mode": mode,
+            "width": self.asked.width,
+            "step_s": median(seconds),
+            "all_s": [round(value, 5) for value in seconds],
+            "step_adds_bytes": _added(before),
+            "rel_l2": relative_l2(output.cpu(), self.reference.output),
+        }
+        self.book.add("step", **(row | more))
 
     def stepper(self, plan: Plan, transformer: Any, step: FirstStep) -> Callable[[], Any]:
         """The transformer's call on ``step``, whose inputs are on the device already."""
@@ -191,12 +190,12 @@ class Bench:
             peak_error=peak / predicted - 1 if self.device.target == "cuda" else None,
         )
 
-    def compiled(self, plan: Plan, loaded: LoadedPlan) -> None:
+    def compiled(self, plan: Plan, loaded: LoadedPlan, **more: Any) -> None:
         """The same module with its blocks compiled."""
         module = loaded.pipe.transformer
         compile_blocks(module, dict(plan.parts).get("transformer", ""))
         first = wall(self.stepper(plan, module, self.reference))
-        self.step(plan, module, "compiled", first_s=first)
+        self.step(plan, module, "compiled", first_s=first, **more)
 
 
 def allocated() -> int | None:

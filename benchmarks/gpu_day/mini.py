@@ -25,26 +25,15 @@ __all__ = ["items", "prepared"]
 
 PROMPT = "a fox on a white background"
 STEPS = {"full": 8, "mini": 1}
-GROUPS: dict[str, tuple[str, ...]] = {
-    "bnb": ("bnb-nf4", "bnb-nf4-dq", "bnb-fp4", "bnb-int8"),
-    "torchao": (
-        *("torchao-int8wo", "torchao-int8dq", "torchao-fp8wo", "torchao-fp8dq"),
-        "torchao-int4wo",
-    ),
-    "quanto": ("quanto-int8", "quanto-fp8"),
-    "quanto-built": ("quanto-int4", "quanto-int2"),
-    "gguf": ("gguf-q8_0", "gguf-q5_1", "gguf-q5_0", "gguf-q4_1", "gguf-q4_0"),
-    "sdnq": ("sdnq-int8", "sdnq-uint4", "layerwise-fp8", "bf16"),
-    "encoder-a": ("text_encoder_2=bnb-nf4", "text_encoder_2=bnb-int8",
-                  "text_encoder_2=torchao-int8wo", "transformer=bnb-nf4,text_encoder_2=bnb-nf4",
-                  "transformer=torchao-int8wo,text_encoder_2=torchao-int8wo"),
-    "encoder-b": ("text_encoder_2=quanto-int8", "text_encoder_2=quanto-fp8",
-                  "text_encoder_2=sdnq-int8", "text_encoder_2=sdnq-uint4",
-                  "text_encoder_2=torchao-fp8dq"),
-    "compiled": ("fp32@compiled", "bf16@compiled", "bnb-nf4@compiled", "torchao-int8wo@compiled",
-                 "torchao-fp8dq@compiled"),
-}  # fmt: skip
-"""Plans of one process each, the fp32 reference first in all of them."""
+TOGETHER = 7
+"""Plans of one process."""
+BUILT = ("quanto-int4", "quanto-int2")
+"""Their kernels are built first, which takes minutes."""
+COMPILED = tuple(
+    f"{scheme}@compiled"
+    for scheme in ("fp32", "bf16", "bnb-nf4", "torchao-int8wo", "torchao-fp8dq")
+)
+BOTH = tuple(f"transformer={scheme},text_encoder_2={scheme}" for scheme in ("bnb-nf4", "sdnq-int8"))
 LORA: dict[str, tuple[str, ...]] = {
     "lora-a": ("bf16", "bnb-nf4", "bnb-int8", "torchao-int8wo", "torchao-fp8dq"),
     "lora-b": ("gguf-q8_0", "gguf-q4_0", "quanto-int8", "sdnq-int8", "layerwise-fp8"),
@@ -52,7 +41,8 @@ LORA: dict[str, tuple[str, ...]] = {
 PLACED = (
     *("fp32", "bf16", "bnb-nf4", "bnb-nf4-dq", "bnb-int8", "layerwise-fp8", "gguf-q8_0"),
     *("gguf-q4_0", "torchao-int8wo", "torchao-fp8wo", "torchao-fp8dq", "quanto-int8"),
-    *("quanto-fp8", "sdnq-int8", "sdnq-uint4"),
+    *("quanto-fp8", "sdnq-int8", "sdnq-uint4", "gguf-q4_k", "bfl-fp8", "torchao-nf4"),
+    *("sdnq-int8-hadamard", "torchao-int8dq"),
 )
 LIMIT = 100 * 2**20
 """Bytes that are allowed where memory is to run out: flux-mini fits quantized, not in fp32, on CUDA
@@ -60,11 +50,33 @@ beside the 32 MiB that cuBLAS takes (Hopper)."""
 KINDS = ("resident", "model-offload", "group-offload")
 
 
+def _groups() -> dict[str, tuple[str, ...]]:
+    """Plans by group, the fp32 reference first in all of them: every scheme that is made here."""
+    schemes = [
+        scheme
+        for scheme in load_catalog().schemes.values()
+        if (scheme.on_cpu != "no" or scheme.id == "torchao-int4wo") and scheme.id not in BUILT
+    ]
+    names = [s.id for s in schemes if s.id != "torchao-int4wo-cpu" and not s.id.startswith("mix-")]
+    encoders = [
+        f"text_encoder_2={s.id}"
+        for s in schemes
+        if s.id in names and (s.transformers or s.library_way)
+    ]
+    found = {"built": BUILT, "compiled": COMPILED}
+    for title, plans in (("one", ["bf16", *names]), ("encoder", [*encoders, *BOTH])):
+        count = -(-len(plans) // TOGETHER)
+        found |= {f"{title}-{start}": tuple(plans[start::count]) for start in range(count)}
+    return found
+
+
 def items(scale: str) -> tuple[str, ...]:
     """Names of the groups of plans."""
     if scale == "mini":
-        return ("bnb", "lora-b", "placed:fp32")
-    return (*GROUPS, *LORA, *(f"placed:{plan}" for plan in PLACED), "memory")
+        return ("one-0", "lora-b", "placed:fp32")
+    last = ("memory", "built")
+    groups = (name for name in _groups() if name not in last)
+    return (*groups, *LORA, *(f"placed:{plan}" for plan in PLACED), *last)
 
 
 @contextmanager
@@ -78,7 +90,7 @@ def prepared(book: Book, scale: str) -> Iterator[Callable[[str], None]]:
             elif item == "memory":
                 _memory(book, Path(name))
             else:
-                plans = (GROUPS | LORA)[item][: 1 if scale == "mini" else None]
+                plans = (_groups() | LORA)[item][: 1 if scale == "mini" else None]
                 lora = "mono" if item in LORA else None
                 _compare(book, plans, lora, STEPS[scale], Path(name))
 

@@ -26,6 +26,7 @@ PROMPT = "a fox on a white background"
 PLANS = (
     *("fp32", "bf16", "bnb-nf4", "bnb-int8", "torchao-int8wo", "torchao-fp8dq", "gguf-q8_0"),
     *("layerwise-fp8", "sdnq-int8", "quanto-fp8", "bf16@compiled", "bnb-nf4@compiled"),
+    *("gguf-q4_k", "bfl-fp8", "hqq-int4", "sdnq-int8-hadamard", "torchao-mxfp8", "torchao-int8dq"),
     *("transformer=bnb-nf4,text_encoder_2=bnb-nf4", "torchao-int8wo@compiled"),
     "transformer=torchao-int8wo,text_encoder_2=torchao-int8wo",
 )
@@ -55,9 +56,8 @@ def _try(book: Book, item: str, folder: Path, steps: int) -> None:
     if outcome.image is None:
         book.add("script", plan=item, same=False, reason=str(outcome.error))
         return
-    text = snippet(asked, asked.plans[0], catalog, device)
-    if more == "offload":
-        text = text.replace(f'pipe.to("{device.target}")', "pipe.enable_model_cpu_offload()")
+    placement = "model-offload" if more == "offload" else "resident"
+    text = snippet(asked, asked.plans[0], catalog, device, placement=placement)
     theirs, said = _alone(text, folder)
     row: dict[str, Any] = {"plan": item, "same": False}
     if theirs is None:
