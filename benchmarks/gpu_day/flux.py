@@ -23,8 +23,8 @@ __all__ = ["items", "prepared"]
 MODEL = "flux1-dev"
 BOTH = "transformer={0},text_encoder_2={0}"
 FULL = (
-    "bf16+parts+sizes+compiled",
-    "bnb-nf4+sizes+compiled",
+    "bf16+parts+compiled",
+    "bnb-nf4+compiled",
     "gguf-q8_0+compiled",
     "sdnq-int8",
     "layerwise-fp8+compiled",
@@ -33,28 +33,27 @@ FULL = (
     "bf16+model-offload",
     "hqq-int4+compiled",
     "gguf-q4_k+compiled",
-    "torchao-int8dq+compiled",
     "sdnq-uint4",
+    "torchao-fp8dq+compiled",
+    "torchao-int8dq+compiled",
     "gguf-q4_0",
     BOTH.format("bnb-nf4") + "+parts",
     "sdnq-int8-hadamard",
-    "torchao-fp8wo",
+    "torchao-fp8wo+compiled",
     "bnb-nf4+model-offload",
     "sdnq-int8-matmul",
-    "quanto-fp8",
     "torchao-int8wo",
-    "torchao-fp8dq",
     BOTH.format("torchao-int8wo") + "+parts",
     "bf16+group-offload",
+    "quanto-fp8",
     "torchao-nf4",
     BOTH.format("quanto-int8") + "+parts",
     "bf16+group-offload-plain",
     "torchao-int4wo",
-    "torchao-fp8wo+compiled",
-    "torchao-fp8dq+compiled",
-    "torchao-int8wo+compiled",
+    "bf16+sizes",
+    "bnb-nf4+sizes",
 )
-"""In the order of their worth; those last that had not run once after minutes."""
+"""In the order of their worth."""
 
 
 def items(scale: str) -> tuple[str, ...]:
