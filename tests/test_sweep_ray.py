@@ -238,16 +238,23 @@ def _be_deadly(monkeypatch: pytest.MonkeyPatch, tried: Path) -> None:
     monkeypatch.setattr(sweep_ray, "work", work)
 
 
-@pytest.mark.usefixtures("connected")
-def test_a_node_that_lacks_a_library_says_so_in_a_row_and_the_rest_goes_on(
-    nodes: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "sitecustomize.py").write_text(textwrap.dedent(LACKING))
-    with monkeypatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(tmp_path))
-        poor = nodes.add_node(num_cpus=POOR_CPUS, **SMALL)
+@pytest.fixture(scope="module")
+def poor(
+    connected: None,  # noqa: ARG001
+    nodes: Cluster,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Any:
+    """A second node, which lacks gguf; the last test that has it kills it."""
+    folder = tmp_path_factory.mktemp("lacking")
+    (folder / "sitecustomize.py").write_text(textwrap.dedent(LACKING))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        return nodes.add_node(num_cpus=POOR_CPUS, **SMALL)
+
+
+@pytest.mark.usefixtures("poor")
+def test_a_node_that_lacks_a_library_says_so_in_a_row_and_the_rest_goes_on(tmp_path: Path) -> None:
     rows = _on_ray(_sweep(prompts=PROMPTS[:1]), Store(tmp_path), cpus=POOR_CPUS)
-    nodes.remove_node(poor)
     first, second, error = (row.outcome.error for row in rows)
     assert (first, second) == (None, None)
     assert error is not None
@@ -257,20 +264,19 @@ def test_a_node_that_lacks_a_library_says_so_in_a_row_and_the_rest_goes_on(
     assert rows[2].versions["torch"] == rows[0].versions["torch"]
 
 
-@pytest.mark.usefixtures("connected")
 def test_a_node_that_is_killed_in_the_middle_takes_nothing_with_it(
-    nodes: Cluster, tmp_path: Path
+    nodes: Cluster, poor: Any, tmp_path: Path
 ) -> None:
     """Two nodes with room for one task each: after the reference's rows both have a plan of their
     own when the second is gone."""
-    second, store = nodes.add_node(num_cpus=2, **SMALL), Store(tmp_path)
-    sweep = _sweep(PLANS, tuple(f"a fox {n}" for n in range(4)))
+    store = Store(tmp_path)
+    sweep = _sweep(("fp32", "bnb-nf4", "bnb-fp4"), tuple(f"a fox {n}" for n in range(4)))
     busy: list[int] = []
 
     def kill(step: Step) -> None:
         if not busy and len(_workers()) == 2 and step.done > 4:
             busy.append(step.done)
-            nodes.remove_node(second, allow_graceful=False)
+            nodes.remove_node(poor, allow_graceful=False)
 
     rows = _on_ray(sweep, store, cpus=2, say=kill)
     assert busy
