@@ -35,6 +35,7 @@ def one_a_method(schemes: list[str]) -> list[str]:
 
 PLANS = ["fp32", "bf16", "transformer=bf16", *one_a_method(TRANSFORMER)]
 PLANS += [f"text_encoder_2={scheme}" for scheme in one_a_method(T5)]
+TILED = "fp32, in tiles"
 IN_ONE_PROCESS = """
 import json, os, runpy, sys
 for folder in json.loads(sys.argv[1]):
@@ -55,6 +56,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, b
             assert outcome.image is not None, outcome.error
             ours[str(plan)] = Path(outcome.image).read_bytes()
             folders.append(_folder(root, str(plan), snippet(comparison, plan, *HERE)))
+    wide = {**SMALL, "width": 192, "vae_tiling": True, "vae_slicing": True}  # tiles are 128 px wide
+    comparison = make_comparison(plans=["fp32"], prompt=PROMPT, **wide)
+    (outcome,) = compare(comparison, bench=bench, out=root / TILED, warmup=0)
+    assert outcome.image is not None, outcome.error
+    ours[TILED] = Path(outcome.image).read_bytes()
+    folders.append(_folder(root, TILED, snippet(comparison, comparison.plans[0], *HERE)))
     _run(["-c", IN_ONE_PROCESS, json.dumps([str(folder) for folder in folders])], root)
     return {
         plan: (ours[plan], (folder / "image.png").read_bytes())
@@ -76,7 +83,7 @@ def _run(arguments: list[str], folder: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("plan", [*PLANS, TILED])
 def test_the_script_makes_the_same_image_to_the_bit(
     plan: str, images: dict[str, tuple[bytes, bytes]]
 ) -> None:

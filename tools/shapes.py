@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.paths import PROJECT
-from quantlab.lab.own.built import build, kept_in_fp32, module_rows
+from quantlab.lab.own.built import build, decoding_of, kept_in_fp32, module_rows
 
 __all__ = ["class_of", "main", "render", "table"]
 
@@ -72,6 +72,7 @@ def table(config: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in module.parameters()),
         "config": dict(config),
         **({"in_fp32": in_fp32} if in_fp32 else {}),
+        **decoding_of(module),
         "modules": module_rows(module),
     }
 

@@ -128,7 +128,7 @@ def _values(model: Model, given: Mapping[str, Any]) -> dict[str, Value]:
     values: dict[str, Value] = {}
     for row in SETTINGS:
         value = given.get(row.key)
-        if row.optional and value == "":
+        if row.optional and (value == "" or (row.kind == "flag" and value is False)):
             value = None
         if row.goes_with and row.goes_with not in values:
             if value is not None:

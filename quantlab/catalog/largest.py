@@ -1,4 +1,5 @@
-"""The largest picture that a plan can make on a device, by prediction."""
+"""The largest picture that a plan can make on a device, by prediction, and what decoding it in
+another way would change."""
 
 from __future__ import annotations
 
@@ -8,12 +9,14 @@ from dataclasses import dataclass
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.placement import Device, best_kind
 from quantlab.catalog.schema import Model
+from quantlab.catalog.sizes.decoding import lighter
 from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.sizes.picture import Picture
 from quantlab.catalog.table import Catalog
 from quantlab.words.plan import Plan
+from quantlab.words.settings import setting
 
-__all__ = ["Size", "largest_size"]
+__all__ = ["Size", "decoded_lighter", "largest_size"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,31 @@ def largest_size(
 
     count = bisect_left(sizes, True, key=too_large)
     return sizes[count - 1] if count else None
+
+
+def decoded_lighter(
+    plan: Plan,
+    model: Model,
+    asked: Picture,
+    gpu: Gpu | Device,
+    catalog: Catalog,
+    ram_bytes: int | None = None,
+) -> str:
+    """That ``plan``, which fits in no placement, fits with VAE tiling or slicing, and how; "" where
+    it does not."""
+    light = lighter(model, asked)
+    if light == asked:
+        return ""
+    needs = needs_of(plan, model, light, catalog=catalog)
+    kind = best_kind(needs, plan, gpu, catalog, ram_bytes)
+    if kind is None:
+        return ""
+    changed = {
+        "vae_tiling": light.tiling and not asked.tiling,
+        "vae_slicing": light.slicing and not asked.slicing,
+    }
+    options = " ".join(setting(key).option for key, anew in changed.items() if anew)
+    return f"; it fits with {options}, {kind.replace('-', ' ')}"
 
 
 def _sizes(model: Model) -> list[Size]:

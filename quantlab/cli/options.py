@@ -31,7 +31,7 @@ __all__ = [
 DEFAULT_PROMPT = "a red apple on a blue background"
 RAM = "the host's memory in GiB; it is not checked where it is left out"
 DEFAULT_PLANS = ("fp32", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0")
-TYPES = {"text": str, "whole": int, "number": float}
+TYPES = {"text": str, "whole": int, "number": float, "flag": bool}
 
 
 def comparison(
@@ -50,6 +50,8 @@ def comparison(
         if row.many and many:  # one comparison goes by pictures; many are made of prompts and seeds
             continue
         named: dict[str, Any] = {"type": TYPES[row.kind], "help": row.about}
+        if row.kind == "flag":
+            named = {"action": "store_true", "default": None, "help": row.about}
         if row.many:
             named |= {"action": "append", "metavar": "FILE"}
         if many and row.swept:

@@ -62,8 +62,7 @@ def answer_to(arguments: argparse.Namespace, measured: Measurements, **more: Any
 
 def lines_of(choice: Choice) -> Iterable[str]:
     """A choice in a few lines: the plan, what it takes, what is given up."""
-    place = choice.placement.replace("-", " ")
-    yield f"{', '.join(choice.labels)}: {choice.plan} ({place})"
+    yield f"{', '.join(choice.labels)}: {choice.plan} ({', '.join(choice.ways)})"
     takes = f"{gib(choice.peak_bytes)} of {gib(choice.device_bytes)} at the peak"
     if choice.host_bytes:
         takes += f", {gib(choice.host_bytes)} of host memory"

@@ -123,9 +123,6 @@ class Family:
     encoder_tensors: float = 5.0
     """The same of the autoencoder's encoder, of the channels that its first convolution gives."""
 
-    tile: int = 1024
-    """Pixels across a tile in tiled decoding, where the autoencoder's config has no sample_size."""
-
     reference_pixels: int = 1024 * 1024
     """What the pipeline scales a reference down to, at most."""
 

@@ -17,7 +17,6 @@ FAMILY = Family(
     stream="img_in",
     decoder_tensors=18.0,
     encoder_tensors=10.1,
-    tile=256,
     as_given=("position_ids",),
     labels={"vae": "image decoder"},
 )

@@ -23,7 +23,6 @@ FAMILY = Family(
     stream="img_in",
     decoder_tensors=11.2,
     encoder_tensors=11.1,
-    tile=256,
     processors={"processor": "Qwen3VLProcessor"},
     labels={"vae": "image decoder"},
 )

@@ -45,7 +45,6 @@ FAMILY = _QwenImageEdit(
     stream="img_in",
     decoder_tensors=18.0,
     encoder_tensors=10.1,
-    tile=256,
     as_given=("guidance",),
     processors={"processor": "Qwen2VLProcessor"},
     labels={"vae": "image decoder"},

@@ -21,7 +21,6 @@ FAMILY = Family(
     stream="patch_embedding",
     decoder_tensors=10.6,
     encoder_tensors=3.1,
-    tile=256,
     as_given=("timestep",),
     labels={"text_encoder": "UMT5 encoder", "vae": "video decoder"},
 )

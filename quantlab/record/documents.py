@@ -63,7 +63,8 @@ def choice_document(
     """
     plans, document = [choice.plan], choice.as_dict()
     try:
-        made = make_comparison(model=model, plans=plans, prompt="", catalog=catalog, **settings)
+        given = {**settings, **dict.fromkeys(choice.settings, True)}
+        made = make_comparison(model=model, plans=plans, prompt="", catalog=catalog, **given)
         script = placed_script(made, choice.placement, choice.hardware, catalog)
         return {**document, "snippet": script}
     except QuantlabError as error:
@@ -121,6 +122,8 @@ def predictions(
             frames=c.frames,
             guidance=c.guidance,
             true_cfg_scale=c.true_cfg_scale,
+            vae_tiling=c.vae_tiling,
+            vae_slicing=c.vae_slicing,
             gpu=gpu,
             ram_bytes=ram_bytes,
             known=known,

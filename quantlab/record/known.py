@@ -20,7 +20,7 @@ from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.paths import RESULTS, data_folder
 from quantlab.catalog.placement import one_memory
 from quantlab.catalog.sizes.needs import needs_of
-from quantlab.catalog.sizes.picture import picture_of
+from quantlab.catalog.sizes.picture import picture_asked
 from quantlab.catalog.table import Catalog
 from quantlab.catalog.time import NOTHING, Known, MeasuredRun, Pace
 from quantlab.catalog.time.of_plan import run_of, work_of
@@ -143,16 +143,7 @@ def _run_of(row: Stored, catalog: Catalog) -> MeasuredRun | None:
     model = catalog.models.get(asked.model)
     if model is None or not outcome.latency_s or asked.carried is not None:
         return None
-    picture = picture_of(
-        model,
-        width=asked.width,
-        height=asked.height,
-        sequence_length=asked.sequence_length,
-        references=len(asked.references) or None,
-        frames=asked.frames,
-        guidance=asked.guidance,
-        true_cfg_scale=asked.true_cfg_scale,
-    )
+    picture = picture_asked(asked, model)
     plan = Plan.read(row.plan, model.denoiser)
     kind = "resident" if outcome.placement in (None, "cpu") else str(outcome.placement)
     moved, card = 0, card_of_device(row.device)

@@ -50,6 +50,8 @@ KEYS = ("v", "model", "plans", *(row.key for row in SETTINGS if not row.optional
 OPTIONAL_KEYS = tuple(row.key for row in SETTINGS if row.optional)
 REQUIRED = ("model", "plans", *(row.key for row in SETTINGS if row.required))
 PLAN_SEPARATOR = "~"
+FLAG = "1"
+"""The value of a flag that is given; one that is not has no key."""
 NOT_CARRIED = (
     "the pictures to go by do not travel: the link has their digests alone, and whoever opens it "
     "needs the same files"
@@ -89,6 +91,8 @@ def to_query(comparison: Comparison) -> str:
 
 
 def _written(value: Value) -> str:
+    if isinstance(value, bool):
+        return FLAG
     return repr(value) if isinstance(value, float) else str(value)
 
 
@@ -254,10 +258,17 @@ def _decimal(part: str, text: str) -> float:
     return float(text)
 
 
+def _flag(part: str, text: str) -> bool:
+    if text != FLAG:
+        raise InputError(part, f"{_show(text)}; {FLAG} is allowed, or nothing at all")
+    return True
+
+
 _READ: Mapping[str, Callable[[str, str], Value]] = {
     "text": lambda _, text: text,
     "whole": _whole,
     "number": _decimal,
+    "flag": _flag,
 }
 
 

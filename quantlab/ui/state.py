@@ -136,6 +136,8 @@ def _given(row: Setting, found: Mapping[str, object]) -> object:
         return None  # its control always holds a number
     if row.kind == "text":
         return " ".join(str(value or "").splitlines())
+    if row.kind == "flag":
+        return True if value else None
     if value is None and row.optional and row.default is None:
         return None
     _check_number(row.part, value)

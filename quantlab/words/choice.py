@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from quantlab.words.settings import setting
+
 __all__ = ["LABELS", "Choice", "Evidence", "Label", "Loss", "Span"]
 
 Label = Literal["fastest", "best-picture", "smallest"]
@@ -81,13 +83,23 @@ class Choice:
     """Schemes of libraries whose licence has to be told, each with it; also among the reasons."""
     reasons: tuple[str, ...]
     install: str
+    settings: tuple[str, ...] = ()
+    """The settings of words/settings.py without which it does not fit: ways of decoding."""
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """How it is kept and decoded, as people call it: ``staged``, ``VAE tiling``."""
+        decoded = (setting(key).label for key in self.settings)
+        return (self.placement.replace("-", " "), *decoded)
 
     def as_dict(self) -> dict[str, Any]:
-        """The keys that ``propose`` promises, but for ``snippet``, which takes the lab to write."""
+        """The keys that ``propose`` promises, but for ``snippet``, which takes the lab to write;
+        ``settings`` only where there are any."""
         return {
             "labels": list(self.labels),
             "plan": self.plan,
             "placement": self.placement,
+            **({"settings": dict.fromkeys(self.settings, True)} if self.settings else {}),
             "peak_bytes": self.peak_bytes,
             "host_bytes": self.host_bytes,
             "download_bytes": self.download_bytes,

@@ -117,6 +117,16 @@ class Comparison:
         return () if named is None else tuple(str(named).split(","))
 
     @property
+    def vae_tiling(self) -> bool:
+        """Whether the picture is decoded in tiles."""
+        return self.get("vae_tiling") is True
+
+    @property
+    def vae_slicing(self) -> bool:
+        """Whether the pictures of a batch are decoded one after the other."""
+        return self.get("vae_slicing") is True
+
+    @property
     def lora(self) -> str | None:
         """The name of the LoRA, or None."""
         name = self.get("lora")

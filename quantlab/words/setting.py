@@ -22,7 +22,8 @@ class Setting:
     """One setting. ``key`` names it in Python, JSON, links, the API and tables."""
 
     key: str
-    kind: Literal["text", "whole", "number"]
+    kind: Literal["text", "whole", "number", "flag"]
+    """A flag is True where it is given; False is as if it were not, so that it is optional."""
     label: str
     """Of its control on the page."""
     about: str
@@ -111,6 +112,10 @@ class Setting:
                 return self.is_text(value)
             except ValueError as error:
                 raise InputError(self.part, str(error)) from None
+        if self.kind == "flag":
+            if value is not True:
+                raise InputError(self.part, f"{show(value)}; true and false are allowed")
+            return True
         low, high = self.bounds(limits)
         if self.kind == "whole":
             multiple = int(_bound(self.multiple, limits))

@@ -179,6 +179,28 @@ SETTINGS = (
         said="pictures to go by: {reference}",
         advanced=True,
     ),
+    Setting(
+        "vae_tiling",
+        "flag",
+        label="VAE tiling",
+        about="Decode the picture in overlapping tiles, which takes less memory above their size.",
+        info="Less memory above the tile's size (1024 px, or 256); seams may show.",
+        optional=True,
+        said="VAE tiling",
+        advanced=True,
+        sized=True,
+    ),
+    Setting(
+        "vae_slicing",
+        "flag",
+        label="VAE slicing",
+        about="Decode one picture of a batch after the other, which takes less memory.",
+        info="One picture of a batch at a time; of a single one it changes nothing.",
+        optional=True,
+        said="VAE slicing",
+        advanced=True,
+        sized=True,
+    ),
 )
 """In the order of links, documents and tables. People give LoRAs 0.5 to 1.5, and negative weights
 to turn a look around."""

@@ -10,7 +10,9 @@ The rules, whole; there are no weights:
    near as ``bits`` and ``needs`` let it be, fits with it but under group offload; then plans
    without it are candidates too, and say so.
 2. Each is placed in every way that fits the device (catalog/placement.py) and the host's memory,
-   where that is known. What needs more host memory than there is, is not proposed.
+   where that is known. What needs more host memory than there is, is not proposed. What does not
+   fit so where the autoencoder decodes all at once is placed with VAE tiling and slicing, as far as
+   they change anything, and says that it fits only so.
 3. Memory is the peak on the device, time the middle of the predicted seconds of one image
    (catalog/time), loss that of answer/loss.py. No time counts as slower than any; among those
    without, what travels less is faster, and what needs no compiler.
@@ -35,7 +37,7 @@ nothing that fits is nearer than "far", whatever ``bits``, ``instead`` names a s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from quantlab.catalog.answer.candidates import absent, candidates
@@ -49,8 +51,9 @@ from quantlab.catalog.answer.seconds import Timer, writing_seconds
 from quantlab.catalog.answer.told import choice_of
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import Machine, own_memory_gib, this_machine
-from quantlab.catalog.placement import HOST_KEPT, Device, Placement, placements_for
+from quantlab.catalog.placement import HOST_KEPT, Device, Kind, Placement, placements_for
 from quantlab.catalog.schema import Model
+from quantlab.catalog.sizes.decoding import lighter
 from quantlab.catalog.sizes.needs import Needs, needs_of
 from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.table import Catalog, load_catalog
@@ -58,6 +61,7 @@ from quantlab.catalog.time import NOTHING, Known, Reason, Seconds
 from quantlab.errors import InputError
 from quantlab.words.choice import Choice, Label
 from quantlab.words.plan import LEFT_OUT, Plan
+from quantlab.words.settings import setting
 from quantlab.words.units import GIB
 
 __all__ = ["Answer", "propose"]
@@ -84,6 +88,14 @@ class _Asked:
     picture: Picture
     catalog: Catalog
     timer: Timer
+    lighter: _Asked | None = None
+    """The same decoded in ways that take less memory, where there are any."""
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The ways of decoding that are asked for."""
+        ways = {"vae_tiling": self.picture.tiling, "vae_slicing": self.picture.slicing}
+        return tuple(setting for setting, asked in ways.items() if asked)
 
 
 def propose(
@@ -125,9 +137,10 @@ def propose(
     picture = picture_of(whole, width=width, height=height, batch=batch, references=references)
 
     def asked_of(other: Model, drawn: Picture) -> _Asked:
-        ram = question.ram_bytes
+        ram, light = question.ram_bytes, lighter(other, drawn)
         timer = Timer(other, device, drawn, catalog, ram_bytes=ram, steps=steps, known=known)
-        return _Asked(other, device, ram, drawn, catalog, timer)
+        less = asked_of(other, light) if light != drawn else None
+        return _Asked(other, device, ram, drawn, catalog, timer, less)
 
     def ask(other: Model) -> Sequence[Choice]:
         drawn = picture_of(other, batch=batch)
@@ -201,19 +214,29 @@ def _beside(
 
 
 def _placed(plans: Iterable[Plan], asked: _Asked) -> Iterator[Placed]:
-    """Every plan in every placement that fits device and host."""
-    held = (asked.device, asked.catalog, asked.ram_bytes)
+    """Every plan in every placement that fits device and host, decoded lighter only where it does
+    not fit so otherwise."""
     for plan in plans:
-        needs = _needs(plan, asked)
-        found = placements_for(needs, plan, *held)
-        loss = loss_of(plan, asked.model) if found else None
-        if loss is None:
-            continue
-        times = asked.timer.each(plan, (placement.kind for placement in found), needs)
-        for placement, time in zip(found, times, strict=True):
-            if plan.compiled and isinstance(time, Reason):
-                continue  # nothing would speak for it
-            yield Placed(plan, placement, loss, time, loss.value > 0)
+        found = yield from _placed_one(plan, asked, ())
+        if asked.lighter is not None and "resident" not in found:
+            yield from _placed_one(plan, asked.lighter, found)
+
+
+def _placed_one(
+    plan: Plan, asked: _Asked, but: Collection[Kind]
+) -> Generator[Placed, None, list[Kind]]:
+    """A plan in every placement that fits, ``but`` some; gives their kinds."""
+    needs, held = _needs(plan, asked), (asked.device, asked.catalog, asked.ram_bytes)
+    found = [each for each in placements_for(needs, plan, *held) if each.kind not in but]
+    loss = loss_of(plan, asked.model) if found else None
+    if loss is None:
+        return []
+    times = asked.timer.each(plan, (placement.kind for placement in found), needs)
+    for placement, time in zip(found, times, strict=True):
+        if plan.compiled and isinstance(time, Reason):
+            continue  # nothing would speak for it
+        yield Placed(plan, placement, loss, time, loss.value > 0, asked.settings)
+    return [placement.kind for placement in found]
 
 
 def _needs(plan: Plan, asked: _Asked) -> Needs:
@@ -232,7 +255,7 @@ def _as_typed(one: Placed, asked: _Asked) -> Seconds | None:
 
 def _nearest_miss(plans: Iterable[Plan], asked: _Asked) -> str:
     """The plan that lacks least of device and host together, and what it lacks."""
-    device = asked.device
+    device, asked = asked.device, asked.lighter or asked
     endless = Device(2**60, device.kind, device.capability, unified=device.unified)
     best: tuple[float, str] | None = None
     for plan in plans:
@@ -249,9 +272,9 @@ def _nearest_miss(plans: Iterable[Plan], asked: _Asked) -> str:
 
 
 def _lacks(plan: Plan, placement: Placement, host: int, asked: _Asked) -> str:
-    way = placement.kind.replace("-", " ")
+    ways = [placement.kind.replace("-", " "), *(setting(each).label for each in asked.settings)]
     peak, own = placement.peak_bytes / GIB, asked.device.bytes / GIB
-    said = [f"nothing fits; the nearest is {plan}, {way}"]
+    said = [f"nothing fits; the nearest is {plan}, {', '.join(ways)}"]
     said.append(f"its peak is {peak:.1f} GiB, and the device has {own:.1f} with a part to be free")
     if host and asked.ram_bytes is not None:
         ram = asked.ram_bytes / GIB

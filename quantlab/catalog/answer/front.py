@@ -50,6 +50,8 @@ class Placed:
     loss: Loss
     time: Seconds | Reason
     quantizes: bool
+    settings: tuple[str, ...] = ()
+    """The ways of decoding without which it does not fit so."""
 
     @property
     def seconds(self) -> float:

@@ -17,7 +17,7 @@ from quantlab.catalog.gpus import Gpu, recognise
 from quantlab.catalog.placement import placements_for
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import Needs, needs_of
-from quantlab.catalog.sizes.picture import picture_of
+from quantlab.catalog.sizes.picture import picture_asked
 from quantlab.catalog.table import Catalog
 from quantlab.catalog.time import Seconds
 from quantlab.errors import InputError, PlanError
@@ -49,9 +49,7 @@ def surprises(
         return ()
     plan = Plan.read(outcome.plan, model.denoiser)
     try:
-        picture = picture_of(
-            model, width=asked.width, height=asked.height, sequence_length=asked.sequence_length
-        )
+        picture = picture_asked(asked, model)
         needs = needs_of(plan, model, picture, catalog=catalog)
     except (InputError, PlanError):
         return ()
@@ -101,10 +99,9 @@ def _slower(
     kind = next((kind for kind in kinds if kind == outcome.placement), None)
     if kind is None or not outcome.latency_s:
         return
-    picture = picture_of(
-        model, width=asked.width, height=asked.height, sequence_length=asked.sequence_length
+    told = Timer(model, card, picture_asked(asked, model), catalog, steps=asked.steps).seconds(
+        plan, kind, needs
     )
-    told = Timer(model, card, picture, catalog, steps=asked.steps).seconds(plan, kind, needs)
     seen = median(outcome.latency_s)
     if isinstance(told, Seconds) and seen > told.high:
         yield Surprise("slower", f"took {seen:.3g} s an image, predicted {told.span()}")

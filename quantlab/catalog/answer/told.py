@@ -26,6 +26,13 @@ COMPILED = (
     "compiled: the first image takes longer, 10 s on an H100, and every new size again "
     "(https://docs.pytorch.org/devlogs/inductor/2026-05-11-torch-compile-and-diffusers, 2026-11)"
 )
+DECODED = {
+    "vae_tiling": "fits so only with VAE tiling (--vae-tiling): the picture is decoded in "
+    "overlapping tiles, where seams may show",
+    "vae_slicing": "fits so only with VAE slicing (--vae-slicing): the pictures of a batch are "
+    "decoded one after the other",
+}
+"""By the setting that has a plan fit."""
 PLAINER = "the prompt is taken as it is typed, so a short one gives a plainer picture"
 AS_TYPED = "where nothing writes the prompt anew"
 BASE = ("torch", "diffusers", "transformers", "accelerate")
@@ -73,6 +80,7 @@ def choice_of(
             *(_praised(other, question, catalog) for other in beside),
         ),
         install=_install(one, catalog),
+        settings=one.settings,
     )
 
 
@@ -134,6 +142,7 @@ def _reasons(
     catalog: Catalog,
 ) -> list[str]:
     said = [f"loss: {in_words(one.loss)}", f"memory: {'; '.join(one.placement.reasons)}"]
+    said += [DECODED[setting] for setting in one.settings]
     if one.placement.kind == LAST_RESORT:
         said.append("group offload: every layer travels to the device at every step")
     if one.placement.kind == "staged" and unified:

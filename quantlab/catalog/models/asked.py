@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from quantlab.catalog.models.schema import Model
+from quantlab.catalog.sizes.decoding import check_decoding
 from quantlab.errors import InputError
 from quantlab.words.settings import Value
 
@@ -26,6 +27,7 @@ def check_for(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
     _check_negative(model, found)
     _check_frames(model, found)
     _check_references(model, found)
+    check_decoding(model, tiling="vae_tiling" in found, slicing="vae_slicing" in found)
     return found
 
 

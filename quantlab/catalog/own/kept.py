@@ -34,6 +34,8 @@ class Own:
     configs: Mapping[str, Mapping[str, Any]]
     in_fp32: Mapping[str, Sequence[str]]
     """What stays in fp32, as in ``catalog.sizes.shapes.from_rows``."""
+    decoding: Mapping[str, Mapping[str, Any]]
+    """How each decodes, if it does: ``tile`` and ``slices`` of its table."""
 
     def as_json(self) -> str:
         """The description that ``read_own`` and the shape tables read."""
@@ -42,6 +44,7 @@ class Own:
                 "modules": rows,
                 "config": self.configs[name],
                 "in_fp32": self.in_fp32[name],
+                **self.decoding.get(name, {}),
             }
             for name, rows in self.rows.items()
         }

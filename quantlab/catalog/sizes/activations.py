@@ -10,6 +10,7 @@ torch *reserves* is more: it keeps freed blocks of the decoder's sizes (36.17 Gi
 from __future__ import annotations
 
 from quantlab.catalog.schema import Model
+from quantlab.catalog.sizes.decoding import covered, tile, tiled
 from quantlab.catalog.sizes.picture import Picture
 from quantlab.catalog.sizes.shapes import ModuleShape, component_shapes
 from quantlab.errors import CatalogError
@@ -33,6 +34,9 @@ COPIES = 1.61
 
 Set by bf16 FLUX.1-dev at 1024 x 1024, 3.0 tensors alive: 33.851 GiB allocated at the peak, 31.438
 loaded (https://github.com/sayakpaul/diffusers-torchao, README, H100). An H200 took 1.5 % less."""
+
+CHANNELS = 3
+"""Of what is decoded."""
 
 ENTRY = "encoder.conv_in"
 """The first convolution of every autoencoder's encoder that a family has."""
@@ -67,11 +71,20 @@ def activation_bytes(model: Model, component: str, picture: Picture, item_bytes:
 
 
 def _decoding(model: Model, picture: Picture) -> float:
-    """Numbers alive while the images are decoded."""
-    family = model.family
+    """Numbers alive while the images are decoded: of all at once, or of a tile or an image beside
+    what is decoded already, and then of what is joined, its parts and the whole."""
+    family, p = model.family, picture
     channels = _decoder_channels(component_shapes(model, family.decoder), family)
     each = COPIES * family.decoder_tensors * channels
-    return each * picture.pixels * picture.batch
+    side, at_once = tiled(model, p), 1 if p.slicing else p.batch
+    done = CHANNELS * p.pixels * p.frames
+    sliced = done * p.batch if at_once < p.batch else 0
+    if side is None:
+        return max(each * p.pixels * at_once + sliced, 2 * sliced)
+    one = min(side, p.width) * min(side, p.height)
+    tiles = CHANNELS * covered(p.width, side) * covered(p.height, side) * p.frames * at_once
+    joining = tiles + 2 * done * at_once
+    return max(each * one * at_once + tiles + sliced, joining + sliced, 2 * sliced)
 
 
 def encoding_bytes(model: Model, picture: Picture, item_bytes: int) -> int:
@@ -82,7 +95,9 @@ def encoding_bytes(model: Model, picture: Picture, item_bytes: int) -> int:
     for module in component_shapes(model, family.decoder):
         if module.name == ENTRY:
             each = COPIES * family.encoder_tensors * module.weight[0]
-            return round(each * family.reference_pixels * item_bytes)
+            pixels, side = family.reference_pixels, tile(model) if picture.tiling else None
+            pixels = pixels if side is None else min(pixels, side**2)
+            return round(each * pixels * item_bytes)
     raise CatalogError(f"{family.id}: no module {ENTRY!r} tells how wide the encoder begins")
 
 

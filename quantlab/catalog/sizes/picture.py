@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError
+from quantlab.words.comparison import Comparison
 from quantlab.words.numbers import whole
 
-__all__ = ["MOST_AT_ONCE", "Picture", "picture_of"]
+__all__ = ["MOST_AT_ONCE", "Picture", "picture_asked", "picture_of"]
 
 MOST_AT_ONCE = 64
 """Images in one call; more than any card decodes, and still a number that can be read."""
@@ -27,6 +28,10 @@ class Picture:
     """Of a video."""
     passes: int = 1
     """Of the denoiser a step: two under true guidance."""
+    tiling: bool = False
+    """Whether the autoencoder works in tiles."""
+    slicing: bool = False
+    """Whether the images of a batch are decoded one after the other."""
 
     @property
     def pixels(self) -> int:
@@ -49,6 +54,8 @@ def picture_of(
     frames: int | None = None,
     guidance: float | None = None,
     true_cfg_scale: float | None = None,
+    vae_tiling: bool | None = None,
+    vae_slicing: bool | None = None,
 ) -> Picture:
     """What is asked of ``model``; None takes its default, one image, and as few references as it
     does with.
@@ -71,4 +78,34 @@ def picture_of(
         whole("references", least if references is None else references, least, most),
         frames or d.frames or 1,
         2 if twice else 1,
+        bool(vae_tiling),
+        bool(vae_slicing),
+    )
+
+
+def picture_asked(
+    comparison: Comparison,
+    model: Model,
+    *,
+    batch: int | None = None,
+    references: int | None = None,
+) -> Picture:
+    """What ``comparison`` asks of ``model``, ``batch`` images at once; ``references`` where they
+    are more than those that it names.
+
+    Raises:
+        InputError: as ``picture_of``.
+    """
+    return picture_of(
+        model,
+        width=comparison.width,
+        height=comparison.height,
+        sequence_length=comparison.sequence_length,
+        batch=batch,
+        references=len(comparison.references) or None if references is None else references,
+        frames=comparison.frames,
+        guidance=comparison.guidance,
+        true_cfg_scale=comparison.true_cfg_scale,
+        vae_tiling=comparison.vae_tiling,
+        vae_slicing=comparison.vae_slicing,
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from quantlab.catalog.answer.fits import fits, support
 from quantlab.catalog.answer.seconds import Timer, why_of, writing_seconds
 from quantlab.catalog.gpus import Gpu, load_gpus
-from quantlab.catalog.largest import Size, largest_size
+from quantlab.catalog.largest import Size, decoded_lighter, largest_size
 from quantlab.catalog.placement import Device, Kind, placements_for
 from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.sizes.download import download_bytes
@@ -55,12 +55,14 @@ class OnCard:
     """One call, encoders once; None where it does not fit."""
     writing_s: float | None = None
     """A token of a rewritten prompt at least, where a language model rewrites it."""
+    lighter: str = ""
+    """That it would fit where it were decoded in another way, if so."""
 
     @property
     def why(self) -> str:
         """What the seconds rest on, or why there are none."""
         if self.image_s is None:
-            return "It does not fit."
+            return f"It does not fit{self.lighter}."
         return why_of(self.image_s, self.writing_s)
 
     def as_dict(self) -> dict[str, object]:
@@ -129,6 +131,8 @@ def predict(
     frames: int | None = None,
     guidance: float | None = None,
     true_cfg_scale: float | None = None,
+    vae_tiling: bool | None = None,
+    vae_slicing: bool | None = None,
     steps: int | None = None,
     gpu: Gpu | Device | None = None,
     ram_bytes: int | None = None,
@@ -136,8 +140,8 @@ def predict(
     catalog: Catalog | None = None,
 ) -> Prediction:
     """What ``plan`` needs for ``batch`` images at a size in pixels and a count of text tokens, with
-    so many pictures to go by, frames of a video, and passes a step as the guidance asks for; None:
-    the model's defaults, one image, no picture.
+    so many pictures to go by, frames of a video, passes a step as the guidance asks for, decoded in
+    tiles or one after the other; None: the model's defaults, one image, no picture, all at once.
 
     ``gpu`` is a card, or another device, that is asked about apart, beside a host with
     ``ram_bytes``; None: the host's memory is not held against it, as it never is in ``fits``.
@@ -159,6 +163,8 @@ def predict(
         frames=frames,
         guidance=guidance,
         true_cfg_scale=true_cfg_scale,
+        vae_tiling=vae_tiling,
+        vae_slicing=vae_slicing,
     )
     needs = needs_of(plan, model, picture, catalog=catalog)
     on_card = None
@@ -194,7 +200,8 @@ def _on_card(
     found = placements_for(needs, plan, gpu, catalog, ram_bytes)
     largest = largest_size(plan, model, gpu, asked, catalog, ram_bytes)
     if not found:
-        return OnCard(None, largest)
+        instead = decoded_lighter(plan, model, asked, gpu, catalog, ram_bytes)
+        return OnCard(None, largest, lighter=instead)
     kind = found[0].kind
     timer = Timer(model, gpu, asked, catalog, ram_bytes=ram_bytes, steps=steps, known=known)
     time = timer.seconds(plan, kind, needs)

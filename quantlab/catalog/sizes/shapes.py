@@ -25,10 +25,12 @@ __all__ = [
     "ModuleShape",
     "component_shapes",
     "config_of",
+    "decodes_apart",
     "from_rows",
     "listed_rows",
     "rows_of",
     "shapes_of",
+    "tile_of",
 ]
 
 OWN = "own:"
@@ -104,6 +106,25 @@ def config_of(table: str) -> Mapping[str, Any]:
     """
     config: Mapping[str, Any] = _table(table).get("config", {})
     return config
+
+
+def tile_of(table: str) -> int | None:
+    """Pixels across a tile of an autoencoder's tiled decoding, None where it has none.
+
+    Raises:
+        CatalogError: there is no such table, or it cannot be read.
+    """
+    tile = _table(table).get("tile")
+    return None if tile is None else int(tile)
+
+
+def decodes_apart(table: str) -> bool:
+    """Whether an autoencoder can decode the pictures of a batch one after the other.
+
+    Raises:
+        CatalogError: there is no such table, or it cannot be read.
+    """
+    return bool(_table(table).get("slices"))
 
 
 def listed_rows(cls: str) -> Iterator[Sequence[Any]]:

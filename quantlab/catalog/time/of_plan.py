@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from quantlab.catalog.schema import Component, Model
+from quantlab.catalog.sizes.decoding import covered, tiled
 from quantlab.catalog.sizes.picture import Picture
 from quantlab.catalog.sizes.shapes import component_shapes, shapes_of
 from quantlab.catalog.sizes.weights import find_model
@@ -73,7 +74,7 @@ def _work(
         image_tokens=family.image_tokens(p.width, p.height, frames),
         text_tokens=p.sequence_length,
         steps=steps,
-        decoded_pixels=p.width * p.height * p.batch,
+        decoded_pixels=_decoded(model, p),
         reference_tokens=family.reference_tokens(p.references),
         batch=p.batch,
         passes=passes,
@@ -82,6 +83,14 @@ def _work(
         frames=frames,
         writes_prompt=_writes_prompt(plan, model),
     )
+
+
+def _decoded(model: Model, picture: Picture) -> int:
+    """Pixels that are decoded; what tiles share is decoded in each."""
+    side = tiled(model, picture)
+    if side is None:
+        return picture.pixels * picture.batch
+    return covered(picture.width, side) * covered(picture.height, side) * picture.batch
 
 
 def run_of(

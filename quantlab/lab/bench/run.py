@@ -16,6 +16,7 @@ from typing import Any
 
 from quantlab.errors import RunError, Stopped
 from quantlab.families import Family, family_of
+from quantlab.lab.bench.decoding import decoding
 from quantlab.lab.bench.tensors import first_of, mapped, named, on
 from quantlab.lab.device import Device
 from quantlab.lab.libraries import torch
@@ -118,7 +119,8 @@ def generate(
             raise Stopped("stopped")
         return {}
 
-    with _FirstCall(getattr(pipe, family.denoiser), family.as_given) as first:
+    first_call = _FirstCall(getattr(pipe, family.denoiser), family.as_given)
+    with decoding(getattr(pipe, family.decoder), comparison), first_call as first:
         started = device.clock()
         result = pipe(
             **embeddings,

@@ -11,13 +11,13 @@ from contextlib import suppress
 
 from quantlab.catalog import placement
 from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.largest import largest_size
+from quantlab.catalog.largest import decoded_lighter, largest_size
 from quantlab.catalog.machine import Machine, here
 from quantlab.catalog.placement import Placement, how, placements_for, refusal
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import Needs, needs_of
-from quantlab.catalog.sizes.picture import Picture, picture_of
+from quantlab.catalog.sizes.picture import picture_asked
 from quantlab.catalog.table import Catalog
 from quantlab.errors import DoesNotFit
 from quantlab.lab.device import Device
@@ -38,21 +38,7 @@ def needs_at_size(comparison: Comparison, plan: Plan, catalog: Catalog) -> Needs
         PlanError: a scheme whose way of storing is not known.
     """
     model = catalog.models[comparison.model]
-    return needs_of(plan, model, picture_of_comparison(comparison, model), catalog=catalog)
-
-
-def picture_of_comparison(comparison: Comparison, model: Model) -> Picture:
-    """What ``comparison`` asks of ``model``."""
-    return picture_of(
-        model,
-        width=comparison.width,
-        height=comparison.height,
-        sequence_length=comparison.sequence_length,
-        references=len(comparison.references) or None,
-        frames=comparison.frames,
-        guidance=comparison.guidance,
-        true_cfg_scale=comparison.true_cfg_scale,
-    )
+    return needs_of(plan, model, picture_asked(comparison, model), catalog=catalog)
 
 
 def place_on(
@@ -71,10 +57,11 @@ def place_on(
     for found in placements_for(needs, plan, gpu, catalog):
         if found.kind != "staged" or not beside:
             return found
-    asked = picture_of_comparison(comparison, model)
+    asked = picture_asked(comparison, model)
     largest = largest_size(plan, model, gpu, asked, catalog)
     smaller = largest and largest.width * largest.height < asked.pixels
     size = f"; the largest size of it that fits is {largest}" if smaller else ""
+    size += decoded_lighter(plan, model, asked, gpu, catalog)
     raise DoesNotFit(refusal(needs, plan, gpu, catalog) + size)
 
 

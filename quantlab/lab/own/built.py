@@ -11,7 +11,7 @@ from typing import Any
 
 from quantlab.lab.libraries import resolve, torch
 
-__all__ = ["build", "kept_in_fp32", "module_rows"]
+__all__ = ["build", "decoding_of", "kept_in_fp32", "module_rows"]
 
 KINDS = (("linear", "Linear"), ("conv", "Conv"), ("embedding", "Embedding"), ("norm", "Norm"))
 """(kind, part of torch's class name); whatever fits none is "other"."""
@@ -34,6 +34,26 @@ def kept_in_fp32(module: Any) -> list[str]:
     """The names that diffusers keeps in fp32, wherever they are a part of a tensor's name."""
     known = getattr(module, "_keep_in_fp32_modules", None) if hasattr(module, "config_name") else []
     return list(known or [])
+
+
+TILES = ("tile_sample_min_size", "tile_sample_min_height")
+"""diffusers' names for the pixels across a tile of an autoencoder's tiled decoding."""
+
+
+def decoding_of(module: Any) -> dict[str, Any]:
+    """What an autoencoder takes less memory by as it decodes: ``tile``, the pixels across a tile of
+    tiled decoding, and ``slices``, that it decodes a batch one by one; empty where it can neither.
+
+    Asked of the module itself: ``enable_tiling`` is there for every class, and refuses, or does
+    nothing, where the class has no tiles.
+    """
+    found: dict[str, Any] = {}
+    if hasattr(module, "use_tiling"):
+        sides = (getattr(module, name, None) for name in TILES)
+        found |= {"tile": next((side for side in sides if type(side) is int), None)}
+    if getattr(module, "use_slicing", None) is not None:
+        found |= {"slices": True}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def module_rows(module: Any) -> list[list[Any]]:

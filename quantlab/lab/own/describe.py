@@ -31,7 +31,7 @@ from quantlab.catalog.sizes.shapes import OWN, component_shapes, from_rows
 from quantlab.errors import InputError, LoadError, first_line
 from quantlab.families import Family, family_of, pipelines
 from quantlab.lab.libraries import resolve
-from quantlab.lab.own.built import build, kept_in_fp32, module_rows
+from quantlab.lab.own.built import build, decoding_of, kept_in_fp32, module_rows
 from quantlab.lab.own.guess import family_from_class
 from quantlab.lab.own.parts import STORED, Index, Weights, index_of, weights_of
 from quantlab.lab.own.stored import stored_rows
@@ -102,7 +102,8 @@ def describe(
     )
     configs = {name: parts[name].config for name in order}
     in_fp32 = {name: parts[name].in_fp32 for name in order}
-    return Own(model, {name: rows[name] for name in order}, configs, in_fp32)
+    decoding = {name: parts[name].decoding for name in order}
+    return Own(model, {name: rows[name] for name in order}, configs, in_fp32, decoding)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class _Part:
     config: Mapping[str, Any]
     built: Sequence[Sequence[Any]]
     in_fp32: Sequence[str]
+    decoding: Mapping[str, Any]
     weights: Weights
 
     @property
@@ -188,7 +190,8 @@ def _part(name: str, library: str, cls: str, weights: Weights) -> _Part:
     full = dict(module.config) if library == "diffusers" else {}
     plain = {key: value for key, value in full.items() if _is_json(value)}
     config = {**plain, **weights.config}
-    return _Part(name, library, cls, config, module_rows(module), kept_in_fp32(module), weights)
+    rows, in_fp32, decoding = module_rows(module), kept_in_fp32(module), decoding_of(module)
+    return _Part(name, library, cls, config, rows, in_fp32, decoding, weights)
 
 
 def _layers(config: Mapping[str, Any]) -> Iterator[int]:

@@ -125,7 +125,7 @@ def _own(single: Single, base: Model, found: Fit, others: Sequence[str]) -> Own:
     )
     rows = {first.name: _rows(single, found, base, first)}
     configs = {first.name: config_of(first.shapes)}
-    return Own(model, rows, configs, {first.name: [IN_FP32]})
+    return Own(model, rows, configs, {first.name: [IN_FP32]}, {})
 
 
 def _rows(single: Single, found: Fit, base: Model, component: Component) -> list[list[Any]]:

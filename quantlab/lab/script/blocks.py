@@ -13,6 +13,7 @@ from typing import Any
 from quantlab.catalog.schema import Model
 from quantlab.lab.load.blocks.pipeline import ENCODED, blocks_of
 from quantlab.lab.load.stages import decode_alone
+from quantlab.lab.script.decoding import decoding_lines
 from quantlab.lab.script.script import Script
 from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
@@ -99,6 +100,7 @@ def call_lines(comparison: Comparison, model: Model, plan: Plan, encoded: str = 
         guider = f"type(pipe.guider)(guidance_scale={scale!r})"
         lines.append(f"pipe.update_components(guider={guider})")
     return [
+        *decoding_lines(comparison, model),
         *lines,
         "image = pipe(",
         f"    **{encoded}," if encoded else f"    prompt={comparison.prompt!r},",

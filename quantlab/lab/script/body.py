@@ -10,6 +10,7 @@ from quantlab.lab.libraries import resolve
 from quantlab.lab.load.stages import decode_alone
 from quantlab.lab.references import file_of
 from quantlab.lab.script import blocks
+from quantlab.lab.script.decoding import decoding_lines
 from quantlab.lab.script.script import Script
 from quantlab.lab.specs import PIPELINE_CONFIG
 from quantlab.words.comparison import Comparison
@@ -83,6 +84,7 @@ def pipe_call(comparison: Comparison, plan: Plan, model: Model, encoded: str = "
             f"references = [diffusers.utils.load_image(name) for name in {names}]",
         ]
     return [
+        *decoding_lines(comparison, model),
         *lines,
         "image = pipe(",
         f"    **{encoded}," if encoded else f"    prompt={comparison.prompt!r},",

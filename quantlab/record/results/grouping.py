@@ -166,7 +166,8 @@ def _group(first: pd.Series[Any], plans: Sequence[Sequence[_Line]]) -> Group:
 
 def _settings(first: pd.Series[Any]) -> dict[str, Value]:
     """Those of a line that are known, as plain values."""
-    kinds: dict[str, Callable[[Any], Value]] = {"text": str, "whole": int, "number": float}
+    kinds: dict[str, Callable[[Any], Value]]
+    kinds = {"text": str, "whole": int, "number": float, "flag": bool}
     rows = (row for row in SETTINGS if not row.swept)
     columns = ((row, setting_column(row.key)) for row in rows)
     known = {row: first[name] for row, name in columns if name in first}

@@ -137,6 +137,8 @@ def _field(row: Setting) -> Any:
     kind: Any
     if row.kind == "text":
         kind = Annotated[str, AfterValidator(row.is_text)]
+    elif row.kind == "flag":
+        kind = Literal[True]
     else:
         low, high = row.foreign or (row.low, row.high)
         number = int if row.kind == "whole" else float

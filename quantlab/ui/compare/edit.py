@@ -145,10 +145,10 @@ def try_best(call: Call) -> Updates:
     services, model = call.services, _model(call)
     asked = {name: call.given[f"pick-{name}"] for name in QUESTION}
     try:
-        pairs = best_schemes(services, asked)
+        pairs, settings = best_schemes(services, asked)
         meant = services.catalog.models.get(model_named(str(asked["model"] or "")) or "", model)
     except InputError:
-        pairs, meant = [], model
+        pairs, settings, meant = [], [], model
     changed: dict[str, Any] = {}
     note = ""
     if meant.id != model.id and this_machine().hardware[-1] == "cpu":
@@ -157,6 +157,7 @@ def try_best(call: Call) -> Updates:
     elif meant.id != model.id:
         model, changed = meant, {**model_updates(meant), "model": meant.id}
         changed["pictures"] = pictures_box(meant, services)
+        changed |= dict.fromkeys(settings, True)
     columns = [Column(model.base_dtype), *(_suited(pair, model, services) for pair in pairs)]
     if len(columns) < MIN_COLUMNS:
         columns = list(columns_of(call.given))

@@ -61,13 +61,19 @@ def _control(row: Setting, model: Model) -> Any:
         )
     if row.kind == "text":
         return gr.Textbox(value, max_length=row.longest, max_lines=1, min_width=width, **about)
+    if row.kind == "flag":
+        return gr.Checkbox(bool(value), min_width=width, **about)
     return gr.Number(value, min_width=width, **about)
 
 
 def of_model(row: Setting, model: Model) -> Value | None:
     """What the control of ``row`` holds where nothing is said about ``model``."""
     value = getattr(model.defaults, row.key) if row.from_model else row.default
-    return "" if value is None and row.kind == "text" else value
+    return _EMPTY.get(row.kind) if value is None else value
+
+
+_EMPTY: Mapping[str, Value] = {"text": "", "flag": False}
+"""What a control holds where nothing is given, by its row's kind."""
 
 
 def anew(row: Setting, model: Model, value: Value | None = None) -> Any:

@@ -23,8 +23,8 @@ from quantlab.words.units import GIB, size
 __all__ = ["KEY_MARK", "proposed"]
 
 KEY_MARK = "|"
-"""Between model, plan, placement and hardware in what a button asks the script of; none of them has
-it."""
+"""Between model, plan, placement, hardware and settings in what a button asks the script of; none
+of them has it."""
 HEADS: dict[Label, str] = {
     "fastest": "Fastest",
     "best-picture": "Best picture",
@@ -101,7 +101,7 @@ def _known(model: Model) -> str:
 def _facts(choice: Choice) -> str:
     """Memory as a bar, seconds and closeness, each with how it is known."""
     share = min(choice.peak_bytes / choice.device_bytes, 1.0)
-    where = [choice.placement.replace("-", " ")]
+    where = [*choice.ways]
     if choice.host_bytes:
         where.append(f"{size(choice.host_bytes)} of host memory")
     if choice.download_bytes:
@@ -159,16 +159,20 @@ def _licences(choice: Choice, model: Model) -> str:
 
 
 def _copy(choice: Choice, model: Model, *, primary: bool = False) -> str:
-    key = escape(KEY_MARK.join((model.id, choice.plan, choice.placement, choice.hardware)))
+    key = escape(KEY_MARK.join((*_asked(choice, model), *choice.settings)))
     kind = "ql-button is-primary" if primary else "ql-button"
     return f'<button type="button" class="{kind}" data-script="{key}">Copy the script</button>'
+
+
+def _asked(choice: Choice, model: Model) -> tuple[str, ...]:
+    return model.id, choice.plan, choice.placement, choice.hardware
 
 
 def _other(choice: Choice, first: Choice, model: Model) -> str:
     """Another choice in three lines: what it is better at, what it is, what it takes."""
     known = choice.image_s_evidence
     time = f"about {choice.image_s}, {known}" if choice.image_s else _timeless(choice)
-    notes = [f"{_of(choice)}, predicted, {choice.placement.replace('-', ' ')}", time]
+    notes = [f"{_of(choice)}, predicted, {', '.join(choice.ways)}", time]
     return (
         f'<li><span class="ql-class">{_beside(choice, first)}</span>'
         f'<span class="ql-plan">{_named(choice, model)}</span>'

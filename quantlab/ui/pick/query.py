@@ -160,17 +160,20 @@ def from_address(text: str) -> dict[str, Any] | None:
     return asked
 
 
-def best_schemes(services: Services, asked: Mapping[str, Any]) -> list[tuple[str, str]]:
+def best_schemes(
+    services: Services, asked: Mapping[str, Any]
+) -> tuple[list[tuple[str, str]], list[str]]:
     """The schemes that the answer names, in its order: the transformer's and the text encoder's,
-    "" where it keeps the model's dtype."""
+    "" where it keeps the model's dtype; and the settings without which one of them does not fit."""
     query, catalog = read_query(asked), services.catalog
     known = known_of(query, services)
     if proposed := choices_of(query, known):
         model = catalog.models[query.model or ""]
         named = [_columns(choice.plan, model) for choice in proposed]
-        return [pair for pair in dict.fromkeys(named) if any(pair)]
+        settings = dict.fromkeys(key for choice in proposed for key in choice.settings)
+        return [pair for pair in dict.fromkeys(named) if any(pair)], list(settings)
     found = picks(rows_of(query, known), catalog)
-    return [(row.scheme, "") for _, row in found if row.scheme]
+    return [(row.scheme, "") for _, row in found if row.scheme], []
 
 
 def _columns(text: str, model: Model) -> tuple[str, str]:

@@ -44,6 +44,7 @@ from quantlab.ui.pick.query import (
 from quantlab.ui.pick.sheet_view import beside
 from quantlab.ui.services import Services
 from quantlab.ui.theme import HIDDEN, script
+from quantlab.words.settings import SETTINGS
 from quantlab.words.units import GIB
 
 __all__ = ["ask", "build_pick", "memory_of", "restore", "table_of", "went"]
@@ -52,6 +53,7 @@ BITS = (1, 2, 3, 4, 5, 6, 8)
 MEMORY_CHOICES = [("any", ""), *((f"{n} GB", str(n)) for n in (6, 8, 12, 16, 24, 32, 48, 80))]
 """Sizes of common cards; any other number may be typed."""
 RAM_CHOICES = [("any", ""), *((f"{n} GB", str(n)) for n in (8, 16, 32, 64, 96, 128))]
+FLAGS = frozenset(row.key for row in SETTINGS if row.kind == "flag")
 PROMPT = "a red fox in the snow, photograph"
 """Of the scripts to copy."""
 WHOLE = (
@@ -125,9 +127,11 @@ def went(call: Call) -> Updates:
 
 def script_for(services: Services, asked: object) -> str:
     """The script of a plan that is proposed; ``asked`` comes from the browser."""
-    model, plan, placement, hardware, *_ = [*str(asked)[:MAX_ADDRESS].split(KEY_MARK), "", "", ""]
+    parts = [*str(asked)[:MAX_ADDRESS].split(KEY_MARK), "", "", ""]
+    model, plan, placement, hardware, *settings = parts
     try:
-        made = make_comparison(model=model, plans=[plan], prompt=PROMPT)
+        given = {key: True for key in settings if key in FLAGS}
+        made = make_comparison(model=model, plans=[plan], prompt=PROMPT, **given)
         return placed_script(made, placement, hardware, services.catalog)
     except QuantlabError as error:
         return f"# No script: {error}\n"

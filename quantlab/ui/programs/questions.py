@@ -91,7 +91,8 @@ def propose(
 
     Returns:
         A list of objects, empty where nothing fits: labels, plan, placement, peak_bytes,
-        host_bytes, download_bytes, image_s, image_s_why, loss, reasons, install, snippet.
+        host_bytes, download_bytes, image_s, image_s_why, loss, reasons, install, snippet; and
+        settings, where it fits only with one, such as vae_tiling.
     """
     sizes = {"width": width, "height": height, "steps": steps}
     with one_sentence():

@@ -14,7 +14,7 @@ from quantlab.words.settings import SETTINGS, Setting
 __all__ = ["checked", "takes_settings"]
 
 Endpoint = Callable[..., Any]
-_TYPES: dict[str, type] = {"text": str, "whole": int, "number": float}
+_TYPES: dict[str, type] = {"text": str, "whole": int, "number": float, "flag": bool}
 
 
 def takes_settings(
