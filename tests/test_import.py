@@ -32,6 +32,7 @@ NF4 = Plan((("transformer", "bnb-nf4"),))
 BOTH = Plan((("transformer", "future-int3"), ("text_encoder_2", "torchao-int8wo")), compiled=True)
 PLANS = (Plan(dtype="fp32"), NF4, BOTH, Plan((("transformer", "fp32"),)))
 MORE = {"negative_prompt": "rain", "true_cfg_scale": 2.0, "frames": 1, "reference": "0" * 64}
+MORE |= {"vae_tiling": True, "vae_slicing": True}
 COMPARISON = asked(PLANS, "狐 🦊 <b>'--", (32, 16), lora="mono", lora_weight=0.5, **MORE)
 DEVICE = {"kind": "cuda", "name": "a big machine", "memory_bytes": 8 * 2**30, "threads": 2}
 VERSIONS = {"torch": "2.13.0", "diffusers": "0.42.1"}

@@ -68,7 +68,7 @@ def absent(catalog: Catalog, machine: Machine) -> frozenset[str]:
     return frozenset(m.id for m in catalog.methods.values() if missing_packages(m, machine))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _plans(
     catalog: Catalog,
     model_id: str,
@@ -78,7 +78,8 @@ def _plans(
     known: Known,
     without: bool,
 ) -> tuple[Plan, ...]:
-    """Kept: the same whatever the host has."""
+    """Kept: the same whatever the host has. Not many: each is hundreds of plans, and what is kept is
+    gone through by the collector of garbage while somebody waits."""
     model, gpu = catalog.models[model_id], load_gpus().get(card or "")
     hardware, bits, needs = asked
     question = Question(hardware, bits, needs, None, model, None, gpu, known=known)

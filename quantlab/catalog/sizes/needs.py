@@ -116,7 +116,7 @@ def needs_of(
     return _needs(model.id, plan.parts, plan.dtype, picture or picture_of(model), catalog)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _needs(
     model_id: str,
     parts: tuple[tuple[str, str], ...],

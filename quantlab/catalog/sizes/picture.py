@@ -57,8 +57,11 @@ def picture_of(
     vae_tiling: bool | None = None,
     vae_slicing: bool | None = None,
 ) -> Picture:
-    """What is asked of ``model``; None takes its default, one image, and as few references as it
-    does with.
+    """What is asked of ``model``: ``batch`` images at a size in pixels and a count of text tokens,
+    with so many pictures to go by, frames of a video, passes a step as the guidance asks for,
+    decoded in tiles or one after the other.
+
+    None takes its default, one image decoded at once, and as few references as it does with.
 
     Raises:
         InputError: more at once than is allowed, or references for a model that takes none.

@@ -139,9 +139,7 @@ def predict(
     known: Known = NOTHING,
     catalog: Catalog | None = None,
 ) -> Prediction:
-    """What ``plan`` needs for ``batch`` images at a size in pixels and a count of text tokens, with
-    so many pictures to go by, frames of a video, passes a step as the guidance asks for, decoded in
-    tiles or one after the other; None: the model's defaults, one image, no picture, all at once.
+    """What ``plan`` needs for what is asked, as in ``picture_of``; sizes in pixels.
 
     ``gpu`` is a card, or another device, that is asked about apart, beside a host with
     ``ram_bytes``; None: the host's memory is not held against it, as it never is in ``fits``.

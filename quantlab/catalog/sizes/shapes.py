@@ -98,6 +98,7 @@ def rows_of(table: str) -> Sequence[Sequence[Any]]:
     return rows
 
 
+@lru_cache(maxsize=256)
 def config_of(table: str) -> Mapping[str, Any]:
     """The config that a listed component was built from; empty for one of one's own.
 
@@ -108,6 +109,7 @@ def config_of(table: str) -> Mapping[str, Any]:
     return config
 
 
+@lru_cache(maxsize=256)
 def tile_of(table: str) -> int | None:
     """Pixels across a tile of an autoencoder's tiled decoding, None where it has none.
 
@@ -118,6 +120,7 @@ def tile_of(table: str) -> int | None:
     return None if tile is None else int(tile)
 
 
+@lru_cache(maxsize=256)
 def decodes_apart(table: str) -> bool:
     """Whether an autoencoder can decode the pictures of a batch one after the other.
 
@@ -146,7 +149,7 @@ def from_rows(
     return tuple(_module(name, kind, own, in_fp32) for name, kind, own in rows)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=2)  # a table is read for its modules; of the rest little is kept
 def _table(name: str) -> Mapping[str, Any]:
     if name.startswith(OWN):
         component, _, model = name.removeprefix(OWN).partition(":")

@@ -48,7 +48,7 @@ def work_of(
     return _work(model.id, plan.parts, plan.dtype, picture, count, passes, catalog)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _work(
     model_id: str,
     parts: tuple[tuple[str, str], ...],
