@@ -70,6 +70,7 @@ def values(*plans: str, prompt: str = "a fox", steps: object = 2, **more: Any) -
     settings = {"seed": 0, "steps": steps, "width": 64, "height": 64, "guidance": 4.0}
     settings |= {"sequence_length": 32, "lora": "", "lora_weight": 1.0, "negative_prompt": ""}
     settings |= {"true_cfg_scale": None, "frames": None, "reference": ""}
+    settings |= {"vae_tiling": False, "vae_slicing": False}
     columns = {f"transformer-{n}": plans[n] if n < len(plans) else "" for n in range(MAX_PLANS)}
     columns |= {f"encoder-{n}": "" for n in range(MAX_PLANS)}
     found = {"model": "flux-mini", "prompt": prompt, **settings, **columns, "count": len(plans)}

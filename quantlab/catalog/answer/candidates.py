@@ -78,8 +78,8 @@ def _plans(
     known: Known,
     without: bool,
 ) -> tuple[Plan, ...]:
-    """Kept: the same whatever the host has. Not many: each is hundreds of plans, and what is kept is
-    gone through by the collector of garbage while somebody waits."""
+    """Kept: the same whatever the host has. Not many: each is hundreds of plans, and the collector
+    of garbage goes through what is kept while somebody waits."""
     model, gpu = catalog.models[model_id], load_gpus().get(card or "")
     hardware, bits, needs = asked
     question = Question(hardware, bits, needs, None, model, None, gpu, known=known)

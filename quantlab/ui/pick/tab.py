@@ -130,7 +130,7 @@ def script_for(services: Services, asked: object) -> str:
     parts = [*str(asked)[:MAX_ADDRESS].split(KEY_MARK), "", "", ""]
     model, plan, placement, hardware, *settings = parts
     try:
-        given = {key: True for key in settings if key in FLAGS}
+        given: dict[str, Any] = {key: True for key in settings if key in FLAGS}
         made = make_comparison(model=model, plans=[plan], prompt=PROMPT, **given)
         return placed_script(made, placement, hardware, services.catalog)
     except QuantlabError as error:
