@@ -71,6 +71,10 @@ class Storage:
     """A name in storage.RULES; all but "linear" bend the formula, or leave some layers alone."""
     group_widths: float = 0.0
     """Numbers kept for each group in the component's dtype, such as a scale and a shift."""
+    whole_inputs: int = 1
+    """Of a Linear: its library takes whole multiples alone, somewhere at least."""
+    whole_numbers: int = 1
+    """The same of the numbers of its weight."""
 
 
 @dataclass(frozen=True)

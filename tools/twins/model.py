@@ -8,8 +8,15 @@ from pathlib import Path
 
 from quantlab.catalog.models.schema import Component, Model
 from tools.shapes import render, table
+from tools.twins.families import FAMILIES
 
-__all__ = ["as_model"]
+__all__ = ["as_model", "twin_of"]
+
+
+def twin_of(model: Model) -> str:
+    """The twin that stands for ``model``: its family's, of the pipeline that it has."""
+    base = f"{model.family.id}-base"
+    return base if base in FAMILIES and not model.distilled else model.family.id
 
 
 def as_model(model: Model, folder: Path, tables: Path, repo: str = "") -> Model:

@@ -10,8 +10,8 @@ what was asked and makes a picture, how far one step of the denoiser is off, byt
 predicted; or why it fails; neither where only the twin's layers are too narrow. A family is tried
 by the model that lists name first. That is measured on a twin: a few layers with random weights,
 whose distances say nothing of the real model's.
-Schemes of a component share a process; where one ends it, that is its result and the next one has
-a process of its own.
+All share one process, since to import its libraries takes as long as a dozen of them; where one
+ends it, that is its result and those after it have another.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.models.schema import Model
@@ -33,11 +32,12 @@ from quantlab.catalog.read.twins import KEY, MEASURED, TWINS
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.libraries import versions
 from quantlab.lab.runners.child import Child, Expired
-from tools.twins.families import FAMILIES
-from tools.twins.save import build
+from tools.twins.model import twin_of
 
-__all__ = ["main", "stand_for", "twin_of"]
+__all__ = ["main", "stand_for"]
 
+Trial = tuple[str, str, str]
+"""The ids of a model, one of its components and a scheme."""
 FILE = PROJECT / "data" / "results" / TWINS
 LIMIT_S = 600.0
 
@@ -55,21 +55,17 @@ def main(argv: list[str] | None = None) -> int:
     end = None if given.seconds is None else time.monotonic() + given.seconds
     named = [catalog.models[name] for name in given.models]
     models = named or list(stand_for(catalog).values())
+    left = []
     for model, name in _components(models, given.components):
         known = set() if given.anew else {row["scheme"] for row in _kept(model.id, name)}
         asked = given.schemes or _schemes(model, name, catalog)
-        for row in _rows(model, name, [scheme for scheme in asked if scheme not in known]):
-            _keep(row)
-            print(*(row.get(key, "") for key in (*KEY, *MEASURED)), file=sys.stderr)
-            if end is not None and time.monotonic() > end:
-                return 0
+        left += [(model.id, name, scheme) for scheme in asked if scheme not in known]
+    for row in _rows(left):
+        _keep(row)
+        print(*(row.get(key, "") for key in (*KEY, *MEASURED)), file=sys.stderr)
+        if end is not None and time.monotonic() > end:
+            break
     return 0
-
-
-def twin_of(model: Model) -> str:
-    """The twin that stands for ``model``: its family's, of the pipeline that it has."""
-    base = f"{model.family.id}-base"
-    return base if base in FAMILIES and not model.distilled else model.family.id
 
 
 def stand_for(catalog: Catalog) -> Mapping[str, Model]:
@@ -111,44 +107,34 @@ def _schemes(model: Model, component: str, catalog: Catalog) -> list[str]:
     return [s.id for s in found if why_not(s, known.library, known.cls) is None]
 
 
-def _rows(model: Model, component: str, schemes: list[str]) -> Iterator[dict[str, Any]]:
-    if not schemes:
-        return
+def _rows(left: list[Trial]) -> Iterator[dict[str, Any]]:
     about = {"measured_on": date.today().isoformat(), **versions()}
     with tempfile.TemporaryDirectory() as folder:
-        build(twin_of(model), Path(folder) / "twin")
-        left = list(schemes)
         while left:
-            job = {"model": model.id, "component": component, "folder": folder, "schemes": left}
-            for found in _one_process(job):
-                left.remove(found["scheme"])
-                yield {"model": model.id, "component": component, **found, **about}
+            for trial, found in _one_process(left, folder):
+                left = [other for other in left if other != trial]
+                yield {**dict(zip(KEY, trial, strict=True)), **found, **about}
 
 
-def _one_process(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What each scheme gave, until all are through or one ends the process."""
-    with Child("tools.twins.trial", job) as child:
-        under_way = job["schemes"][0]
+def _one_process(trials: list[Trial], folder: str) -> Iterator[tuple[Trial, dict[str, Any]]]:
+    """What each trial gave, until all are through or one ends the process."""
+    with Child("tools.twins.trial", {"trials": trials, "folder": folder}) as child:
+        under_way: Trial | None = trials[0]
         while True:
             try:
                 event = child.next(LIMIT_S)
+                said = f"the process {child.how_it_ended()}" if event is None else ""
             except Expired:
-                yield _failed(under_way, f"gave no answer in {LIMIT_S:.0f} s")
-                return
+                event, said = None, f"gave no answer in {LIMIT_S:.0f} s"
             if event is None:
-                said = child.how_it_ended()
                 if under_way is not None:
-                    yield _failed(under_way, f"the process {said}")
+                    yield under_way, {"measured": "no", "detail": said}
                 return
+            model, component, scheme = event["trial"]
+            under_way = (model, component, scheme)
             if "done" in event:
-                scheme, under_way = event.pop("done"), None
-                yield {"scheme": scheme, **event}
-            else:
-                under_way = event.get("start", under_way)
-
-
-def _failed(scheme: str, detail: str) -> dict[str, Any]:
-    return {"scheme": scheme, "measured": "no", "detail": detail}
+                yield under_way, event["done"]
+                under_way = None
 
 
 def _all() -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""The process that tries schemes on one component of a twin; see tools/twins/schemes.py."""
+"""The process that tries schemes on components of twins; see tools/twins/schemes.py."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.models.schema import Model
+from quantlab.catalog.schema import Storage
 from quantlab.catalog.sizes.shapes import component_shapes
 from quantlab.catalog.sizes.weights import plan_bytes
 from quantlab.catalog.table import Catalog, load_catalog
@@ -22,19 +24,13 @@ from quantlab.lab.references import keep_reference
 from quantlab.lab.runners.child import serve
 from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.outcome import Event, Finished, Outcome
-from tools.twins.model import as_model
+from tools.twins.model import as_model, twin_of
+from tools.twins.save import build
 
 __all__ = ["asked_of", "plan_of"]
 
 Tell = Callable[[Mapping[str, Any]], None]
 STEPS, LENGTH = 2, 80
-BLOCKS: Mapping[str, tuple[int, int]] = {
-    **dict.fromkeys(("bnb-nf4", "bnb-fp4", "bnb-nf4-dq", "bnb-fp4-dq"), (64, 1)),
-    "torchao-int8wo-g64": (64, 1),
-    "torchao-nf4": (1, 64 * 256),
-}
-"""Inputs of a layer and numbers of a weight of which some schemes take whole multiples alone: the
-libraries' block sizes, bitsandbytes' on a CPU."""
 
 
 def plan_of(model: Model, component: str, scheme: str = "") -> str:
@@ -45,21 +41,31 @@ def plan_of(model: Model, component: str, scheme: str = "") -> str:
 
 
 def work(job: dict[str, Any], tell: Tell) -> None:
-    """Run the schemes of ``job`` beside the unquantized twin, and tell what came of each."""
-    known, folder = load_catalog(), Path(job["folder"])
-    model = as_model(known.models[job["model"]], folder / "twin", folder / "shapes")
+    """Make the trials of ``job`` in their order, and tell what came of each."""
+    for (model, component), trials in groupby(job["trials"], key=lambda trial: trial[:2]):
+        schemes = [scheme for _, _, scheme in trials]
+        _try(model, component, schemes, Path(job["folder"]) / model, tell)
+
+
+def _try(name: str, component: str, schemes: Sequence[str], folder: Path, tell: Tell) -> None:
+    """Run schemes of a component beside the unquantized twin, which lies in ``folder``."""
+    known = load_catalog()
+    real = known.models[name]
+    if not folder.exists():
+        build(twin_of(real), folder / "twin")
+    model = as_model(real, folder / "twin", folder / "shapes")
     catalog = replace(known, models={**known.models, model.id: model})
     bench = Bench(catalog, this_device())
     many = MAX_PLANS - 1  # beside the reference, which is run once for them
-    for start in range(0, len(job["schemes"]), many):
-        schemes = job["schemes"][start : start + many]
+    for start in range(0, len(schemes), many):
+        some = schemes[start : start + many]
         comparison = make_comparison(
             model=model.id,
-            plans=[plan_of(model, job["component"], each) for each in ("", *schemes)],
+            plans=[plan_of(model, component, each) for each in ("", *some)],
             catalog=catalog,
             **asked_of(model),
         )
-        heard = _Heard(comparison, job["component"], schemes, known.models[model.id], catalog, tell)
+        heard = _Heard(comparison, component, some, real, catalog, tell)
         compare(comparison, bench=bench, out=folder / "images", report=heard, warmup=0)
 
 
@@ -79,8 +85,9 @@ class _Heard:
         if event.index == 0:
             return
         scheme = self.schemes[event.index - 1]
+        trial = (self.real.id, self.component, scheme)
         if event.index != self.begun:
-            self.tell({"start": scheme})
+            self.tell({"trial": trial})
             self.begun = event.index
         if isinstance(event, Finished):
             parts = dict(self.comparison.plans[event.index].parts)
@@ -88,20 +95,24 @@ class _Heard:
             said = _said(event.outcome, self.component)
             if event.outcome.error is not None and self._too_narrow(scheme):
                 said |= {"measured": "", "detail": f"the twin is too narrow: {said['detail']}"}
-            self.tell({"done": scheme, "predicted_bytes": predicted, **said})
+            self.tell({"trial": trial, "done": {"predicted_bytes": predicted, **said}})
 
     def _too_narrow(self, scheme: str) -> bool:
         """Whether the twin has layers that the scheme cannot take and the real model has none."""
         twin = self.catalog.models[self.real.id]
-        real, small = (_odd(model, self.component, scheme) for model in (self.real, twin))
+        storage = self.catalog.schemes[scheme].storage
+        if storage is None:
+            return False
+        real, small = (_odd(model, self.component, storage) for model in (self.real, twin))
         return small and not real
 
 
-def _odd(model: Model, component: str, scheme: str) -> bool:
-    inputs, numbers = BLOCKS.get(scheme, (1, 1))
+def _odd(model: Model, component: str, storage: Storage) -> bool:
+    """Whether a Linear is no whole number of blocks, where the library takes nothing else."""
     return any(
-        m.kind == "linear" and m.weight and (m.weight[1] % inputs or math.prod(m.weight) % numbers)
+        m.weight[1] % storage.whole_inputs or math.prod(m.weight) % storage.whole_numbers
         for m in component_shapes(model, component)
+        if m.kind == "linear" and m.weight
     )
 
 

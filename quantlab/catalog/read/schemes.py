@@ -183,6 +183,8 @@ def _storage(table: Table) -> Storage:
         fixed_bytes=table.get("fixed_bytes", int, 0),
         rule=table.text("rule", "linear"),
         group_widths=table.get("group_widths", float, 0.0),
+        whole_inputs=table.get("whole_inputs", int, 1),
+        whole_numbers=table.get("whole_numbers", int, 1),
     )
     table.done()
     return storage
