@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from quantlab.catalog.comparison import make_comparison
-from quantlab.catalog.sizes.weights import plan_bytes
+from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import PlanError
 from quantlab.lab.bench.compare import Bench, compare
@@ -27,6 +27,7 @@ KLEIN = LISTED.models["flux3-klein"]
 SHORT = "prompt_upsampler=none"
 PLANS = [
     SHORT,
+    f"{SHORT}@trimmed",
     f"transformer=torchao-int8wo,text_encoder=torchao-int8wo,{SHORT}",
     f"transformer=bnb-nf4,{SHORT}",
     f"transformer=gguf-q8_0,{SHORT}",
@@ -93,8 +94,8 @@ def test_a_plan_runs_as_predicted_and_its_script_makes_the_same_picture(
 ) -> None:
     found = made[plan].outcome
     assert found.error is None
-    parts = dict(asked([plan], catalog).plans[0].parts)
-    predicted = plan_bytes(KLEIN.id, parts, None, catalog)
+    known = asked([plan], catalog).plans[0]
+    predicted = needs_of(known, catalog.models[KLEIN.id], catalog=catalog).weights
     assert found.weights_bytes.keys() == predicted.keys()
     for name, size in found.weights_bytes.items():
         assert size == pytest.approx(predicted[name], rel=0.005), name
@@ -102,7 +103,7 @@ def test_a_plan_runs_as_predicted_and_its_script_makes_the_same_picture(
 
 
 def test_a_quantized_plan_is_near_the_whole_one(made: Mapping[str, Made]) -> None:
-    scored = [made[plan].outcome for plan in PLANS[1:]]
+    scored = [made[plan].outcome for plan in PLANS[2:]]
     distances = [outcome.transformer_rel_l2 or 0 for outcome in scored]
     assert all(0 < distance < 0.2 for distance in distances)
     assert [outcome.way for outcome in scored] == [
@@ -113,10 +114,18 @@ def test_a_quantized_plan_is_near_the_whole_one(made: Mapping[str, Made]) -> Non
     ]
 
 
+def test_what_idles_is_left_out_and_the_picture_stays_the_same(made: Mapping[str, Made]) -> None:
+    whole, trimmed = (made[plan].outcome for plan in PLANS[:2])
+    assert Path(whole.image or "").read_bytes() == Path(trimmed.image or "").read_bytes()
+    for name in ("transformer", "text_encoder"):
+        assert trimmed.weights_bytes[name] < 0.95 * whole.weights_bytes[name]
+    assert trimmed.weights_bytes["vae"] == whole.weights_bytes["vae"]
+
+
 def test_a_script_quantizes_by_a_dictionary_and_never_by_a_pipeline_config(
     catalog: Catalog,
 ) -> None:
-    comparison = asked([PLANS[1]], catalog)
+    comparison = asked([PLANS[2]], catalog)
     text = snippet(comparison, comparison.plans[0], catalog, DEVICE)
     assert '"transformer": diffusers.TorchAoConfig(' in text
     assert '"text_encoder": transformers.TorchAoConfig(' in text

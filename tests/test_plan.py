@@ -7,14 +7,21 @@ from dataclasses import replace
 import pytest
 
 from quantlab.catalog.comparison import make_comparison, parse_plan
-from quantlab.catalog.sizes.predict import predict
+from quantlab.catalog.sizes.download import download_bytes
+from quantlab.catalog.sizes.idle import idle_bytes
+from quantlab.catalog.sizes.needs import needs_of
+from quantlab.catalog.sizes.predict import plan_bytes, predict
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, PlanError
 from quantlab.lab.load.keys import keys_of
+from quantlab.record.link import from_query, to_query
+from quantlab.record.store.row import comparison_of, comparison_text
 from quantlab.words.plan import Plan
 from quantlab.words.settings import setting
+from quantlab.words.units import GIB
 
-MINI = load_catalog().models["flux-mini"]
+CATALOG = load_catalog()
+MINI = CATALOG.models["flux-mini"]
 
 
 @pytest.mark.parametrize(
@@ -24,6 +31,7 @@ MINI = load_catalog().models["flux-mini"]
         ("bf16", Plan(dtype="bf16")),
         ("bnb-nf4", Plan((("transformer", "bnb-nf4"),))),
         ("bnb-nf4@compiled", Plan((("transformer", "bnb-nf4"),), compiled=True)),
+        ("bf16@compiled", Plan(dtype="bf16", compiled=True)),
         ("transformer=bf16", Plan((("transformer", "bf16"),))),
         (
             "text_encoder_2=bnb-nf4, transformer=torchao-int8wo",
@@ -34,6 +42,58 @@ MINI = load_catalog().models["flux-mini"]
 def test_a_plan_is_read_and_written_back(text: str, plan: Plan) -> None:
     assert parse_plan(text, MINI) == plan
     assert parse_plan(str(plan), MINI) == plan
+
+
+def test_a_trimmed_plan_is_read_written_kept_and_linked() -> None:
+    klein, text = CATALOG.models["flux3-klein"], "transformer=bnb-nf4,prompt_upsampler=none"
+    for marks in ("@trimmed", "@trimmed@compiled"):
+        plan = parse_plan(f"{text} {marks}", klein)
+        assert str(plan) == text + marks
+        assert (plan.trimmed, plan.compiled) == (True, "compiled" in marks)
+        comparison = make_comparison(
+            model=klein.id, plans=[str(plan), "bf16@trimmed"], prompt="a fox"
+        )
+        assert from_query(to_query(comparison)) == comparison
+        assert comparison_of(comparison_text(comparison)) == comparison
+    whole = make_comparison(model=klein.id, plans=["bf16"], prompt="a fox")
+    assert "trimmed" not in comparison_text(whole), "rows that are kept would get other ids"
+    for wrong, model in (("bf16@compiled@trimmed", klein), ("bf16@trimmed", MINI)):
+        with pytest.raises(
+            PlanError, match=r"'bf16@compiled'|nothing of flux-mini is known to idle"
+        ):
+            parse_plan(wrong, model)
+    with pytest.raises(InputError, match="what idles is known of text alone"):
+        make_comparison(
+            model="flux2-dev",
+            plans=["bf16", "bf16@trimmed"],
+            prompt="a fox",
+            reference="0123456789abcdef",
+        )
+
+
+def test_a_trimmed_plan_needs_less_but_while_it_is_read() -> None:
+    """FLUX.2-dev, whose text encoder has 12.4 GiB that no picture from text depends on."""
+    dev = CATALOG.models["flux2-dev"]
+    idle, _ = idle_bytes(dev)["text_encoder"]
+    assert idle > 12 * GIB
+    whole, trimmed = (
+        needs_of(parse_plan(text, dev), dev, catalog=CATALOG) for text in ("bf16", "bf16@trimmed")
+    )
+    assert whole.weights_bytes - trimmed.weights_bytes == idle
+    assert whole.resident_bytes - trimmed.resident_bytes == idle
+    assert whole.host_bytes == trimmed.host_bytes, "of a mapped file only what is used is read"
+    quantized = "text_encoder=bnb-nf4"
+    whole, trimmed = (
+        needs_of(parse_plan(text, dev), dev, catalog=CATALOG)
+        for text in (quantized, f"{quantized}@trimmed")
+    )
+    gone = trimmed.let_go["text_encoder"]
+    assert whole.weights_bytes - trimmed.weights_bytes == gone
+    assert 3 * GIB < gone < idle / 2
+    assert whole.loading_bytes == trimmed.loading_bytes, "quantized whole, on the device"
+    assert trimmed.offload_host_bytes == whole.offload_host_bytes
+    parts = {"text_encoder": "bnb-nf4"}
+    assert download_bytes(dev, parts, CATALOG) == sum(plan_bytes(dev.id, {}).values())
 
 
 @pytest.mark.parametrize(

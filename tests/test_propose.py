@@ -386,6 +386,21 @@ def test_what_writes_the_prompt_anew_is_left_out_only_where_it_has_no_room() -> 
     assert not any("none" in choice.plan for choice in few)
 
 
+def test_what_idles_is_let_go_of_only_where_no_plan_has_room_whole() -> None:
+    asked: dict[str, Any] = {"model": "flux3-klein", "ram_gib": 32}
+    for gpu in ("rtx-3060-12gb", "rtx-2060-6gb"):
+        found = answer(**(asked | {"gpu": gpu})).choices
+        trimmed = [choice for choice in found if "@trimmed" in choice.plan]
+        assert trimmed
+        for choice in trimmed:
+            assert any(r.startswith("trimmed: 2.8 GiB in bf16") for r in choice.reasons)
+    best = next(c for c in answer(**(asked | {"gpu": "rtx-3060-12gb"})).choices if not c.loss.value)
+    assert best.placement != "group-offload"
+    for gpu in ("rtx-4090-24gb", "h100-80gb"):
+        found = answer(**(asked | {"gpu": gpu, "ram_gib": 64})).choices
+        assert not any("@trimmed" in choice.plan for choice in found)
+
+
 def test_more_device_memory_never_gives_a_worse_best_picture() -> None:
     best = [
         min(c.loss.value for c in answer(hardware="cuda", memory_gib=gib, ram_gib=64).choices)

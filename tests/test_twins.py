@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import transformers as tf
 from diffusers import DiffusionPipeline, ModularPipeline
 from PIL import Image
 
@@ -20,11 +18,11 @@ from quantlab.catalog.models import read_models
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.read.twins import on_twins
 from quantlab.lab.load.processor import load_processor
+from quantlab.lab.load.trim import trim
 from tests.twins import twin
 from tools import tried
 from tools.shapes import table
-from tools.twins import FAMILIES, build, encoders, tokens
-from tools.twins.save import draw
+from tools.twins import FAMILIES, build, tokens
 
 MODELS = read_models(PROJECT)
 SIZE = 64
@@ -81,22 +79,22 @@ def picture(pipe: Any, family: str, **more: Any) -> torch.Tensor:
     return torch.as_tensor(made if isinstance(made, torch.Tensor) else made[0]).float()
 
 
-def blank_what_idles(pipe: Any, family: str) -> set[str]:
-    """Make the modules no number that the model's file calls idle; the patterns that fit none."""
+def trim_what_idles(pipe: Any, family: str) -> set[str]:
+    """Let go of the modules that the model's file calls idle; the patterns that fit none."""
     model_id = ALIKE.get(family, "")
     alike = (m for m in MODELS.values() if m.family.id == family)
     model = MODELS.get(model_id) or next(alike, None)
     unused = set()
     for part in model.components if model else ():
         module = getattr(pipe, part.name)
-        patterns = [pattern.replace(*LAST.get(family, ("", ""))) for pattern in part.idle]
-        tied = {id(module.get_input_embeddings().weight)} if "lm_head" in patterns else set()
-        for pattern in patterns:
-            fitting = [child for name, child in module.named_modules() if fnmatch(name, pattern)]
-            unused |= set() if fitting else {pattern}
-            for parameter in (p for child in fitting for p in child.parameters(recurse=False)):
-                if id(parameter) not in tied:
-                    parameter.data.fill_(torch.nan)
+        patterns = tuple(pattern.replace(*LAST.get(family, ("", ""))) for pattern in part.idle)
+        names = [name for name, _ in module.named_modules()]
+        unused |= {p for p in patterns if not any(fnmatch(name, p) for name in names)}
+        left = {name for name, _ in module.named_parameters()}
+        trim(module, patterns)
+        left -= {name for name, _ in module.named_parameters()}
+        assert bool(left) == bool(patterns)
+        assert all(any(fnmatch(name.rpartition(".")[0], p) for p in patterns) for name in left)
     return unused
 
 
@@ -108,50 +106,9 @@ def test_a_twin_makes_the_same_picture_twice_without_what_idles(family: str) -> 
     assert tuple(first.shape[-3:]) == pixels
     assert first.isfinite().all()
     assert first.std() > 0.05
-    unused = blank_what_idles(pipe, family)
+    unused = trim_what_idles(pipe, family)
     assert unused <= {"model.layers.3?.*"}, "klein's twin ends before layer 30"
     assert torch.equal(first, picture(pipe, family))
-
-
-READ = {
-    "flux2-klein-4b": (partial(encoders.qwen3, tf.Qwen3ForCausalLM), (9, 18, 27)),
-    "flux2-dev": (
-        partial(encoders.mistral3, tf.Mistral3ForConditionalGeneration, kind="mistral"),
-        (10, 20, 30),
-    ),
-    "flux3-klein": (
-        partial(encoders.qwen3_vl, tf.Qwen3VLForConditionalGeneration),
-        tuple(range(4, 33, 4)),
-    ),
-}
-"""The hidden states that diffusers' pipelines read of a text encoder, by a model with such."""
-
-
-@pytest.mark.parametrize("model_id", READ)
-def test_as_many_layers_as_are_called_enough_give_what_is_read(
-    model_id: str, tmp_path: Path
-) -> None:
-    """The last of the layers that are left is not read: its states come out of the last norm."""
-    make, read = READ[model_id]
-    encoder = MODELS[model_id].encoder
-    enough = max(read) + 1
-    assert encoder is not None
-    assert encoder.enough_layers == enough
-    whole = make(layers=enough + 2)
-    draw(whole, torch.Generator().manual_seed(0))
-    whole.save_pretrained(tmp_path)
-    config = tf.AutoConfig.from_pretrained(tmp_path)
-    config.get_text_config().num_hidden_layers = enough
-    short = type(whole).from_pretrained(tmp_path, config=config, dtype=torch.float32)
-    assert short.num_parameters() < whole.num_parameters()
-    tokens_read = torch.arange(2, 22).reshape(1, -1)
-    with torch.no_grad():
-        states, fewer = (
-            model.eval()(tokens_read, output_hidden_states=True).hidden_states
-            for model in (whole, short)
-        )
-    assert all(torch.equal(states[number], fewer[number]) for number in read)
-    assert not torch.equal(states[enough], fewer[enough])
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -15,7 +15,7 @@ from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, PlanError
 from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.numbers import show
-from quantlab.words.plan import DTYPE_SCHEMES, LEFT_OUT, Plan
+from quantlab.words.plan import DTYPE_SCHEMES, LEFT_OUT, TRIMMED, Plan
 from quantlab.words.settings import SETTINGS, Value
 
 __all__ = ["make_comparison", "parse_plan", "to_predict"]
@@ -41,6 +41,8 @@ def parse_plan(text: str, model: Model, catalog: Catalog | None = None) -> Plan:
         if name not in order:
             raise PlanError(f"{model.id} has no component {show(name)}; it has {', '.join(order)}")
         _check_scheme(scheme_id, name, model, catalog)
+    if plan.trimmed and not any(component.idle for component in model.used(plan)):
+        raise PlanError(f"nothing of {model.name} is known to idle; leave {TRIMMED} away")
     return replace(plan, parts=tuple(sorted(plan.parts, key=lambda part: order.index(part[0]))))
 
 
@@ -117,7 +119,14 @@ def _comparison(
     if not 1 <= len(plans) <= most:
         raise InputError("plans", f"{len(plans)} given; 1 to {most} are allowed")
     parsed = tuple(parse_plan(text, known, catalog) for text in plans)
-    return Comparison.of(model, parsed, check_for(known, _values(known, given)))
+    values = check_for(known, _values(known, given))
+    if "reference" in values and not known.family.needs_reference:
+        for plan in parsed:
+            if plan.trimmed:
+                raise InputError(
+                    "plans", f"{plan}: what idles is known of text alone; leave {TRIMMED} away"
+                )
+    return Comparison.of(model, parsed, values)
 
 
 def _values(model: Model, given: Mapping[str, Any]) -> dict[str, Value]:

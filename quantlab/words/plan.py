@@ -2,13 +2,13 @@
 
 The grammar, whole, with spaces allowed around every piece::
 
-    plan      = body ["@compiled"]
+    plan      = body ["@trimmed"] ["@compiled"]
     body      = "fp32" | "bf16" | scheme | part *("," part)
     part      = component "=" scheme
 
-Bare ``fp32`` and ``bf16`` mean the whole pipeline, any other bare scheme the denoiser. This is the
-only place that reads or writes it. Whether a model has the component and a scheme reaches it is
-checked by catalog/comparison.py.
+Bare ``fp32`` and ``bf16`` mean the whole pipeline, any other bare scheme the denoiser. A trimmed
+pipeline lets go of what idles as soon as it is read. This is the only place that reads or writes
+it. Whether a model has the component and a scheme reaches it is checked by catalog/comparison.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from functools import cached_property
 from quantlab.errors import PlanError
 from quantlab.words.numbers import show
 
-__all__ = ["DENOISERS", "DTYPE_SCHEMES", "LEFT_OUT", "Plan"]
+__all__ = ["DENOISERS", "DTYPE_SCHEMES", "LEFT_OUT", "TRIMMED", "Plan", "without_marks"]
 
 DTYPE_SCHEMES = ("fp32", "bf16")
 """Schemes of no method; bare, they mean the whole pipeline."""
@@ -29,6 +29,7 @@ LEFT_OUT = "none"
 DENOISERS = ("transformer", "unet")
 """What pipelines call the component that a bare scheme means."""
 
+TRIMMED = "@trimmed"
 _COMPILED = "@compiled"
 _COMPONENT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SCHEME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -45,6 +46,8 @@ class Plan:
     parts: tuple[tuple[str, str], ...] = ()
     dtype: str | None = None
     compiled: bool = False
+    trimmed: bool = False
+    """Whether modules that no picture from text depends on are let go of once they are read."""
 
     @classmethod
     def read(cls, text: str, denoiser: str = DENOISERS[0]) -> Plan:
@@ -53,13 +56,12 @@ class Plan:
         Raises:
             PlanError: the text is not a plan; the message names the part.
         """
-        body = text.strip()
-        compiled = body.endswith(_COMPILED)
-        body = body.removesuffix(_COMPILED).strip()
+        body, marks = without_marks(text)
+        compiled, trimmed = _COMPILED in marks, TRIMMED in marks
         if not body:
             raise PlanError("is empty; name a scheme such as bnb-nf4")
         if body in DTYPE_SCHEMES:
-            return cls(dtype=body, compiled=compiled)
+            return cls(dtype=body, compiled=compiled, trimmed=trimmed)
         if "=" not in body:
             body = f"{denoiser}={body}"
         parts: dict[str, str] = {}
@@ -72,7 +74,7 @@ class Plan:
             if not _SCHEME.fullmatch(scheme):
                 raise PlanError(f"unknown scheme {show(scheme)}; ids are like bnb-nf4")
             parts[component] = scheme
-        return cls(tuple(parts.items()), compiled=compiled)
+        return cls(tuple(parts.items()), compiled=compiled, trimmed=trimmed)
 
     def __str__(self) -> str:
         return self.text
@@ -87,7 +89,7 @@ class Plan:
             text = f"{component}={scheme}" if scheme in DTYPE_SCHEMES else scheme
         else:
             text = ",".join(f"{component}={scheme}" for component, scheme in self.parts)
-        return text + (_COMPILED if self.compiled else "")
+        return f"{text}{TRIMMED if self.trimmed else ''}{_COMPILED if self.compiled else ''}"
 
     def leaves_out(self, component: str) -> bool:
         """Whether the pipeline goes without ``component``."""
@@ -99,3 +101,12 @@ class Plan:
             if name == component:
                 return scheme
         return self.dtype
+
+
+def without_marks(text: str) -> tuple[str, str]:
+    """What a plan's text says of components, and the marks at its end, as they are written."""
+    body, marks = text.strip(), ""
+    for mark in (_COMPILED, TRIMMED):
+        if body.endswith(mark):
+            body, marks = body.removesuffix(mark).strip(), mark + marks
+    return body, marks

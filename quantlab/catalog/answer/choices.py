@@ -6,9 +6,10 @@ The rules, whole; there are no weights:
    that are here and a loss that was measured, for the denoiser and the text encoder apart; eager,
    and compiled where the catalogue says that it compiles and the card is NVIDIA's. What is several
    times slower than 16-bit weights in a mode is none in that mode. ``bits`` and ``needs`` are asked
-   of the denoiser's scheme. What only writes the prompt anew stays, unless nothing close, or as
-   near as ``bits`` and ``needs`` let it be, fits with it but under group offload; then plans
-   without it are candidates too, and say so.
+   of the denoiser's scheme. Plans are whole, unless nothing close, or as near as ``bits`` and
+   ``needs`` let it be, fits so but under group offload; then plans that let go of what idles are
+   candidates too, in the placements that they alone fit, and where that is not enough, plans
+   without what only writes the prompt anew; both say so.
 2. Each is placed in every way that fits the device (catalog/placement.py) and the host's memory,
    where that is known. What needs more host memory than there is, is not proposed. What does not
    fit so where the autoencoder decodes all at once is placed with VAE tiling and slicing, as far as
@@ -184,14 +185,33 @@ def _chosen(
 def _weighed(
     question: Question, asked: _Asked, missing: frozenset[str]
 ) -> tuple[Sequence[Plan], list[Placed]]:
-    """Plans and what of them fits; where none is at hand, also without what writes prompts anew."""
+    """Plans and what of them fits; where none is at hand, also without what idles, and then without
+    what writes prompts anew."""
     catalog, model = asked.catalog, asked.model
     plans = candidates(catalog, model, question, missing)
     placed = list(_placed(plans, asked))
+    if not _has_room(plans, placed, model):
+        trimmed = list(_trimmed(plans, placed, asked))
+        plans, placed = (*plans, *(one.plan for one in trimmed)), [*placed, *trimmed]
     if model.prompt_writers and not _has_room(plans, placed, model):
         lighter = candidates(catalog, model, question, missing, without=True)
-        plans, placed = (*plans, *lighter), [*placed, *_placed(lighter, asked)]
+        fitting = list(_placed(lighter, asked))
+        fewer = list(_trimmed(lighter, fitting, asked))
+        plans, placed = (*plans, *lighter), [*placed, *fitting, *fewer]
     return plans, placed
+
+
+def _trimmed(plans: Iterable[Plan], placed: Iterable[Placed], asked: _Asked) -> Iterator[Placed]:
+    """The same plans without what idles, in the placements that they do not fit whole."""
+    model = asked.model
+    alone = asked.picture.references == 0 or model.family.needs_reference
+    if not alone or not any(component.idle for component in model.components):
+        return
+    whole = {(one.plan, one.placement.kind) for one in placed}
+    lighter = {replace(plan, trimmed=True): plan for plan in plans}
+    for one in _placed(lighter, asked):
+        if (lighter[one.plan], one.placement.kind) not in whole:
+            yield one
 
 
 def _has_room(plans: Iterable[Plan], placed: Iterable[Placed], model: Model) -> bool:
@@ -248,7 +268,7 @@ def _as_typed(one: Placed, asked: _Asked) -> Seconds | None:
     if one.time is not Reason.WRITES_PROMPT:
         return None
     parts = (*one.plan.parts, *((name, LEFT_OUT) for name in asked.model.prompt_writers))
-    plan = Plan(tuple(dict(parts).items()), compiled=one.plan.compiled)
+    plan = replace(one.plan, parts=tuple(dict(parts).items()), dtype=None)
     time = asked.timer.seconds(plan, one.placement.kind)
     return time if isinstance(time, Seconds) else None
 

@@ -14,6 +14,7 @@ from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
 from quantlab.catalog.placement import one_memory
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.sizes.download import download_bytes
+from quantlab.catalog.sizes.idle import idle_bytes
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import Seconds
 from quantlab.words.choice import Choice, Label, Span
@@ -153,6 +154,12 @@ def _reasons(
         said.append(COMPILED)
     if ram_bytes is None and not unified:
         said.append("host memory is not checked: say how much there is")
+    if one.plan.trimmed:
+        idle = sum(bytes for bytes, _ in idle_bytes(model).values())
+        said.append(
+            f"trimmed: {gib(idle)} in {model.base_dtype} that no picture from text depends on are "
+            f"let go of once they are read; they are fetched all the same"
+        )
     said += [NO_BF16] if emulates_bf16(question.gpu, question.model) else []
     for name, scheme_id in one.plan.parts:
         if scheme_id == LEFT_OUT:

@@ -127,7 +127,6 @@ def _component(name: str, table: Table, place: str) -> Component:
         shapes=place + table.text("shapes"),
         optional=table.get("optional", bool, False),
         idle=table.texts("idle", []),
-        enough_layers=_number(table, "enough_layers"),
         repo=table.text("repo", ""),
         largest_file=_number(table, "largest_file"),
     )

@@ -58,9 +58,6 @@ class Component:
     """Whether the pipeline runs without it; a plan then may say ``none``."""
     idle: tuple[str, ...] = ()
     """fnmatch patterns of modules that are loaded, and no picture from text depends on."""
-    enough_layers: int | None = None
-    """``num_hidden_layers`` of a config with which its pipeline reads the same of a text; None
-    where the last layer counts, or nobody looked."""
     repo: str = ""
     """The repository that it lies in, where that is not the model's."""
     largest_file: int | None = None

@@ -19,12 +19,12 @@ from quantlab.catalog.read.toml import read_toml
 from quantlab.catalog.schema import Scheme
 from quantlab.catalog.table import Catalog
 from quantlab.errors import CatalogError, InputError
+from quantlab.words.plan import without_marks
 
 __all__ = ["FILE", "Growing", "admit_mixes", "is_own", "names_mix", "own_mix"]
 
 FILE = "mix.toml"
 DIGITS = 8
-_COMPILED = "@compiled"
 _OWN = re.compile(rf"{PREFIX}.+\.[0-9a-f]{{{DIGITS}}}")
 
 
@@ -73,14 +73,13 @@ def admit_mixes(text: str, catalog: Catalog) -> tuple[str, Catalog]:
         if folder is not None:
             scheme, catalog = _admit(folder, catalog)
         pieces.append(f"{component}={scheme}" if component else scheme)
-    compiled = _COMPILED if text.strip().endswith(_COMPILED) else ""
-    return ",".join(pieces) + compiled, catalog
+    return ",".join(pieces) + without_marks(text)[1], catalog
 
 
 def _pieces(text: str) -> list[tuple[str, str]]:
     """Component, "" for a bare scheme, and what stands in the place of the scheme."""
     found = []
-    for piece in text.strip().removesuffix(_COMPILED).split(","):
+    for piece in without_marks(text)[0].split(","):
         component, sign, scheme = piece.partition("=")
         found.append((component.strip(), scheme.strip()) if sign else ("", piece.strip()))
     return found

@@ -1,18 +1,21 @@
-"""What a pipeline loads and no picture from text depends on, by the patterns of a model's file."""
+"""What a pipeline loads and no picture from text depends on, by the patterns of a model's file.
+
+A trimmed plan lets go of it once it is read (lab/load/trim.py).
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-from quantlab.catalog.schema import Component, Model
-from quantlab.catalog.sizes.shapes import shapes_of
+from quantlab.catalog.schema import Component, Model, Scheme
+from quantlab.catalog.sizes.shapes import ModuleShape, shapes_of
 from quantlab.catalog.sizes.storage import WIDTHS
-from quantlab.catalog.sizes.weights import matching
+from quantlab.catalog.sizes.weights import matching, shapes_bytes
+from quantlab.words.plan import TRIMMED
 from quantlab.words.units import size
 
-__all__ = ["idle_bytes", "to_know"]
+__all__ = ["idle_bytes", "idle_stored", "to_know"]
 
 
 def idle_bytes(model: Model) -> Mapping[str, tuple[int, int]]:
@@ -28,8 +31,30 @@ def _bytes(component: Component, width: int, *patterns: str) -> int:
 
 @lru_cache(maxsize=256)
 def _counted(table: str, patterns: tuple[str, ...], width: int) -> int:
-    named = matching(patterns)
-    return sum(m.plain_bytes(width) for m in shapes_of(table) if named.fullmatch(m.name))
+    return sum(module.plain_bytes(width) for module in _named(table, patterns))
+
+
+@lru_cache(maxsize=256)
+def _named(table: str, patterns: tuple[str, ...]) -> tuple[ModuleShape, ...]:
+    fits = matching(patterns)
+    return tuple(module for module in shapes_of(table) if fits.fullmatch(module.name))
+
+
+def idle_stored(model: Model, component: Component, scheme: Scheme | None, width: int) -> int:
+    """Bytes of what idles of a component as ``scheme`` stores it, ``width`` of a plain number.
+
+    Raises:
+        PlanError: how the scheme stores weights is not known.
+    """
+    if not component.idle:
+        return 0
+    if scheme is None:
+        return _counted(component.shapes, component.idle, width)
+    keeps = model.gguf_keeps(scheme.id) if scheme.from_file else ()
+    kept = (*keeps, *model.family.kept(component.name))
+    width = WIDTHS.get(scheme.computes_in, width)
+    idle = _named(component.shapes, component.idle)
+    return shapes_bytes(idle, component.cls, scheme, width, kept)
 
 
 def to_know(model: Model) -> Iterator[str]:
@@ -42,25 +67,6 @@ def to_know(model: Model) -> Iterator[str]:
     if said:
         yield (
             f"Idle where a picture is made from text alone, in {model.base_dtype}: "
-            f"{', '.join(said)}; loaded and counted all the same."
+            f"{', '.join(said)}; loaded and counted all the same, unless a plan ends in {TRIMMED}: "
+            f"then it is let go of once it is read, and the picture is the same to the bit."
         )
-    for component in model.components:
-        if component.enough_layers is not None:
-            left = size(_beyond(component, component.enough_layers, WIDTHS[model.base_dtype]))
-            yield (
-                f"{left} of that stays away where the {model.family.label(component.name)} is "
-                f"loaded with num_hidden_layers={component.enough_layers} in the config that "
-                f"transformers' from_pretrained takes; the pipeline reads the same."
-            )
-
-
-def _beyond(component: Component, layers: int, width: int) -> int:
-    """Bytes of the idle layers of a text encoder from number ``layers`` on."""
-    idle, numbered = matching(component.idle), re.compile(r"(?:.*\.)?layers\.(\d+)\..*")
-    return sum(
-        module.plain_bytes(width)
-        for module in shapes_of(component.shapes)
-        if idle.fullmatch(module.name)
-        and (found := numbered.fullmatch(module.name))
-        and int(found[1]) >= layers
-    )

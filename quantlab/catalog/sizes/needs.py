@@ -7,13 +7,14 @@ Nothing is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.sizes.activations import activation_bytes, encoding_bytes
+from quantlab.catalog.sizes.idle import idle_stored
 from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.sizes.shapes import shapes_of
 from quantlab.catalog.sizes.storage import WIDTHS
@@ -38,6 +39,7 @@ class Needs:
     runs, ``leaves`` its largest module in its full width, ``passing`` the host memory that it takes
     on its way to the device, ``converting`` what is held beside its weights while it is quantized
     on the host. Pages of a file that is read are not counted: they are the system's to take back.
+    ``let_go`` is what a trimmed plan lets go of once it is read: it counts while that is loaded.
     ``encoding_bytes`` is what encoding references adds. ``scratch_bytes`` is the largest weight
     that is expanded to the compute dtype while a layer runs, ``loading_bytes`` what loading puts on
     the device whatever the placement, but staged. ``denoisers`` and ``decoder`` name components;
@@ -49,6 +51,7 @@ class Needs:
     leaves: Mapping[str, int]
     passing: Mapping[str, int]
     converting: Mapping[str, int]
+    let_go: Mapping[str, int]
     encoding_bytes: int
     scratch_bytes: int
     loading_bytes: int
@@ -63,7 +66,12 @@ class Needs:
     @property
     def resident_bytes(self) -> int:
         """The device's peak with every component resident."""
-        return self.weights_bytes + self.scratch_bytes + max(self.running.values())
+        return self.weights_bytes + self.scratch_bytes + self._most(self.weights)
+
+    def _most(self, names: Iterable[str]) -> int:
+        """What running one of the components adds, or loading it, where that holds more than stays
+        of it."""
+        return max((max(self.running[n], self.let_go[n]) for n in names), default=0)
 
     @property
     def staged_bytes(self) -> int:
@@ -72,8 +80,8 @@ class Needs:
         drawing = [n for n in self.weights if n in (*self.denoisers, self.decoder)]
         reading = [n for n in self.weights if n not in drawing]
         encode = sum(self.weights[n] for n in reading)
-        encode += max((self.running[n] for n in reading), default=0)
-        steps = max(self.running[n] for n in self.denoisers)
+        encode += self._most(reading)
+        steps = self._most(self.denoisers)
         draw = sum(self.weights[n] for n in drawing) + max(steps, self.encoding_bytes)
         decode = self.weights[self.decoder] + self.running[self.decoder]
         return max(encode + self.scratch_bytes, draw + self.scratch_bytes, decode)
@@ -81,7 +89,7 @@ class Needs:
     @property
     def offload_bytes(self) -> int:
         """The device's peak while running with one component on it at a time."""
-        most = max(self.weights[name] + self.running[name] for name in self.weights)
+        most = max(self.weights[name] + self._most([name]) for name in self.weights)
         return most + self.scratch_bytes
 
     @property
@@ -102,7 +110,8 @@ class Needs:
     @cached_property
     def offload_host_bytes(self) -> int:
         """Host memory where the weights wait there, with model and with group offload."""
-        return self.weights_bytes + max(self.converting.values())
+        read = (self.converting[name] + self.let_go[name] for name in self.weights)
+        return self.weights_bytes + max(read)
 
 
 def needs_of(
@@ -113,7 +122,8 @@ def needs_of(
     Raises:
         PlanError: an unknown scheme, or one whose way of storing is not known.
     """
-    return _needs(model.id, plan.parts, plan.dtype, picture or picture_of(model), catalog)
+    asked = picture or picture_of(model)
+    return _needs(model.id, plan.parts, plan.dtype, plan.trimmed, asked, catalog)
 
 
 @lru_cache(maxsize=1024)
@@ -121,19 +131,21 @@ def _needs(
     model_id: str,
     parts: tuple[tuple[str, str], ...],
     dtype: str | None,
+    trimmed: bool,
     picture: Picture,
     catalog: Catalog,
 ) -> Needs:
     """Kept, because pick asks for every scheme of the catalogue each time."""
     model, named = find_model(model_id, catalog), dict(parts)
     found = {
-        c.name: _part(model_id, c.name, named.get(c.name), dtype, picture, catalog)
+        c.name: _part(model_id, c.name, named.get(c.name), dtype, trimmed, picture, catalog)
         for c in model.components
         if named.get(c.name) != LEFT_OUT
     }
     expanded = max((part.expanded for part in found.values()), default=0)
     scratch = expanded * WIDTHS[dtype or model.base_dtype]
-    on_device = [part.weights for part in found.values() if part.on_device]
+    on_device = [part for part in found.values() if part.on_device]
+    read = sum(part.weights for part in on_device) + max((p.let_go for p in on_device), default=0)
     family = model.family
     return Needs(
         weights={name: part.weights for name, part in found.items()},
@@ -141,9 +153,10 @@ def _needs(
         leaves={name: part.leaf for name, part in found.items()},
         passing={name: part.passing for name, part in found.items()},
         converting={name: part.converting for name, part in found.items()},
+        let_go={name: part.let_go for name, part in found.items()},
         encoding_bytes=encoding_bytes(model, picture, found[family.decoder].width),
         scratch_bytes=scratch,
-        loading_bytes=sum(on_device) + (scratch if on_device else 0),
+        loading_bytes=read + (scratch if on_device else 0),
         denoisers=tuple(name for name in family.denoisers if name in found),
         decoder=family.decoder,
     )
@@ -159,6 +172,7 @@ class _Part(NamedTuple):
     leaf: int
     passing: int
     converting: int
+    let_go: int
     width: int
     expanded: int
     on_device: bool
@@ -170,6 +184,7 @@ def _part(
     component: str,
     named: str | None,
     dtype: str | None,
+    trimmed: bool,
     picture: Picture,
     catalog: Catalog,
 ) -> _Part:
@@ -177,15 +192,19 @@ def _part(
     the pipeline's."""
     model = catalog.models[model_id]
     table, scheme = _table(model, component), catalog.schemes.get(named or "")
-    weights = component_bytes(model, component, named, dtype, catalog)
-    kept = named if named in WIDTHS else dtype or model.base_dtype
-    width, linear = WIDTHS[str(kept)], _largest_linear(table)
+    read = component_bytes(model, component, named, dtype, catalog)
+    kept = str(named if named in WIDTHS else dtype or model.base_dtype)
+    width, linear = WIDTHS[kept], _largest_linear(table)
+    known = model.component(component)
+    idle = idle_stored(model, known, scheme, width) if trimmed and known else 0
+    mapped = scheme is None and kept == model.base_dtype  # from the file: what idles is not touched
     return _Part(
-        weights=weights,
+        weights=read - idle,
         running=_running(model_id, component, picture, width, catalog),
         leaf=_largest(table) * width,
-        passing=_passing_bytes(model, table, scheme, str(kept), weights),
+        passing=_passing_bytes(model, table, scheme, kept, read),
         converting=CONVERTING * linear if scheme else 0,
+        let_go=0 if mapped else idle,
         width=width,
         expanded=linear if scheme else 0,
         on_device=scheme is not None and catalog.methods[scheme.method].loads_on_device,

@@ -34,6 +34,7 @@ from quantlab.lab.lora.attach import fitting, fused_lora
 from quantlab.lab.lora.file import USUAL
 from quantlab.words.comparison import Comparison
 from quantlab.words.lora import Lora
+from quantlab.words.plan import TRIMMED
 
 __all__ = ["Saved", "quantized", "refuse_unsaveable", "take_away"]
 
@@ -110,6 +111,8 @@ def refuse_unsaveable(comparison: Comparison, catalog: Catalog, device: Device) 
         raise PlanError(f"{plan}: only what a library quantizes is saved; name such a scheme")
     if plan.compiled:
         raise PlanError("compiled code is not saved; leave @compiled away")
+    if plan.trimmed:
+        raise PlanError(f"a library reads components whole again; leave {TRIMMED} away")
     for name, part in parts.items():
         reason = cannot_save(part, catalog)
         if reason is not None and part.scheme is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 from quantlab.catalog import placement
 from quantlab.catalog.gpus import Gpu
@@ -135,4 +136,4 @@ def _candidates(plan: Plan, model: Model, catalog: Catalog, machine: Machine) ->
                 chosen = parts | {c.name: scheme.id for c in named}
                 order = [c.name for c in model.components]
                 ordered = sorted(chosen.items(), key=lambda part: order.index(part[0]))
-                yield Plan(tuple(ordered), compiled=plan.compiled)
+                yield replace(plan, parts=tuple(ordered), dtype=None)

@@ -17,7 +17,8 @@ DTYPES: Mapping[str, str] = MappingProxyType({"fp32": "torch.float32", "bf16": "
 
 @dataclass(frozen=True)
 class Key:
-    """What makes one loaded component different from another; ``lora`` is fused into it."""
+    """What makes one loaded component different from another; ``lora`` is fused into it, and what
+    idles of a ``trimmed`` one is let go of."""
 
     model: str
     component: str
@@ -25,6 +26,7 @@ class Key:
     dtype: str
     compiled: bool = False
     lora: Lora | None = None
+    trimmed: bool = False
 
 
 def compute_dtype(plan: Plan, model: Model) -> str:
@@ -42,6 +44,8 @@ def _key(model: Model, name: str, plan: Plan, dtype: str, fused: Lora | None) ->
     scheme = dict(plan.parts).get(name)
     if scheme is not None and DTYPES.get(scheme) == dtype:
         scheme = None  # asking for the dtype that the pipeline has anyway
+    known = model.component(name)
+    trimmed = plan.trimmed and known is not None and bool(known.idle)
     if name not in model.family.denoisers:
-        return Key(model.id, name, scheme, dtype)
-    return Key(model.id, name, scheme, dtype, plan.compiled, fused)
+        return Key(model.id, name, scheme, dtype, trimmed=trimmed)
+    return Key(model.id, name, scheme, dtype, plan.compiled, fused, trimmed)

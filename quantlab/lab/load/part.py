@@ -131,6 +131,8 @@ class Part:
     """Where it is kept while it runs, as in load/place.py."""
     base: Base | None = None
     """The model's files; None where nothing is read, as for a script."""
+    trimmed: bool = False
+    """Whether what idles of it is let go of once it is read."""
 
     @property
     def cls(self) -> str:
@@ -203,4 +205,5 @@ def part_of(
         lora=key.lora,
         placement=placement,
         base=base,
+        trimmed=key.trimmed,
     )

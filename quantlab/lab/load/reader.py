@@ -21,6 +21,7 @@ from quantlab.lab.load import place
 from quantlab.lab.load.blocks.files import ByComponent
 from quantlab.lab.load.keys import Key
 from quantlab.lab.load.part import Base, Loaded, Part, part_of
+from quantlab.lab.load.trim import trim
 from quantlab.lab.load.way import Way, way_of
 from quantlab.lab.load.weights import stored_bytes, verify
 
@@ -122,7 +123,7 @@ class Reader:
         return part_of(key, model, self._catalog, self._target, kind, self._base(model))
 
     def _variant(self, part: Part) -> Variant | None:
-        if self._variants is None or part.scheme is None or part.lora is not None:
+        if self._variants is None or part.scheme is None or part.lora is not None or part.trimmed:
             return None
         return self._variants.variant(part, self._catalog)
 
@@ -133,6 +134,8 @@ def _load(way: Way, part: Part) -> Loaded:
     if scheme is not None and quantization_config(part.files().at(name)):
         raise PlanError(f"{name} is stored quantized already; {scheme.id} would quantize it twice")
     loaded = way.load(part)
+    if part.trimmed:
+        trim(loaded.module, part.component.idle)
     if part.lora is None:
         return loaded
     return Loaded(loaded.module, f"{loaded.how}, after fusing", loaded.spared)

@@ -25,7 +25,7 @@ from quantlab.lab.load.weights import stored_bytes
 from quantlab.lab.lora.file import ADAPTER, attach, layers, locate
 from quantlab.words.comparison import Comparison
 from quantlab.words.lora import Lora
-from quantlab.words.plan import DTYPE_SCHEMES, Plan
+from quantlab.words.plan import DTYPE_SCHEMES, TRIMMED, Plan
 
 __all__ = ["attached", "effect", "fitting", "fused_lora", "lora_way", "refuse_lora"]
 
@@ -57,6 +57,8 @@ def refuse_lora(comparison: Comparison, plan: Plan, catalog: Catalog, placement:
         raise PlanError(f"{scheme} is not known to take a LoRA{hint}")
     if way == "after" and plan.compiled:
         raise PlanError("a LoRA goes onto eager weights only; leave @compiled away")
+    if way == "after" and plan.trimmed and model.components[0].idle:
+        raise PlanError(f"a LoRA may be for what idles; leave {TRIMMED} away")
     if way == "after" and placement == "group-offload":
         raise PlanError(
             "this plan fits with group offload only, under which a LoRA was not tried; a smaller "

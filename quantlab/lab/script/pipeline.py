@@ -32,7 +32,7 @@ from quantlab.lab.script.script import Script
 from quantlab.lab.specs import render_simple
 from quantlab.lab.ways.config import quantizes_on
 from quantlab.words.comparison import Comparison
-from quantlab.words.plan import Plan
+from quantlab.words.plan import TRIMMED, Plan
 
 __all__ = ["snippet"]
 
@@ -112,9 +112,11 @@ def _packages(
 
 
 def _by_itself(plan: Plan, model: Model) -> list[str]:
-    """The components that are not read as the pipeline has them: what is a file, what is named."""
+    """The components that are not read as the pipeline has them: what is a file, what is named,
+    what is trimmed."""
     files = [component.name for component in model.components if component.file]
-    return list(dict.fromkeys([*files, *(name for name, _ in plan.parts)]))
+    idle = [c.name for c in model.components if c.idle and plan.trimmed]
+    return list(dict.fromkeys([*files, *(name for name, _ in plan.parts), *idle]))
 
 
 def _refuse_placement(
@@ -148,6 +150,8 @@ def _written(parts: Iterable[Part]) -> Script:
     script = Script()
     for part in parts:
         way_of(part).write(part, script)
+        if part.trimmed:
+            script.trim(part)
     return script
 
 
@@ -188,6 +192,8 @@ def _simple(parts: Sequence[Part]) -> str:
     first = parts[0].scheme if parts else None
     if first is None or any(part.scheme != first for part in parts):
         raise PlanError("the simple form has one quantization backend for all its components")
+    if any(part.trimmed for part in parts):
+        raise PlanError(f"the simple form reads components whole; leave {TRIMMED} away")
     if any(part.by_library for part in parts):
         raise PlanError(f"diffusers refuses {first.id} on a CPU, in the simple form too")
     return render_simple(first, [part.component.name for part in parts], parts[0].dtype)

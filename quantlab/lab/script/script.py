@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from quantlab.lab.load.part import Part
+from quantlab.lab.load.trim import trim
 from quantlab.lab.script.lora_lines import base_lines
 
 __all__ = ["Script"]
@@ -40,6 +41,11 @@ class Script:
         source = inspect.getsource(function)
         if source not in self.functions:
             self.functions.append(source)
+
+    def trim(self, part: Part) -> None:
+        """Let go of what idles of the component of ``part``, once it is as its plan has it."""
+        self.embed(trim)
+        self.after.append(f"trim(pipe.{part.component.name}, {part.component.idle!r})")
 
     def fuse(self, part: Part, config: str = "", where: str | None = None) -> None:
         """The component of ``part`` with its LoRA in the base weights, quantized by ``config``.

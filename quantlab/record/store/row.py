@@ -132,8 +132,14 @@ def _to_record(stored: Stored) -> str:
 
 
 def _comparison_record(comparison: Comparison) -> dict[str, Any]:
-    plans = [asdict(plan) for plan in comparison.plans]
+    plans = [_plan_record(plan) for plan in comparison.plans]
     return {**comparison.as_dict(), "plans": plans}
+
+
+def _plan_record(plan: Plan) -> dict[str, Any]:
+    """The text of a row, and with it the id, stays the same for a plan that is not trimmed."""
+    record = asdict(plan)
+    return record if plan.trimmed else {k: v for k, v in record.items() if k != "trimmed"}
 
 
 def comparison_text(comparison: Comparison) -> str:
@@ -184,9 +190,11 @@ def from_row(
 
 
 def _to_comparison(data: Mapping[str, Any]) -> Comparison:
-    plans = tuple(
-        Plan(tuple((part[0], part[1]) for part in plan["parts"]), plan["dtype"], plan["compiled"])
-        for plan in data["plans"]
-    )
+    plans = tuple(_to_plan(plan) for plan in data["plans"])
     values = {key: value for key, value in data.items() if key not in ("model", "plans")}
     return Comparison.of(data["model"], plans, values)
+
+
+def _to_plan(data: Mapping[str, Any]) -> Plan:
+    parts = tuple((name, scheme) for name, scheme in data["parts"])
+    return Plan(parts, data["dtype"], data["compiled"], data.get("trimmed", False))

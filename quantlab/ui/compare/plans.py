@@ -6,7 +6,7 @@ A plan that says more than those two can is kept whole, as text, in the first ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quantlab.catalog.answer.pick import nearest
 from quantlab.catalog.comparison import make_comparison
@@ -68,7 +68,7 @@ def column_of(plan: Plan, model: Model) -> Column:
     """The choosers' values that stand for ``plan``: ``plan_text`` gives its text back."""
     first, encoder = model.denoiser, encoder_of(model).name
     parts = dict(plan.parts)
-    if plan.dtype is None and not plan.compiled and set(parts) == {first, encoder}:
+    if set(parts) == {first, encoder} and Plan(plan.parts) == plan:
         return Column(parts[first], parts[encoder])
     return Column(str(plan))
 
@@ -105,5 +105,5 @@ def nearest_plan(plan: Plan, model: Model, catalog: Catalog) -> str | None:
         if scheme is not None and why_not(scheme, *where):
             return None
         parts.append((name, near))
-    other = Plan(tuple(parts), plan.dtype)
+    other = replace(plan, parts=tuple(parts), compiled=False)
     return None if other == plan else str(other)

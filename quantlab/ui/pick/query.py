@@ -181,7 +181,7 @@ def _columns(text: str, model: Model) -> tuple[str, str]:
     plan = Plan.read(text, model.denoiser)
     encoder = model.encoder.name if model.encoder else ""
     parts = dict(plan.parts)
-    if plan.compiled or set(parts) - {model.denoiser, encoder}:
+    if plan.compiled or plan.trimmed or set(parts) - {model.denoiser, encoder}:
         return (text, "")
     return (parts.get(model.denoiser, ""), parts.get(encoder, ""))
 
