@@ -23,6 +23,7 @@ from quantlab.catalog.own.mixes import Growing
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, QuantlabError, StoreError
+from quantlab.lab.heap import give_back_at_rest
 from quantlab.lab.hub.admit import about, admit
 from quantlab.lab.lora.file import admit_lora
 from quantlab.lab.runners.choose import choose_runner
@@ -168,6 +169,7 @@ def main() -> None:
     def start(loop: AbstractEventLoop) -> None:
         warming = start_warm(services.runner, first_runs())
         answer_ahead(page.answers, loop, lambda: services.jobs.running, warming)
+        give_back_at_rest(lambda: services.jobs.running)
 
     serve(page, hosts=arguments.host, proxied=arguments.proxy, then=start)
 

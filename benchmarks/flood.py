@@ -106,6 +106,7 @@ def _measure(served: Served, sessions: int, seconds: float) -> dict[str, float]:
     felt = Figures()
     job_s = felt.seconds(lambda: _run(visitor, ["fp32", "bnb-nf4"], 101))
     quiet_s = felt.seconds(lambda: _run(visitor, ["fp32"], 102))
+    served.rest()
     before = served.rss_bytes
     clock, came = Clock(seconds), [0]
     floods = [
@@ -129,7 +130,7 @@ def _measure(served: Served, sessions: int, seconds: float) -> dict[str, float]:
     clock.over.set()
     for each in floods:
         each.join(WAIT_S)
-    time.sleep(5)
+    served.rest()
     return {
         "page_p95_s": round(p95(pages), 3),
         "link_p95_s": round(p95(links), 3),

@@ -25,6 +25,8 @@ __all__ = ["PROMPT", "Served", "compare", "p95", "serving"]
 PROMPT = "a red apple on a blue background"
 LIMIT_S = 120.0
 POLL_S = 0.02
+STILL = 6
+"""Seconds in a row in which a server that rests computes for less than 0.05 s."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,16 @@ class Served:
     def rss_bytes(self) -> int:
         """Resident bytes of the server now."""
         return int(psutil.Process(self.pid).memory_info().rss)
+
+    def rest(self) -> None:
+        """Wait until the server computes next to nothing: what it does ahead is done, and what was
+        freed is given back."""
+        process, until = psutil.Process(self.pid), time.monotonic() + LIMIT_S
+        still = 0
+        while still < STILL and time.monotonic() < until:
+            before = sum(process.cpu_times()[:2])
+            time.sleep(1)
+            still = still + 1 if sum(process.cpu_times()[:2]) - before < 0.05 else 0
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from quantlab.ui.kept.ahead import answer_ahead
 from quantlab.ui.kept.answers import MAX_ASKED, Answers
 from quantlab.ui.page import build
 from quantlab.ui.services import Services
+from quantlab.ui.visitors.turns import Turns
 from tests.drawn import awaited
 from tests.served_page import Counting, served
 
@@ -176,3 +177,47 @@ def test_many_who_ask_at_once_get_one_answer() -> None:
 
     assert [answer.json() for answer in awaited(ask())] == [["a"]] * 5
     assert made == [["a"]]
+
+
+def test_what_is_kept_waits_for_no_turn_and_what_is_made_has_one() -> None:
+    """Of one visitor one at a time here: who asks for what another waits for is not behind it."""
+    made: list[Any] = []
+    free: list[asyncio.Event] = []
+
+    async def answerer(values: list[Any]) -> list[Any]:
+        made.append(values[0])
+        await free[0].wait()
+        return values
+
+    answers = Answers(turns=Turns(each=1))
+    answers.add("it", answerer)
+    app = Starlette(routes=[answers.route()])
+
+    def visitor(where: str) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(app=app, client=(where, 1))
+        return httpx.AsyncClient(transport=transport, base_url="http://page")
+
+    async def story() -> None:
+        free.append(asyncio.Event())
+        async with visitor("8.8.8.8") as one, visitor("9.9.9.9") as other:
+
+            def ask(who: httpx.AsyncClient, value: str) -> asyncio.Future[httpx.Response]:
+                asked = {"asked": json.dumps([value])}
+                return asyncio.ensure_future(who.get("/answers/it", params=asked))
+
+            free[0].set()
+            await ask(one, "kept")
+            free[0].clear()
+            flood = [ask(one, value) for value in "abc"]
+            await asyncio.sleep(0.05)
+            assert made == ["kept", "a"]
+            assert (await ask(one, "kept")).json() == ["kept"]
+            theirs = ask(other, "c")
+            await asyncio.sleep(0.05)
+            assert made == ["kept", "a", "c"]
+            free[0].set()
+            found = await asyncio.gather(*flood, theirs)
+        assert [answer.json()[0] for answer in found] == ["a", "b", "c", "c"]
+        assert made == ["kept", "a", "c", "b"]
+
+    awaited(story())

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from quantlab.errors import InputError
-from quantlab.ui.guard.bodies import MAX_BODY_BYTES
+from quantlab.lab.check.code.text import LONGEST as CODE_LONGEST
+from quantlab.ui.guard.bodies import CODE, MAX_BODY_BYTES
 from quantlab.ui.guard.hosts import allowed_names
 from quantlab.ui.guard.logs import MAX_CHARACTERS, PER_MINUTE, Brief, keep_brief
 from quantlab.ui.guard.values import MAX_ITEMS, MAX_TEXT, check_value
@@ -63,7 +64,7 @@ def test_a_large_body_is_refused_before_it_is_read(page: str) -> None:
     connection.endheaders()
     answer = connection.getresponse()
     assert answer.status == 413
-    assert "1 MiB at most" in answer.read().decode()
+    assert "500 KiB at most" in answer.read().decode()
     connection.close()
 
 
@@ -72,7 +73,7 @@ def test_a_large_body_of_unsaid_length_is_cut(page: str) -> None:
         for _ in range(64):
             yield b" " * (MAX_BODY_BYTES // 32)
 
-    assert post(page, JOIN, content=pieces()).status_code == 413
+    assert post(page, "gradio_api/call/recommend", content=pieces()).status_code == 413
 
 
 def test_nothing_can_be_uploaded(page: str) -> None:
@@ -81,30 +82,51 @@ def test_nothing_can_be_uploaded(page: str) -> None:
         assert post(page, path, files=files).status_code == 404
 
 
-def event_of(page: str, label: str) -> tuple[int, list[object]]:
-    """The event that hears of the control ``label``, and an honest value for each input."""
+def event_of(page: str, label: str, value: object) -> tuple[int, list[object]]:
+    """The event that hears of the control ``label``: ``value`` for that, and an honest one for each
+    other input."""
     config = httpx.get(page + "config", timeout=60).json()
     parts = {part["id"]: part for part in config["components"]}
     wanted = next(i for i, part in parts.items() if part["props"].get("label") == label)
     event = next(d for d in config["dependencies"] if wanted in d["inputs"])
     values = [parts[i]["props"].get("value") for i in event["inputs"]]
-    values[event["inputs"].index(wanted)] = LONG
+    values[event["inputs"].index(wanted)] = value
     return event["id"], values
 
 
 LONG = "word " * 120_000
 
 
-def test_a_long_search_text_is_refused_at_once(page: str) -> None:
-    fn_index, values = event_of(page, "Search")
+@pytest.mark.parametrize("path", [JOIN, "gradio_api/run/predict", "gradio_api/call/recommend"])
+def test_a_long_search_text_is_refused_by_its_length(page: str, path: str) -> None:
+    """Before it is read, and where no body can be that long though nothing says how long it is."""
+    fn_index, values = event_of(page, "Search", LONG)
+    body = json.dumps({"data": values, "fn_index": fn_index, "session_hash": "abc"}).encode()
+    assert post(page, path, content=body).status_code == 413
+    assert post(page, path, content=iter([body])).status_code == 413
+
+
+def test_the_longest_code_that_is_checked_comes_through(page: str) -> None:
+    """With as many line ends and quotation marks as a script has, and more."""
+    code = "x = '\n'\n" * (CODE_LONGEST // 9)
+    body = json.dumps({"data": [code, None]}).encode()
+    assert MAX_BODY_BYTES < len(body) < CODE["/gradio_api/call/check"]
+    kind = {"content-type": "application/json"}
+    asked = post(page, "gradio_api/call/check", content=body, headers=kind)
+    assert asked.status_code == 200
+    told = httpx.get(f"{page}gradio_api/call/check/{asked.json()['event_id']}", timeout=60).text
+    assert "event: complete" in told
+
+
+def test_a_text_that_is_longer_than_its_control_takes_is_refused(page: str) -> None:
+    fn_index, values = event_of(page, "Search", "word " * 10_000)
     body = {"data": values, "fn_index": fn_index, "session_hash": "abc"}
-    assert len(json.dumps(body)) < MAX_BODY_BYTES
     assert post(page, JOIN, json=body).status_code == 200
     with httpx.stream(
         "GET", f"{page}gradio_api/queue/data", params={"session_hash": "abc"}, timeout=60
     ) as events:
         told = next(line for line in events.iter_lines() if "process_completed" in line)
-    assert "search: 600000 characters; at most 200 are allowed" in told
+    assert "search: 50000 characters; at most 200 are allowed" in told
 
 
 def test_what_is_no_handler_is_the_senders_fault(page: str) -> None:

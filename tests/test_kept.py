@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import brotli
 import httpx
 import pytest
+from gradio.route_utils import get_root_url
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -18,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from quantlab.ui.kept.front import HEAD, Kept, Made
+from quantlab.ui.kept.front import HEAD, NOBODY, Kept, Made
 from tests.served_page import Counting, served
 
 
@@ -105,6 +106,33 @@ def test_the_page_of_every_link_is_made_of_one() -> None:
     assert len(made) == 1
     client.get("/?page=other")
     assert len(made) == 2
+
+
+@pytest.mark.parametrize("root_path", ["", "/lab"])
+def test_a_made_up_host_has_no_page_made_anew(root_path: str) -> None:
+    """And gets its own address, in which nothing can end the script that it stands in."""
+    made: list[str] = []
+
+    async def front(request: Request) -> Response:
+        root = get_root_url(request, "/", request.scope["root_path"])
+        made.append(root)
+        return PlainTextResponse(f'<script>window.gradio_config = {{"root":"{root}"}}</script>')
+
+    app = Starlette(routes=[Route("/", front)], middleware=[Middleware(Made)])
+    client = TestClient(app, root_path=root_path)
+    for number in range(20):
+        host = f"{number}.example"
+        answer = client.get("/", headers={"host": host})
+        assert f'{{"root":"http://{host}{root_path}"}}' in answer.text
+        assert int(answer.headers["content-length"]) == len(answer.content)
+    told = {"x-forwarded-host": "lab.example", "x-forwarded-proto": "https"}
+    assert f'"https://lab.example{root_path}"' in client.get("/", headers=told).text
+    assert made == [f"http://{NOBODY}{root_path}"]
+    for host in ('a"b', "</script><b>", "a'b&c", "[::1", "a:b", " "):
+        answer = client.get("/", headers={"x-forwarded-host": host})
+        assert answer.status_code in (200, 400)
+        assert answer.status_code == 400 or answer.text.count("<") == 2
+    assert len(made) == 1
 
 
 def test_it_is_made_once_and_what_is_another_page_each_time() -> None:

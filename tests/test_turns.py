@@ -116,12 +116,12 @@ def test_a_file_from_memory_waits_for_no_turn() -> None:
 
     async def story() -> None:
         async with turns.of("8.8.8.8"):
-            waiting = asyncio.gather(asks("/"), asks("/answers/table"))
+            waiting = asyncio.gather(asks("/"), asks("/config"))
             await asks("/assets/index.js")
             await asyncio.sleep(0.01)
             assert seen == ["/assets/index.js"]
         await waiting
-        assert sorted(seen[1:]) == ["/", "/answers/table"]
+        assert sorted(seen[1:]) == ["/", "/config"]
 
     awaited(story())
 
@@ -142,7 +142,7 @@ def test_who_reads_slowly_holds_no_turn() -> None:
         async def fast(_: Any) -> None: ...
 
         def asks(who: str, send: Any) -> Any:
-            scope = {"type": "http", "path": "/answers/ask", "headers": [], "client": (who, 1)}
+            scope = {"type": "http", "path": "/", "headers": [], "client": (who, 1)}
             return InTurn(app, turns)(scope, None, send)  # type: ignore[arg-type]
 
         waiting = [asyncio.ensure_future(asks("8.8.8.8", slow)) for _ in range(3)]

@@ -73,10 +73,10 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
     """As ``gr.Blocks``; checks what comes in, and hands on of what goes out what is no skip."""
 
     def __init__(self, left: Callable[[str], object] = lambda _: None, **options: Any) -> None:
-        self.answers = Answers()
-        """What is the same for everybody, beside Gradio's events; see ``named.wire_shared``."""
         self.turns = Turns()
         """How much is worked on at once, for everybody and for one visitor."""
+        self.answers = Answers(turns=self.turns)
+        """What is the same for everybody, beside Gradio's events; see ``named.wire_shared``."""
         self.left = left
         """What is to be done when an agent's call is left, by its name; see visitors/leaving.py."""
         self.routes: list[Route] = [self.answers.route()]

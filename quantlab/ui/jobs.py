@@ -9,6 +9,7 @@ matter here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import threading
 import time
@@ -27,7 +28,8 @@ PER_VISITOR = 2
 MOST = 24
 """Jobs in the line, of all visitors: each that waits holds one of Gradio's slots for callers."""
 LOOK_S = 0.1
-"""How often somebody who waits looks whether it is their turn."""
+"""How often somebody who waits says that they still do, and hears whether they are heard; that it
+is their turn they are told at once."""
 TELL_S = 1.0
 """How often they are told how long it may still take."""
 SILENT_S = 15.0
@@ -71,6 +73,7 @@ class Jobs:
         self._jobs: dict[str, _Entry] = {}
         self._per_visitor, self._silent_s = per_visitor, silent_s
         self._took: deque[float] = deque(maxlen=10)
+        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def queue(self, session: str, visitor: str | None = None) -> tuple[str, int]:
         """A new job of ``session``: its token, and how many jobs were there before it.
@@ -107,12 +110,25 @@ class Jobs:
     async def turn(self, token: str) -> AsyncIterator[Wait]:
         """Wait for the job's turn, told about once a second; ends when ``start`` would take it,
         and where the job was taken out of the line."""
-        told = 0.0
-        while (wait := self.wait(token)) is not None and wait.ahead:
-            if time.monotonic() - told >= TELL_S:
-                told = time.monotonic()
-                yield wait
-            await asyncio.sleep(LOOK_S)
+        told, shorter = 0.0, asyncio.Event()
+        waiter = (asyncio.get_running_loop(), shorter)
+        self._waiting.add(waiter)
+        try:
+            while (wait := self.wait(token)) is not None and wait.ahead:
+                if time.monotonic() - told >= TELL_S:
+                    told = time.monotonic()
+                    yield wait
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(shorter.wait(), LOOK_S)
+                shorter.clear()
+        finally:
+            self._waiting.discard(waiter)
+
+    def _shortened(self) -> None:
+        """Tell all who wait that the line is another."""
+        for loop, shorter in tuple(self._waiting):
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(shorter.set)
 
     def wait(self, token: str) -> Wait | None:
         """What is before the job; None where it is not in the line any more."""
@@ -142,6 +158,7 @@ class Jobs:
                     running = True
                 else:
                     del self._jobs[token]
+        self._shortened()
         return running
 
     def keep(self, token: str, work: object) -> None:
@@ -168,6 +185,7 @@ class Jobs:
                 entry.stop.set()
                 if entry.phase == "waiting":
                     del self._jobs[token]
+        self._shortened()
 
     def adopt(self, token: str, session: str, *, proven: bool = False) -> bool:
         """Make a job that ``session`` has found again its own, where whose it was is gone or they
@@ -196,11 +214,11 @@ class Jobs:
         """Forget a job that has ended."""
         with self._lock:
             entry = self._jobs.pop(token, None)
-            if entry is None or entry.phase != "running":
-                return
-            self._took.append(time.monotonic() - entry.since)
-            for other in [t for t, e in self._jobs.items() if e.visitor == entry.visitor]:
-                self._jobs[other] = self._jobs.pop(other)  # behind those who waited meanwhile
+            if entry is not None and entry.phase == "running":
+                self._took.append(time.monotonic() - entry.since)
+                for other in [t for t, e in self._jobs.items() if e.visitor == entry.visitor]:
+                    self._jobs[other] = self._jobs.pop(other)  # behind those who waited meanwhile
+        self._shortened()
 
     def _line(self) -> list[str]:
         """The jobs in the order of their turns: what runs, then visitors who run nothing, then

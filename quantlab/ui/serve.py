@@ -16,7 +16,7 @@ from urllib.parse import quote
 from starlette.middleware import Middleware
 
 from quantlab.ui.blocks import Page
-from quantlab.ui.guard.bodies import Bodies
+from quantlab.ui.guard.bodies import CODE, Bodies
 from quantlab.ui.guard.documents import Documents
 from quantlab.ui.guard.doors import Doors
 from quantlab.ui.guard.faults import Faults
@@ -98,7 +98,7 @@ def _guards(
     return [
         Middleware(Hosts, names=allowed_names(os.environ, hosts)),
         Middleware(Crowd, most=limits.at_once),
-        Middleware(Bodies, uploads=page.uploads, within_s=limits.body_s),
+        Middleware(Bodies, uploads={**CODE, **page.uploads}, within_s=limits.body_s),
         Middleware(Doors, more=[route.path.partition("{")[0] for route in page.routes]),
         Middleware(Watched, tabs=tabs),
         Middleware(Faults),

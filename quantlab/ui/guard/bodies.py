@@ -1,7 +1,8 @@
 """How large a request may be: refused before anything parses it.
 
-Nothing that the page or a program sends comes near a megabyte: prompts and plans are capped at a
-few thousand characters. A body of 60 MB of JSON took 6.8 GB while it was parsed.
+What the page or a program sends is a few kilobytes: texts are capped at some thousand characters
+(values.py). Code that is pasted may have more, and the few routes by which it comes take it. A body
+of 60 MB of JSON took 6.8 GB while it was parsed; a search text of 600 kB is refused by its length.
 """
 
 from __future__ import annotations
@@ -10,18 +11,25 @@ import asyncio
 import contextlib
 import time
 
+from quantlab.lab.check.code.text import LONGEST
 from quantlab.ui.guard.asgi import App, Message, Receive, Refused, Scope, Send, header, refuse
 
-__all__ = ["MAX_BODY_BYTES", "Bodies"]
+__all__ = ["CODE", "MAX_BODY_BYTES", "Bodies"]
 
-MAX_BODY_BYTES = 2**20
-"""1 MiB."""
+MAX_BODY_BYTES = 128 * 1024
+"""32 plans of 2,000 characters and a prompt of 4,000, and twice that for how JSON writes them."""
+_EVENTS = ("queue/join", "run/predict", "mcp")
+_CHECKS = ("run/check", "api/check", "call/check", "call/v2/check")
+CODE = {f"/gradio_api/{route}": LONGEST * 5 // 2 for route in (*_EVENTS, *_CHECKS)}
+"""Bytes of what comes by the routes by which code comes: JSON writes a line's end, or a quotation
+mark, as two characters."""
 UPLOADS = ("/upload", "/gradio_api/upload")
 TOO_SLOW = "The rest of this request did not come in time."
 
 
 def _too_large(limit: int) -> str:
-    return f"A request may have {limit // 2**20} MiB at most."
+    said = f"{limit // 2**20} MiB" if limit >= 2**20 else f"{limit // 1024} KiB"
+    return f"A request may have {said} at most."
 
 
 class Bodies:

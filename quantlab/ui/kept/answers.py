@@ -2,7 +2,8 @@
 
 An event of Gradio's takes 4 ms of a core before its handler begins, and what it answers is made
 and sent anew to every visitor. These are kept, compressed as they are sent, and browsers keep them
-too: the second who asks the same costs about a millisecond.
+too: the second who asks the same costs about a millisecond, and waits for nobody. One that is not
+here is made when it is the turn of who asks.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from quantlab.ui.guard.hosts import visitor
 from quantlab.ui.kept.packed import Packed, pack, respond
+from quantlab.ui.visitors.turns import Turns
 
 __all__ = ["Answerer", "Answers"]
 
@@ -41,13 +44,13 @@ server's start, so a new one is asked anew."""
 class Answers:
     """Named answerers behind one route, and what they answered."""
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, kept: int = KEPT, turns: Turns | None = None) -> None:
         self._answerers: dict[str, tuple[Answerer, Callable[[str], object]]] = {}
         self._kept: OrderedDict[Key, Packed] = OrderedDict()
         self._making: dict[Key, asyncio.Task[Packed]] = {}
         self.likely: list[tuple[str, Sequence[Any]]] = []
         """What many will ask, and of whom: the likeliest first."""
-        self._most = kept
+        self._most, self._turns = kept, turns or Turns()
 
     def add(
         self,
@@ -65,7 +68,7 @@ class Answers:
         """The answering of each likely question, for before anybody asks it: of the first, no more
         than half of what is kept."""
         for name, values in self.likely[: self._most // 2]:
-            yield self._found(name, json.dumps(values), USUAL)
+            yield self._found(name, json.dumps(values), USUAL, who="")
 
     def route(self) -> Route:
         """``GET /answers/NAME?asked=JSON``, the inputs' values in their order."""
@@ -75,15 +78,15 @@ class Answers:
         name, asked = request.path_params["name"], request.query_params.get("asked", "")
         headers = request.headers
         try:
-            found = await self._found(name, asked, headers)
+            found = await self._found(name, asked, headers, visitor(request.scope))
         except KeyError:
             return _refused(404, "There is no answer of that name.")
         except (ValueError, gr.Error) as error:
             return _refused(400, str(getattr(error, "message", error)))
         return await respond(found, headers, KEEP)
 
-    async def _found(self, name: str, asked: str, headers: Mapping[str, str]) -> Packed:
-        """The answer as compressed JSON, kept from now on.
+    async def _found(self, name: str, asked: str, headers: Mapping[str, str], who: str) -> Packed:
+        """The answer to ``who`` as compressed JSON, kept from now on.
 
         Raises:
             KeyError: nobody of that name answers.
@@ -94,10 +97,19 @@ class Answers:
         values = _values(asked)
         asked = json.dumps(values)  # the same question in as many spellings is one
         key = (name, asked, state(asked))
+        if key in self._kept or key in self._making:
+            return await self._shared(key, answerer, values, headers)
+        async with self._turns.of(who):
+            return await self._shared(key, answerer, values, headers)
+
+    async def _shared(
+        self, key: Key, answerer: Answerer, values: list[Any], headers: Mapping[str, str]
+    ) -> Packed:
+        """What is kept; else what is made for whoever asked first, now or already."""
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        if key not in self._making:  # many who ask at once get one answer
+        if key not in self._making:
             task = asyncio.create_task(self._make(key, answerer(values), headers))
             task.add_done_callback(lambda _: self._making.pop(key))
             self._making[key] = task

@@ -6,7 +6,7 @@ for a card is told in pick/card_view.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -77,17 +77,21 @@ def picks(rows: Sequence[Row], catalog: Catalog) -> list[tuple[str, Row]]:
     return found
 
 
-def answer(rows: Sequence[Row], query: Query, catalog: Catalog, found: Answer) -> str:
+def answer(
+    every: Callable[[], Sequence[Row]], query: Query, catalog: Catalog, found: Answer
+) -> str:
     """The answer in words: the plans that are proposed for a card, or how many schemes run and
-    the one to begin with in each bit class."""
+    the one to begin with in each bit class, of ``every`` row; where plans are proposed, nobody
+    needs the rows, which take longer to judge than all else."""
     model = catalog.models.get(query.model or "")
-    counts = f"{_counted(rows)}{_rest(rows)}."
     if model is not None and found.choices:
         return proposed(_asked(query, model), found.choices, model, found.instead)
     if found.nearest:
         nothing = f"{_asked(query, model)}: nothing fits. {found.nearest}"
         more = f'<p class="ql-banner">{escape(found.instead)}.</p>' if found.instead else ""
         return f'<p class="ql-lead">{escape(nothing)}.</p>{more}'
+    rows = every()
+    counts = f"{_counted(rows)}{_rest(rows)}."
     lead = f'<p class="ql-lead">{escape(_asked(query, model))}: {counts}</p>'
     best = picks(rows, catalog)
     if not best:

@@ -101,8 +101,8 @@ def table_of(address: str, services: Services) -> str:
 def _answer(query: Query, services: Services) -> str:
     """The answer, with the address that asks for it."""
     known = known_of(query, services)
-    rows, found = rows_of(query, known), answer_of(query, known)
-    told = answer_view.answer(rows, query, services.catalog, found)
+    found = answer_of(query, known)
+    told = answer_view.answer(lambda: rows_of(query, known), query, services.catalog, found)
     return f'<div data-address="{escape(address_of(query))}">{told}</div>'
 
 

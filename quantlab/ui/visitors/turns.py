@@ -27,9 +27,8 @@ MOST = 8
 PENDING = 16
 """Events of one visitor in Gradio's queue beside those that wait for a run."""
 MADE = ("", "/config", "/preview.png", "/gradio_api/component_server")
-"""Addresses beside Gradio's events for which something may have to be made; "" is the page."""
-ANSWERS = "/answers/"
-"""As all that begin with this."""
+"""Addresses beside Gradio's events for which something may have to be made; "" is the page. An
+answer (ui/kept/answers.py) takes a turn where it is made; one that is kept waits for none."""
 
 
 class Turns:
@@ -62,9 +61,7 @@ class InTurn:
         self._app, self._turns = app, turns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = str(scope.get("path"))
-        made = path.rstrip("/") in MADE or path.startswith(ANSWERS)
-        if scope["type"] != "http" or not made:
+        if scope["type"] != "http" or str(scope.get("path")).rstrip("/") not in MADE:
             await self._app(scope, receive, send)
             return
         async with AsyncExitStack() as turn:
