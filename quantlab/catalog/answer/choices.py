@@ -191,21 +191,19 @@ def _weighed(
     plans = candidates(catalog, model, question, missing)
     placed = list(_placed(plans, asked))
     if not _has_room(plans, placed, model):
-        trimmed = list(_trimmed(plans, placed, asked))
-        plans, placed = (*plans, *(one.plan for one in trimmed)), [*placed, *trimmed]
+        placed = [*placed, *_trimmed(plans, placed, asked)]
     if model.prompt_writers and not _has_room(plans, placed, model):
         lighter = candidates(catalog, model, question, missing, without=True)
         fitting = list(_placed(lighter, asked))
-        fewer = list(_trimmed(lighter, fitting, asked))
-        plans, placed = (*plans, *lighter), [*placed, *fitting, *fewer]
+        placed = [*placed, *fitting, *_trimmed(lighter, fitting, asked)]
+        plans = (*plans, *lighter)
     return plans, placed
 
 
 def _trimmed(plans: Iterable[Plan], placed: Iterable[Placed], asked: _Asked) -> Iterator[Placed]:
     """The same plans without what idles, in the placements that they do not fit whole."""
-    model = asked.model
-    alone = asked.picture.references == 0 or model.family.needs_reference
-    if not alone or not any(component.idle for component in model.components):
+    alone = not asked.picture.references or asked.model.family.needs_reference
+    if not alone or not any(component.idle for component in asked.model.components):
         return
     whole = {(one.plan, one.placement.kind) for one in placed}
     lighter = {replace(plan, trimmed=True): plan for plan in plans}
