@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantlab.catalog.answer.choices import propose
+from quantlab.catalog.answer.fits import fits
 from quantlab.catalog.answer.pick import recommend
 from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.gpus import load_gpus
@@ -164,7 +165,7 @@ def test_what_cannot_fit_is_refused_with_the_size_that_would() -> None:
 
 @pytest.mark.parametrize(
     ("model_id", "library"),
-    [("flux1-dev", None), ("flux1-dev", "transformers"), ("z-image-turbo", None)],
+    [("flux1-dev", None), ("flux1-dev", "transformers")],
 )
 def test_predict_and_pick_agree_for_every_card_and_scheme(
     model_id: str, library: str | None
@@ -182,6 +183,21 @@ def test_predict_and_pick_agree_for_every_card_and_scheme(
         told = {row.scheme: row.verdict for row in rows if row.scheme in fits}
         assert told == {scheme: fits[scheme][gpu] for scheme in told}
         assert set(told) == set(fits)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(sorted(CATALOG.models)), st.sampled_from(sorted(GPUS)), st.data())
+def test_predict_and_pick_agree_for_every_model(model_id: str, gpu: str, data: Any) -> None:
+    model = CATALOG.models[model_id]
+    told = {row.scheme: row.verdict for row in recommend(gpu=gpu, model=model_id) if row.scheme}
+    sized = [s.id for s in CATALOG.schemes.values() if s.storage is not None and s.id in told]
+    assert sized
+    for scheme in sized:
+        plan = Plan(((model.denoiser, scheme),))
+        needs = needs_of(plan, model, catalog=CATALOG)
+        assert fits(needs, plan, model, GPUS[gpu], CATALOG) == told[scheme], scheme
+    one = data.draw(st.sampled_from(sized))
+    assert predict(model_id, Plan(((model.denoiser, one),))).fits[gpu] == told[one]
 
 
 def test_a_scheme_that_its_hardware_does_not_run_fits_no_card_of_it() -> None:

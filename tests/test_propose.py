@@ -23,14 +23,16 @@ from quantlab.catalog.bands import load_bands
 from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.machine import Machine
+from quantlab.catalog.placement import HOST_KEPT
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.catalog.time import load_constants
 from quantlab.cli.commands import main
+from quantlab.cli.propose import lines_of
 from quantlab.errors import InputError
 from quantlab.ui.pick.answer_view import Query
 from quantlab.ui.pick.answer_view import answer as answer_in_words
-from quantlab.words.choice import LABELS, Choice
+from quantlab.words.choice import LABELS, Choice, Label
 from quantlab.words.plan import Plan
 from tools import answers
 
@@ -70,26 +72,59 @@ def slower(one: Choice, other: Choice) -> bool:
 
 devices = st.sampled_from(sorted(load_gpus()))
 models = st.sampled_from(["flux1-dev", "flux2-klein-4b", "z-image-turbo", "sd3.5-medium"])
+every_model = st.sampled_from(sorted(CATALOG.models))
 hosts = st.one_of(st.none(), st.integers(8, 128))
 
 
 @settings(max_examples=60, deadline=None)
-@given(devices, models, hosts)
-def test_the_rules_hold(gpu: str, model: str, ram: int | None) -> None:
-    card, choices = load_gpus()[gpu], answer(gpu=gpu, model=model, ram_gib=ram).choices
-    assert len(choices) <= len(LABELS)
+@given(devices, every_model, hosts, st.sampled_from([None, None, 8, 4]))
+def test_the_rules_hold(gpu: str, model: str, ram: int | None, bits: int | None) -> None:
+    """Those of answer/choices.py, by their numbers there."""
+    asked: dict[str, Any] = {"gpu": gpu, "model": model, "ram_gib": ram}
+    card, found = load_gpus()[gpu], answer(**asked, bits=bits)
+    choices, known = found.choices, CATALOG.models[model]
+    assert bool(choices) != bool(found.nearest)
     told = [label for choice in choices for label in choice.labels]
-    assert sorted(told) == sorted(LABELS if choices else ())
+    assert sorted(told) == sorted(LABELS if choices else ())  # 9
+    assert len({(choice.plan, choice.placement) for choice in choices}) == len(choices)
     for choice in choices:
-        parse_plan(choice.plan, CATALOG.models[model])
-        assert choice.peak_bytes <= card.bytes
-        assert ram is None or choice.host_bytes <= ram * GIB
+        plan = parse_plan(choice.plan, known)
+        scheme = CATALOG.schemes.get(plan.scheme(known.denoiser) or "")
+        assert bits is None or (scheme and scheme.bits == bits)  # 1
+        assert choice.peak_bytes <= card.bytes  # 2
+        assert ram is None or choice.host_bytes + HOST_KEPT * bool(choice.host_bytes) <= ram * GIB
         assert choice.host_bytes == 0 if card.kind == "metal" else choice.host_bytes >= 0
         assert choice.image_s_why
     for one, other in permutations(choices, 2):
-        assert not (slower(one, other) and other.loss.value < one.loss.value)
-    if choices and choices[0].placement == "group-offload" and not quantizes(choices[0]):
-        assert not any(quantizes(choice) for choice in choices)
+        assert not (slower(one, other) and other.loss.value < one.loss.value)  # 7
+        if quantizes(other) or other.placement != "group-offload":
+            assert not beats(other, one)  # 4, and 5 says where it is held otherwise
+    if choices:
+        hold_the_labels({label: choice for choice in choices for label in choice.labels}, asked)
+
+
+def beats(one: Choice, other: Choice) -> bool:
+    """Whether it is smaller, faster and nearer, all three known."""
+    faster = slower(other, one)
+    return faster and one.peak_bytes < other.peak_bytes and one.loss.value < other.loss.value
+
+
+def hold_the_labels(by: dict[Label, Choice], asked: dict[str, Any]) -> None:
+    fastest, best, smallest = (by[label] for label in LABELS)
+    assert best.loss.value == min(choice.loss.value for choice in by.values())  # 6
+    assert smallest.peak_bytes <= 1.12 * min(choice.peak_bytes for choice in by.values())  # 7
+    levels = [band_of(choice.loss).level for choice in by.values()]
+    assert min(levels) >= min(LEVELS["visible"], max(levels))
+    if fastest.placement == "group-offload" and not quantizes(fastest):  # 5
+        assert not any(answer(**asked, bits=bits).choices for bits in (8, 4))
+
+
+def test_the_unquantized_model_under_group_offload_is_no_headline_beside_a_quantized_one() -> None:
+    for gpu, model in (("rtx-2060-6gb", "flux1-dev"), ("rtx-4060-8gb", "qwen-image-2512")):
+        first, *others = answer(gpu=gpu, model=model, ram_gib=128).choices
+        assert quantizes(first)
+        assert first.heads[0] == "likely fastest", "nobody knows its seconds"
+        assert [c.placement for c in others if not quantizes(c)] == ["group-offload"]
 
 
 @settings(max_examples=25, deadline=None)
@@ -118,7 +153,7 @@ def test_the_labels_mean_what_they_say() -> None:
 
 
 def test_the_keys_are_those_of_the_contract() -> None:
-    [first, *_] = answer(gpu="rtx-4060-8gb").choices
+    [first, *_] = answer(gpu="rtx-3060-12gb").choices
     document = first.as_dict()
     assert list(document) == KEYS
     assert isinstance(document["host_bytes"], int)
@@ -373,6 +408,8 @@ def test_what_writes_the_prompt_anew_is_left_out_only_where_it_has_no_room() -> 
         assert "none" not in choice.plan
         assert choice.image_s is None
         assert re.search(r"at least \d\.\d s for 100 tokens", choice.image_s_why)
+        assert choice.drawn_s, "what is known is told as the least"
+        assert any("an image in at least" in line for line in lines_of(choice))
         assert re.search(
             r"nothing writes the prompt anew an image takes about \d", choice.reasons[-1]
         )

@@ -58,13 +58,14 @@ def rows() -> Iterator[tuple[str, ...]]:
 
 
 def _cells(choice: Choice) -> tuple[str, ...]:
-    seconds = str(choice.image_s) if choice.image_s else "not known"
+    least = f"at least {choice.drawn_s}" if choice.drawn_s else "not known"
+    seconds = str(choice.image_s) if choice.image_s else least
     word = band_of(choice.loss).word if choice.loss.value else "unquantized"
     off = f" ({choice.loss.value:.1%})" if choice.loss.value else ""
     return (
-        ", ".join(choice.labels),
+        ", ".join(choice.heads),
         f"`{choice.plan}`".replace(",", "`, `"),
-        choice.placement.replace("-", " "),
+        ", ".join(choice.ways),
         gib(choice.peak_bytes),
         seconds,
         word + off,

@@ -62,7 +62,7 @@ def answer_to(arguments: argparse.Namespace, measured: Measurements, **more: Any
 
 def lines_of(choice: Choice) -> Iterable[str]:
     """A choice in a few lines: the plan, what it takes, what is given up."""
-    yield f"{', '.join(choice.labels)}: {choice.plan} ({', '.join(choice.ways)})"
+    yield f"{', '.join(choice.heads)}: {choice.plan} ({', '.join(choice.ways)})"
     takes = f"{gib(choice.peak_bytes)} of {gib(choice.device_bytes)} at the peak"
     if choice.host_bytes:
         takes += f", {gib(choice.host_bytes)} of host memory"
@@ -71,6 +71,8 @@ def lines_of(choice: Choice) -> Iterable[str]:
     yield f"    {takes}; predicted"
     if choice.image_s is not None:
         yield f"    an image in {choice.image_s}, {choice.image_s_why}"
+    elif choice.drawn_s is not None:
+        yield f"    an image in at least {choice.drawn_s}, predicted. {choice.image_s_why}"
     else:
         yield f"    seconds: none. {choice.image_s_why}"
     if choice.given_up:

@@ -7,11 +7,19 @@ from typing import Any, Literal
 
 from quantlab.words.settings import setting
 
-__all__ = ["LABELS", "Choice", "Evidence", "Label", "Loss", "Span"]
+__all__ = ["HEADS", "LABELS", "Choice", "Evidence", "Label", "Loss", "Span"]
 
 Label = Literal["fastest", "best-picture", "smallest"]
 LABELS: tuple[Label, ...] = ("fastest", "best-picture", "smallest")
 """In the order in which choices stand."""
+HEADS: dict[Label, str] = {
+    "fastest": "fastest",
+    "best-picture": "best picture",
+    "smallest": "smallest",
+}
+"""What people read."""
+LIKELY = "likely fastest"
+"""Instead, where nobody knows the seconds: it has the least to move."""
 Evidence = Literal["documented", "predicted", "measured"]
 
 
@@ -83,8 +91,19 @@ class Choice:
     """Schemes of libraries whose licence has to be told, each with it; also among the reasons."""
     reasons: tuple[str, ...]
     install: str
+    drawn_s: Span | None = None
+    """Where ``image_s`` is None because a language model rewrites the prompt first, in a time that
+    nobody knows: the seconds of all the rest."""
     settings: tuple[str, ...] = ()
     """The settings of words/settings.py without which it does not fit: ways of decoding."""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Its labels as people read them; the fastest is likely so where no seconds are known."""
+        known = self.image_s is not None or self.drawn_s is not None
+        return tuple(
+            LIKELY if label == "fastest" and not known else HEADS[label] for label in self.labels
+        )
 
     @property
     def ways(self) -> tuple[str, ...]:

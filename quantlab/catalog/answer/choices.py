@@ -21,8 +21,8 @@ The rules, whole; there are no weights:
    better in one of the three.
 5. The fastest is the fastest of those whose loss is at most "close" in data/bands.toml; where
    nothing that fits is, of those in the nearest band that fits. It is never the unquantized model
-   under group offload where a quantized plan fits. Where the best picture takes no more than a
-   tenth longer, it is that one.
+   under group offload where a quantized plan fits: rule 4 is then held without that. Where the
+   best picture takes no more than a tenth longer, it is that one.
 6. The best picture has the least loss; of equals the fastest.
 7. The smallest has the least peak of those that are not both slower and worse than the two before,
    in no band beyond "visible", or the nearest that fits, and not under group offload where anything
@@ -161,9 +161,8 @@ def _chosen(
 ) -> tuple[Sequence[Plan], tuple[Choice, ...]]:
     """The plans that were weighed, and the choices among them."""
     plans, placed = _weighed(question, asked, missing)
-    front = front_of(placed)
-    chosen = named(front)
-    timed = timed_instead(front, [one for _, one in chosen])
+    chosen = named(placed)
+    timed = timed_instead(front_of(placed), [one for _, one in chosen])
     beside = _beside(chosen, question, asked, missing)
     choices = tuple(
         choice_of(

@@ -19,6 +19,7 @@ from quantlab.words.choice import LABELS, Label, Loss
 from quantlab.words.plan import Plan
 
 __all__ = [
+    "ALIKE",
     "CLOSE",
     "FARTHEST",
     "LAST_RESORT",
@@ -93,12 +94,13 @@ def front_of(placed: Iterable[Placed]) -> list[Placed]:
     return front
 
 
-def named(front: Sequence[Placed]) -> list[tuple[tuple[Label, ...], Placed]]:
-    """At most three plans with their labels, in the order of ``LABELS``; none of none."""
-    if not front:
+def named(placed: Sequence[Placed]) -> list[tuple[tuple[Label, ...], Placed]]:
+    """At most three of the front of ``placed`` with their labels, in the order of ``LABELS``; none
+    of none."""
+    if not (front := front_of(placed)):
         return []
     best = min(front, key=lambda p: (p.loss.value, p.speed, p.placement.peak_bytes))
-    fastest = _fastest(front, best)
+    fastest = _fastest(_usual(placed, front), best)
     smallest = _smallest(front, fastest, best)
     found: dict[Placed, list[Label]] = {}
     for label, one in zip(LABELS, (fastest, best, smallest), strict=True):
@@ -121,11 +123,22 @@ def timed_instead(front: Sequence[Placed], chosen: Sequence[Placed]) -> Placed |
     return min(timed, key=lambda p: (p.loss.value, p.speed), default=None)
 
 
-def _fastest(front: Sequence[Placed], best: Placed) -> Placed:
+def _usual(placed: Sequence[Placed], front: Sequence[Placed]) -> Sequence[Placed]:
+    """The front without the unquantized model under group offload, where anything quantized fits:
+    it would beat quantized plans there, whose seconds nobody knows either."""
+
+    def is_usual(one: Placed) -> bool:
+        return one.quantizes or one.placement.kind != LAST_RESORT
+
+    if all(map(is_usual, front)):
+        return front
+    usual = [one for one in placed if is_usual(one)]
+    return front_of(usual) if any(one.quantizes for one in usual) else front
+
+
+def _fastest(allowed: Sequence[Placed], best: Placed) -> Placed:
     """The fastest that is close enough; where none is, of those that are nearest. The best picture,
     where that is among them and hardly slower."""
-    usual = [p for p in front if p.quantizes or p.placement.kind != LAST_RESORT]
-    allowed = usual if any(p.quantizes for p in usual) else list(front)
     enough = [p for p in allowed if _within(p, CLOSE)]
     if not enough:
         nearest = max(p.level for p in allowed)

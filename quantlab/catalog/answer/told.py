@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
-from quantlab.catalog.answer.front import LAST_RESORT, Placed
+from quantlab.catalog.answer.front import ALIKE, LAST_RESORT, Placed
 from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import band_of, in_words, published_losses
 from quantlab.catalog.answer.merits import merits_of
@@ -72,6 +73,7 @@ def choice_of(
         image_s=Span(time.low, time.mid, time.high) if isinstance(time, Seconds) else None,
         image_s_evidence=time.evidence if isinstance(time, Seconds) else None,
         image_s_why=why_of(time, writing_s),
+        drawn_s=Span(as_typed.low, as_typed.mid, as_typed.high) if as_typed else None,
         loss=one.loss,
         given_up=_given_up(one, others, timed),
         licences=tuple(_licences(one, catalog)),
@@ -90,16 +92,25 @@ def _given_up(one: Placed, others: Sequence[Placed], timed: Placed | None) -> st
     said = []
     if nearer := min((o for o in others if o.loss.value < one.loss.value), key=_loss, default=None):
         said.append(f"picture: {_far(one)}, not {_far(nearer)}")
-    if faster := min((o for o in others if o.speed < one.speed), key=_speed, default=None):
+    if faster := min((o for o in others if _is_faster(o, one)), key=_speed, default=None):
         said.append(f"time: {_slower(one, faster)}")
     if timed is not None:
         way = timed.placement.kind.replace("-", " ")
         said.append(
             f"time: {_taken(one)}; {_taken(timed)} for {_far(timed)} with {timed.plan}, {way}"
         )
-    if smaller := min((o for o in others if _peak(o) < _peak(one)), key=_peak, default=None):
+    if smaller := min((o for o in others if _is_smaller(o, one)), key=_peak, default=None):
         said.append(f"memory: {gib(_peak(one))} at the peak, not {gib(_peak(smaller))}")
     return f"gives up {'; '.join(said)}" if said else ""
+
+
+def _is_faster(one: Placed, other: Placed) -> bool:
+    """Whether it is by more than is told apart."""
+    return one.speed < other.speed and not other.seconds <= (1 + ALIKE) * one.seconds < math.inf
+
+
+def _is_smaller(one: Placed, other: Placed) -> bool:
+    return _peak(one) < (1 - ALIKE) * _peak(other)
 
 
 def _far(one: Placed) -> str:

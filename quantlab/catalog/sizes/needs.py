@@ -63,7 +63,7 @@ class Needs:
         """All weights, quantization state included."""
         return sum(self.weights.values())
 
-    @property
+    @cached_property
     def resident_bytes(self) -> int:
         """The device's peak with every component resident."""
         return self.weights_bytes + self.scratch_bytes + self._most(self.weights)
@@ -73,7 +73,7 @@ class Needs:
         of it."""
         return max((max(self.running[n], self.let_go[n]) for n in names), default=0)
 
-    @property
+    @cached_property
     def staged_bytes(self) -> int:
         """The device's peak where the text encoders are gone when the denoiser is read, and the
         denoiser is when the images are decoded. The autoencoder comes with the denoiser."""
@@ -86,13 +86,13 @@ class Needs:
         decode = self.weights[self.decoder] + self.running[self.decoder]
         return max(encode + self.scratch_bytes, draw + self.scratch_bytes, decode)
 
-    @property
+    @cached_property
     def offload_bytes(self) -> int:
         """The device's peak while running with one component on it at a time."""
         most = max(self.weights[name] + self._most([name]) for name in self.weights)
         return most + self.scratch_bytes
 
-    @property
+    @cached_property
     def group_bytes(self) -> int:
         """The device's peak while running with single leaves on it.
 

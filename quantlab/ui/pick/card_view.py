@@ -15,7 +15,7 @@ from quantlab.catalog.sizes.idle import to_know
 from quantlab.catalog.sizes.published import published_peaks
 from quantlab.catalog.table import load_catalog
 from quantlab.ui.bands_view import badge
-from quantlab.words.choice import Choice, Label
+from quantlab.words.choice import Choice
 from quantlab.words.metrics import metric
 from quantlab.words.plan import LEFT_OUT, Plan
 from quantlab.words.units import GIB, size
@@ -25,11 +25,6 @@ __all__ = ["KEY_MARK", "proposed"]
 KEY_MARK = "|"
 """Between model, plan, placement, hardware and settings in what a button asks the script of; none
 of them has it."""
-HEADS: dict[Label, str] = {
-    "fastest": "Fastest",
-    "best-picture": "Best picture",
-    "smallest": "Smallest",
-}
 RULE = (
     "Of all plans that fit, those stay that no other beats in memory, time and loss at once. The "
     "fastest is the fastest whose picture stays close to the unquantized one, or as close as "
@@ -121,6 +116,11 @@ def _facts(choice: Choice) -> str:
 
 def _seconds(choice: Choice) -> str:
     """``12 s (10 to 15)``, or why there is no figure."""
+    if choice.drawn_s is not None:
+        return (
+            f'<b>at least {choice.drawn_s}</b><span class="ql-known">predicted</span>'
+            f"<small>{escape(choice.image_s_why)}</small>"
+        )
     if choice.image_s is None:
         return f"<small>No figure. {escape(choice.image_s_why)}</small>"
     known = choice.image_s_evidence
@@ -197,12 +197,14 @@ def _beside(choice: Choice, first: Choice) -> str:
         words.append("faster" if choice.image_s.mid < first.image_s.mid else "slower")
     elif choice.placement == "group-offload":
         words.append("slow")
-    head = " and ".join(HEADS[label].lower() for label in choice.labels).capitalize()
+    head = " and ".join(choice.heads).capitalize()
     return f"<b>{head}</b>: {', '.join(words)}" if words else f"<b>{head}</b>"
 
 
 def _timeless(choice: Choice) -> str:
-    """Why there are no seconds, in a few words."""
+    """Why there are no seconds, in a few words, or the least that they are."""
+    if choice.drawn_s is not None:
+        return f"at least {choice.drawn_s}, predicted"
     streamed = choice.placement == "group-offload"
     return "seconds depend on the host" if streamed else "no seconds known"
 
