@@ -210,6 +210,7 @@ def test_a_scheme_that_its_hardware_does_not_run_fits_no_card_of_it() -> None:
     assert on_mac is not None
     assert on_mac.placement is None
     assert on_mac.largest_size is None
+    assert on_mac.why == "torchao-fp8dq: does not run there, as pick says with its reason."
 
 
 def test_the_worst_part_of_a_plan_decides() -> None:

@@ -66,7 +66,8 @@ def _lines(rows: Sequence[Prediction]) -> Iterable[str]:
         if row.on_card is None:
             yield line
             continue
-        where = (row.on_card.placement or "does not fit").replace("-", " ")
+        nowhere = "does not run" if row.on_card.barred else "does not fit"
+        where = (row.on_card.placement or nowhere).replace("-", " ")
         yield f"{line}  {where:15}{row.on_card.largest_size or 'none'}"
         time = row.on_card.image_s
         span = f"an image in {time.span()}" if isinstance(time, Seconds) else "seconds: none"

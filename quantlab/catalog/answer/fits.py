@@ -6,6 +6,7 @@ whole plans: the worst claim decides.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 from quantlab.catalog.answer.judge import VERDICTS, Question, claims_of, worst
@@ -19,7 +20,7 @@ from quantlab.catalog.table import Catalog
 from quantlab.catalog.time import NOTHING, Known
 from quantlab.words.plan import Plan
 
-__all__ = ["fits", "scheme_support", "support"]
+__all__ = ["barred", "fits", "scheme_support", "support"]
 
 
 def fits(needs: Needs, plan: Plan, model: Model, gpu: Gpu, catalog: Catalog) -> Verdict:
@@ -31,15 +32,27 @@ def fits(needs: Needs, plan: Plan, model: Model, gpu: Gpu, catalog: Catalog) -> 
 def support(plan: Plan, model: Model, gpu: Gpu | Device, catalog: Catalog) -> Verdict:
     """What the catalogue and its probes say of the plan's schemes on ``gpu``, whatever its
     memory."""
-    found: list[Verdict] = ["runs"]
+    found = (verdict for _, verdict in _each(plan, model, gpu, catalog))
+    return max(found, key=VERDICTS.index, default="runs")
+
+
+def barred(plan: Plan, model: Model, gpu: Gpu | Device, catalog: Catalog) -> tuple[str, ...]:
+    """The schemes of ``plan`` that do not run on ``gpu``, whatever its memory."""
+    found = _each(plan, model, gpu, catalog)
+    return tuple(dict.fromkeys(scheme for scheme, verdict in found if verdict == "no"))
+
+
+def _each(
+    plan: Plan, model: Model, gpu: Gpu | Device, catalog: Catalog
+) -> Iterator[tuple[str, Verdict]]:
+    """Every scheme of a plan that the catalogue knows, with what it says of it."""
     for name, scheme_id in plan.parts:
         component = model.component(name)
         if component is not None and scheme_id in catalog.schemes:
             library = None if component.library == "diffusers" else component.library
             card = gpu.capability or gpu.arch
             asked = Question(gpu.kind, None, (), library, model, None, card=card)
-            found.append(scheme_support(scheme_id, asked, catalog))
-    return max(found, key=VERDICTS.index)
+            yield scheme_id, scheme_support(scheme_id, asked, catalog)
 
 
 def scheme_support(scheme_id: str, question: Question, catalog: Catalog) -> Verdict:

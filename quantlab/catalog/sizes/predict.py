@@ -11,7 +11,7 @@ import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quantlab.catalog.answer.fits import fits, support
+from quantlab.catalog.answer.fits import barred, fits
 from quantlab.catalog.answer.seconds import Timer, why_of, writing_seconds
 from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.largest import Size, decoded_lighter, largest_size
@@ -57,10 +57,14 @@ class OnCard:
     """A token of a rewritten prompt at least, where a language model rewrites it."""
     lighter: str = ""
     """That it would fit where it were decoded in another way, if so."""
+    barred: tuple[str, ...] = ()
+    """Schemes of the plan that do not run there, whatever the memory."""
 
     @property
     def why(self) -> str:
         """What the seconds rest on, or why there are none."""
+        if self.barred:
+            return f"{', '.join(self.barred)}: does not run there, as pick says with its reason."
         if self.image_s is None:
             return f"It does not fit{self.lighter}."
         return why_of(self.image_s, self.writing_s)
@@ -192,8 +196,8 @@ def _on_card(
     catalog: Catalog,
 ) -> OnCard:
     """Nothing where the catalogue says that a scheme of the plan does not run on such a card."""
-    if support(plan, model, gpu, catalog) == "no":
-        return OnCard(None, None)
+    if named := barred(plan, model, gpu, catalog):
+        return OnCard(None, None, barred=named)
     needs = needs_of(plan, model, asked, catalog=catalog)
     found = placements_for(needs, plan, gpu, catalog, ram_bytes)
     largest = largest_size(plan, model, gpu, asked, catalog, ram_bytes)
