@@ -27,6 +27,7 @@ from quantlab.cli import main
 from quantlab.errors import DoesNotFit, InputError, RunError
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.bench.decoding import decoding
+from quantlab.lab.check.check import check_text
 from quantlab.lab.load.fits import place_on
 from quantlab.lab.own.built import build, decoding_of
 from quantlab.record.documents import choice_document
@@ -166,6 +167,22 @@ def test_it_is_a_setting_like_the_others(capsys: pytest.CaptureFixture[str]) -> 
     tiles = json.loads(capsys.readouterr().out)[0]
     assert main(["predict", "--json", "--plans", "fp32", "--width", "256"]) == 0
     assert tiles["peak_bytes"] < json.loads(capsys.readouterr().out)[0]["peak_bytes"]
+
+
+def test_pasted_code_is_predicted_as_it_decodes() -> None:
+    code = """import torch
+from diffusers import FluxPipeline
+pipe = FluxPipeline.from_pretrained("black-forest-labs/FLUX.1-dev", dtype=torch.bfloat16)
+pipe.to("cuda")
+{}
+pipe("a fox", width=2048, height=2048, num_inference_steps=28, guidance_scale=3.5).images[0]
+"""
+    whole, tiled = (
+        check_text(code.format(line)).predicted for line in ("", "pipe.vae.enable_tiling()")
+    )
+    assert whole is not None
+    assert tiled is not None
+    assert whole.peak_bytes - tiled.peak_bytes > 4 * 2**30
 
 
 def test_a_picture_in_tiles_is_another_and_the_next_one_is_whole_again(tmp_path: Path) -> None:

@@ -115,10 +115,10 @@ def placements_for(
     """
     if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return ()
+    kinds = _unbarred(plan, gpu.kind, gpu.unified, catalog)
     return tuple(
         Placement(*way, partial(_reasons, way, needs, gpu, plan, catalog))
-        for way in _ways(needs, _unbarred(plan, gpu.kind, gpu.unified, catalog), gpu)
-        if _fits(way, gpu, ram_bytes)
+        for way in _fitting(needs, kinds, gpu, ram_bytes)
     )
 
 
@@ -128,8 +128,8 @@ def best_kind(
     """The kind of the first of ``placements_for``, or None, without the words: for many cards."""
     if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return None
-    ways = _ways(needs, _unbarred(plan, gpu.kind, gpu.unified, catalog), gpu)
-    return next((way.kind for way in ways if _fits(way, gpu, ram_bytes)), None)
+    kinds = _unbarred(plan, gpu.kind, gpu.unified, catalog)
+    return next((way.kind for way in _fitting(needs, kinds, gpu, ram_bytes)), None)
 
 
 @lru_cache(maxsize=8192)
@@ -139,14 +139,18 @@ def _unbarred(plan: Plan, kind: str, unified: bool, catalog: Catalog) -> tuple[K
     return tuple(each for each in KINDS if why_barred(each, plan, device, catalog) is None)
 
 
-def _ways(needs: Needs, kinds: Iterable[Kind], gpu: Gpu | Device) -> Iterator[_Way]:
-    return (_Way(kind, _peak(kind, needs), _host(kind, needs, gpu)) for kind in kinds)
-
-
-def _fits(way: _Way, gpu: Gpu | Device, ram_bytes: int | None = None) -> bool:
-    if way.peak_bytes * (1 + FRAGMENTATION) > _free(gpu):
-        return False
-    return ram_bytes is None or not way.host_bytes or way.host_bytes <= ram_bytes - HOST_KEPT
+def _fitting(
+    needs: Needs, kinds: Iterable[Kind], gpu: Gpu | Device, ram_bytes: int | None = None
+) -> Iterator[_Way]:
+    """Those of ``kinds`` that fit the device and the host; hundreds of plans are asked about."""
+    most, one = _free(gpu), one_memory(gpu)
+    for kind in kinds:
+        peak = _peak(kind, needs)
+        if peak * (1 + FRAGMENTATION) > most:
+            continue
+        host = 0 if one else _host(kind, needs)
+        if ram_bytes is None or not host or host <= ram_bytes - HOST_KEPT:
+            yield _Way(kind, peak, host)
 
 
 def verdict_of(kind: Kind | None) -> Verdict:
@@ -251,10 +255,8 @@ def _peak(kind: Kind, needs: Needs) -> int:
     return max(running, needs.loading_bytes)
 
 
-def _host(kind: Kind, needs: Needs, gpu: Gpu | Device) -> int:
-    """Host memory beside the device's; what is one memory counts once."""
-    if one_memory(gpu):
-        return 0
+def _host(kind: Kind, needs: Needs) -> int:
+    """Host memory beside the device's, where that is not the same."""
     return needs.host_bytes if kind in ("resident", "staged") else needs.offload_host_bytes
 
 
@@ -293,7 +295,7 @@ def _short_of_host(
     if ram_bytes is None:
         return ""
     kinds = _unbarred(plan, gpu.kind, gpu.unified, catalog)
-    least = min((way.host_bytes for way in _ways(needs, kinds, gpu) if _fits(way, gpu)), default=0)
+    least = min((way.host_bytes for way in _fitting(needs, kinds, gpu)), default=0)
     if least <= ram_bytes - HOST_KEPT:
         return ""
     kept = f"{gib(HOST_KEPT)} of it kept for the system"

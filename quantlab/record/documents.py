@@ -8,7 +8,7 @@ from typing import Any
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.placement import Device
-from quantlab.catalog.sizes.predict import Prediction, predict
+from quantlab.catalog.sizes.predict import Prediction, predict_asked
 from quantlab.catalog.table import Catalog
 from quantlab.catalog.time import NOTHING, Known
 from quantlab.errors import QuantlabError
@@ -108,26 +108,8 @@ def predictions(
     Raises:
         PlanError: a scheme whose way of storing is not known.
     """
-    c = comparison
+    about = {"gpu": gpu, "ram_bytes": ram_bytes, "known": known, "catalog": catalog}
     return [
-        predict(
-            c.model,
-            plan,
-            width=c.width,
-            height=c.height,
-            sequence_length=c.sequence_length,
-            steps=c.steps,
-            batch=batch,
-            references=len(c.references) or None if references is None else references,
-            frames=c.frames,
-            guidance=c.guidance,
-            true_cfg_scale=c.true_cfg_scale,
-            vae_tiling=c.vae_tiling,
-            vae_slicing=c.vae_slicing,
-            gpu=gpu,
-            ram_bytes=ram_bytes,
-            known=known,
-            catalog=catalog,
-        )
-        for plan in c.plans
+        predict_asked(comparison, plan, batch=batch, references=references, **about)
+        for plan in comparison.plans
     ]

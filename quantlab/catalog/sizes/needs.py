@@ -101,7 +101,7 @@ class Needs:
         most = max(self.running[n] + LEAVES_AT_ONCE * self.leaves[n] for n in self.weights)
         return most + self.scratch_bytes
 
-    @property
+    @cached_property
     def host_bytes(self) -> int:
         """Host memory while loading for a device that keeps everything, or a stage at a time: one
         component goes through it after the other."""

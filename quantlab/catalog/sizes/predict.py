@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from quantlab.catalog.answer.fits import barred, fits
 from quantlab.catalog.answer.seconds import Timer, why_of, writing_seconds
@@ -27,6 +28,7 @@ from quantlab.catalog.sizes.weights import (
 )
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import NOTHING, Known, Reason, Seconds
+from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "download_bytes",
     "plan_bytes",
     "predict",
+    "predict_asked",
     "rules_versions",
 ]
 
@@ -182,6 +185,39 @@ def predict(
         download_bytes=download_bytes(model, dict(plan.parts), catalog),
         fits={card.id: fits(needs, plan, model, card, catalog) for card in load_gpus().values()},
         on_card=on_card,
+    )
+
+
+def predict_asked(
+    comparison: Comparison,
+    plan: Plan,
+    *,
+    batch: int | None = None,
+    references: int | None = None,
+    **more: Any,
+) -> Prediction:
+    """``predict`` of a plan of ``comparison`` for all that it asks; ``references`` where they are
+    more than those that it names, ``more`` what is said of the device, as in ``predict``.
+
+    Raises:
+        InputError, PlanError: as ``predict``.
+    """
+    c = comparison
+    return predict(
+        c.model,
+        plan,
+        width=c.width,
+        height=c.height,
+        sequence_length=c.sequence_length,
+        steps=c.steps,
+        batch=batch,
+        references=len(c.references) or None if references is None else references,
+        frames=c.frames,
+        guidance=c.guidance,
+        true_cfg_scale=c.true_cfg_scale,
+        vae_tiling=c.vae_tiling,
+        vae_slicing=c.vae_slicing,
+        **more,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.sizes.predict import Prediction, predict
+from quantlab.catalog.sizes.predict import Prediction, predict_asked
 from quantlab.catalog.table import Catalog
 from quantlab.errors import QuantlabError
 from quantlab.lab.check.plan import Told, plan_of
@@ -24,16 +24,7 @@ def predicted(told: Told, gpu: Gpu | None, catalog: Catalog) -> Prediction | Non
         asked = make_comparison(
             model=told.model.id, plans=[told.plan], catalog=catalog, prompt="", **told.settings
         )
-        return predict(
-            told.model.id,
-            asked.plans[0],
-            width=asked.width,
-            height=asked.height,
-            sequence_length=asked.sequence_length,
-            steps=asked.steps,
-            gpu=gpu,
-            catalog=catalog,
-        )
+        return predict_asked(asked, asked.plans[0], gpu=gpu, catalog=catalog)
     except QuantlabError:
         return None
 

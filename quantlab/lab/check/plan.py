@@ -168,11 +168,20 @@ def _layerwise(code: Code, load: Load) -> dict[str, str]:
     return found
 
 
+DECODING = {
+    "vae_tiling": ("enable_vae_tiling", "enable_tiling"),
+    "vae_slicing": ("enable_vae_slicing", "enable_slicing"),
+}
+"""Settings, and the methods of a pipeline or its autoencoder that stand for them."""
+
+
 def _settings(code: Code, load: Load) -> dict[str, int]:
-    """Width, height, steps and tokens of the call that makes the picture, where they are plain."""
+    """Width, height, steps and tokens of the call that makes the picture, where they are plain, and
+    the ways of decoding that are switched on before."""
     named = {"width": "width", "height": "height", "num_inference_steps": "steps",
              "max_sequence_length": "sequence_length"}  # fmt: skip
     for call in code.pictures(load):
         given = {key: const(call.value(name)) for name, key in named.items()}
-        return {key: value for key, value in given.items() if isinstance(value, int)}
+        decoded = {key: True for key, names in DECODING.items() if code.calls_within(load, *names)}
+        return {key: value for key, value in given.items() if isinstance(value, int)} | decoded
     return {}

@@ -15,7 +15,7 @@ from typing import Any
 
 from quantlab.catalog.gpus import Gpu, recognise
 from quantlab.catalog.placement import Device
-from quantlab.catalog.sizes.predict import predict
+from quantlab.catalog.sizes.predict import predict_asked
 from quantlab.catalog.table import Catalog
 from quantlab.catalog.time import NOTHING, Known
 from quantlab.catalog.time.values import Seconds
@@ -49,13 +49,9 @@ class Here:
         plain = Plan(dtype=model.base_dtype)
         found = []
         for plan in comparison.plans:
-            on_card = predict(
-                model.id,
+            on_card = predict_asked(
+                comparison,
                 plan if isinstance(self.device, Gpu) else plain,
-                width=comparison.width,
-                height=comparison.height,
-                sequence_length=comparison.sequence_length,
-                steps=comparison.steps,
                 gpu=self.device,
                 known=self.known.get(model.id, NOTHING),
                 catalog=catalog,
