@@ -143,7 +143,7 @@ def _fitting(
     needs: Needs, kinds: Iterable[Kind], gpu: Gpu | Device, ram_bytes: int | None = None
 ) -> Iterator[_Way]:
     """Those of ``kinds`` that fit the device and the host; hundreds of plans are asked about."""
-    most, one = _free(gpu), one_memory(gpu)
+    most, one = gpu.bytes - (0 if gpu.kind in ONE_KIND else CONTEXT_BYTES), one_memory(gpu)
     for kind in kinds:
         peak = _peak(kind, needs)
         if peak * (1 + FRAGMENTATION) > most:
@@ -258,10 +258,6 @@ def _peak(kind: Kind, needs: Needs) -> int:
 def _host(kind: Kind, needs: Needs) -> int:
     """Host memory beside the device's, where that is not the same."""
     return needs.host_bytes if kind in ("resident", "staged") else needs.offload_host_bytes
-
-
-def _free(gpu: Gpu | Device) -> int:
-    return gpu.bytes - (0 if gpu.kind in ONE_KIND else CONTEXT_BYTES)
 
 
 def _reasons(

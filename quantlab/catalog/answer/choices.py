@@ -92,12 +92,6 @@ class _Asked:
     lighter: _Asked | None = None
     """The same decoded in ways that take less memory, where there are any."""
 
-    @property
-    def settings(self) -> tuple[str, ...]:
-        """The ways of decoding that are asked for."""
-        ways = {"vae_tiling": self.picture.tiling, "vae_slicing": self.picture.slicing}
-        return tuple(setting for setting, asked in ways.items() if asked)
-
 
 def propose(
     *,
@@ -252,7 +246,7 @@ def _placed_one(
     for placement, time in zip(found, times, strict=True):
         if plan.compiled and isinstance(time, Reason):
             continue  # nothing would speak for it
-        yield Placed(plan, placement, loss, time, loss.value > 0, asked.settings)
+        yield Placed(plan, placement, loss, time, loss.value > 0, asked.picture.decoded)
     return [placement.kind for placement in found]
 
 
@@ -289,7 +283,10 @@ def _nearest_miss(plans: Iterable[Plan], asked: _Asked) -> str:
 
 
 def _lacks(plan: Plan, placement: Placement, host: int, asked: _Asked) -> str:
-    ways = [placement.kind.replace("-", " "), *(setting(each).label for each in asked.settings)]
+    ways = [
+        placement.kind.replace("-", " "),
+        *(setting(each).label for each in asked.picture.decoded),
+    ]
     peak, own = placement.peak_bytes / GIB, asked.device.bytes / GIB
     said = [f"nothing fits; the nearest is {plan}, {', '.join(ways)}"]
     said.append(f"its peak is {peak:.1f} GiB, and the device has {own:.1f} with a part to be free")

@@ -38,6 +38,12 @@ class Picture:
         """Of one image."""
         return self.width * self.height
 
+    @property
+    def decoded(self) -> tuple[str, ...]:
+        """The settings of decoding that are asked for."""
+        ways = {"vae_tiling": self.tiling, "vae_slicing": self.slicing}
+        return tuple(setting for setting, asked in ways.items() if asked)
+
     def sized(self, width: int, height: int) -> Picture:
         """The same at another size."""
         return replace(self, width=width, height=height)
