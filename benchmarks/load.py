@@ -13,28 +13,18 @@ import argparse
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import httpx
 from gradio_client import Client
 
-from benchmarks.serving import compare, p95, serving
+from benchmarks.serving import Call, call_of, compare, p95, serving
 
 PLANS = ("fp32", "bnb-nf4", "torchao-int8wo")
 LONG = ("fp32", "bnb-nf4", "torchao-int8wo", "quanto-int8", "gguf-q4_0", "sdnq-uint4")
 NEEDS = ("compile", "peft", "qat", "serializable", "on-the-fly")
-
-
-@dataclass(frozen=True)
-class Call:
-    """A handler of the page: its number and the values that it is sent at first."""
-
-    index: int
-    data: tuple[Any, ...]
 
 
 def main() -> None:
@@ -49,8 +39,8 @@ def main() -> None:
         link = str(compare(client, PLANS)["link"])
         config = httpx.get(served.url + "config", timeout=60).json()
         calls = {
-            "ask": _call(config, lambda event: 'answers/${"ask"}' in str(event["js"])),
-            "open_page": _call(config, lambda event: event["api_name"] == "open_page"),
+            "ask": call_of(config, lambda event: 'answers/${"ask"}' in str(event["js"])),
+            "open_page": call_of(config, lambda event: event["api_name"] == "open_page"),
         }
         over, runs = threading.Event(), 0
 
@@ -92,15 +82,6 @@ def main() -> None:
         "comparisons_meanwhile": runs,
     }
     print(json.dumps(figures))
-
-
-def _call(config: Mapping[str, Any], wanted: Callable[[Any], bool]) -> Call:
-    """The event that is ``wanted``, with the values that a fresh page would send."""
-    values = {each["id"]: each["props"].get("value") for each in config["components"]}
-    states = {each["id"] for each in config["components"] if each["type"] == "state"}
-    found = next(each for each in config["dependencies"] if wanted(each))
-    data = tuple(None if each in states else values[each] for each in found["inputs"])
-    return Call(found["id"], data)
 
 
 def _visit(

@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ import psutil
 
 from quantlab.catalog.paths import PROJECT
 
-__all__ = ["PROMPT", "Served", "compare", "p95", "serving"]
+__all__ = ["PROMPT", "Call", "Served", "call_of", "compare", "p95", "serving"]
 
 PROMPT = "a red apple on a blue background"
 LIMIT_S = 120.0
@@ -95,6 +95,27 @@ def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(POLL_S)
     raise SystemExit(f"no page within {LIMIT_S:.0f} s")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A handler of the page: its number and the values that it is sent at first."""
+
+    index: int
+    data: tuple[Any, ...]
+
+
+def call_of(config: Mapping[str, Any], wanted: Callable[[Any], bool], **instead: object) -> Call:
+    """The event that is ``wanted``, with the values that a fresh page would send; ``instead`` has
+    those of controls by the name that their elements have on the page, without its ``ql-``."""
+    values = {each["id"]: each["props"].get("value") for each in config["components"]}
+    for each in config["components"]:
+        if each["type"] == "state":
+            values[each["id"]] = None
+        name = str(each["props"].get("elem_id")).removeprefix("ql-")
+        values[each["id"]] = instead.get(name, values[each["id"]])
+    found = next(each for each in config["dependencies"] if wanted(each))
+    return Call(found["id"], tuple(values[each] for each in found["inputs"]))
 
 
 def compare(client: Any, plans: Sequence[str], *, seed: int = 0, steps: int = 1) -> Any:

@@ -185,7 +185,7 @@ class _Sleepy:
 
     def __init__(self, watch: _Watch) -> None:
         self.watch = watch
-        self.transformer = torch.nn.Identity()
+        self.transformer, self.vae = torch.nn.Identity(), torch.nn.Identity()
         self.transformer.register_forward_hook(lambda *_: (torch.zeros(1),))
 
     def _sleep(self, seconds: float) -> None:
