@@ -155,8 +155,7 @@ class Button:
         names = {each["id"]: each["props"].get("elem_id") for each in config["components"]}
 
         def checks(event: Any) -> bool:
-            given = {names[number] for number in event["inputs"]}
-            return {"ql-prompt", "ql-mine"} <= given and str(event["api_name"]).startswith("check")
+            return {"ql-steps", "ql-mine"} <= {names[number] for number in event["inputs"]}
 
         self._check = call_of(config, checks, **SMALL)
         self._run = call_of(config, lambda event: event["api_name"] == "run")
@@ -174,7 +173,7 @@ class Button:
             asked = {"session_hash": session}
             with self._http.stream("GET", "gradio_api/queue/data", params=asked) as lines:
                 for line in lines.iter_lines():
-                    if not seconds and UNDER_WAY.search(line):
+                    if not seconds and call is self._run and UNDER_WAY.search(line):
                         seconds = time.perf_counter() - started
         if not seconds:
             raise RuntimeError("no plan of a run was ever under way")
