@@ -23,6 +23,7 @@ from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import CatalogError, StoreError
 from quantlab.lab.probe.capabilities import TABLE
+from quantlab.lab.probe.imports import broken
 from quantlab.lab.probe.probe import CAPABILITIES, LIMITS_S, Probed, disagrees, documented, probe
 from quantlab.lab.probe.scope import capabilities_of, left_out, schemes_here
 from quantlab.lab.probe.subject import Subject
@@ -223,6 +224,18 @@ def test_cells_are_reused_only_under_the_same_circumstances(tmp_path: Path) -> N
     assert ProbeLog(tmp_path, NOW).find("bnb-nf4", "run") is None
     for other in ({"machine": "another"}, {"versions": {"quantlab": "1", "torch": "3"}}):
         assert ProbeLog(tmp_path, {**NOW, **other}).find("bnb-nf4", "load") is None
+
+
+def test_what_can_be_imported_is_asked_anew_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its version stays what it was where a library breaks."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    library = tmp_path / "frail.py"
+    library.write_text("")
+    assert broken(["frail", "json"]) == set()
+    library.write_text("raise OSError('a library of the system is gone')")
+    assert broken(["frail", "json", "no_such_library"]) == {"frail", "no_such_library"}
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"version": 1, "cells": {"a": {"b": 1}}}'])
