@@ -19,7 +19,7 @@ if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches 
     import spaces  # noqa: F401
 
 from quantlab.catalog.machine import this_machine
-from quantlab.catalog.own.mixes import Growing
+from quantlab.catalog.own.mixes import Growing, kept_mixes
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, QuantlabError, StoreError
@@ -174,12 +174,20 @@ def main() -> None:
     serve(page, hosts=arguments.host, proxied=arguments.proxy, then=start)
 
 
+def grown(catalog: Catalog) -> Growing:
+    """The schemes of ``catalog`` and what was tuned on this machine before, to grow further."""
+    schemes = Growing(catalog.schemes)
+    for mix in kept_mixes(catalog, log.warning):
+        schemes.add(mix)
+    return schemes
+
+
 def services_of(arguments: argparse.Namespace, repositories: Sequence[str]) -> Services:
     """What the page works with; ``repositories`` have LoRAs that were named at the start."""
     catalog = load_catalog()
     public = arguments.proxy or allowed_names(os.environ) is None
     if not public:  # what is tuned on one's own machine joins its schemes
-        catalog = replace(catalog, schemes=Growing(catalog.schemes))
+        catalog = replace(catalog, schemes=grown(catalog))
     runner = choose_runner(os.environ, catalog)
     return Services(
         catalog=catalog,

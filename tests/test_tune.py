@@ -33,6 +33,7 @@ from quantlab.lab.tune.validate import Held, gain_db
 from quantlab.ui.compare.plans import choices
 from tests import warm
 from tests.device import DEVICE
+from tests.twins import twin
 
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
@@ -154,13 +155,12 @@ def test_the_mixes_that_ship_go_with_flux_mini_and_keep_to_their_budgets() -> No
     assert not set(shipped) & {key for _, key in choices(other, other.components[0], CATALOG)}
 
 
-def few_schemes(*schemes: str) -> Catalog:
-    """The catalogue with these schemes of GGUF and BF16 to mix, so that a tuning is short."""
-    from quantlab.catalog.facts import Mixing
-
-    few = Mixing(schemes, "gguf-bf16", weighted=True)
-    method = replace(CATALOG.methods["gguf"], mixing=few)
-    return replace(CATALOG, methods=MappingProxyType({**CATALOG.methods, "gguf": method}))
+def few_schemes(*schemes: str, method: str = "gguf") -> Catalog:
+    """The catalogue with these schemes of a method to mix, so that a tuning is short."""
+    known = CATALOG.methods[method]
+    assert known.mixing is not None
+    few = replace(known, mixing=replace(known.mixing, schemes=schemes))
+    return replace(CATALOG, methods=MappingProxyType({**CATALOG.methods, method: few}))
 
 
 def test_tuning_goes_on_where_it_was_stopped_and_judges_by_other_prompts(tmp_path: Path) -> None:
@@ -190,6 +190,22 @@ def test_tuning_goes_on_where_it_was_stopped_and_judges_by_other_prompts(tmp_pat
     assert json.loads((out / "report.json").read_text(encoding="utf-8")) == document
     text, own = admit_mixes(str(out), CATALOG)
     assert {n: s.id for n, s in own.schemes[text].layers.items()} == document["config"]
+
+
+def test_torchao_is_tuned_by_the_command_as_a_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the twin of FLUX.1, which has few layers to swap; tests/test_tuning.py does SDNQ."""
+    prompts, out = tmp_path / "prompts.txt", tmp_path / "out"
+    prompts.write_text("\n".join(PROMPTS), encoding="utf-8")
+    sizes = ["--count", "2", "--steps", "1", "--width", "64", "--height", "64"]
+    asked = ["tune", "--json", "--model", str(twin("flux1")), "--method", "torchao", *sizes]
+    assert main([*asked, "--budget-bits", "7", "--prompts", str(prompts), "--out", str(out)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert set(document["config"].values()) == {"torchao-int4wo-cpu", "torchao-int8wo"}
+    assert document["bits"] <= 7 <= document["uniform"]["bits"]
+    assert document["interval"][0] < document["loss"] < document["interval"][1]
+    assert "FqnToConfig" in (out / "image.py").read_text(encoding="utf-8")
 
 
 def check_report(document: dict[str, Any]) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import gradio as gr
 import pytest
 
+import app
 from quantlab.catalog.comparison import make_comparison
-from quantlab.catalog.own.mixes import Growing, is_own
+from quantlab.catalog.own.mixes import Growing, is_own, mixes_folder
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import StoreError
 from quantlab.lab.runners.local import LocalRunner
@@ -35,13 +36,13 @@ PAGE = {"plan": "fp32", "count": 2} | {
 @pytest.fixture
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
     monkeypatch.setenv("QUANTLAB_DATA", str(tmp_path))
-    catalog = few_schemes("gguf-q4_k")
+    catalog = few_schemes("sdnq-uint4", "sdnq-int8", method="sdnq")
     catalog = replace(catalog, schemes=Growing(catalog.schemes))
     return Services(catalog=catalog, runner=LocalRunner(catalog), store=None)
 
 
 def tuned(services: Services, **given: Any) -> list[Updates]:
-    asked = {"method": "gguf", "bits": 6.0, "count": 2, **SMALL, **given}
+    asked = {"method": "sdnq", "bits": 6.0, "count": 2, **SMALL, **given}
     return drawn(section.run(call(services, "me", **asked)))
 
 
@@ -57,6 +58,8 @@ def test_a_mix_is_tuned_and_is_one_more_plan_that_no_link_carries(services: Serv
     assert "usual layers in 16 bits" in last["tune-result"]
     assert "On 2 prompts that were not tuned on" in last["tune-result"]
     assert not services.jobs.busy("tune me")
+    script = (mixes_folder() / "flux-mini-sdnq-6-2" / "image.py").read_text(encoding="utf-8")
+    assert "modules_dtype_dict" in script
 
     columns = {**PAGE, "transformer-0": "fp32", "transformer-1": "gguf-q4_k"}
     laid = section.put(call(services, "me", tuned=mix, shown=Shown(), model="flux-mini", **columns))
@@ -67,6 +70,11 @@ def test_a_mix_is_tuned_and_is_one_more_plan_that_no_link_carries(services: Serv
     assert "No link: a mix of your own" in link_to(comparison, None, services)
     shown = Shown(comparison).put("fp32", Result(outcome("fp32")))
     assert "cannot be shared" in share_run(call(services, "me", shown=shown))["shared"]
+
+    # Started anew, the page finds it again; what cannot be read is left out.
+    (mixes_folder() / "broken").mkdir()
+    (mixes_folder() / "broken" / "mix.toml").write_text("bits = 4", encoding="utf-8")
+    assert set(app.grown(load_catalog())) == {*before, mix}
 
 
 def test_it_begins_when_nothing_else_runs_in_this_process(

@@ -2,26 +2,37 @@
 
 It is known to the catalogue that is handed on from here and to nobody else: no link or request
 names a folder. Its id ends in a digest of its file, so that results of different mixes never meet.
-A page on one's own machine has ``Growing`` schemes, to which what is tuned there is added.
+A page on one's own machine has ``Growing`` schemes, to which what is tuned there is added; it
+finds them again in ``mixes_folder`` when it is started anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from quantlab.catalog.paths import data_folder
 from quantlab.catalog.read.mixes import PREFIX, read_mix
 from quantlab.catalog.read.toml import read_toml
 from quantlab.catalog.schema import Scheme
 from quantlab.catalog.table import Catalog
-from quantlab.errors import CatalogError, InputError
+from quantlab.errors import CatalogError, InputError, StoreError
 from quantlab.words.plan import without_marks
 
-__all__ = ["FILE", "Growing", "admit_mixes", "is_own", "names_mix", "own_mix"]
+__all__ = [
+    "FILE",
+    "Growing",
+    "admit_mixes",
+    "is_own",
+    "kept_mixes",
+    "mixes_folder",
+    "names_mix",
+    "own_mix",
+]
 
 FILE = "mix.toml"
 DIGITS = 8
@@ -111,3 +122,26 @@ def own_mix(folder: Path, catalog: Catalog) -> Scheme:
         return read_mix(table, f"{name}.{digest}", where, catalog.methods, catalog.schemes)
     except (CatalogError, OSError) as error:
         raise InputError("plan", f"{folder} holds no mix that can be read: {error}") from None
+
+
+def mixes_folder() -> Path:
+    """Where the page keeps what is tuned there, a folder each, as ``quantlab tune`` writes it.
+
+    Raises:
+        StoreError: as ``data_folder``.
+    """
+    return data_folder() / "mixes"
+
+
+def kept_mixes(catalog: Catalog, say: Callable[[str], None]) -> Iterator[Scheme]:
+    """The mixes of ``mixes_folder``, in the order of their names; ``say`` is told of those that
+    cannot be read any more."""
+    try:
+        files = sorted(mixes_folder().glob(f"*/{FILE}"))
+    except (OSError, StoreError):  # no folder, no mixes
+        return
+    for path in files:
+        try:
+            yield own_mix(path.parent, catalog)
+        except InputError as error:
+            say(f"A mix that was tuned here is left out: {error}")

@@ -103,9 +103,10 @@ def tune(
         LoadError, Unavailable: the model or a scheme cannot be loaded.
         Stopped: ``stop`` was set; the ledger has what was measured.
     """
-    kinds, pool = kinds_of(asked, catalog, device), Pool(0, catalog, device)
+    pool = Pool(0, catalog, device)
     reference = pool.load(asked.model, asked.tuning[0].plans[0], lambda _: None)
     layers = layers_of(reference.denoiser)
+    kinds = _in_use(kinds_of(asked, catalog, device), layers)
     steps = asked.tuning[0].steps
     judged = len(asked.tuning) * len(AT)
     plans = 3 * len(asked.held_out) * (steps + len(HELD_AT))
@@ -203,6 +204,12 @@ def _on_all(
         mix = mix_of(name, kind.name, shapes, kind.bits, every, catalog.schemes, path)
         found[mix.id] = mix
     return replace(catalog, schemes=MappingProxyType({**catalog.schemes, **found}))
+
+
+def _in_use(kinds: Sequence[Scheme], layers: Sequence[Layer]) -> list[Scheme]:
+    """Those of ``kinds`` that some layer may get: as ``_bits`` says, one of the same bits is."""
+    used = {scheme for layer in layers for scheme in _bits(layer, kinds)}
+    return [kind for kind in kinds if kind.id in used]
 
 
 def _bits(layer: Layer, kinds: Sequence[Scheme]) -> dict[str, float]:

@@ -1,25 +1,24 @@
-"""A probe behind the page: in a thread, told of as it goes.
+"""A probe behind the page, told of as it goes.
 
 Knows nothing of Gradio or HTML; machine/tab.py shows what comes out here.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from quantlab.lab.probe.probe import Probed
 from quantlab.record.probe_run import ProbeRequest, ProbeRun
+from quantlab.ui.working import working
 
 __all__ = ["Told", "probing"]
 
-TICK_S = 1.0
-"""Something is told at least this often, so that a page that was closed is noticed."""
-END_S = 10.0
-"""A probe that was stopped ends its process within this time."""
+Event = str | ProbeRun | Probed
+"""What it does now, how much there is to do, a cell."""
 
 
 @dataclass(frozen=True)
@@ -41,50 +40,28 @@ def probing(request: ProbeRequest, stop: threading.Event) -> Iterator[Told]:
     Raises:
         QuantlabError: what was asked for cannot be probed.
     """
-    events: queue.SimpleQueue[object] = queue.SimpleQueue()
-    thread = threading.Thread(target=_work, args=(request, stop, events), daemon=True)
-    thread.start()
-    try:
-        yield from _tell(events, stop)
-    finally:
-        stop.set()  # where the page was closed in the middle
-        thread.join(END_S)
 
-
-def _work(request: ProbeRequest, stop: threading.Event, events: queue.SimpleQueue[object]) -> None:
-    try:
-        run = ProbeRun(request, say=events.put, stop=stop)
-        events.put(run)
+    def work(tell: Callable[[Event], None]) -> None:
+        run = ProbeRun(request, say=tell, stop=stop)
+        tell(run)
         for cell in run.cells():
-            events.put(cell)
-    except BaseException as error:  # handed over: it is raised where the page waits
-        events.put(error)
-    events.put(None)
+            tell(cell)
 
-
-def _tell(events: queue.SimpleQueue[object], stop: threading.Event) -> Iterator[Told]:
     told, since = Told(), time.monotonic()
-    while not told.ended:
-        for event in _taken(events):
-            if isinstance(event, BaseException):
-                raise event
-            if isinstance(event, str):
-                told, since = replace(told, doing=event), time.monotonic()
-            elif isinstance(event, ProbeRun):
-                told = replace(told, total=event.total, reused=event.reused())
-            elif isinstance(event, Probed):
-                told = replace(told, cells=(*told.cells, event))
-            else:
-                told = replace(told, ended=True)
-        yield replace(told, doing_s=time.monotonic() - since, stopped=stop.is_set())
+    with closing(working(work, stop)) as each:
+        for events in each:
+            for event in events:
+                told = _after(told, event)
+                if isinstance(event, str):
+                    since = time.monotonic()
+            told = replace(told, doing_s=time.monotonic() - since, stopped=stop.is_set())
+            yield told
+    yield replace(told, ended=True, stopped=stop.is_set())
 
 
-def _taken(events: queue.SimpleQueue[object]) -> list[object]:
-    """All events that are there, or those of the next moment; none where nothing happens."""
-    try:
-        taken = [events.get(timeout=TICK_S)]
-    except queue.Empty:
-        return []
-    while not events.empty():
-        taken.append(events.get())
-    return taken
+def _after(told: Told, event: Event) -> Told:
+    if isinstance(event, str):
+        return replace(told, doing=event)
+    if isinstance(event, ProbeRun):
+        return replace(told, total=event.total, reused=event.reused())
+    return replace(told, cells=(*told.cells, event))

@@ -11,8 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from quantlab.catalog.own.mixes import Growing, own_mix
-from quantlab.catalog.paths import data_folder
+from quantlab.catalog.own.mixes import Growing, mixes_folder, own_mix
 from quantlab.catalog.reach import why_not
 from quantlab.errors import InputError, QuantlabError, StoreError
 from quantlab.lab.runners.local import LocalRunner
@@ -135,7 +134,7 @@ def _question(call: Call) -> Question:
         raise InputError("model", "choose one of the list")
     name = f"{model}-{method}-{bits:g}-{count}".replace(".", "_").replace("/", "-")
     settings = {size: given[size] for size in SIZES}
-    out = data_folder() / "mixes" / name
+    out = mixes_folder() / name
     asked = question(
         model, method, bits, prompts[: 2 * count], out, catalog, most=count, **settings
     )
