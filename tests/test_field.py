@@ -117,6 +117,9 @@ def test_the_front_is_drawn_within_a_group_and_weighs_all_three(store: Store) ->
             store.save(comparison, index, each, None, {**DEVICE, "name": "slow"}, VERSIONS)
     frame = field(store, sweep=Path("none.csv"))
     fast = next(group for group in measured(frame) if group.machine == "a laptop")
+    by_plan = {line.plan: line for line in fast.lines}
+    assert by_plan["bnb-nf4"].psnr_interval == (by_plan["bnb-nf4"].psnr_db,) * 2
+    assert by_plan["fp32"].psnr_interval is None
     assert front(fast) == ["bnb-nf4", "fp32", "quanto-int8", "torchao-int8wo"]
     alone = next(group for group in measured(frame) if group.machine == "slow")
     assert front(alone) == ["fp32", "sdnq-int8"]
@@ -130,6 +133,39 @@ def test_scores_of_one_picture_rank_nothing_and_that_is_said(store: Store) -> No
     assert "nothing is ranked by them" in page
     assert "Pareto" not in page
     assert ">bnb-nf4</text>" in page  # its name stands in the plot all the same
+
+
+def test_intervals_stand_beside_scores_and_what_overlaps_is_not_ranked(store: Store) -> None:
+    """quanto-int8 is larger and slower than torchao-int8wo: it goes only where it is surely no
+    nearer."""
+    for near, prompts in ((30.0, "abcdefgh"), (60.0, "ijklmnop")):
+        for index, prompt in enumerate(prompts):
+            plans = {
+                "fp32": outcome("fp32"),
+                "torchao-int8wo": outcome("torchao-int8wo", scores={"psnr_db": 40.0 + index}),
+                "quanto-int8": outcome(
+                    "quanto-int8",
+                    scores={"psnr_db": near + index},
+                    latency_s=(99.0,),
+                    weights_bytes={"transformer": 70 * MIB},
+                ),
+            }
+            comparison = make_comparison(plans=list(plans), prompt=prompt, steps=int(near) // 10)
+            for place, each in enumerate(plans.values()):
+                store.save(comparison, place, each, None, DEVICE, VERSIONS)
+    found = measured(field(store, sweep=Path("none.csv")))
+    worse, better = sorted(found, key=lambda group: group.settings["steps"])
+    assert "quanto-int8" not in front(worse)
+    assert "quanto-int8" in front(better)
+    line = next(line for line in worse.lines if line.plan == "quanto-int8")
+    assert line.psnr_interval is not None
+    low, high = line.psnr_interval
+    assert 30 <= low < 33.5 < high <= 37
+    page = results([worse], "plan", {}, any_own=True)
+    assert f"{low:.1f} to {high:.1f} dB" in page
+    assert "what overlaps is not ranked by it" in page
+    assert page.count('class="ql-span"') == 4  # two plans, two pictures
+    assert f"{low:.1f} to {high:.1f} dB" in to_markdown([table(worse)])
 
 
 def test_what_has_no_fidelity_is_weighed_by_memory_and_time_alone() -> None:

@@ -1,7 +1,8 @@
 """Makes groups of the field: medians of each plan, and the Pareto front within each group.
 
-A line has the medians over the runs that did not fail, and the highest peak. A front weighs only
-lines of its own group, so that it never mixes evidence, machines or settings.
+A line has the medians over the runs that did not fail, that of PSNR with its interval, and the
+highest peak. A front weighs only lines of its own group, so that it never mixes evidence, machines
+or settings; by PSNR it ranks nothing whose intervals overlap.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pandas as pd
 
 from quantlab.record.results.groups import Group, Line
 from quantlab.record.results.together import Run, together
-from quantlab.record.sweeps.statistics import Point, on_front
+from quantlab.record.sweeps.statistics import Point, interval, on_front
 from quantlab.record.sweeps.table import setting_column
 from quantlab.words.metrics import METRICS
 from quantlab.words.outcome_text import BUSY
@@ -123,8 +124,14 @@ def _line(found: Sequence[_Line]) -> Line:
         across_modes=all_of.across_modes,
         measured_at=max(each.measured_at for each in told),
         results=tuple(each.result for each in told if each.result),
+        psnr_interval=_interval(all_of.values["psnr_db"]),
         busy=_busy([each.others_cpu for each in told]),
     )
+
+
+def _interval(values: tuple[float, ...]) -> tuple[float, float] | None:
+    low, high = interval(values)
+    return None if low is None or high is None else (low, high)
 
 
 def _busy(shares: Sequence[float]) -> bool:
@@ -192,7 +199,7 @@ def _with_front(group: Group) -> list[Line]:
 
 def _point(group: Group, line: Line) -> Point | None:
     memory = group.memory(line)
-    fidelity = line.fidelity if group.has_fidelity else 0.0
-    if line.role == "again" or memory is None or line.latency_s is None or fidelity is None:
+    bounds = line.fidelity_bounds if group.has_fidelity else (0.0, 0.0)
+    if line.role == "again" or memory is None or line.latency_s is None or bounds is None:
         return None
-    return Point(memory, line.latency_s, fidelity)
+    return Point(memory, line.latency_s, *bounds)

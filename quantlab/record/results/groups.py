@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quantlab.record.results.export import Table, Value
+from quantlab.record.sweeps.statistics import known_bounds
 from quantlab.words.metrics import METRICS
 from quantlab.words.outcome_text import modes_text
 from quantlab.words.settings import Value as Setting
 from quantlab.words.settings import described
 from quantlab.words.units import GIB, MIB
 
-__all__ = ["Group", "Line", "table"]
+__all__ = ["Group", "Line", "between", "table"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Line:
     across_modes: bool
     measured_at: str
     results: tuple[str, ...]
+    psnr_interval: tuple[float, float] | None = None
+    """Ends of the 95 % interval of the median PSNR in dB; None for fewer than two runs of it."""
     front: bool = False
     busy: bool = False
     """Whether its seconds were taken while others had much of the processor."""
@@ -64,6 +67,16 @@ class Line:
     def psnr_db(self) -> float | None:
         """The median over the runs whose images differ from the reference's."""
         return self.figures.get("psnr_db")
+
+    @property
+    def fidelity_bounds(self) -> tuple[float, float] | None:
+        """Between which its fidelity lies: exact for the reference and what equals it, unbounded
+        for what a single picture says; None: nothing is known."""
+        if self.fidelity is None:
+            return None
+        if math.isinf(self.fidelity):
+            return math.inf, math.inf
+        return known_bounds(*(self.psnr_interval or (None, None)))
 
     @property
     def fidelity(self) -> float | None:
@@ -137,6 +150,11 @@ def _caption(group: Group) -> str:
     return f"{text} Source: {group.source}, {group.url}, checked {group.checked}."
 
 
+def between(ends: tuple[float, float] | None) -> str:
+    """An interval of dB in words; nothing where there is none."""
+    return f"{ends[0]:.1f} to {ends[1]:.1f} dB" if ends else ""
+
+
 def _unit(key: str, group: Group) -> tuple[int, str]:
     """The unit of a column of bytes: MiB where nothing in it reaches a GiB."""
     most = max((line.figures.get(key, 0.0) for line in group.lines), default=0.0)
@@ -155,6 +173,7 @@ def _cells(line: Line, group: Group) -> dict[str, Value]:
         "plan": f"{line.plan} (again)" if line.role == "again" else line.plan,
         "runs": line.runs if group.evidence == "measured" else None,
         **figures,
+        "PSNR, 95 % interval": between(line.psnr_interval),
         "peak kind": line.peak_kind,
         "modes": modes_text(line.plan, across=line.across_modes),
         "Pareto front": "yes" if line.front else "",

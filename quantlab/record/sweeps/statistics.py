@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from quantlab.lab.libraries import resolve
@@ -24,6 +25,7 @@ __all__ = [
     "Spread",
     "Summary",
     "interval",
+    "known_bounds",
     "on_front",
     "spread",
     "summarize",
@@ -117,11 +119,12 @@ def spread(values: Sequence[float]) -> Spread | None:
     if not values:
         return None
     q1, median, q3 = (float(q) for q in resolve("numpy.quantile")(values, [0.25, 0.5, 0.75]))
-    low, high = interval(values)
+    low, high = interval(tuple(values))
     return Spread(len(values), median, q1, q3, low, high)
 
 
-def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
+@lru_cache(maxsize=4096)
+def interval(values: tuple[float, ...]) -> tuple[float | None, float | None]:
     """Bootstrap interval of the median; the same values always give the same interval."""
     if len(values) < 2:
         return None, None
@@ -142,11 +145,16 @@ def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
 
 @dataclass(frozen=True)
 class Point:
-    """What is weighed against each other: fewer bytes, fewer seconds, more dB are better."""
+    """What is weighed against each other: fewer bytes, fewer seconds, more dB are better.
+
+    ``low_db`` and ``high_db`` bound the dB as ``interval`` does; what overlaps is not told apart.
+    Equal bounds are for what is exact, infinite ones for what a single picture says.
+    """
 
     weights_bytes: float
     latency_s: float
-    psnr_db: float
+    low_db: float
+    high_db: float
 
     @classmethod
     def of(cls, summary: Summary, *, is_reference: bool = False) -> Point | None:
@@ -154,21 +162,26 @@ class Point:
         if summary.weights_bytes is None or summary.latency_s is None:
             return None
         if is_reference or (summary.psnr_db is None and summary.identical):
-            psnr = math.inf
+            bounds = (math.inf, math.inf)
         elif summary.psnr_db is None:
             return None
         else:
-            psnr = summary.psnr_db.median
-        return cls(summary.weights_bytes, summary.latency_s.median, psnr)
+            bounds = known_bounds(summary.psnr_db.low, summary.psnr_db.high)
+        return cls(summary.weights_bytes, summary.latency_s.median, *bounds)
 
     def beats(self, other: Point) -> bool:
-        """Whether it is at least as good in all and better in one."""
+        """Whether it is surely at least as good in all and better in one."""
         no_worse = (
             self.weights_bytes <= other.weights_bytes
             and self.latency_s <= other.latency_s
-            and self.psnr_db >= other.psnr_db
+            and self.low_db >= other.high_db
         )
         return no_worse and self != other
+
+
+def known_bounds(low: float | None, high: float | None) -> tuple[float, float]:
+    """The ends of an interval; infinite where there is none, so that nothing is ranked by it."""
+    return (-math.inf, math.inf) if low is None or high is None else (low, high)
 
 
 def on_front(points: Sequence[Point | None]) -> list[bool]:

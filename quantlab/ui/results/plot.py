@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from quantlab.record.results.groups import Group, Line
+from quantlab.record.results.groups import Group, Line, between
 from quantlab.words.units import GIB, MIB, seconds, size
 
 __all__ = ["drawing", "plots", "short"]
@@ -22,7 +22,7 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 14, 16, 46
 ALONE = (
     "text{font:12px system-ui,sans-serif;fill:#556274}.ql-point{fill:#0b1220;font-weight:600}"
     "line{stroke:#dbe1e8}.ql-axis{stroke:#556274}.ql-roof{stroke-dasharray:3 4}"
-    ".ql-front{fill:#0f766e}.ql-other{fill:none;stroke:#556274;stroke-width:1.75}"
+    ".ql-span{stroke:#8a97a8}.ql-front{fill:#0f766e}.ql-other{fill:none;stroke:#556274;stroke-width:1.75}"
 )
 """The styles of a picture that leaves the page."""
 CHARACTER = 7.4
@@ -39,6 +39,8 @@ class _Mark:
     front: bool
     named: bool
     """Whether its name stands beside it, where it has room."""
+    span: tuple[float, float] | None = None
+    """The ends of the interval of ``y``, drawn as a line through the mark."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ def plots(group: Group) -> str:
     weighed = "memory, latency and PSNR" if group.has_fidelity else "memory and latency"
     front = (
         '<span aria-hidden="true" class="ql-front">◆</span> on the Pareto front: no other plan '
-        f'here is at least as good in {weighed} and better in one. <span aria-hidden="true">○'
-        "</span> the others. "
+        f"here is surely at least as good in {weighed} and better in one. "
+        '<span aria-hidden="true">○</span> the others. '
     )
     return (
         '<div data-saved><div class="ql-plots" tabindex="0" role="group" aria-label="Plots">'
@@ -124,7 +126,13 @@ def _marks(
 ) -> list[_Mark]:
     return [
         _Mark(
-            x, y, short(line.plan), _title(group, line), line.front, line.front or group.one_picture
+            x,
+            y,
+            short(line.plan),
+            _title(group, line),
+            line.front,
+            named=line.front or group.one_picture,
+            span=line.psnr_interval if group.has_fidelity and math.isfinite(y) else None,
         )
         for line, x, y in zip(lines, xs, ys, strict=True)
     ]
@@ -133,7 +141,8 @@ def _marks(
 def _title(group: Group, line: Line) -> str:
     parts = [line.plan, size(group.memory(line)), seconds(line.latency_s)]
     if line.psnr_db is not None:
-        parts.append(f"{line.psnr_db:.1f} dB")
+        span = between(line.psnr_interval)
+        parts.append(f"{line.psnr_db:.1f} dB{f' ({span})' if span else ''}")
     elif line.role == "reference":
         parts.append("reference")
     elif line.identical:
@@ -144,13 +153,15 @@ def _title(group: Group, line: Line) -> str:
 def _chart(marks: Sequence[_Mark], x_title: str, y_title: str) -> str:
     finite = [mark.y for mark in marks if math.isfinite(mark.y)]
     roof = 22.0 if len(finite) < len(marks) else 0.0
+    finite += [end for mark in marks for end in mark.span or ()]
     x = _Axis(x_title, 0.0, max(mark.x for mark in marks) * 1.08 or 1.0)
     y = _y_axis(y_title, finite, from_zero=not y_title.startswith("PSNR"))
     placed = [(_across(x, mark.x), _down(y, mark.y, roof), mark) for mark in marks]
     label = escape(f"{y_title} against {x_title}, {len(marks)} plans; the table has the numbers")
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}" class="ql-plot">'
-        f"{_frame(x, y, roof)}{''.join(_shape(*spot) for spot in placed)}{_names(placed)}</svg>"
+        f"{_frame(x, y, roof)}{_spans(placed, y, roof)}"
+        f"{''.join(_shape(*spot) for spot in placed)}{_names(placed)}</svg>"
     )
 
 
@@ -199,6 +210,16 @@ def _frame(x: _Axis, y: _Axis, roof: float) -> str:
         f'transform="translate(13 {middle}) rotate(-90)">{escape(y.title)}</text>'
     )
     return "".join(parts)
+
+
+def _spans(placed: Sequence[tuple[float, float, _Mark]], y: _Axis, roof: float) -> str:
+    """A line from end to end of each interval that is known."""
+    return "".join(
+        f'<line class="ql-span" x1="{at:.1f}" x2="{at:.1f}" '
+        f'y1="{_down(y, mark.span[0], roof):.1f}" y2="{_down(y, mark.span[1], roof):.1f}"/>'
+        for at, _, mark in placed
+        if mark.span
+    )
 
 
 def _shape(x: float, y: float, mark: _Mark) -> str:

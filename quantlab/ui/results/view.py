@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from quantlab.record.results.groups import Group, Line
+from quantlab.record.results.groups import Group, Line, between
 from quantlab.ui.results.plot import plots
 from quantlab.ui.results.runs_view import many, open_link
 from quantlab.ui.words import PEAK_KINDS, when
@@ -127,7 +127,9 @@ def _source(group: Group) -> str:
             f"{escape(group.checked)}.</p>"
         )
     versions = ", ".join(f"{name} {version}" for name, version in group.versions.items())
-    held = f"Scores against {group.reference}, medians over the runs. {_about_peak(group)}"
+    spans = any(line.psnr_interval for line in group.lines)
+    sure = " with the 95 % interval of PSNR; what overlaps is not ranked by it" if spans else ""
+    held = f"Scores against {group.reference}, medians over the runs{sure}. {_about_peak(group)}"
     return (
         f'<p class="ql-origin">{escape(held)}Source: {escape(group.source)}. {escape(versions)}</p>'
     )
@@ -235,4 +237,5 @@ def _fidelity(line: Line) -> str:
         same = math.isinf(line.fidelity) and not line.identical
         return _with_note("reference" if same else "identical", modes)
     scores = list(in_words(line.figures).values())
-    return _with_note(scores[0], ", ".join(filter(None, (*scores[1:], modes))))
+    notes = (between(line.psnr_interval), *scores[1:], modes)
+    return _with_note(scores[0], ", ".join(filter(None, notes)))
