@@ -51,6 +51,12 @@ def _whole_groups(storage: Storage, rows: int, columns: int, width: int) -> int 
     return None if columns % storage.group else _linear(storage, rows, columns, width)
 
 
+def _groups_and_words(storage: Storage, rows: int, columns: int, width: int) -> int | None:
+    """AutoRound: whole groups, and zero points in words of 32 outputs (auto-round 0.16.1,
+    auto_round_extension/torch/qlinear_torch_zp.py)."""
+    return None if rows % 32 else _whole_groups(storage, rows, columns, width)
+
+
 def _ten_in_four(storage: Storage, rows: int, columns: int, width: int) -> int | None:
     """HQQ's int3: ten numbers in an int32, taken from ten groups, whose count is filled up to
     whole tens (hqq 0.2.8, core/bitpack.py, pack_3bit_32)."""
@@ -146,6 +152,7 @@ RULES: dict[str, Callable[[Storage, int, int, int], int | None]] = {
     "double": _double,
     "swizzled": _swizzled,
     "low-rank": _low_rank,
+    "groups-and-words": _groups_and_words,
     "ten-in-four": _ten_in_four,
     "shrinking": _shrinking,
     "dividing": _dividing,

@@ -129,8 +129,10 @@ def _linears(module: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _weight(layer: Any) -> Any:
-    """What a Linear layer multiplies with, packed or not: HQQ calls it ``W_q``."""
-    return getattr(layer, "weight", getattr(layer, "W_q", None))
+    """What a Linear layer multiplies with, packed or not: HQQ calls it ``W_q``, AutoRound
+    ``qweight``."""
+    found = (getattr(layer, name, None) for name in ("weight", "W_q", "qweight"))
+    return next((weight for weight in found if weight is not None), None)
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
