@@ -1,4 +1,4 @@
-.PHONY: help run test space lint types bench load lock drawing
+.PHONY: help run test extras space lint types bench load lock drawing
 
 help: ## list what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -8,6 +8,10 @@ run: ## serve the page on http://127.0.0.1:7860
 
 test: ## run all tests
 	pip install -q -r requirements-dev.txt && pytest
+
+extras: ## try the extras that the tests do without, in an environment of your choice
+	pip install -q -r requirements-dev.txt -e ".[auto-round,lpips]"
+	pytest -n 0 tests/extras/check_*.py && python -m tools.sweep_all --schemes auto-round-int4
 
 space: ## run the tests on Python 3.12 with the versions that a Space installs
 	python3.12 -m venv .venv-3.12 && .venv-3.12/bin/pip install -q -r requirements-dev.txt -c constraints.txt

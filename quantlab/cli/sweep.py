@@ -29,6 +29,7 @@ from quantlab.words.metrics import SCORES, metric
 __all__ = ["read_prompts", "run_sweep"]
 
 MAX_GPUS = 64
+TABLED = tuple(row for row in SCORES if row.tabled)
 
 
 def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequence[int]) -> None:
@@ -163,7 +164,7 @@ def _tell_step(step: Step) -> None:
 def _sweep_table(plans: Sequence[Summary], floor: Summary | None) -> None:
     weights, peak, latency = map(metric, ("weights_bytes", "peak_bytes", "latency_s"))
     heads = [weights.head, peak.head, latency.head, "spread s", "x reference"]
-    heads += [row.head for row in SCORES]
+    heads += [row.head for row in TABLED]
     print(f"{'plan':34}{'pairs':>6}" + "".join(f"{name:>13}" for name in heads))
     named = [(("* " if plan.pareto else "  ") + plan.plan, plan) for plan in plans]
     if floor is not None:
@@ -178,7 +179,7 @@ def _sweep_table(plans: Sequence[Summary], floor: Summary | None) -> None:
             latency.cell(plan.latency_s.median),
             latency.cell(plan.latency_s.q3 - plan.latency_s.q1),
             "-" if plan.latency_ratio is None else f"{plan.latency_ratio.median:.2f}",
-            *(row.cell(_middle(plan.scores[row.key])) for row in SCORES),
+            *(row.cell(_middle(plan.scores[row.key])) for row in TABLED),
         )
         print(f"{name:34}{plan.pairs:6}" + "".join(f"{figure:>13}" for figure in figures))
     print("* on the Pareto front of weights, latency and PSNR; spread is the interquartile range")

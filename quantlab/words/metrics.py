@@ -115,6 +115,13 @@ SCORES = (
         equal=0.0,
         bounds=(0.0, 1.0),
     ),
+    Metric(
+        "lpips",
+        "LPIPS",
+        said="LPIPS {:.4f}",
+        image="quantlab.lab.bench.lpips.lpips",
+        tabled=False,
+    ),
 )
 """The first says most; pictures, plots and the Pareto front go by it."""
 
