@@ -16,7 +16,7 @@ from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.models.schema import Model
 from quantlab.catalog.schema import Storage
 from quantlab.catalog.sizes.shapes import component_shapes
-from quantlab.catalog.sizes.weights import plan_bytes
+from quantlab.catalog.sizes.weights import component_bytes, plan_bytes
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.device import this_device
@@ -98,13 +98,17 @@ class _Heard:
             self.tell({"trial": trial, "done": {"predicted_bytes": predicted, **said}})
 
     def _too_narrow(self, scheme: str) -> bool:
-        """Whether the twin has layers that the scheme cannot take and the real model has none."""
+        """Whether the twin has layers that the scheme cannot take and the real model has none, or
+        none that it takes and the real model has some."""
         twin = self.catalog.models[self.real.id]
         storage = self.catalog.schemes[scheme].storage
         if storage is None:
             return False
         real, small = (_odd(model, self.component, storage) for model in (self.real, twin))
-        return small and not real
+        if small and not real:
+            return True
+        real, small = (_takes(model, self.component, scheme) for model in (self.real, twin))
+        return real and not small
 
 
 def _odd(model: Model, component: str, storage: Storage) -> bool:
@@ -114,6 +118,12 @@ def _odd(model: Model, component: str, storage: Storage) -> bool:
         for m in component_shapes(model, component)
         if m.kind == "linear" and m.weight
     )
+
+
+def _takes(model: Model, component: str, scheme: str) -> bool:
+    """Whether anything of a component is stored in another way than without the scheme."""
+    plain, stored = (component_bytes(model, component, s) for s in (None, scheme))
+    return plain != stored
 
 
 def asked_of(model: Model) -> dict[str, Any]:
