@@ -1,6 +1,9 @@
-"""Published times as values: data/latency/published.csv with models.toml and the cards' figures.
+"""Times of pictures as values: published ones and our own, with models.toml and the cards' figures.
 
-Columns of published.csv: ``timing`` is the class of the scheme in constants.toml, ``scheme`` its
+data/latency/published.csv holds what others published, data/results/gpu-*-latency.csv what was
+measured by benchmarks/gpu_day.
+
+Columns of both: ``timing`` is the class of the scheme in constants.toml, ``scheme`` its
 name; ``passes`` of the denoiser a step; ``text_tokens`` where they are not the model's usual ones;
 ``moved_gb`` what offloading brings to the card, 10**9 bytes. ``seconds_total`` is a whole call,
 else ``seconds_per_step`` a step. ``trust``: A maker's or maintainer's benchmark with its method, B
@@ -35,10 +38,10 @@ from quantlab.catalog.time import (
 )
 from quantlab.errors import InputError
 
-__all__ = ["DIFFUSERS", "FILE", "Row", "cards", "read_rows"]
+__all__ = ["DIFFUSERS", "FILES", "Row", "cards", "read_rows"]
 
 FOLDER = PROJECT / "data" / "latency"
-FILE = FOLDER / "published.csv"
+FILES = (FOLDER / "published.csv", *sorted((PROJECT / "data/results").glob("gpu-*-latency.csv")))
 DIFFUSERS = ("diffusers", "xdit", "bfl")
 """Programs that run diffusers' code or what it was ported from, eager or by torch.compile."""
 
@@ -75,12 +78,16 @@ class Row:
         return f"{self.model} {self.scheme} {self.run.mode}{where} {size}, {self.tool}"
 
 
-def read_rows(path: Path = FILE) -> list[Row]:
-    """The rows of ``path`` whose model is in models.toml and whose steps are known.
+def read_rows(*paths: Path) -> list[Row]:
+    """The rows of ``paths``, or of ``FILES``, whose model is in models.toml and steps are known.
 
     Raises:
         InputError: a column is missing or a value is none of its kind.
     """
+    return [row for path in paths or FILES for row in _read(path)]
+
+
+def _read(path: Path) -> list[Row]:
     with path.open(encoding="utf-8", newline="") as lines:
         read = list(csv.DictReader(lines))
     models = _models()

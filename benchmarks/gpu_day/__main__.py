@@ -47,6 +47,7 @@ PARTS = {
     "card": Part(20),
     "flux": Part(280, slow_start=True),
     "year": Part(70),
+    "linear": Part(45),
 }
 """Modules of this package, in the order of their worth."""
 

@@ -39,14 +39,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def cells(rows: Sequence[Row]) -> list[Probed]:
-    """One cell for each scheme, component and capability; what comes later in ``rows`` stays."""
+    """One cell for each scheme, component and capability; what comes later in ``rows`` stays, but
+    nothing of flux-mini where the full size was tried."""
     found: dict[tuple[str, str, str], Probed] = {}
+    full: set[tuple[str, str, str]] = set()
     for row in rows:
-        for cell in (*_drawn(row), *_placed(row), *_full_size(row)):
+        for cell in (*_drawn(row), *_placed(row), *_scripted(row), *_full_size(row)):
             key = (cell.scheme, cell.component, cell.capability)
-            if cell.capability == "compile" and key in found and row["part"] == "mini":
-                continue
-            found[key] = cell
+            if row["part"] == "flux":
+                full.add(key)
+            if row["part"] == "flux" or key not in full:
+                found[key] = cell
     return [found[key] for key in sorted(found)]
 
 
@@ -76,14 +79,33 @@ def _placed(row: Row) -> Iterator[Probed]:
         yield from _cell(row["plan"], "transformer", "offload", "yes", said, 0.0)
 
 
+def _scripted(row: Row) -> Iterator[Probed]:
+    """A script that draws the same image as quantlab shows that the scheme runs in both."""
+    plan = str(row.get("plan"))
+    if row["what"] == "script" and row["same"] and plan in load_catalog().schemes:
+        said = "flux-mini's script draws the same image, to the bit"
+        yield from _cell(plan, "transformer", "run", "yes", said, 0.0)
+
+
 def _full_size(row: Row) -> Iterator[Probed]:
-    """Of the blocks of a full FLUX, compiled; a failure with a note was not with our settings."""
-    if row["part"] != "flux" or not row["item"].endswith("+compiled"):
+    """Of a full FLUX by shape: its step, eager and with its blocks compiled.
+
+    A failure with a note was not with our settings.
+    """
+    if row["part"] != "flux":
         return
     scheme = row["item"].partition("+")[0]
+    if row["what"] == "step" and row["mode"] == "eager":
+        said = f"full FLUX.1 at {row['width']} x {row['width']}: {row['step_s']:.3f} s a step"
+        yield from _cell(scheme, "transformer", "run", "yes", said, row["step_s"])
+    if not row["item"].endswith("+compiled"):
+        return
     if row["what"] == "step" and row["mode"] == "compiled":
         said = f"full FLUX.1: first call {row['first_s']:.0f} s, then {row['step_s']:.3f} s a step"
         yield from _cell(scheme, "transformer", "compile", "yes", said, row["first_s"])
+    elif row["what"] == "failed" and row.get("trace"):
+        said = f"full FLUX.1: {row['reason']}"
+        yield from _cell(scheme, "transformer", "compile", "no", said, 0.0)
     elif row["what"] == "failed" and row.get("given_s") and not row.get("note"):
         said = f"full FLUX.1: had not run once after {row['given_s']:.0f} s"
         yield from _cell(scheme, "transformer", "compile", "no", said, row["given_s"])

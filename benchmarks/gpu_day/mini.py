@@ -25,7 +25,7 @@ __all__ = ["items", "prepared"]
 
 PROMPT = "a fox on a white background"
 STEPS = {"full": 8, "mini": 1}
-TOGETHER = 7
+TOGETHER = 5
 """Plans of one process."""
 BUILT = ("quanto-int4", "quanto-int2")
 """Their kernels are built first, which takes minutes."""
