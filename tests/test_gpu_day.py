@@ -184,7 +184,7 @@ def test_what_was_measured_is_what_is_predicted_now() -> None:
         now = predict("flux1-dev", parse_plan(row["plan"], DEV), sequence_length=512, **size)
         assert row["run_peak_bytes"] == pytest.approx(now.peak_bytes, rel=0.01)
         stored = row.get("weights_bytes")
-        assert stored is None or stored == now.component_bytes
+        assert stored is None or stored.items() <= now.component_bytes.items()
 
 
 @pytest.mark.parametrize("model", ["flux3-klein", "flux2-klein-4b", "z-image-turbo"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from benchmarks.gpu_day.book import Book
@@ -48,7 +49,7 @@ def prepared(book: Book, scale: str) -> Iterator[Callable[[str], None]]:
         patterns = not more
         with t.no_grad(), load("torch._inductor.config").patch(pattern_matcher=patterns):
             for mode, called in (("eager", layer), ("compiled", t.compile(layer, fullgraph=True))):
-                seconds = each(lambda called=called: called(given), CALLS, most_s=20)
+                seconds = each(partial(called, given), CALLS, most_s=20)
                 book.add("linear", scheme=scheme, mode=mode, patterns=patterns, all_s=seconds)
         t.compiler.reset()
 

@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 
 from quantlab.catalog.facts import Offload
 from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.schema import Method, Verdict
+from quantlab.catalog.schema import Verdict
 from quantlab.catalog.sizes.activations import CONTEXT_BYTES
 from quantlab.catalog.sizes.needs import Needs
 from quantlab.catalog.table import Catalog
@@ -194,14 +194,9 @@ def group_offload_options(plan: Plan, catalog: Catalog) -> dict[str, object]:
     return {"offload_type": "leaf_level", **more}
 
 
-def _methods(plan: Plan, catalog: Catalog) -> tuple[Method, ...]:
-    """The methods whose tensors a plan holds."""
-    return catalog.methods_of(scheme_id for _, scheme_id in plan.parts)
-
-
 def _rules(plan: Plan, catalog: Catalog) -> tuple[Offload, ...]:
     """The rules of offloading that a plan is under; what nothing quantizes is always there."""
-    return (catalog.plain_offload, *(method.offload for method in _methods(plan, catalog)))
+    return (catalog.plain_offload, *map(catalog.offload_of, catalog.schemes_of(plan)))
 
 
 def _too_much(needs: Needs, gpu: Gpu | Device) -> str | None:
@@ -235,11 +230,12 @@ def why_barred(kind: str, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> st
     if kind == "staged" and plan.compiled:
         return "staged, blocks would be compiled again for every image"
     if kind == "group-offload":
-        for method in _methods(plan, catalog):
-            if method.offload.group != "yes":
-                refused = method.offload.group == "no"
-                known = "does not work" if refused else "is not known to work"
-                return f"group offload {known} with {method.name}"
+        for scheme in catalog.schemes_of(plan):
+            rule = catalog.offload_of(scheme)
+            if rule.group != "yes":
+                known = "does not work" if rule.group == "no" else "is not known to work"
+                name = scheme.name if scheme.offload else catalog.methods[scheme.method].name
+                return f"group offload {known} with {name}"
     return None
 
 
@@ -270,7 +266,11 @@ def _reasons(
         f"{gib(needs.weights_bytes)} of weights{host}",
     ]
     if way.kind in ("model-offload", "group-offload") and way.peak_bytes == needs.loading_bytes:
-        names = [m.name for m in _methods(plan, catalog) if m.loads_on_device]
+        names = [
+            m.name
+            for m in catalog.methods_of(s.id for s in catalog.schemes_of(plan))
+            if m.loads_on_device
+        ]
         reasons.append(f"the peak is at loading: {', '.join(names)} quantizes on the device")
     if way.kind == "group-offload":
         rules = _rules(plan, catalog)

@@ -38,6 +38,7 @@ from quantlab.catalog.read.schemes import (
 from quantlab.catalog.read.toml import Table, read_toml
 from quantlab.catalog.schema import BitRange, Method, Model, Scheme, Source
 from quantlab.errors import CatalogError
+from quantlab.words.plan import Plan
 
 __all__ = ["ROOT", "Catalog", "load_catalog"]
 
@@ -66,6 +67,14 @@ class Catalog:
         """The methods of these schemes, each once; what is no scheme of a method has none."""
         known = (self.schemes[scheme].method for scheme in schemes if scheme in self.schemes)
         return tuple(self.methods[method] for method in dict.fromkeys(known))
+
+    def schemes_of(self, plan: Plan) -> tuple[Scheme, ...]:
+        """The schemes of a plan's components, in its order; dtypes are none."""
+        return tuple(self.schemes[name] for _, name in plan.parts if name in self.schemes)
+
+    def offload_of(self, scheme: Scheme) -> Offload:
+        """Which group offload the tensors of ``scheme`` survive."""
+        return scheme.offload or self.methods[scheme.method].offload
 
 
 def load_catalog(folder: Path | None = None) -> Catalog:

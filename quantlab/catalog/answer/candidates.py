@@ -133,7 +133,7 @@ def _parts(
         if any(trap.builds for trap in traps):
             continue
         count = component_bytes(model, component.name, scheme.id, catalog=catalog)
-        group, timing, times = catalog.methods[scheme.method].offload.group, "", tuple[float, ...]()
+        group, timing, times = catalog.offload_of(scheme).group, "", tuple[float, ...]()
         if not encoder and question.gpu is None:
             timing = scheme.timing
         elif not encoder and question.gpu is not None:

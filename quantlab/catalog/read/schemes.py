@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from quantlab.catalog.columns import COLUMNS as ROWS
 from quantlab.catalog.facts import Keeping
-from quantlab.catalog.read.facts import read_eager, read_texts
+from quantlab.catalog.read.facts import read_eager, read_offload, read_texts
 from quantlab.catalog.read.toml import Table
 from quantlab.catalog.schema import (
     COLUMNS,
@@ -145,6 +145,7 @@ def read_scheme(
         from_file=table.get("from_file", bool, False),
         written_with=table.texts("written_with", []),
         eager=read_eager(table.table("eager"), scheme_id) if table.has("eager") else None,
+        offload=read_offload(table.table("offload")) if table.has("offload") else None,
         unreachable=unreachable,
         library_way=read_id(table, "library_way") if table.has("library_way") else None,
         lora=_lora(table.table("lora"), sources) if table.has("lora") else None,

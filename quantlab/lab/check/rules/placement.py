@@ -135,7 +135,7 @@ def group_offload(code: Code) -> Iterator[Hit]:
             for component, scheme in schemes_of(code, load).items():
                 if part not in (None, component):
                     continue
-                rule = code.catalog.methods[scheme.method].offload
+                rule = code.catalog.offload_of(scheme)
                 if rule.group == "no":
                     said = f"Group offload with {scheme.id} on {component}: {rule.note}."
                     yield Hit(call.node, said)
