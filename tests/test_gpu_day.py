@@ -86,7 +86,7 @@ def test_rows_become_timings(
         timings = list(csv.DictReader(lines))
     seen = {(t["model"], t["scheme"], t["text_encoder_scheme"]) for t in timings}
     assert ("flux1-dev", "bf16", "bf16") in seen
-    assert ("z-image-turbo", "bf16", "") in seen
+    assert ("z-image-turbo", "bf16", "") in seen  # its encoder did not run
     assert all(float(t["seconds_per_step"]) > 0 for t in timings)
 
 
@@ -183,15 +183,17 @@ def test_what_was_measured_is_what_is_predicted_now() -> None:
         size = {"width": row.get("width", 1024), "height": row.get("width", 1024)}
         now = predict("flux1-dev", parse_plan(row["plan"], DEV), sequence_length=512, **size)
         assert row["run_peak_bytes"] == pytest.approx(now.peak_bytes, rel=0.01)
-        stored = row.get("weights_bytes")
-        assert stored is None or stored.items() <= now.component_bytes.items()
+        if "weights_error" in row:  # GGUF: packed whole, unlike the files that people fetch
+            gguf = row["plan"].startswith("gguf")
+            assert gguf or row["weights_bytes"] == pytest.approx(now.component_bytes, rel=1e-6)
+            assert abs(row["weights_error"]) < 1e-6
 
 
 @pytest.mark.parametrize("model", ["flux3-klein", "flux2-klein-4b", "z-image-turbo"])
 def test_a_step_adds_no_more_than_is_predicted(model: str) -> None:
     """In bf16 at 1024 x 1024 with 512 tokens, and not a quarter less either."""
     rows = read(PROJECT / "data" / "results" / "gpu-h200.jsonl")
-    (adds,) = [
+    adds = [
         row["step_adds_bytes"]
         for row in rows
         if row["what"] == "step"
@@ -200,4 +202,5 @@ def test_a_step_adds_no_more_than_is_predicted(model: str) -> None:
     known = load_catalog().models[model]
     picture = Picture(width=1024, height=1024, sequence_length=512)
     predicted = activation_bytes(known, "transformer", picture, 2)
-    assert 0.75 * predicted < adds <= predicted
+    assert adds
+    assert all(0.75 * predicted < each <= predicted for each in adds)

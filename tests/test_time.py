@@ -224,7 +224,7 @@ def test_the_interval_is_wider_where_less_is_known() -> None:
         return answer.high / answer.mid
 
     known = width("rtx-4090-24gb")
-    assert known < width("rtx-4080-16gb") < width("rtx-4080-16gb", timing="gguf-k")
+    assert known < width("rtx-4080-16gb") < width("rtx-4080-16gb", timing="gguf-legacy")
     assert width("rtx-4090-24gb", timing="gguf-k") < width("rtx-4090-24gb", timing="packed-eager")
 
 

@@ -50,7 +50,7 @@ def timings(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _timing(row: dict[str, Any]) -> dict[str, Any]:
-    scheme, encoder = row.get("scheme"), "bf16"
+    scheme, encoder = row.get("scheme"), ""
     if scheme is None:
         parts = dict(part.split("=") for part in row["plan"].split(",") if "=" in part)
         scheme = parts.get("transformer", row["plan"].partition("@")[0])
@@ -63,7 +63,7 @@ def _timing(row: dict[str, Any]) -> dict[str, Any]:
         "scheme": scheme,
         "timing": _timed_as(scheme),
         "text_encoder_scheme": encoder,
-        "text_encoder_timing": _timed_as(encoder),
+        "text_encoder_timing": _timed_as(encoder) if encoder else "",
         "width": row["width"],
         "height": row["width"],
         "steps": row["steps"] if whole else "",

@@ -86,7 +86,9 @@ class Run:
         broken = [item for item in self.left if item in begun - done]
         if not begun:  # it died before the first
             broken = self.left[:1]
-        book = Book(self.out, self.part)
+        about = next((row for row in seen if row["what"] == "begun"), {})  # nothing but the machine
+        own = ("part", "item", "what", "at")
+        book = Book(self.out, self.part, {k: v for k, v in about.items() if k not in own})
         for book.item in broken:
             book.add("failed", reason=reason)
         self.left = [item for item in self.left if item not in {*begun, *done, *broken}]
