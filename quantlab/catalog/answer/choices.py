@@ -4,7 +4,7 @@ The rules, whole; there are no weights:
 
 1. Candidates are those of candidates.py: schemes that the catalogue says run there, with packages
    that are here and a loss that was measured, for the denoiser and the text encoder apart; eager,
-   and compiled where the catalogue says that it compiles and the card is NVIDIA's. What is several
+   and compiled where it was seen or is said to compile and the card is NVIDIA's. What is several
    times slower than 16-bit weights in a mode is none in that mode. ``bits`` and ``needs`` are asked
    of the denoiser's scheme. Plans are whole, unless nothing close, or as near as ``bits`` and
    ``needs`` let it be, fits so but under group offload; then plans that let go of what idles are

@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 
 from quantlab.catalog.gpus import Gpu, load_gpus
 from quantlab.catalog.placement import HOST_KEPT, Device, Kind, one_memory
+from quantlab.catalog.read.measured import findings_for
 from quantlab.catalog.schema import Method, Model, Scheme
 from quantlab.catalog.sizes.needs import Needs, needs_of
 from quantlab.catalog.sizes.picture import Picture, picture_of
@@ -129,8 +130,9 @@ def why_of(time: Seconds | Reason, writing_s: float | None = None) -> str:
 
 
 def compiles(method: Method, scheme: Scheme) -> bool:
-    """Whether the catalogue says that it works with torch.compile."""
-    return method.cell("compile", scheme).value == "yes"
+    """Whether it works with torch.compile on CUDA: as was measured there, else as documented."""
+    measured = findings_for(scheme, None, "cuda").get("compile")
+    return (measured or method.cell("compile", scheme)).value == "yes"
 
 
 def faster(
