@@ -85,6 +85,8 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
         """Bytes that a request to one of them may have, where that is not what others may."""
         self.wrappers: list[Middleware] = []
         """What stands around all routes and what is kept of them, within the guards."""
+        self.told: gr.HTML | None = None
+        """Hears how the events go whose progress is hidden; see ``named.wire``."""
         super().__init__(**options)
         self.default_config = _Config(self)
 

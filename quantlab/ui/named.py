@@ -66,10 +66,16 @@ def wire(
     """Have ``handler`` answer the events ``triggers``; gives Gradio's event for what follows.
 
     ``told`` says that the event brings data of its own, as those of an HTML component do.
+
+    How an event goes whose progress is hidden is told to the page's ``told`` alone: by default each
+    output hears of it, when it begins and when it ends, and each time the browser copies all that
+    the component holds, lists to choose from too, which takes longer than most answers do.
     """
     bound = _bound(handler, services, tuple(inputs), tuple(outputs), told=told)
     bound.__name__ = getattr(handler, "func", handler).__name__  # by which Gradio calls the event
     values, parts = list(inputs.values()), list(outputs.values()) or None
+    if options.get("show_progress") == "hidden":
+        options = {**options, "show_progress_on": getattr(Context.root_block, "told", None)}
     each = list(triggers) if isinstance(triggers, Iterable) else [triggers]
     if len(each) == 1:
         return each[0](bound, values, parts, **options)

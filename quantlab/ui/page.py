@@ -78,7 +78,9 @@ def build(services: Services) -> Page:
         start = json.dumps(to_query(first_comparison()))
         address = script("address.js").replace("${START}", f"${{{start}}}", 1)
         live = gr.HTML("", elem_id="ql-live", apply_default_css=False, js_on_load=address)
-        with gr.Tabs() as tabs:
+        turns = {"elem_id": "ql-turn", "js_on_load": script("turn.js")}
+        page.told = turn = gr.HTML("", apply_default_css=False, **turns)
+        with gr.Tabs():
             with gr.Tab("Pick", id="pick"):
                 pick = build_pick(services)
             with gr.Tab("Compare", id="compare"):
@@ -91,7 +93,7 @@ def build(services: Services) -> Page:
                 build_machine(services, machine_tab)
         gr.HTML(foot(), apply_default_css=False)
         gr.HTML(sheet(), apply_default_css=False, js_on_load=script("zoom.js"))
-        _wire(services, page, {**tried, "tabs": tabs}, pick, results)
+        _wire(services, page, {**tried, "tabs": turn}, pick, results)
     return page
 
 

@@ -197,4 +197,5 @@ def test_six_plans_fit_any_screen_and_the_picture_is_above_the_fold(new_page: Ne
     page.goto(page.url.partition("?")[0] + link(*six) + "&embed=1")
     expect(view(page)).to_be_visible()
     expect(page.locator("#ql-run")).to_be_hidden()
+    expect(page.locator("#ql-tuning")).to_be_hidden()
     expect(page.get_by_role("tab").first).to_be_hidden()

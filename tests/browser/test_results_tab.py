@@ -92,6 +92,14 @@ def test_groups_never_mix_and_the_front_is_marked_by_shape_and_word(page: Page) 
     failed = first.locator("tr[data-plan='torchao-int4wo']")
     expect(failed).to_contain_text("needs a GPU <img src=x")
 
+    many = page.locator(".ql-group").nth(1)  # the project's sweep
+    many.locator("summary").click()
+    page.set_viewport_size({"width": 390, "height": 844})
+    rows, count = many.locator("tbody tr"), many.locator("tbody tr").count()
+    assert rows.filter(visible=True).count() == 12 < count
+    many.get_by_role("button", name=f"Show all {count} plans").click()
+    expect(rows.filter(visible=True)).to_have_count(count)
+
 
 def test_filter_by_words_evidence_and_nothing(page: Page) -> None:
     page.get_by_label("Search").last.fill("owl nf4")

@@ -1,8 +1,8 @@
 """Run and Stop: from the controls to a job, from the runner's events to the page.
 
-``check`` answers at once and outside the queue; it hands a job to ``run``, which waits for its turn
-and streams what ``live.Live`` does. ``settle`` follows, however the run ended; ``find`` takes a job
-up again on a page that was loaded anew.
+``press`` answers at once; it hands a job to ``run``, which waits for its turn and streams what
+``live.Live`` does. ``settle`` follows, however the run ended; ``find`` takes a job up again on a
+page that was loaded anew.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import gradio as gr
+from anyio import from_thread
 
 from quantlab.catalog.advice import beforehand
 from quantlab.errors import InputError, QuantlabError
@@ -29,10 +30,23 @@ from quantlab.words.comparison import Comparison
 from quantlab.words.settings import described
 from quantlab.words.text import shown as visible
 
-__all__ = ["check", "find", "leave", "run", "settle", "stop", "visitor_of"]
+__all__ = ["check", "find", "leave", "press", "run", "settle", "stop", "visitor_of"]
 
 MAX_SECRET = 64
 """Characters of a browser's secret that count."""
+
+
+def press(call: Call) -> Updates:
+    """Take a job in, or say what is wrong. Where nobody is before it, it runs from now: the page
+    needs a third of a second to hear of the job and to ask what becomes of it."""
+    updates, services = check(call), call.services
+    job = updates.get("job")
+    stop_signal = services.jobs.start(job.token) if job else None
+    if job and stop_signal is not None:
+        live = services.jobs.work(job.token)
+        assert isinstance(live, Live)
+        from_thread.run_sync(live.begin, services, stop_signal)
+    return updates
 
 
 def check(call: Call) -> Updates:

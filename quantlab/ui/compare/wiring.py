@@ -42,7 +42,7 @@ def wire_run(services: Services, parts: Parts) -> None:
     for asked in ([parts["run"].click, parts["prompt"].submit], parts["changed"].again):
         # Queued, since only then does a changed state start `run`; and apart, since Gradio does not
         # put events of HTML together with others.
-        wire(asked, run.check, services, given, told, **waits)
+        wire(asked, run.press, services, given, told, **waits)
     running = wire(
         parts["job"].change,
         run.run,

@@ -5,6 +5,7 @@ Handlers are functions of the services and plain values; ``build_results`` lays 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -57,18 +58,19 @@ def _order(value: object) -> Order:
 
 
 def show(call: Call) -> Updates:
-    """The groups that fit the controls, or one sentence."""
+    """The groups that fit the controls, or one sentence; nothing where they are ``there``."""
     services, order = call.services, _order(call.given["order"])
     try:
         found = groups(_chosen(call), order)
         kept = services.store.count() if services.store is not None else 0
     except StoreError as error:
-        return {"groups": banner(str(error))}
+        return {"groups": banner(str(error)), "there": ""}
     names = {each.id: each.name for each in services.catalog.models.values()}
     count = f'<p class="ql-found" role="status">{results_view.count(found)}</p>'
     rest = results_view.left_out(LIMIT, kept)
-    shown = results_view.results(found, order, names, any_own=kept > 0)
-    return {"groups": count + rest + shown}
+    text = count + rest + results_view.results(found, order, names, any_own=kept > 0)
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return {} if digest == call.given.get("there") else {"groups": text, "there": digest}
 
 
 def refresh(call: Call) -> Updates:
@@ -76,7 +78,7 @@ def refresh(call: Call) -> Updates:
     try:
         everything = _field(call.services)
     except StoreError as error:
-        return {"groups": banner(str(error))}
+        return {"groups": banner(str(error)), "there": ""}
     models = call.services.catalog.models
     known = [
         (models[m].name if m in models else m, m) for m in sorted(set(everything["model"])) if m
@@ -136,12 +138,13 @@ def build_results(services: Services, tab: Any) -> Parts:
         server_functions=[runs_of],
     )
     _exports(services, controls)
-    parts = {**controls, "groups": shown}
-    groups_of = only(parts, "groups")
-    changed = only(parts, "model", "machine", "groups")
-    wire(tab.select, refresh, services, controls, changed, **QUIET)
+    parts = {**controls, "groups": shown, "there": gr.State("")}
+    asked = {**controls, **only(parts, "there")}
+    groups_of = only(parts, "groups", "there")
+    changed = only(parts, "model", "machine", "groups", "there")
+    wire(tab.select, refresh, services, asked, changed, **QUIET)
     changes = [control.change for control in controls.values()]
-    wire(changes, show, services, controls, groups_of, trigger_mode="always_last", **QUIET)
+    wire(changes, show, services, asked, groups_of, trigger_mode="always_last", **QUIET)
     wire(shown.sort_by, sort_by, services, {}, only(parts, "order"), told=True, **QUIET)
     return parts
 

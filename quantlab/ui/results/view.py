@@ -21,6 +21,9 @@ from quantlab.words.units import seconds, size
 __all__ = ["MOST_GROUPS", "count", "left_out", "results"]
 
 MOST_GROUPS = 20
+FEW = 12
+"""Plans of a group that a narrow screen shows until all are asked for, those on the front first:
+there each is a card of its own, and sixty of them are twenty screens."""
 EVIDENCE = {"measured": "✓", "documented": "¶"}
 """The sign of each kind of evidence, beside its word."""
 
@@ -139,13 +142,18 @@ def _table(group: Group, order: str) -> str:
     heads = [pair for pair in HEADS if pair[1] not in _empty(group)]
     cells = "".join(_head(name, by, order) for name, by in heads)
     shown = {by for _, by in heads}
-    body = "".join(_row(line, group, shown) for line in group.lines)
+    few = sorted(group.lines, key=lambda line: not line.front)[:FEW]
+    body = "".join(_row(line, group, shown, more=line not in few) for line in group.lines)
+    whole = ""
+    if len(group.lines) > FEW:
+        whole = '<button type="button" class="ql-button ql-whole" data-whole-group>'
+        whole += f"Show all {len(group.lines)} plans</button>"
     return (
         f'<div class="ql-scroll"><table class="ql-results" role="table">'
         '<caption class="ql-sr">Plans of this group; a plan\'s name opens its runs.</caption>'
         f'<thead role="rowgroup"><tr role="row">{cells}<th role="columnheader">'
         '<span class="ql-sr">Open</span></th></tr></thead>'
-        f'<tbody role="rowgroup">{body}</tbody></table></div>'
+        f'<tbody role="rowgroup">{body}</tbody></table></div>{whole}'
     )
 
 
@@ -164,7 +172,7 @@ def _head(name: str, by: str, order: str) -> str:
     )
 
 
-def _row(line: Line, group: Group, shown: set[str]) -> str:
+def _row(line: Line, group: Group, shown: set[str], *, more: bool) -> str:
     mixed = len(_peak_kinds(group)) > 1
     figures = {
         "memory": size(line.weights_bytes),
@@ -184,10 +192,11 @@ def _row(line: Line, group: Group, shown: set[str]) -> str:
             for by, text in figures.items()
             if by in shown
         )
-    front = ' class="is-front"' if line.front else ""
+    names = " ".join(["is-front"] * line.front + ["is-more"] * more)
+    kind = f' class="{names}"' if names else ""
     link = open_link(line.results[0], line.plan) if line.results else ""
     return (
-        f'<tr role="row" data-plan="{escape(line.plan)}"{front}>{_name(line, group)}{cells}'
+        f'<tr role="row" data-plan="{escape(line.plan)}"{kind}>{_name(line, group)}{cells}'
         f'<td role="cell" class="ql-open">{link}</td></tr>'
     )
 

@@ -1,7 +1,9 @@
-// Behaviour of the Results tab: sort by a head, open the runs of a plan, open one in Try.
+// Behaviour of the Results tab: sort by a head, show all plans on a narrow screen, open the
+// runs of a plan, open one in Compare.
 // Runs once, when the component appears; `element`, `trigger`, `watch` and `server` are Gradio's.
 const sheet = element.querySelector("dialog");
 const opened = new Map();
+const whole = new Set(); // groups of which a narrow screen shows all plans
 let focus = null;
 
 async function showRuns(key) {
@@ -24,6 +26,12 @@ element.addEventListener("click", (event) => {
   const data = event.target.closest("button")?.dataset;
   if (!data) return;
   if ("close" in data) sheet.close();
+  else if ("wholeGroup" in data) {
+    const group = event.target.closest("[data-group]");
+    whole.add(group.dataset.group);
+    group.classList.add("is-whole");
+    group.querySelector("tr.is-more button")?.focus();
+  }
   else if (data.runs) showRuns(data.runs);
   else if (data.by) {
     focus = { group: event.target.closest("[data-group]").dataset.group, by: data.by };
@@ -44,6 +52,7 @@ watch("value", () => {
   for (const group of element.querySelectorAll("[data-group]")) {
     const was = opened.get(group.dataset.group);
     if (was !== undefined) group.open = was;
+    group.classList.toggle("is-whole", whole.has(group.dataset.group));
     if (focus?.group === group.dataset.group)
       group.querySelector(`[data-by="${focus.by}"]`)?.focus();
   }
