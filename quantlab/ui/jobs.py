@@ -73,6 +73,7 @@ class Jobs:
         self._jobs: dict[str, _Entry] = {}
         self._per_visitor, self._silent_s = per_visitor, silent_s
         self._took: deque[float] = deque(maxlen=10)
+        self._ended: dict[str, object] = {}
         self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def queue(self, session: str, visitor: str | None = None) -> tuple[str, int]:
@@ -168,10 +169,11 @@ class Jobs:
                 self._jobs[token].work = work
 
     def work(self, token: str) -> object:
-        """What ``keep`` said of a job that waits or runs, else None."""
+        """What ``keep`` said of a job that waits or runs, or was among the last to end: a short one
+        is over before its page asks what becomes of it. Else None."""
         with self._lock:
             entry = self._jobs.get(token)
-            return entry.work if entry else None
+            return entry.work if entry else self._ended.get(token)
 
     def leave(self, session: str) -> None:
         """``session`` is gone: what can be found again is left to whoever comes back for it, and
@@ -214,6 +216,10 @@ class Jobs:
         """Forget a job that has ended."""
         with self._lock:
             entry = self._jobs.pop(token, None)
+            if entry is not None and entry.work is not None:
+                self._ended[token] = entry.work
+                for oldest in list(self._ended)[:-MOST]:
+                    del self._ended[oldest]
             if entry is not None and entry.phase == "running":
                 self._took.append(time.monotonic() - entry.since)
                 for other in [t for t, e in self._jobs.items() if e.visitor == entry.visitor]:

@@ -57,6 +57,7 @@ class Live:
         self._alone_since = time.monotonic()
         self._task: asyncio.Task[None] | None = None
         self._last = 0.0
+        self._followed = False
 
     def begin(self, services: Services, stop: threading.Event) -> None:
         """Start the run, if nobody has yet; ``stop`` ends it at the next step."""
@@ -70,8 +71,10 @@ class Live:
 
     async def follow(self) -> AsyncIterator[Seen]:
         """What there is to be seen from now on, step by step, and again where only the progress is
-        another; for as long as the caller is heard, to the end."""
-        at = len(self._steps) - 1
+        another; for as long as the caller is heard, to the end. Who follows first sees all of it:
+        the run began before they could ask."""
+        at = len(self._steps) - 1 if self._followed else 0
+        self._followed = True
         news = asyncio.Event()
         news.set()
         self._listeners.add(news)

@@ -130,9 +130,10 @@ async def run(call: Call) -> AsyncIterator[Updates]:
             return
         yield {"progress": progress(_waiting(wait), 0)}
     stop_signal = services.jobs.start(job.token)
-    if stop_signal is None:
+    if stop_signal is not None:
+        live.begin(services, stop_signal)
+    elif not live.ended:
         return
-    live.begin(services, stop_signal)
     async for updates in _followed(services, live):
         yield updates
 
