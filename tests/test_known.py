@@ -118,13 +118,13 @@ def test_page_programs_and_command_line_count_the_same_runs(
     services: Services, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert services.store
-    plan = "transformer=torchao-int8dq,text_encoder_2=quanto-int8@compiled"
+    plan = "transformer=torchao-fp8dq,text_encoder_2=quanto-int8@compiled"
     asked = {"hardware": CARD.id, "ram": "64", "model": DEV.id, "memory": "", "bits": ""}
     query = read_query({**asked, "library": "", "needs": []})
     before = choices_of(query, known_of(query, services))
     assert not any("measured" in (choice.image_s_evidence or "") for choice in before)
     save(services.store, stored(plan, 9.0))
-    save(services.store, stored("torchao-int8dq@compiled", 9.0))
+    save(services.store, stored("torchao-fp8dq@compiled", 9.0))
     options = ["--model", DEV.id, "--gpu", CARD.id, "--ram-gib", "64"]
 
     told = printed(capsys, "propose", *options)
@@ -154,7 +154,7 @@ def test_page_programs_and_command_line_count_the_same_runs(
     asking = ["--model", DEV.id, "--gpu", CARD.id, "--need", "speed"]
     told = printed(capsys, "pick", *asking)
     assert api.recommend(services, model=DEV.id, gpu=CARD.id, needs=["speed"]) == told
-    [row] = [row for row in told if row["scheme"] == "torchao-int8dq"]
+    [row] = [row for row in told if row["scheme"] == "torchao-fp8dq"]
     assert "compiled 9 s, not " in "; ".join(row["reasons"])
 
 

@@ -115,6 +115,7 @@ def test_it_does_to_the_image_what_it_was_taught(outcomes: dict[str, Outcome]) -
 
 def test_every_rule_that_is_measured_can_be_measured_here() -> None:
     single = [s for s in CATALOG.schemes.values() if not s.layers]
+    single = [s for s in single if s.way != "auto-round"]  # an extra with packages of its own
     ruled = {s.id for s in single if s.lora and s.lora.evidence == "measured"}
     assert ruled <= set(TRANSFORMER)
     families = {CATALOG.schemes[plan].method for plan in (*AFTER[1:], *BEFORE)}
