@@ -15,7 +15,7 @@ Nothing here is measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from typing import Literal, NamedTuple
@@ -143,14 +143,27 @@ def _fitting(
     needs: Needs, kinds: Iterable[Kind], gpu: Gpu | Device, ram_bytes: int | None = None
 ) -> Iterator[_Way]:
     """Those of ``kinds`` that fit the device and the host; hundreds of plans are asked about."""
-    most, one = gpu.bytes - (0 if gpu.kind in ONE_KIND else CONTEXT_BYTES), one_memory(gpu)
+    one = one_memory(gpu)
     for kind in kinds:
-        peak = _peak(kind, needs)
-        if peak * (1 + FRAGMENTATION) > most:
+        peak = needs.peak(kind)
+        if _lacks(peak, gpu) > 0:
             continue
-        host = 0 if one else _host(kind, needs)
+        host = 0 if one else needs.host(kind)
         if ram_bytes is None or not host or host <= ram_bytes - HOST_KEPT:
             yield _Way(kind, peak, host)
+
+
+def _lacks(peak: int, gpu: Gpu | Device) -> float:
+    """Bytes that ``gpu`` has too few for ``peak``, what is kept free counted; else 0 or less."""
+    kept = 0 if gpu.kind in ONE_KIND else CONTEXT_BYTES
+    return peak * (1 + FRAGMENTATION) + kept - gpu.bytes
+
+
+def decoding_bars(needs: Needs, found: Collection[Kind], gpu: Gpu | Device) -> bool:
+    """Whether a placement that is not ``found`` might be if decoding took no memory: a short
+    answer, where hundreds of plans would else be placed a second time."""
+    most = needs.running[needs.decoder] * (1 + FRAGMENTATION)
+    return any(0 < _lacks(needs.peak(kind), gpu) <= most for kind in KINDS if kind not in found)
 
 
 def verdict_of(kind: Kind | None) -> Verdict:
@@ -166,11 +179,11 @@ def refusal(
     """Why ``plan`` fits ``gpu`` in no placement, with the numbers of each."""
     if said := _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return said
-    peak = _peak("resident", needs) / GIB
+    peak = needs.peak("resident") / GIB
     each = [f"{peak:.1f} of {gib(gpu.bytes)} at the peak, predicted"]
     for kind in KINDS[1:]:
         barred = why_barred(kind, plan, gpu, catalog)
-        each.append(barred or f"{gib(_peak(kind, needs))} {how(kind)}")
+        each.append(barred or f"{gib(needs.peak(kind))} {how(kind)}")
         if barred == ONE_MEMORY:
             break
     short = _short_of_host(needs, plan, gpu, catalog, ram_bytes)
@@ -242,18 +255,6 @@ def why_barred(kind: str, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> st
 def one_memory(gpu: Gpu | Device) -> bool:
     """Whether the device's memory is the host's too."""
     return gpu.unified or gpu.kind in ONE_KIND
-
-
-def _peak(kind: Kind, needs: Needs) -> int:
-    if kind in ("resident", "staged"):
-        return needs.resident_bytes if kind == "resident" else needs.staged_bytes
-    running = needs.offload_bytes if kind == "model-offload" else needs.group_bytes
-    return max(running, needs.loading_bytes)
-
-
-def _host(kind: Kind, needs: Needs) -> int:
-    """Host memory beside the device's, where that is not the same."""
-    return needs.host_bytes if kind in ("resident", "staged") else needs.offload_host_bytes
 
 
 def _reasons(

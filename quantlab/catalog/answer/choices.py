@@ -52,7 +52,14 @@ from quantlab.catalog.answer.seconds import Timer, writing_seconds
 from quantlab.catalog.answer.told import choice_of
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import Machine, own_memory_gib, this_machine
-from quantlab.catalog.placement import HOST_KEPT, Device, Kind, Placement, placements_for
+from quantlab.catalog.placement import (
+    HOST_KEPT,
+    Device,
+    Kind,
+    Placement,
+    decoding_bars,
+    placements_for,
+)
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.decoding import lighter
 from quantlab.catalog.sizes.needs import Needs, needs_of
@@ -200,9 +207,8 @@ def _trimmed(plans: Iterable[Plan], placed: Iterable[Placed], asked: _Asked) -> 
         return
     whole = {(one.plan, one.placement.kind) for one in placed}
     lighter = {replace(plan, trimmed=True): plan for plan in plans}
-    for one in _placed(lighter, asked):
-        if (lighter[one.plan], one.placement.kind) not in whole:
-            yield one
+    found = _placed(lighter, asked)
+    yield from (p for p in found if (lighter[p.plan], p.placement.kind) not in whole)
 
 
 def _has_room(plans: Iterable[Plan], placed: Iterable[Placed], model: Model) -> bool:
@@ -229,8 +235,9 @@ def _placed(plans: Iterable[Plan], asked: _Asked) -> Iterator[Placed]:
     not fit so otherwise."""
     for plan in plans:
         found = yield from _placed_one(plan, asked, ())
-        if asked.lighter is not None and "resident" not in found:
-            yield from _placed_one(plan, asked.lighter, found)
+        light = None if "resident" in found else asked.lighter
+        if light and decoding_bars(_needs(plan, asked), found, asked.device):
+            yield from _placed_one(plan, light, found)
 
 
 def _placed_one(
@@ -283,10 +290,7 @@ def _nearest_miss(plans: Iterable[Plan], asked: _Asked) -> str:
 
 
 def _lacks(plan: Plan, placement: Placement, host: int, asked: _Asked) -> str:
-    ways = [
-        placement.kind.replace("-", " "),
-        *(setting(each).label for each in asked.picture.decoded),
-    ]
+    ways = [placement.kind.replace("-", " "), *(setting(n).label for n in asked.picture.decoded)]
     peak, own = placement.peak_bytes / GIB, asked.device.bytes / GIB
     said = [f"nothing fits; the nearest is {plan}, {', '.join(ways)}"]
     said.append(f"its peak is {peak:.1f} GiB, and the device has {own:.1f} with a part to be free")

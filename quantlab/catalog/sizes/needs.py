@@ -71,7 +71,13 @@ class Needs:
     def _most(self, names: Iterable[str]) -> int:
         """What running one of the components adds, or loading it, where that holds more than stays
         of it."""
-        return max((max(self.running[n], self.let_go[n]) for n in names), default=0)
+        return max(map(self._adds.__getitem__, names), default=0)
+
+    @cached_property
+    def _adds(self) -> Mapping[str, int]:
+        if not any(self.let_go.values()):
+            return self.running
+        return {name: max(adds, self.let_go[name]) for name, adds in self.running.items()}
 
     @cached_property
     def staged_bytes(self) -> int:
@@ -106,6 +112,17 @@ class Needs:
         """Host memory while loading for a device that keeps everything, or a stage at a time: one
         component goes through it after the other."""
         return max(self.passing.values())
+
+    def peak(self, kind: str) -> int:
+        """The device's peak in a placement, such as "model-offload", loading included."""
+        if kind in ("resident", "staged"):
+            return self.resident_bytes if kind == "resident" else self.staged_bytes
+        running = self.offload_bytes if kind == "model-offload" else self.group_bytes
+        return max(running, self.loading_bytes)
+
+    def host(self, kind: str) -> int:
+        """Host memory beside the device's in a placement, where that is not the same."""
+        return self.host_bytes if kind in ("resident", "staged") else self.offload_host_bytes
 
     @cached_property
     def offload_host_bytes(self) -> int:
