@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from math import prod
 from typing import Any
 
 import pytest
@@ -66,6 +67,23 @@ def test_layerwise_casting_leaves_alone_what_the_catalogue_says(shapes: str) -> 
         name for name in names if any(re.search(p, part) for part in within(name) for p in patterns)
     }
     assert left_alone("layerwise-fp8", component, names) == found
+
+
+def test_what_takes_whole_blocks_alone_leaves_alone_what_is_none() -> None:
+    """bitsandbytes' blocks are so on a CPU alone, by its own kernel there."""
+    schemes = [s for s in CATALOG.schemes.values() if s.storage and s.on_cpu == "diffusers"]
+    picky = [s for s in schemes if s.storage.whole_inputs > 1 or s.storage.whole_numbers > 1]
+    assert {s.id for s in picky} == {"torchao-int8wo-g64", "torchao-nf4"}
+    for scheme in picky:
+        for component in COMPONENTS.values():
+            linear = [m for m in shapes_of(component.shapes) if m.kind == "linear" and m.weight]
+            odd = {
+                m.name
+                for m in linear
+                if m.weight[1] % scheme.storage.whole_inputs
+                or prod(m.weight) % scheme.storage.whole_numbers
+            }
+            assert odd <= left_alone(scheme.id, component, [m.name for m in linear]), scheme.id
 
 
 def within(name: str) -> Iterator[str]:

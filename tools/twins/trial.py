@@ -14,9 +14,9 @@ from PIL import Image
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.models.schema import Model
-from quantlab.catalog.schema import Storage
+from quantlab.catalog.schema import Scheme
 from quantlab.catalog.sizes.shapes import component_shapes
-from quantlab.catalog.sizes.weights import component_bytes, plan_bytes
+from quantlab.catalog.sizes.weights import component_bytes, matching, plan_bytes
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.device import this_device
@@ -101,22 +101,24 @@ class _Heard:
         """Whether the twin has layers that the scheme cannot take and the real model has none, or
         none that it takes and the real model has some."""
         twin = self.catalog.models[self.real.id]
-        storage = self.catalog.schemes[scheme].storage
-        if storage is None:
-            return False
-        real, small = (_odd(model, self.component, storage) for model in (self.real, twin))
+        known = self.catalog.schemes[scheme]
+        real, small = (_odd(model, self.component, known) for model in (self.real, twin))
         if small and not real:
             return True
         real, small = (_takes(model, self.component, scheme) for model in (self.real, twin))
         return real and not small
 
 
-def _odd(model: Model, component: str, storage: Storage) -> bool:
+def _odd(model: Model, component: str, scheme: Scheme) -> bool:
     """Whether a Linear is no whole number of blocks, where the library takes nothing else."""
+    known, storage = model.component(component), scheme.storage
+    if known is None or storage is None:
+        return False
+    alone = matching(scheme.left_alone(known.cls, model.family.kept(component)))
     return any(
         m.weight[1] % storage.whole_inputs or math.prod(m.weight) % storage.whole_numbers
         for m in component_shapes(model, component)
-        if m.kind == "linear" and m.weight
+        if m.kind == "linear" and m.weight and not alone.fullmatch(m.name)
     )
 
 
