@@ -336,13 +336,7 @@ def test_a_summary_is_what_one_gets_by_hand() -> None:
 
 def test_intervals() -> None:
     assert interval((3.0,)) == (None, None)
-    assert interval(
-        (
-            3.0,
-            3.0,
-            3.0,
-        )
-    ) == (3.0, 3.0)
+    assert interval((3.0, 3.0, 3.0)) == (3.0, 3.0)
     assert spread([]) is None
     # Of two values the median of a draw is either or their mean, with odds 1:2:1.
     assert interval((1.0, 2.0)) == (1.0, 2.0)

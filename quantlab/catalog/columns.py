@@ -99,10 +99,13 @@ def ids(columns: tuple[Column, ...]) -> tuple[str, ...]:
     return tuple(row.id for row in columns)
 
 
+_BY_ID = {row.id: row for row in (*COLUMNS, SPEED)}
+
+
 def column(column_id: str) -> Column:
     """The column with that id.
 
     Raises:
         KeyError: there is none.
     """
-    return {row.id: row for row in (*COLUMNS, SPEED)}[column_id]
+    return _BY_ID[column_id]

@@ -108,8 +108,16 @@ def predictions(
     Raises:
         PlanError: a scheme whose way of storing is not known.
     """
-    about = {"gpu": gpu, "ram_bytes": ram_bytes, "known": known, "catalog": catalog}
     return [
-        predict_asked(comparison, plan, batch=batch, references=references, **about)
+        predict_asked(
+            comparison,
+            plan,
+            batch=batch,
+            references=references,
+            gpu=gpu,
+            ram_bytes=ram_bytes,
+            known=known,
+            catalog=catalog,
+        )
         for plan in comparison.plans
     ]

@@ -231,21 +231,21 @@ def _beside(
 
 
 def _placed(plans: Iterable[Plan], asked: _Asked) -> Iterator[Placed]:
-    """Every plan in every placement that fits device and host, decoded lighter only where it does
-    not fit so otherwise."""
+    """Every plan in every placement that fits, decoded lighter only where it does not otherwise."""
     for plan in plans:
-        found = yield from _placed_one(plan, asked, ())
+        needs = _needs(plan, asked)
+        found = yield from _placed_one(plan, needs, asked, ())
         light = None if "resident" in found else asked.lighter
-        if light and decoding_bars(_needs(plan, asked), found, asked.device):
-            yield from _placed_one(plan, light, found)
+        if light and decoding_bars(needs, found, asked.device):
+            yield from _placed_one(plan, _needs(plan, light), light, found)
 
 
 def _placed_one(
-    plan: Plan, asked: _Asked, but: Collection[Kind]
+    plan: Plan, needs: Needs, asked: _Asked, but: Collection[Kind]
 ) -> Generator[Placed, None, list[Kind]]:
     """A plan in every placement that fits, ``but`` some; gives their kinds."""
-    needs, held = _needs(plan, asked), (asked.device, asked.catalog, asked.ram_bytes)
-    found = [each for each in placements_for(needs, plan, *held) if each.kind not in but]
+    fitting = placements_for(needs, plan, asked.device, asked.catalog, asked.ram_bytes)
+    found = [placement for placement in fitting if placement.kind not in but]
     loss = loss_of(plan, asked.model) if found else None
     if loss is None:
         return []

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from quantlab.catalog.answer.fits import barred, fits
 from quantlab.catalog.answer.seconds import Timer, why_of, writing_seconds
@@ -20,7 +19,7 @@ from quantlab.catalog.placement import Device, Kind, placements_for
 from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.sizes.download import download_bytes
 from quantlab.catalog.sizes.needs import needs_of
-from quantlab.catalog.sizes.picture import Picture, picture_of
+from quantlab.catalog.sizes.picture import Picture, picture_asked, picture_of
 from quantlab.catalog.sizes.weights import (
     component_bytes,
     find_model,
@@ -158,7 +157,7 @@ def predict(
     """
     catalog = catalog or load_catalog()
     model = find_model(model_id, catalog)
-    picture = picture_of(
+    asked = picture_of(
         model,
         width=width,
         height=height,
@@ -171,6 +170,42 @@ def predict(
         vae_tiling=vae_tiling,
         vae_slicing=vae_slicing,
     )
+    return _predicted(plan, model, asked, gpu, ram_bytes, steps, known, catalog)
+
+
+def predict_asked(
+    comparison: Comparison,
+    plan: Plan,
+    *,
+    batch: int | None = None,
+    references: int | None = None,
+    gpu: Gpu | Device | None = None,
+    ram_bytes: int | None = None,
+    known: Known = NOTHING,
+    catalog: Catalog | None = None,
+) -> Prediction:
+    """``predict`` of a plan of ``comparison`` for all that it asks; ``references`` where they are
+    more than those that it names.
+
+    Raises:
+        InputError, PlanError: as ``predict``.
+    """
+    catalog = catalog or load_catalog()
+    model = find_model(comparison.model, catalog)
+    asked = picture_asked(comparison, model, batch=batch, references=references)
+    return _predicted(plan, model, asked, gpu, ram_bytes, comparison.steps, known, catalog)
+
+
+def _predicted(
+    plan: Plan,
+    model: Model,
+    picture: Picture,
+    gpu: Gpu | Device | None,
+    ram_bytes: int | None,
+    steps: int | None,
+    known: Known,
+    catalog: Catalog,
+) -> Prediction:
     needs = needs_of(plan, model, picture, catalog=catalog)
     on_card = None
     if gpu is not None:
@@ -185,39 +220,6 @@ def predict(
         download_bytes=download_bytes(model, dict(plan.parts), catalog),
         fits={card.id: fits(needs, plan, model, card, catalog) for card in load_gpus().values()},
         on_card=on_card,
-    )
-
-
-def predict_asked(
-    comparison: Comparison,
-    plan: Plan,
-    *,
-    batch: int | None = None,
-    references: int | None = None,
-    **more: Any,
-) -> Prediction:
-    """``predict`` of a plan of ``comparison`` for all that it asks; ``references`` where they are
-    more than those that it names, ``more`` what is said of the device, as in ``predict``.
-
-    Raises:
-        InputError, PlanError: as ``predict``.
-    """
-    c = comparison
-    return predict(
-        c.model,
-        plan,
-        width=c.width,
-        height=c.height,
-        sequence_length=c.sequence_length,
-        steps=c.steps,
-        batch=batch,
-        references=len(c.references) or None if references is None else references,
-        frames=c.frames,
-        guidance=c.guidance,
-        true_cfg_scale=c.true_cfg_scale,
-        vae_tiling=c.vae_tiling,
-        vae_slicing=c.vae_slicing,
-        **more,
     )
 
 

@@ -12,10 +12,15 @@ from typing import Any
 from quantlab.errors import RunError
 from quantlab.words.comparison import Comparison
 
-__all__ = ["WAYS", "decoding"]
+__all__ = ["WAYS", "decoding", "ways_asked"]
 
 WAYS = {"vae_tiling": "tiling", "vae_slicing": "slicing"}
 """Settings, and what diffusers' ``enable_`` and ``disable_`` are followed by."""
+
+
+def ways_asked(comparison: Comparison) -> list[str]:
+    """The ways of decoding that ``comparison`` asks for, as diffusers names them."""
+    return [way for setting, way in WAYS.items() if comparison.get(setting) is True]
 
 
 @contextmanager
@@ -25,7 +30,7 @@ def decoding(decoder: Any, comparison: Comparison) -> Iterator[None]:
     Raises:
         RunError: its class has no such way.
     """
-    asked = [way for setting, way in WAYS.items() if comparison.get(setting) is True]
+    asked = ways_asked(comparison)
     try:
         for way in asked:
             try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.errors import InputError
+from quantlab.lab.bench.decoding import WAYS
 from quantlab.lab.check.code.values import Call, Made, Part, Ref, Table, const
 from quantlab.lab.check.known import scheme_of, scheme_of_kwargs, table_of
 from quantlab.lab.check.uses import Code, Load, config_of
@@ -168,10 +169,7 @@ def _layerwise(code: Code, load: Load) -> dict[str, str]:
     return found
 
 
-DECODING = {
-    "vae_tiling": ("enable_vae_tiling", "enable_tiling"),
-    "vae_slicing": ("enable_vae_slicing", "enable_slicing"),
-}
+DECODING = {key: (f"enable_vae_{way}", f"enable_{way}") for key, way in WAYS.items()}
 """Settings, and the methods of a pipeline or its autoencoder that stand for them."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantlab.catalog.schema import Model
-from quantlab.lab.bench.decoding import WAYS
+from quantlab.lab.bench.decoding import ways_asked
 from quantlab.words.comparison import Comparison
 
 __all__ = ["decoding_lines"]
@@ -11,5 +11,5 @@ __all__ = ["decoding_lines"]
 
 def decoding_lines(comparison: Comparison, model: Model) -> list[str]:
     """A line for each way of decoding that is asked for, of a pipeline that is called ``pipe``."""
-    asked = [way for setting, way in WAYS.items() if comparison.get(setting) is True]
-    return [f"pipe.{model.family.decoder}.enable_{way}()" for way in asked]
+    decoder = model.family.decoder
+    return [f"pipe.{decoder}.enable_{way}()" for way in ways_asked(comparison)]
