@@ -18,6 +18,14 @@ from dataclasses import replace
 if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches CUDA
     import spaces  # noqa: F401
 
+from quantlab.lab.runners.beside import BesideRunner
+from quantlab.lab.runners.choose import choose_runner
+
+if __name__ == "__main__":  # before all else: torch is imported beside while Gradio is here
+    chosen = choose_runner(os.environ)
+    if isinstance(chosen, BesideRunner):
+        chosen.start()
+
 from quantlab.catalog.machine import this_machine
 from quantlab.catalog.own.mixes import Growing, kept_mixes
 from quantlab.catalog.schema import Model
@@ -26,14 +34,12 @@ from quantlab.errors import InputError, QuantlabError, StoreError
 from quantlab.lab.heap import give_back_at_rest
 from quantlab.lab.hub.admit import about, admit
 from quantlab.lab.lora.file import admit_lora
-from quantlab.lab.runners.choose import choose_runner
-from quantlab.lab.runners.local import LocalRunner
-from quantlab.lab.runners.runner import Runner
+from quantlab.lab.runners.runner import Here, Runner
 from quantlab.lab.runners.warm import start_warm
 from quantlab.record.gallery import Gallery
 from quantlab.record.store.store import Store
 from quantlab.ui.compare.tab import first_runs
-from quantlab.ui.guard.budget import PUBLIC_S, Budget, learn
+from quantlab.ui.guard.budget import PUBLIC_S, Budget, here, learn
 from quantlab.ui.guard.fetching import Consent
 from quantlab.ui.guard.hosts import allowed_names
 from quantlab.ui.kept.ahead import answer_ahead
@@ -96,14 +102,12 @@ def _is_here(model: Model) -> bool:
     return cached(model, [component.name for component in model.components]) is not None
 
 
-def budget_of(asked: float | None, runner: Runner, catalog: Catalog, *, public: bool) -> Budget:
+def budget_of(asked: float | None, runner: Runner, *, public: bool) -> Budget:
     """How long a visitor's job may take; what that is here is found out in the background."""
     most = (PUBLIC_S if public else 0.0) if asked is None else asked
     budget = Budget(most or None)
-    if most and isinstance(runner, LocalRunner):  # ZeroGPU has a quota of its own
-        from quantlab.lab.device import this_device
-
-        learn(budget, catalog, this_device)
+    if most and isinstance(runner, BesideRunner):  # ZeroGPU has a quota of its own
+        learn(budget, lambda: runner.do(here))
     return budget
 
 
@@ -111,10 +115,10 @@ def takes_pictures(runner: Runner, *, public: bool) -> bool:
     """Whether visitors may give pictures to go by: on one's own machine, and where a GPU of this
     server goes by them; on ZeroGPU they would have to travel with every call."""
     has_gpu = this_machine().hardware[-1] != "cpu"
-    return isinstance(runner, LocalRunner) and (has_gpu or not public)
+    return isinstance(runner, Here) and (has_gpu or not public)
 
 
-def main() -> None:
+def main(runner: Runner) -> None:
     """Build and launch; does not return while the page is served."""
     parser = argparse.ArgumentParser(description="Serve the page.")
     parser.add_argument(
@@ -163,7 +167,7 @@ def main() -> None:
     except QuantlabError as error:
         print(f"quantlab: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
-    services = services_of(arguments, repositories)
+    services = services_of(arguments, repositories, runner)
     page = build(services)
 
     def start(loop: AbstractEventLoop) -> None:
@@ -182,13 +186,14 @@ def grown(catalog: Catalog) -> Growing:
     return schemes
 
 
-def services_of(arguments: argparse.Namespace, repositories: Sequence[str]) -> Services:
+def services_of(
+    arguments: argparse.Namespace, repositories: Sequence[str], runner: Runner
+) -> Services:
     """What the page works with; ``repositories`` have LoRAs that were named at the start."""
     catalog = load_catalog()
     public = arguments.proxy or allowed_names(os.environ) is None
     if not public:  # what is tuned on one's own machine joins its schemes
         catalog = replace(catalog, schemes=grown(catalog))
-    runner = choose_runner(os.environ, catalog)
     return Services(
         catalog=catalog,
         runner=runner,
@@ -197,7 +202,7 @@ def services_of(arguments: argparse.Namespace, repositories: Sequence[str]) -> S
         allow_probe=arguments.allow_probe,
         public=public,
         takes_pictures=takes_pictures(runner, public=public),
-        budget=budget_of(arguments.max_job_seconds, runner, catalog, public=public),
+        budget=budget_of(arguments.max_job_seconds, runner, public=public),
         consent=Consent(
             tuple(repositories),
             everything=arguments.allow_hub,
@@ -209,4 +214,4 @@ def services_of(arguments: argparse.Namespace, repositories: Sequence[str]) -> S
 
 
 if __name__ == "__main__":
-    main()
+    main(chosen)

@@ -39,18 +39,24 @@ class Served:
 
     @property
     def rss_bytes(self) -> int:
-        """Resident bytes of the server now."""
-        return int(psutil.Process(self.pid).memory_info().rss)
+        """Resident bytes of the server, and of the process beside it, now."""
+        return sum(int(each.memory_info().rss) for each in self._processes())
+
+    def _processes(self) -> list[psutil.Process]:
+        server = psutil.Process(self.pid)
+        return [server, *server.children(recursive=True)]
+
+    def _computed_s(self) -> float:
+        return float(sum(sum(each.cpu_times()[:2]) for each in self._processes()))
 
     def rest(self) -> None:
         """Wait until the server computes next to nothing: what it does ahead is done, and what was
         freed is given back."""
-        process, until = psutil.Process(self.pid), time.monotonic() + LIMIT_S
-        still = 0
+        until, still = time.monotonic() + LIMIT_S, 0
         while still < STILL and time.monotonic() < until:
-            before = sum(process.cpu_times()[:2])
+            before = self._computed_s()
             time.sleep(1)
-            still = still + 1 if sum(process.cpu_times()[:2]) - before < 0.05 else 0
+            still = still + 1 if self._computed_s() - before < 0.05 else 0
 
 
 @contextmanager

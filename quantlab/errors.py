@@ -18,6 +18,8 @@ Messages never contain tokens or file paths of the server beyond what the person
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "CatalogError",
     "DoesNotFit",
@@ -49,6 +51,17 @@ class InputError(QuantlabError, ValueError):
     def __init__(self, part: str, message: str) -> None:
         super().__init__(f"{part}: {message}")
         self.part = part
+
+    def __reduce__(self) -> Any:
+        """From another process it comes as it was."""
+        return _as_it_was, (type(self), self.args, self.__dict__)
+
+
+def _as_it_was(kind: type[InputError], args: tuple[Any, ...], known: dict[str, Any]) -> InputError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(known)
+    return error
 
 
 class PlanError(InputError):

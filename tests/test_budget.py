@@ -16,7 +16,7 @@ from quantlab.catalog.table import load_catalog
 from quantlab.catalog.time import Known, pace_from
 from quantlab.errors import InputError
 from quantlab.ui.compare import run
-from quantlab.ui.guard.budget import Budget, Here, learn
+from quantlab.ui.guard.budget import Budget, Here, learn, of_device
 from quantlab.ui.guard.fetching import Consent
 from quantlab.ui.programs import api
 from quantlab.ui.services import Services
@@ -89,7 +89,7 @@ def test_what_the_machine_is_is_learned_in_the_background() -> None:
         return CPU.known["flux-mini"]
 
     budget = Budget(1.0)
-    learn(budget, CATALOG, lambda: device, known).join()
+    learn(budget, lambda: of_device(device, CATALOG, known)).join()
     assert "flux-mini" in asked
     assert "flux1-dev" not in asked
     with pytest.raises(InputError, match="predicted"):

@@ -187,7 +187,7 @@ def test_the_page_says_that_a_result_was_imported(there: Path) -> None:
     from quantlab.ui.services import Services
 
     main(["import", str(there)])
-    services = Services(load_catalog(), choose_runner({}, load_catalog()), Store())
+    services = Services(load_catalog(), choose_runner({}), Store())
     results = dict(stored(COMPARISON, services).results)
     today = str(Store().recent(1)[0].imported_at)[:10]
     assert str(results["bnb-nf4"].origin).endswith(

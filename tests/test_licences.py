@@ -127,7 +127,7 @@ def test_compare_and_the_page_work_and_say_what_to_install(
         "from quantlab.ui.pick.view import claims;"
         "from quantlab.catalog.table import load_catalog;"
         "catalog = load_catalog();"
-        "assert app.build(app.Services(catalog, app.choose_runner({}, catalog), None));"
+        "assert app.build(app.Services(catalog, app.choose_runner({}), None));"
         "assert 'GPL-3.0-only' in claims('sdnq-int8', 'cpu', load_catalog());"
         "raise SystemExit(status)"
     )

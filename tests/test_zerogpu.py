@@ -22,8 +22,8 @@ from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.hub.admit import admit
 from quantlab.lab.load.reader import Reader
+from quantlab.lab.runners.beside import BesideRunner
 from quantlab.lab.runners.choose import choose_runner
-from quantlab.lab.runners.local import LocalRunner
 from quantlab.lab.runners.zerogpu import ZeroGpuRunner
 from quantlab.lab.runners.zerogpu_cost import gpu_seconds
 from quantlab.lab.runners.zerogpu_limits import refusal
@@ -241,15 +241,15 @@ def test_downloads_come_before_the_gpu_and_fail_as_rows(
 
 
 def test_the_runner_is_chosen_by_the_environment() -> None:
-    assert isinstance(choose_runner({}, load_catalog()), LocalRunner)
-    assert isinstance(choose_runner({"SPACES_ZERO_GPU": "false"}, load_catalog()), LocalRunner)
-    assert isinstance(choose_runner({"SPACES_ZERO_GPU": "true"}, load_catalog()), ZeroGpuRunner)
+    assert isinstance(choose_runner({}), BesideRunner)
+    assert isinstance(choose_runner({"SPACES_ZERO_GPU": "false"}), BesideRunner)
+    assert isinstance(choose_runner({"SPACES_ZERO_GPU": "true"}), ZeroGpuRunner)
 
 
 def test_outside_a_space_nothing_of_it_is_imported() -> None:
     code = (
         "import sys; from quantlab.lab.runners.choose import choose_runner;"
-        "from quantlab.catalog.table import load_catalog; choose_runner({}, load_catalog());"
+        "from quantlab.catalog.table import load_catalog; choose_runner({});"
         "none = ('spaces', 'torch', 'quantlab.lab.runners.zero');"
         "print([m for m in sys.modules if m.startswith(none)])"
     )

@@ -29,12 +29,9 @@ def run_propose(arguments: argparse.Namespace) -> list[dict[str, Any]] | None:
     for told in filter(None, (answer.nearest, answer.instead)):
         print(f"quantlab: {told}", file=sys.stderr)
     if arguments.json:
-        from quantlab.record.documents import choice_document
+        from quantlab.record.documents import choice_documents
 
-        return [
-            choice_document(choice, arguments.model, arguments.catalog, **settings)
-            for choice in answer.choices
-        ]
+        return choice_documents(answer.choices, arguments.model, settings, arguments.catalog)
     for choice in answer.choices:
         for line in (*lines_of(choice), *(f"    {reason}" for reason in choice.reasons)):
             print(line)

@@ -16,13 +16,16 @@ from quantlab.record.store.row import Stored
 from quantlab.words.choice import Choice
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
+from quantlab.words.plan import Plan
 
 __all__ = [
     "choice_document",
+    "choice_documents",
     "comparison_document",
     "placed_script",
     "predictions",
     "result_document",
+    "script_of_plan",
 ]
 
 
@@ -91,6 +94,25 @@ def placed_script(asked: Comparison, placement: str, hardware: str, catalog: Cat
         placement=placement,
         target=DEVICES.get(hardware),
     )
+
+
+def script_of_plan(asked: Comparison, plan: Plan, catalog: Catalog) -> str:
+    """The script that reproduces ``plan`` of ``asked`` on this machine. Imports torch.
+
+    Raises:
+        PlanError: there is no script of it.
+    """
+    from quantlab.lab.device import this_device
+    from quantlab.lab.script.pipeline import snippet
+
+    return snippet(asked, plan, catalog, this_device())
+
+
+def choice_documents(
+    choices: Sequence[Choice], model: str, settings: Mapping[str, Any], catalog: Catalog
+) -> list[dict[str, Any]]:
+    """``choice_document`` of each."""
+    return [choice_document(choice, model, catalog, **settings) for choice in choices]
 
 
 def predictions(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 from quantlab.catalog.table import Catalog
+from quantlab.lab.runners.beside import BesideRunner
 from quantlab.lab.runners.runner import Runner
 from quantlab.record.gallery import Gallery
 from quantlab.record.known import Measurements
@@ -16,6 +19,8 @@ from quantlab.ui.jobs import Jobs
 from quantlab.words.comparison import Comparison
 
 __all__ = ["Services"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,17 @@ class Services:
     """Whether visitors may give pictures to go by."""
     public: bool = False
     """Whether the page is reached from other machines: visitors are then told by address."""
+
+    def do(self, work: Callable[..., T], *given: object) -> T:
+        """What ``work`` gives for ``given`` and the catalogue. It is done where comparisons run, if
+        that is a process beside this one: it imports torch, which this one then need not.
+
+        Raises:
+            QuantlabError: as ``work`` does.
+        """
+        if isinstance(self.runner, BesideRunner):
+            return self.runner.do(work, *given)
+        return work(*given, self.catalog)
 
     @cached_property
     def measured(self) -> Measurements:

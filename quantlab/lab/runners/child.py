@@ -1,8 +1,9 @@
 """A process of its own for what may crash, hang or eat memory: started, watched, ended for sure.
 
-The parent hands over one job as a line of JSON and reads events, a line of JSON each. The child
-is the leader of its own process group, so that compilers it starts end with it, and it ends with
-its parent even where that is killed.
+The parent hands over one job as a line of JSON and reads events, a line of JSON each; a child
+without a job is told things for as long as the parent lives, a line each. The child is the leader
+of its own process group, so that compilers it starts end with it, and it ends with its parent even
+where that is killed.
 """
 
 from __future__ import annotations
@@ -38,10 +39,15 @@ class TooMuchMemory(Exception):
 
 
 class Child:
-    """``python -m module`` with ``job`` on its stdin. Use as a context manager."""
+    """``python -m module`` with ``job`` on its stdin. Use as a context manager.
 
-    def __init__(self, module: str, job: Mapping[str, Any]) -> None:
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+    Without a job it lives until this process ends: it is told things, and its log is this one's.
+    """
+
+    def __init__(self, module: str, job: Mapping[str, Any] | None = None) -> None:
+        self._stderr: IO[bytes] | None = None
+        if job is not None:
+            self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.process = subprocess.Popen(
             [sys.executable, "-m", module],
@@ -52,14 +58,22 @@ class Child:
             text=True,
             start_new_session=True,
         )
-        threading.Thread(target=self._talk, args=(json.dumps(job),), daemon=True).start()
+        threading.Thread(target=self._talk, args=(job,), daemon=True).start()
 
-    def _talk(self, job: str) -> None:
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """Hand over a line, to a child without a job; nothing where it has ended."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.write(json.dumps(message) + "\n")
+            self.process.stdin.flush()
+
+    def _talk(self, job: Mapping[str, Any] | None) -> None:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
-            self.process.stdin.write(job + "\n")
-            self.process.stdin.close()
+            if job is not None:
+                self.process.stdin.write(json.dumps(job) + "\n")
+                self.process.stdin.close()
             for line in self.process.stdout:
                 with contextlib.suppress(ValueError):  # it may die in the middle of a line
                     self._events.put(json.loads(line))
@@ -67,13 +81,17 @@ class Child:
             pass  # it died while it was spoken to
         self._events.put(None)
 
-    def next(self, limit_s: float, limit_bytes: int | None = None) -> dict[str, Any] | None:
+    def next(
+        self, limit_s: float | None = None, limit_bytes: int | None = None
+    ) -> dict[str, Any] | None:
         """The next event, or None when there will be none because the child has ended.
 
         Raises:
             Expired: nothing was heard for ``limit_s`` seconds.
             TooMuchMemory: more than ``limit_bytes`` are resident.
         """
+        if limit_s is None:
+            return self._events.get()
         deadline = time.monotonic() + limit_s
         while True:
             left = deadline - time.monotonic()
@@ -125,6 +143,8 @@ class Child:
         return self.process.returncode == -signal.SIGKILL
 
     def _last_words(self) -> str:
+        if self._stderr is None:
+            return ""
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return lines[-1].strip() if lines else ""
@@ -134,13 +154,16 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         self.end()
-        self._stderr.close()
+        if self._stderr is not None:
+            self._stderr.close()
 
 
 def serve(work: Callable[[dict[str, Any], Callable[[Mapping[str, Any]], None]], None]) -> None:
     """The child's side: read the job, do ``work(job, tell)``; ``tell`` sends one event."""
     _end_with_parent()
-    job = json.loads(sys.stdin.readline())
+    if not (line := sys.stdin.readline()):  # the parent has ended before it had a job
+        return
+    job = json.loads(line)
     # What a library prints, be it in Python or in C, must not mix with the events.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -17,10 +17,11 @@ class LowPriority:
     can). ``lift`` takes it back from any thread, where the system lets this user do so."""
 
     def __init__(self) -> None:
-        self._thread = threading.get_native_id()
+        self._thread = 0
         self._usual: int | None = None
 
     def __enter__(self) -> LowPriority:
+        self._thread = threading.get_native_id()
         if hasattr(os, "setpriority"):
             with contextlib.suppress(OSError):
                 self._usual = os.getpriority(os.PRIO_PROCESS, self._thread)

@@ -1,21 +1,24 @@
 """What a runner is: the one seam between the page and the machine.
 
-``LocalRunner`` (local.py) runs in this process, ``ZeroGpuRunner`` (zerogpu.py) in a worker of a
-ZeroGPU Space. Tests of the page may put a stand-in here, and only here.
+``BesideRunner`` (beside.py) runs in a process beside the page's, where a ``LocalRunner`` (local.py)
+does the work, ``ZeroGpuRunner`` (zerogpu.py) in a worker of a ZeroGPU Space. Tests of the page may
+put a stand-in here, and only here.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Event
 
-__all__ = ["Machine", "Runner", "events_of"]
+__all__ = ["Here", "Machine", "Runner", "events_of"]
 
 Machine = tuple[Mapping[str, Any], Mapping[str, Any]]
 """Device and library versions."""
@@ -51,6 +54,22 @@ class Runner(Protocol):
     def cost_s(self, comparison: Comparison) -> float | None:
         """Seconds of a visitor's quota that running ``comparison`` asks for; None without one."""
         ...
+
+
+class Here(ABC):
+    """A runner on the page's own machine."""
+
+    @abstractmethod
+    def warm_up(self, comparison: Comparison, out: Path) -> None:
+        """Do ``comparison`` once, in this thread, at low priority: what it takes is loaded then.
+
+        Where somebody presses Run meanwhile, what is under way is done at the usual priority, and
+        the rest is left to their run.
+        """
+
+    @abstractmethod
+    def alone(self) -> AbstractContextManager[None]:
+        """Context manager: no comparison runs meanwhile."""
 
 
 def events_of(work: Callable[[Callable[[Event], None]], None]) -> Iterator[Event]:

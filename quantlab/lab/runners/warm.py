@@ -11,9 +11,8 @@ from pathlib import Path
 from quantlab.errors import QuantlabError, Unavailable
 from quantlab.lab.keep.scratch import scratch
 from quantlab.lab.libraries import resolve
-from quantlab.lab.runners.local import LocalRunner
 from quantlab.lab.runners.priority import LowPriority
-from quantlab.lab.runners.runner import Runner
+from quantlab.lab.runners.runner import Here, Runner
 from quantlab.words.comparison import Comparison
 
 __all__ = ["start_warm"]
@@ -22,13 +21,13 @@ log = logging.getLogger(__name__)
 
 
 def start_warm(runner: Runner, comparisons: Sequence[Comparison]) -> threading.Thread:
-    """Import what a run needs and, where runs happen in this process, do ``comparisons`` once.
+    """Import what a run needs and, where runs happen on this machine, do ``comparisons`` once.
 
-    In a thread of low priority, which gives way to a visitor's run; see ``LocalRunner.warm_up``.
+    In a thread of low priority, which gives way to a visitor's run; see ``Here.warm_up``.
     """
 
     def work() -> None:
-        if not isinstance(runner, LocalRunner):  # runs happen elsewhere
+        if not isinstance(runner, Here):  # runs happen elsewhere
             with (
                 LowPriority(),
                 contextlib.suppress(Unavailable),

@@ -15,6 +15,7 @@ from anyio import from_thread
 
 from quantlab.catalog.advice import beforehand
 from quantlab.errors import InputError, QuantlabError
+from quantlab.record.documents import script_of_plan
 from quantlab.ui.compare.live import Live
 from quantlab.ui.compare.share import link_to
 from quantlab.ui.compare.stage.board import board, state_of
@@ -258,10 +259,7 @@ def script_of(services: Services, comparison: Comparison, plan: str) -> str:
     found = next((p for p in comparison.plans if str(p) == plan), None)
     if found is None:
         return ""
-    from quantlab.lab.device import this_device
-    from quantlab.lab.script.pipeline import snippet
-
     try:
-        return snippet(comparison, found, services.catalog, this_device())
+        return services.do(script_of_plan, comparison, found)
     except QuantlabError as error:
         return f"# No script: {error}\n"

@@ -25,7 +25,7 @@ from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
 from quantlab.words.units import seconds as in_words
 
-__all__ = ["PUBLIC_S", "Budget", "Here", "learn"]
+__all__ = ["PUBLIC_S", "Budget", "Here", "here", "learn", "of_device"]
 
 PUBLIC_S = 600.0
 """What a job may take on a public page unless its operator says otherwise: ten minutes."""
@@ -88,24 +88,33 @@ class Budget:
             )
 
 
-def learn(
-    budget: Budget, catalog: Catalog, device: Callable[[], Any], known: Knows | None = None
-) -> threading.Thread:
-    """Find out in the background what the machine is and how fast; ``device`` imports torch."""
+def learn(budget: Budget, found: Callable[[], Here]) -> threading.Thread:
+    """Find out in the background what the machine is and how fast, as ``found`` says."""
 
     def work() -> None:
         with contextlib.suppress(QuantlabError):  # then nothing is refused
-            budget.here = here()
-
-    def here() -> Here:
-        found = device()
-        card = None if found.is_cpu else recognise(found.name, found.total_bytes)
-        models = [m for m in catalog.models.values() if card or (m.local and not m.own)]
-        kind = "cpu" if found.is_cpu else None
-        ask = known or measurements_here(catalog).of
-        measured = {m.id: ask(m.id, card, kind) for m in models} if kind or card else {}
-        return Here(card or found.memory, measured)
+            budget.here = found()
 
     thread = threading.Thread(target=work, name="quantlab-budget", daemon=True)
     thread.start()
     return thread
+
+
+def here(catalog: Catalog) -> Here:
+    """What this machine is, and what was measured on it. Imports torch.
+
+    Raises:
+        LoadError, Unavailable: the model that ships cannot be run.
+    """
+    from quantlab.lab.device import this_device
+
+    return of_device(this_device(), catalog, measurements_here(catalog).of)
+
+
+def of_device(device: Any, catalog: Catalog, known: Knows) -> Here:
+    """What ``device``, a ``lab.device.Device``, is, and what is ``known`` of it."""
+    card = None if device.is_cpu else recognise(device.name, device.total_bytes)
+    models = [m for m in catalog.models.values() if card or (m.local and not m.own)]
+    kind = "cpu" if device.is_cpu else None
+    measured = {m.id: known(m.id, card, kind) for m in models} if kind or card else {}
+    return Here(card or device.memory, measured)

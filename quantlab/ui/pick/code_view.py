@@ -27,7 +27,7 @@ def code_first(key: str, model_id: str, services: Services) -> str:
         return '<p class="ql-hint">Choose a model above, and its code stands here.</p>'
     try:
         made = make_comparison(model=model.id, plans=[scheme.id], prompt=PROMPT, catalog=catalog)
-        text = placed_script(made, "resident", "", catalog)
+        text = services.do(placed_script, made, "resident", "")
     except QuantlabError as error:
         return (
             f'<p class="ql-banner"><b>This fails for {escape(model.name)} because</b> '

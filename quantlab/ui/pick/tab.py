@@ -132,7 +132,7 @@ def script_for(services: Services, asked: object) -> str:
     try:
         given: dict[str, Any] = {key: True for key in settings if key in FLAGS}
         made = make_comparison(model=model, plans=[plan], prompt=PROMPT, **given)
-        return placed_script(made, placement, hardware, services.catalog)
+        return services.do(placed_script, made, placement, hardware)
     except QuantlabError as error:
         return f"# No script: {error}\n"
 

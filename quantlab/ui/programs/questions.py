@@ -7,7 +7,7 @@ from typing import Any
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.record.asking import predicted, proposed, recommended
-from quantlab.record.documents import choice_document
+from quantlab.record.documents import choice_documents
 from quantlab.ui.programs.input import maybe, number, one_sentence, text, texts
 from quantlab.ui.programs.settings import checked, takes_settings
 from quantlab.ui.services import Services
@@ -111,7 +111,7 @@ def propose(
             references=_whole("references", references),
             **picture,
         )
-        return [choice_document(c, model, services.catalog, **picture) for c in answer.choices]
+        return services.do(choice_documents, answer.choices, model, picture)
 
 
 @takes_settings(lambda row: row.sized)
