@@ -1,4 +1,4 @@
-"""Whether the server's memory stays flat: its resident bytes over many comparisons.
+"""Whether the server's memory stays flat: both its processes' resident bytes over comparisons.
 
 The slope is a least-squares line through the bytes after each comparison, those of the first
 tenth (at most 50, in which libraries are still being imported and caches filled) left out. The aims

@@ -21,7 +21,7 @@ from quantlab.catalog.own.mixes import Growing, kept_mixes
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import QuantlabError, RunError, first_line
 from quantlab.lab.heap import give_back_at_rest
-from quantlab.lab.libraries import resolve
+from quantlab.lab.libraries import load, resolve
 from quantlab.lab.runners.beside import pack, unpack
 from quantlab.lab.runners.child import serve
 from quantlab.lab.runners.local import LocalRunner
@@ -32,14 +32,6 @@ __all__: list[str] = []
 
 log = logging.getLogger(__name__)
 Tell = Callable[[Mapping[str, Any]], None]
-FIRST = (
-    "diffusers.FluxPipeline",
-    "diffusers.FluxTransformer2DModel",
-    "diffusers.AutoencoderKL",
-    "transformers.T5EncoderModel",
-    "transformers.CLIPTextModel",
-)
-"""What the small model, which most run first, is made of."""
 
 
 class Work:
@@ -120,14 +112,27 @@ class Work:
             self._schemes.add(mix)
 
 
+def _import() -> None:
+    """What the models that ship are made of, which most run first.
+
+    Raises:
+        Unavailable: a library is not here.
+    """
+    load("diffusers")
+    for model in load_catalog().models.values():
+        if model.local and not model.own:
+            names = [f"{part.library}.{part.cls}" for part in model.components]
+            for name in (f"diffusers.{model.pipeline}", *names):
+                resolve(name)
+
+
 def main() -> None:
     """Import, and do what is asked until the page ends."""
     early = LowPriority()
 
     def begin() -> None:
         with early, contextlib.suppress(QuantlabError):  # a run says so itself
-            for name in FIRST:
-                resolve(name)
+            _import()
 
     imports = threading.Thread(target=begin, daemon=True)
     imports.start()
