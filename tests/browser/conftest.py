@@ -27,6 +27,7 @@ FLAGS = (
     "--disable-sync",
 )
 START_S = 300
+"""What server and browser may each take to start, and the server to end."""
 PATIENCE_MS = 60_000
 """Nothing here is timed: a slow machine passes as a fast one does."""
 expect.set_options(timeout=PATIENCE_MS)
@@ -56,7 +57,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=START_S)
     assert "Traceback" not in log.read_text(), log.read_text()
 
 
@@ -83,7 +84,9 @@ def browser() -> Iterator[Browser]:
             pytest.fail(message)
         pytest.skip(message)
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        started = playwright.chromium.launch(
+            executable_path=path, args=list(FLAGS), timeout=START_S * 1000
+        )
         yield started
         started.close()
 
