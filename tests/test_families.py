@@ -140,10 +140,11 @@ def test_families_are_listed_without_torch() -> None:
     ("pipeline", "family", "reference", "said"),
     [
         ("QwenImageEditPlusPipeline", {}, None, "goes by a picture"),
-        ("Flux3ModularPipeline", {}, "0" * 16, "its blocks are given text alone"),
+        ("Flux3ModularPipeline", {}, "0" * 16, "beside a picture the prompt upsampler is left"),
+        ("QwenImage21Pipeline", {}, "0" * 16, "takes embeddings only with a mask"),
         ("FluxPipeline", {"embeddings": ()}, None, "does not give what its call takes"),
     ],
-    ids=["without-a-picture", "with-a-picture", "another-way-of-encoding"],
+    ids=["without-a-picture", "writer", "with-a-picture", "another-way-of-encoding"],
 )
 def test_what_is_not_run_here_is_refused_before_loading(
     pipeline: str, family: dict[str, Any], reference: str | None, said: str

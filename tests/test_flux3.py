@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -136,3 +137,28 @@ def test_a_script_quantizes_by_a_dictionary_and_never_by_a_pipeline_config(
         PlanError, match="takes no PipelineQuantizationConfig: diffusers only warns"
     ):
         snippet(comparison, comparison.plans[0], catalog, DEVICE, simple=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("resident", 'pipe.to("cuda")'),
+        ("staged", "decode_alone(pipe, 'vae'"),
+        ("model-offload", "manager.enable_auto_cpu_offload("),
+        ("group-offload", "diffusers.hooks.apply_group_offloading("),
+    ],
+)
+def test_a_script_places_blocks_as_a_pipeline_of_blocks_can(kind: str, line: str) -> None:
+    comparison = make_comparison(model=KLEIN.id, plans=[SHORT], prompt="a fox")
+    given = {"placement": kind, "target": "cuda"}
+    text = snippet(comparison, comparison.plans[0], LISTED, DEVICE, **given)
+    ast.parse(text)
+    assert line in text
+    assert "enable_model_cpu_offload" not in text  # which blocks do not have
+    shown = comparison.changed(reference="0" * 16)
+    if kind == "staged":
+        with pytest.raises(PlanError, match="no script is known that goes by pictures"):
+            snippet(shown, shown.plans[0], LISTED, DEVICE, **given)
+    else:
+        text = snippet(shown, shown.plans[0], LISTED, DEVICE, **given)
+        assert "    image=references," in text

@@ -14,6 +14,7 @@ from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import InputError, Unavailable
+from quantlab.families import family_called
 from quantlab.lab.references import admit_reference, file_of, keep_reference, pictures
 from quantlab.record.link import from_query, to_query
 
@@ -102,3 +103,5 @@ def test_each_picture_takes_memory() -> None:
         for count in range(3)
     ]
     assert 0 < taken[1] - taken[0] == taken[2] - taken[1]
+    family = family_called("flux3")  # one is kept whole up to 4 megapixels, several up to one each
+    assert [family.reference_tokens(count) for count in range(3)] == [0, 16_384, 8_192]

@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 
 from quantlab.catalog.comparison import make_comparison, parse_plan
+from quantlab.catalog.paths import OWN_MODELS
 from quantlab.catalog.placement import Device, how, placements_for
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.needs import needs_of
@@ -30,6 +31,7 @@ from quantlab.families import families
 from quantlab.lab.bench.fidelity import image_array
 from quantlab.lab.bench.run import encode, generate
 from quantlab.lab.bench.trial import Trial
+from quantlab.lab.hub.admit import admit
 from quantlab.lab.load.fits import place_on
 from quantlab.lab.load.pool import LoadedPlan, Pool, compile_settings
 from quantlab.lab.load.stages import decode_alone
@@ -37,10 +39,12 @@ from quantlab.lab.script.pipeline import snippet
 from quantlab.ui.pick.card_view import KEY_MARK
 from quantlab.ui.pick.tab import script_for
 from quantlab.ui.services import Services
+from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
 from tests.device import DEVICE
 from tests.test_family_runs import asked
 from tests.test_snippet import IN_ONE_PROCESS, _folder, _run
+from tests.twins import twin
 from tools.twins import build
 
 CATALOG = load_catalog()
@@ -58,13 +62,15 @@ def quiet(_: object) -> None:
     """Nobody listens."""
 
 
-def pictures(loaded: LoadedPlan, count: int = 1) -> list[np.ndarray]:
+def pictures(
+    loaded: LoadedPlan, count: int = 1, comparison: Comparison = COMPARISON
+) -> list[np.ndarray]:
     with loaded.reading() as pipe:
-        encoded = encode(pipe, COMPARISON, DEVICE)
+        encoded = encode(pipe, comparison, DEVICE)
     found = []
     for _ in range(count):
         with loaded.drawing() as pipe:
-            run = generate(pipe, COMPARISON, encoded, DEVICE, on_step=quiet, stop=threading.Event())
+            run = generate(pipe, comparison, encoded, DEVICE, on_step=quiet, stop=threading.Event())
         found.append(image_array(run.image))
     return found
 
@@ -171,6 +177,27 @@ def test_every_family_decodes_without_its_denoiser(name: str, tmp_path: Path) ->
     assert (draw() == whole).all()
     assert calls == ["released"]
     assert all(getattr(pipe, each) is None for each in family.denoisers)
+
+
+def test_an_encoder_that_is_left_out_is_as_wide_as_the_denoiser_that_comes_later_wants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """diffusers asks SD3's denoiser, which is not read yet, how wide T5's zeros are to be."""
+    monkeypatch.setenv(OWN_MODELS, "")
+    model = admit(str(twin("sd3")))
+    plans = ["transformer=torchao-int8wo,text_encoder_3=none"]
+    comparison = make_comparison(model=model.id, plans=plans, prompt="a red apple", **SMALL)
+    catalog, (plan,) = load_catalog(), comparison.plans
+    made = [
+        pictures(Pool(GIB, catalog, DEVICE).load(model, plan, quiet, kind), comparison=comparison)
+        for kind in (None, "staged")
+    ]
+    assert (made[0][0] == made[1][0]).all()
+    script = snippet(comparison, plan, catalog, DEVICE, placement="staged")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(script, "script.py", "exec"), {"__name__": "__main__"})
+    with Image.open("image.png") as image:
+        assert (image_array(image) == made[1][0]).all()
 
 
 # Choosing

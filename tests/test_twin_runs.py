@@ -34,7 +34,7 @@ ASKED = {
     "qwen-image-edit": ["--reference", "reference.jpg"],
     "sdxl": ["--negative-prompt", "a dog"],
     "wan": ["--frames", "5"],
-    "flux3": ["--sequence-length", "80"],
+    "flux3": ["--sequence-length", "80", "--reference", "reference.jpg"],
 }
 """What else is asked of a family, where it has more than others."""
 WITHOUT = {

@@ -68,6 +68,12 @@ def test_what_its_class_says_is_enough_to_predict_and_run_it(
     rows = json.loads(capsys.readouterr().out)
     for outcome, row in zip(outcomes, rows, strict=True):
         assert row["component_bytes"] == pytest.approx(outcome["weights_bytes"], rel=0.005)
+    on_card = [*asked[:2], "--gpu", "rtx-3060-12gb", "--json"]
+    assert main(["pick", *on_card]) == 0
+    verdicts = {row["scheme"]: row["verdict"] for row in json.loads(capsys.readouterr().out)}
+    assert verdicts["bnb-nf4"] == "runs"
+    assert main(["propose", *on_card, "--ram-gib", "16"]) == 0
+    assert json.loads(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ overrides a method in its file. Not known here: checkpoints (data/models), schem
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -92,6 +92,9 @@ class Family:
     unshown: str = ""
     """Why no picture can be given here, where what pictures take is only predicted."""
 
+    text_alone: tuple[str, ...] = ()
+    """Components that read the prompt without the pictures here, and so are left out beside one."""
+
     needs_reference: bool = False
     """Whether it does nothing without one."""
 
@@ -124,7 +127,7 @@ class Family:
     """The same of the autoencoder's encoder, of the channels that its first convolution gives."""
 
     reference_pixels: int = 1024 * 1024
-    """What the pipeline scales a reference down to, at most."""
+    """What the pipeline scales a reference down to, at most; see ``reference_area``."""
 
     as_given: tuple[str, ...] = ()
     """Inputs of the denoiser that stay in the dtype in which the pipeline hands them over."""
@@ -143,6 +146,12 @@ class Family:
     def kept(self, component: str) -> tuple[str, ...]:
         """Names of the modules of a component that stay as they are, whatever quantizes it."""
         return self.keep if component in self.denoisers else ()
+
+    def asked_without(self, there: Container[str]) -> tuple[str, ...]:
+        """Components whose config ``encode_prompt`` asks for where not all encoders are ``there``:
+        the denoisers', for the width of what the others would give."""
+        whole = self.modular or all(name in there for name in self.encoders)
+        return () if whole else self.denoisers
 
     def label(self, component: str) -> str:
         """What people call a component."""
@@ -258,9 +267,13 @@ class Family:
         times = 1 if self.frames is None else 1 + (frames - 1) // self.frames
         return (width // self.pixels) * (height // self.pixels) * times
 
+    def reference_area(self, references: int) -> int:  # noqa: ARG002
+        """Pixels that each of ``references`` pictures is scaled down to, at most."""
+        return self.reference_pixels
+
     def reference_tokens(self, references: int) -> int:
         """Tokens that ``references`` pictures stand for beside the image's, at most."""
-        return references * (self.reference_pixels // self.pixels**2)
+        return references * (self.reference_area(references) // self.pixels**2)
 
     def enters_last_up(self, module: str) -> bool:
         """Whether ``module`` of the decoder is a convolution that enters an up block."""

@@ -6,14 +6,25 @@ two passes. Text is eight layers of Qwen3-VL in a window of whole multiples of 8
 
 No Linear layer of the transformer has a bias and its norms stay in float32, so that one whose every
 Linear is quantized has no number left that tells the pipeline what to compute in: ``proj_out``
-stays.
+stays. A reference goes through the autoencoder and is tokens beside the image's.
 """
 
 from __future__ import annotations
 
 from quantlab.families.family import Family
 
-FAMILY = Family(
+__all__ = ["FAMILY"]
+
+WHOLE = 4 * 1024 * 1024
+"""Pixels up to which a single reference is kept whole."""
+
+
+class _Flux3(Family):
+    def reference_area(self, references: int) -> int:
+        return WHOLE if references == 1 else super().reference_area(references)
+
+
+FAMILY = _Flux3(
     id="flux3",
     pipelines=("Flux3DistilledModularPipeline", "Flux3ModularPipeline"),
     modular=True,
@@ -24,9 +35,9 @@ FAMILY = Family(
     negative="same call",
     writes="max_new_tokens",
     reference="image",
-    unshown="its blocks are given text alone here",
+    text_alone=("prompt_upsampler",),
     keep=("proj_out",),
     stream="x_embedders.image",
-    as_given=("img_ids", "txt_ids"),
+    as_given=("img_ids", "txt_ids", "image_cond_ids"),
     labels={"vae": "image decoder", "prompt_upsampler": "prompt upsampler"},
 )

@@ -24,7 +24,7 @@ from quantlab.lab.load import place
 from quantlab.lab.load.blocks.pipeline import BlockPipeline
 from quantlab.lab.load.keys import Key, keys_of
 from quantlab.lab.load.reader import Held, Reader
-from quantlab.lab.load.stages import Stages
+from quantlab.lab.load.stages import Stages, config_alone
 from quantlab.words.lora import Lora
 from quantlab.words.plan import Plan
 
@@ -178,10 +178,18 @@ class Pool:
             self._held[key] = held = self._reader.read(model, key, "resident", say)
             return held, held.seconds
 
+        def assemble(modules: Mapping[str, Any]) -> Any:
+            pipe = self._assemble(model, dict.fromkeys(keys) | dict(modules))
+            for name in family.asked_without(keys):
+                if name not in modules:
+                    cls, folder = self._reader.config_of(model, name)
+                    config_alone(pipe, name, cls, folder)
+            return pipe
+
         stages = Stages(
             take=take,
             leave=lambda names: self._leave([keys[name] for name in names if name in keys]),
-            assemble=lambda modules: self._assemble(model, dict.fromkeys(keys) | dict(modules)),
+            assemble=assemble,
             encoders=tuple(name for name in keys if name not in drawing),
             denoisers=tuple(name for name in family.denoisers if name in keys),
             decoder=family.decoder,

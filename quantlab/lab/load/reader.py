@@ -78,6 +78,13 @@ class Reader:
         """What the pipeline's class takes besides ``used``, its components with weights."""
         return self._base(model).extras_for(used)
 
+    def config_of(self, model: Model, name: str) -> tuple[Any, str]:
+        """The class of a component, and the folder that holds its config."""
+        component = model.component(name)
+        assert component is not None
+        cls = resolve(f"{component.library}.{component.cls}")
+        return cls, str(self._base(model).at(name))
+
     def read(self, model: Model, key: Key, kind: str, say: Say) -> Held:
         """Load a component, on the device where placement ``kind`` keeps it there.
 

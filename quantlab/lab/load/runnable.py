@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quantlab.catalog.schema import Model
 from quantlab.words.comparison import Comparison
+from quantlab.words.plan import LEFT_OUT
 
 __all__ = ["why_not_run"]
 
@@ -18,6 +19,13 @@ def why_not_run(model: Model, asked: Comparison) -> str | None:
         )
     if family.unshown and asked.references:
         return f"{model.name}: {family.unshown}; without one it runs"
+    for plan in asked.plans if asked.references else ():
+        for name in family.text_alone:
+            if not plan.leaves_out(name):
+                return (
+                    f"{model.name}: beside a picture the {family.label(name)} is left out here, "
+                    f"which reads text alone; name {name}={LEFT_OUT} in {plan}"
+                )
     if family.needs_reference and not asked.references:
         return f"{model.name} goes by a picture; give one with --reference FILE"
     return None

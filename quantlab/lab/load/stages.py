@@ -14,7 +14,7 @@ from typing import Any
 
 from quantlab.lab.load.reader import Held
 
-__all__ = ["Stages", "decode_alone"]
+__all__ = ["Stages", "config_alone", "decode_alone"]
 
 
 def decode_alone(pipe: Any, decoder: str, others: list[str], release: Any) -> None:
@@ -31,6 +31,21 @@ def decode_alone(pipe: Any, decoder: str, others: list[str], release: Any) -> No
         return decode(*args, **kwargs)
 
     getattr(pipe, decoder).decode = decode_then
+
+
+def config_alone(pipe: Any, name: str, cls: Any, folder: str, **more: Any) -> None:
+    """Let ``pipe`` ask the config of a component ``name`` of class ``cls`` that is not read.
+
+    Where a text encoder is left out, some pipelines ask the denoiser how wide its output would be.
+    ``more`` goes to ``load_config``.
+    """
+    import types
+
+    import torch
+
+    with torch.device("meta"):  # what its file does not name has the class's default
+        config = cls.from_config(cls.load_config(folder, **more)).config
+    setattr(pipe, name, types.SimpleNamespace(config=config))
 
 
 @dataclass

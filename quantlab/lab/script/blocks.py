@@ -1,8 +1,8 @@
 """The lines of a script that load and call a pipeline of blocks: diffusers' modular pipelines.
 
 It is loaded by ``load_components`` with a dictionary of configs, one for each component that is
-quantized. A script draws from text alone, so that of a processor its tokenizer is enough, which
-needs no torchvision.
+quantized. What reads the prompt reads text alone, so that of a processor its tokenizer is enough,
+which needs no torchvision.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from quantlab.catalog.schema import Model
 from quantlab.lab.load.blocks.pipeline import ENCODED, blocks_of
 from quantlab.lab.load.stages import decode_alone
+from quantlab.lab.references import file_of
 from quantlab.lab.script.decoding import decoding_lines
 from quantlab.lab.script.script import Script
 from quantlab.words.comparison import Comparison
@@ -22,6 +23,7 @@ __all__ = [
     "call_lines",
     "load_lines",
     "placed_lines",
+    "reference_lines",
     "release_calls",
     "staged_lines",
     "text_processor",
@@ -102,13 +104,26 @@ def call_lines(comparison: Comparison, model: Model, plan: Plan, encoded: str = 
     return [
         *decoding_lines(comparison, model),
         *lines,
+        *reference_lines(comparison),
         "image = pipe(",
         f"    **{encoded}," if encoded else f"    prompt={comparison.prompt!r},",
         *_given(comparison, model, blocks),
+        *([f"    {model.family.reference}=references,"] if comparison.references else []),
         f'    generator=torch.Generator("cpu").manual_seed({comparison.seed}),',
         '    output="images",',
         ")[0]",
         'image.save("image.png")',
+    ]
+
+
+def reference_lines(comparison: Comparison) -> list[str]:
+    """Lines that read the pictures to go by, if there are any."""
+    if not comparison.references:
+        return []
+    names = [file_of(digest).name for digest in comparison.references]
+    return [
+        "# The pictures to go by, as compare --out leaves them, lie beside this script.",
+        f"references = [diffusers.utils.load_image(name) for name in {names}]",
     ]
 
 

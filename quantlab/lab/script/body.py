@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from quantlab.catalog.schema import Model
 from quantlab.errors import PlanError
 from quantlab.lab.libraries import resolve
-from quantlab.lab.load.stages import decode_alone
-from quantlab.lab.references import file_of
+from quantlab.lab.load.stages import config_alone, decode_alone
 from quantlab.lab.script import blocks
 from quantlab.lab.script.decoding import decoding_lines
 from quantlab.lab.script.script import Script
@@ -75,17 +74,11 @@ def pipe_call(comparison: Comparison, plan: Plan, model: Model, encoded: str = "
     twice = family.true_guided(settings) or (guided and family.needs_negative)
     if not encoded and (twice or (guided and "negative_prompt" in settings)):
         given["negative_prompt"] = repr(settings.get("negative_prompt", ""))
-    lines = []
     if comparison.references:
         given[str(family.reference)] = "references"
-        names = [file_of(digest).name for digest in comparison.references]
-        lines = [
-            "# The pictures to go by, as compare --out leaves them, lie beside this script.",
-            f"references = [diffusers.utils.load_image(name) for name in {names}]",
-        ]
     return [
         *decoding_lines(comparison, model),
-        *lines,
+        *blocks.reference_lines(comparison),
         "image = pipe(",
         f"    **{encoded}," if encoded else f"    prompt={comparison.prompt!r},",
         *(f"    {name}={value}," for name, value in given.items()),
@@ -105,10 +98,10 @@ def staged_lines(
     target: str,
 ) -> list[str]:
     """Encode, let go of the text encoders, denoise, let go of the denoiser, decode."""
-    if model.family.modular:
-        return blocks.staged_lines(reading, drawing, comparison, plan, model, dtype, target)
     if comparison.references:
         raise PlanError("staged: no script is known that goes by pictures")
+    if model.family.modular:
+        return blocks.staged_lines(reading, drawing, comparison, plan, model, dtype, target)
     family = model.family
     drawers = (*family.denoisers, family.decoder)
     encoders = [c.name for c in model.components if c.name not in drawers]
@@ -119,6 +112,7 @@ def staged_lines(
         "# The text encoders: they are gone before anything else is read.",
         *pipe_lines(reading, model, plan, dtype, drawers),
         *placed_lines(model, "resident", target, {}),
+        *_config_lines(reading, plan, model),
         *_encode_lines(comparison, model),
         "del pipe",
         *release,
@@ -130,6 +124,20 @@ def staged_lines(
         f"lambda: ({', '.join(release)}))",
         *pipe_call(comparison, plan, model, "encoded"),
     ]
+
+
+def _config_lines(reading: Script, plan: Plan, model: Model) -> list[str]:
+    """Lines that let ``encode_prompt`` ask what it would ask of a denoiser that is not read yet."""
+    here = [c.name for c in model.components if not plan.leaves_out(c.name)]
+    lines = []
+    for part in map(model.component, model.family.asked_without(here)):
+        assert part is not None
+        reading.embed(config_alone)
+        more = f", subfolder={part.name!r}"
+        if model.own and not model.local:
+            more += f", revision={model.revision!r}"
+        lines.append(f"config_alone(pipe, {part.name!r}, diffusers.{part.cls}, MODEL{more})")
+    return lines
 
 
 def _encode_lines(comparison: Comparison, model: Model) -> list[str]:

@@ -95,4 +95,8 @@ def _takes(model: Model, count: int, catalog: Catalog) -> str:
     more = with_them.resident_bytes - without.resident_bytes
     what = f"{many} pictures add" if many > 1 else "A picture adds"
     memory = f" and {size(more)} at the peak (predicted)" if more > 0 else ""
-    return f"{what} {tokens:,} tokens{memory}."
+    alone = [
+        f" The {model.family.label(name)} reads text alone; beside one, leave it out: {name}=none."
+        for name in model.family.text_alone
+    ]
+    return f"{what} {tokens:,} tokens{memory}.{''.join(alone)}"

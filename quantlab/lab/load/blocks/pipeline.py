@@ -145,13 +145,17 @@ class BlockPipeline:
         max_new_tokens: int | None = None,  # noqa: ARG002 and written
         width: int,
         height: int,
+        image: Any = None,
         generator: Any = None,
         callback_on_step_end: AfterStep | None = None,
     ) -> SimpleNamespace:
-        """Denoise and decode; what it returns has ``images``, as with diffusers' pipelines."""
+        """Denoise and decode; what it returns has ``images``, as with diffusers' pipelines.
+
+        ``image`` is a list of pictures (PIL) to go by; blocks are picked by what there is.
+        """
+        known = {"negative_prompt_embeds": negative_prompt_embeds, "image": image}
         given = {"prompt_embeds": prompt_embeds}
-        if negative_prompt_embeds is not None:
-            given["negative_prompt_embeds"] = negative_prompt_embeds
+        given |= {name: value for name, value in known.items() if value is not None}
         if "guider" in self._drawing._component_specs:
             scale = guidance_scale if negative_prompt_embeds is not None else 1.0
             guider = type(self._drawing.guider)(guidance_scale=scale)
