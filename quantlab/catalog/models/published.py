@@ -21,9 +21,10 @@ class Published:
     ``peak_bytes`` is the peak of the card's memory, converted from ``said``, the figure as it was
     published with its unit. ``reading`` is how it was read: "process" is all that the driver counts
     for the process, so what torch keeps of freed blocks and the driver's own are in it.
-    ``total_s`` and ``denoise_s`` are of one whole image and of its
-    steps; ``script_s`` is of a script from its start, loading included. ``explained`` is what may
-    lie behind a difference to the prediction: an explanation, and no fact.
+    ``cast_there`` is whether everything was put on the card in the base dtype before it was cast
+    there. ``total_s`` and ``denoise_s`` are of one whole image and of its steps; ``script_s`` is of
+    a script from its start, loading included. ``explained`` is what may lie behind a difference to
+    the prediction: an explanation, and no fact.
     """
 
     plan: str
@@ -38,6 +39,7 @@ class Published:
     said: str = ""
     peak_bytes: int | None = None
     reading: Reading = "unknown"
+    cast_there: bool = False
     total_s: float | None = None
     denoise_s: float | None = None
     script_s: float | None = None

@@ -235,6 +235,7 @@ def _published(table: Table) -> Published:
         said=said,
         peak_bytes=_bytes(table, said) if said else None,
         reading=cast("Any", table.choice("reading", READINGS, "unknown")),
+        cast_there=table.get("cast_there", bool, False),
         total_s=_decimal(table, "total_s"),
         denoise_s=_decimal(table, "denoise_s"),
         script_s=_decimal(table, "script_s"),

@@ -95,7 +95,8 @@ def encoding_bytes(model: Model, picture: Picture, item_bytes: int) -> int:
     for module in component_shapes(model, family.decoder):
         if module.name == ENTRY:
             each = COPIES * family.encoder_tensors * module.weight[0]
-            pixels, side = family.reference_pixels, tile(model) if picture.tiling else None
+            pixels = family.reference_area(picture.references)
+            side = tile(model) if picture.tiling else None
             pixels = pixels if side is None else min(pixels, side**2)
             return round(each * pixels * item_bytes)
     raise CatalogError(f"{family.id}: no module {ENTRY!r} tells how wide the encoder begins")

@@ -15,7 +15,7 @@ from quantlab.catalog.sizes.weights import matching, shapes_bytes
 from quantlab.words.plan import TRIMMED
 from quantlab.words.units import size
 
-__all__ = ["idle_bytes", "idle_stored", "to_know"]
+__all__ = ["idle_bytes", "idle_stored", "passed_by", "to_know"]
 
 
 def idle_bytes(model: Model) -> Mapping[str, tuple[int, int]]:
@@ -55,6 +55,21 @@ def idle_stored(model: Model, component: Component, scheme: Scheme | None, width
     width = WIDTHS.get(scheme.computes_in, width)
     idle = _named(component.shapes, component.idle)
     return shapes_bytes(idle, component.cls, scheme, width, kept)
+
+
+def passed_by(component: Component) -> int:
+    """Numbers of the idle layers that run all the same, unless they are let go of: those of a stack
+    of which other layers are used. A vision tower never runs where there is text alone."""
+    idle = set(_named(component.shapes, component.idle)) if component.idle else set()
+    used = {_stack(module.name) for module in shapes_of(component.shapes) if module not in idle}
+    return sum(m.numbers for m in idle if (stack := _stack(m.name)) and stack in used)
+
+
+def _stack(name: str) -> str:
+    """What is before the first number of a module's name; "" where there is none."""
+    parts = name.split(".")
+    at = next((n for n, part in enumerate(parts) if part.isdecimal()), 0)
+    return ".".join(parts[:at])
 
 
 def to_know(model: Model) -> Iterator[str]:

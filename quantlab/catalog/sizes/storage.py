@@ -12,7 +12,7 @@ from math import ceil
 
 from quantlab.catalog.schema import Storage
 
-__all__ = ["RULES", "WIDTHS", "weight_bytes"]
+__all__ = ["IN_BLOCKS", "RULES", "WIDTHS", "weight_bytes"]
 
 WIDTHS = {"fp32": 4, "bf16": 2}
 """Bytes of one element."""
@@ -159,3 +159,7 @@ RULES: dict[str, Callable[[Storage, int, int, int], int | None]] = {
     "dividing-and-rank-32": _dividing_and_rank_32,
 }
 """Rules by name. "cast" is for schemes that store a whole module in another dtype, biases too."""
+
+IN_BLOCKS = ("whole-groups", "blocks-or-q8_0")
+"""Rules of formats whose scales lie between the numbers, in one tensor: GGUF's. Others keep them in
+tensors of their own; torchao's int4, which follows the first, too, a sixteenth of its weight."""

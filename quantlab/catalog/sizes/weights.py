@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import translate
 from functools import lru_cache
+from math import ceil
 
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.sizes.shapes import ModuleShape, component_shapes, shapes_of
-from quantlab.catalog.sizes.storage import WIDTHS, weight_bytes
+from quantlab.catalog.sizes.storage import IN_BLOCKS, WIDTHS, weight_bytes
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import CatalogError, InputError, PlanError
 from quantlab.words.plan import DTYPE_SCHEMES, LEFT_OUT
@@ -28,6 +29,7 @@ __all__ = [
     "plan_bytes",
     "scheme_bytes",
     "shapes_bytes",
+    "tensor_sizes",
 ]
 
 
@@ -133,21 +135,51 @@ def scheme_bytes(model: Model, component: str, scheme: Scheme, width: int) -> in
     Raises:
         PlanError: how the scheme stores weights is not known.
     """
-    known = model.component(component)
-    shapes = component_shapes(model, component)  # raises where there is no such component
     listed = model.gguf_with(scheme.id) if component == model.denoiser else None
     if listed is not None and scheme.id in listed.sizes:
         return listed.sizes[scheme.id]
+    return sum(count * size for count, size, _ in _modules(model, component, scheme, width))
+
+
+def tensor_sizes(
+    model: Model, component: str, scheme_id: str | None, dtype: str | None, catalog: Catalog
+) -> Iterator[tuple[int, int]]:
+    """How many modules of a component have a largest tensor of how many bytes; as
+    ``component_bytes`` counts, but for published files, whose tensors are not known one by one.
+
+    Raises:
+        PlanError, CatalogError: as ``component_bytes``.
+    """
+    width = WIDTHS[dtype or model.base_dtype]
+    if scheme_id is None or scheme_id in DTYPE_SCHEMES:
+        width = WIDTHS[scheme_id] if scheme_id else width
+        yield from ((1, m.plain_bytes(width)) for m in component_shapes(model, component))
+        return
+    scheme, known = _scheme(scheme_id, catalog), model.component(component)
+    storage = scheme.storage_in(known.cls if known else "")
+    apart = storage is not None and storage.rule not in IN_BLOCKS
+    for count, size, numbers in _modules(model, component, scheme, width):
+        alone = numbers * storage.bits / 8 if storage and apart and numbers else size
+        yield count, min(size, ceil(alone))
+
+
+def _modules(
+    model: Model, component: str, scheme: Scheme, width: int
+) -> Iterator[tuple[int, int, int]]:
+    """(how many, bytes, numbers of the Linear weight or 0) of modules that are alike."""
+    known = model.component(component)
+    shapes = component_shapes(model, component)  # raises where there is no such component
     keeps = model.gguf_keeps(scheme.id) if scheme.from_file else ()
     width = WIDTHS.get(scheme.computes_in, width)
     kept = (*keeps, *model.family.kept(component))
     if known is None or scheme.layers:
-        return shapes_bytes(shapes, known.cls if known else "", scheme, width, kept)
+        yield 1, shapes_bytes(shapes, known.cls if known else "", scheme, width, kept), 0
+        return
     alike = _alike(known.shapes, scheme.left_alone(known.cls, kept))
-    return sum(
-        count * _module_bytes(module, scheme, known.cls, width, alone)
-        for (module, alone), count in alike.items()
-    )
+    for (module, alone), count in alike.items():
+        quantized = module.kind == "linear" and not alone
+        numbers = module.numbers - module.others if quantized else 0
+        yield count, _module_bytes(module, scheme, known.cls, width, alone), numbers
 
 
 @lru_cache(maxsize=256)

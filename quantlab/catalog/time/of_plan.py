@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from quantlab.catalog.schema import Component, Model
 from quantlab.catalog.sizes.decoding import covered, tiled
+from quantlab.catalog.sizes.idle import passed_by
 from quantlab.catalog.sizes.picture import Picture
 from quantlab.catalog.sizes.shapes import component_shapes, shapes_of
 from quantlab.catalog.sizes.weights import find_model
@@ -45,7 +46,7 @@ def work_of(
     """What one call of ``plan`` does; None takes the model's default, and the picture's passes."""
     passes = picture.passes if guidance is None else 2 if model.guided(guidance) else 1
     count = steps or model.defaults.steps
-    return _work(model.id, plan.parts, plan.dtype, picture, count, passes, catalog)
+    return _work(model.id, plan.parts, plan.dtype, plan.trimmed, picture, count, passes, catalog)
 
 
 @lru_cache(maxsize=1024)
@@ -53,6 +54,7 @@ def _work(
     model_id: str,
     parts: tuple[tuple[str, str], ...],
     dtype: str | None,
+    trimmed: bool,
     picture: Picture,
     steps: int,
     passes: int,
@@ -64,7 +66,7 @@ def _work(
     family, p = model.family, picture
     components = [model.component(name) for name in family.encoders]
     encoders = [
-        Encoder(_parameters(model.id, c.name, catalog), tokens, _timing(plan, c, catalog))
+        Encoder(_parameters(model.id, c, trimmed, catalog), tokens, _timing(plan, c, catalog))
         for c in components
         if c and c.name not in model.prompt_writers and not plan.leaves_out(c.name)
     ]
@@ -78,7 +80,7 @@ def _work(
         reference_tokens=family.reference_tokens(p.references),
         batch=p.batch,
         passes=passes,
-        encoded_pixels=p.references * family.reference_pixels,
+        encoded_pixels=p.references * family.reference_area(p.references),
         encoders=tuple(encoders),
         frames=frames,
         writes_prompt=_writes_prompt(plan, model),
@@ -137,6 +139,7 @@ def _denoiser(model_id: str, catalog: Catalog) -> Denoiser | None:
 
 
 @lru_cache(maxsize=256)
-def _parameters(model_id: str, component: str, catalog: Catalog) -> int:
-    shapes = component_shapes(find_model(model_id, catalog), component)
-    return sum(module.numbers for module in shapes)
+def _parameters(model_id: str, component: Component, trimmed: bool, catalog: Catalog) -> int:
+    """Of all that the text goes through; ``trimmed``, without the layers that change nothing."""
+    shapes = component_shapes(find_model(model_id, catalog), component.name)
+    return sum(module.numbers for module in shapes) - (passed_by(component) if trimmed else 0)
