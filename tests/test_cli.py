@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,22 @@ def test_pick_for_a_card_proposes_plans_and_tells_what_decides(
     wide = next(n for n, line in enumerate(lines) if line.split()[1:2] == ["torchao-fp8wo"])
     assert lines[wide].startswith("no ")
     assert lines[wide + 1].startswith("    bits: 8, not 4")
+
+
+def test_pick_tells_of_what_writes_the_prompt_anew_and_says_once_what_several_rows_share(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["pick", "--gpu", "rtx-4060-ti-16gb", "--model", "flux3-klein"]) == 0
+    text = capsys.readouterr().out
+    assert "In each row the prompt upsampler stays in bf16, 17.52 GiB; a plan quantizes" in text
+    rows = {line.split()[1]: line for line in text.splitlines() if " GiB  " in line}
+    assert re.search(r"group offload +resident +ok \[1\]$", rows["sdnq-uint4"])
+    assert re.search(r"group offload +staged +ok$", rows["torchao-int8wo"])
+    assert re.search(r"- +resident +ok", rows["bnb-nf4"])  # fits only without it
+    (licence,) = [line for line in text.splitlines() if "GPL-3.0-only" in line]
+    assert licence.startswith("[1] licence: ")
+    assert main(["pick", "--gpu", "rtx-4060-ti-16gb", "--model", "flux1-dev"]) == 0
+    assert "upsampler" not in capsys.readouterr().out
 
 
 def test_predict_for_any_scheme_of_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from quantlab.catalog.answer.ready import beside
+from quantlab.catalog.answer.ready import beside, without_writers
 from quantlab.catalog.answer.seconds import speeds
 from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
 from quantlab.catalog.columns import SPEED
@@ -84,6 +84,8 @@ class Claim:
     evidence: Evidence = "documented"
     placement: Placement | None = None
     """Where it is about memory: the best placement that fits."""
+    bare: Placement | None = None
+    """The same where what writes the prompt anew is left out."""
     warns: bool = False
     """Whether it should be read though it does not decide."""
 
@@ -107,7 +109,12 @@ def _beside(question: Question, plan: Plan | None, catalog: Catalog) -> list[Cla
         return []
     told = [t for part in plan.parts for t in beside(question.model, *part, catalog)]
     cpu = question.hardware == "cpu"
-    return [Claim("runs", text, warns=not well and cpu) for well, text in told]
+    claims = [Claim("runs", text, warns=not well and cpu) for well, text in told]
+    if question.device is not None:
+        asked = question.model, question.device, question.ram_bytes, catalog
+        if found := without_writers(plan, *asked):
+            claims.append(Claim("runs", found[1], "predicted", bare=found[0]))
+    return claims
 
 
 def claims_of(

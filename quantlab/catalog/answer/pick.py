@@ -62,10 +62,14 @@ class Recommendation:
     here: str
     placement: Placement | None = None
     """Where the weights are kept on the device that was asked about, where one was and it fits."""
+    bare: Placement | None = None
+    """The same where what writes the prompt anew is left out, where the model has such a part."""
     loss: float | None = None
     """How far it moves the picture, measured on flux-mini (answer/loss.py); None: not known."""
     against: tuple[str, ...] = ()
     """Those of the reasons that warn, or decide where the verdict is neither of both that run."""
+    warned: tuple[str, ...] = ()
+    """Those that warn."""
 
     def as_dict(self) -> dict[str, object]:
         """The keys that ``python -m quantlab pick --json`` promises."""
@@ -157,8 +161,10 @@ def _row(
         reasons=tuple(claim.reason for claim in claims),
         here=here(scheme, method, machine, question.model),
         placement=next((claim.placement for claim in claims if claim.placement), None),
+        bare=next((claim.bare for claim in claims if claim.bare), None),
         loss=scheme_loss(scheme.id, encoder=question.library == "transformers") if scheme else None,
         against=_against(claims, verdict),
+        warned=tuple(claim.reason for claim in claims if claim.warns),
     )
 
 

@@ -1,4 +1,5 @@
-"""What stands beside a row's verdict and decides nothing: tried on a twin, ready to download.
+"""What stands beside a row's verdict and decides nothing: tried on a twin, ready to download, where
+it is kept without what writes the prompt anew.
 
 A twin has a few layers with random weights: that a library takes its layers on a CPU says nothing
 of a GPU or of a picture. Files that others made are documented, and nobody ran them here.
@@ -8,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.models.schema import GgufFiles, Model
+from quantlab.catalog.placement import Device, Placement, how, placements_for
 from quantlab.catalog.read.twins import on_twin
+from quantlab.catalog.sizes.rows import sizes
 from quantlab.catalog.table import Catalog
-from quantlab.words.units import size
+from quantlab.words.plan import LEFT_OUT, Plan
+from quantlab.words.units import gib, size
 
-__all__ = ["beside", "files_of"]
+__all__ = ["beside", "files_of", "without_writers"]
 
 CLOSE = 0.005
 """Of stored bytes: nearer than this a prediction is called right."""
@@ -28,6 +33,24 @@ def beside(
     tried = _tried_on_twin(model, component, scheme, catalog)
     if tried is not None:
         yield tried
+
+
+def without_writers(
+    plan: Plan, model: Model, device: Gpu | Device, ram_bytes: int | None, catalog: Catalog
+) -> tuple[Placement, str] | None:
+    """Where ``plan`` is kept on ``device`` if what writes the prompt anew is left out, and that as
+    a sentence; None: the model has no such part, or it does not fit even so."""
+    writers = [name for name in model.prompt_writers if not plan.leaves_out(name)]
+    if not writers:
+        return None
+    bare = Plan((*plan.parts, *((name, LEFT_OUT) for name in writers)))
+    needs = sizes(catalog, model.id, bare)
+    found = placements_for(needs, bare, device, catalog, ram_bytes) if needs else ()
+    if not found:
+        return None
+    best, left = found[0], " and ".join(model.family.label(name) for name in writers)
+    kept = how(best.kind) or "resident"
+    return best, f"without the {left}: {kept}, {gib(best.peak_bytes)} at the peak"
 
 
 def _tried_on_twin(

@@ -17,7 +17,7 @@ from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.sizes.download import download_bytes
 from quantlab.catalog.sizes.idle import idle_bytes
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.catalog.time import Seconds
+from quantlab.catalog.time import Reason, Seconds
 from quantlab.words.choice import Choice, Label, Span
 from quantlab.words.plan import LEFT_OUT
 from quantlab.words.units import gib
@@ -136,7 +136,10 @@ def _slower(one: Placed, faster: Placed) -> str:
     if one.placement.kind == faster.placement.kind:
         return "more than another choice, though nobody knows the seconds of either"
     ways = (each.placement.kind.replace("-", " ") for each in (one, faster))
-    return f"{', not '.join(ways)}; nobody knows the seconds of either"
+    why = "nobody knows the seconds of either"
+    if one.time is faster.time is Reason.WRITES_PROMPT:
+        why = "nobody knows how long either writes the prompt anew"
+    return f"{', not '.join(ways)}; {why}"
 
 
 def _taken(one: Placed) -> str:
@@ -215,13 +218,14 @@ def _praised(one: Placed, question: Question, catalog: Catalog) -> str:
 
 
 def _licences(one: Placed, catalog: Catalog) -> Iterator[str]:
-    """The schemes of libraries whose licence what is built on them may have to carry."""
-    for scheme_id in dict.fromkeys(scheme for _, scheme in one.plan.parts):
-        scheme = catalog.schemes.get(scheme_id)
-        if scheme is not None and (method := catalog.methods[scheme.method]).copyleft:
+    """What is built on some libraries may have to carry their licence: each, with its schemes."""
+    named = dict.fromkeys(scheme for _, scheme in one.plan.parts if scheme in catalog.schemes)
+    for method in catalog.methods_of(named):
+        if method.copyleft:
             source = method.sources[method.licence_source]
             said = f"{method.licence} ({source.title}, {source.checked})"
-            yield f"licence of {scheme_id}: {said}; installed apart"
+            of = ", ".join(each for each in named if catalog.schemes[each].method == method.id)
+            yield f"licence of {of}: {said}; installed apart"
 
 
 def _install(one: Placed, catalog: Catalog) -> str:
