@@ -116,9 +116,9 @@ def _charts(group: Group) -> list[str]:
 
 
 def short(plan: str) -> str:
-    """A plan's name for a picture: ``bnb-nf4 + T5 torchao-int8wo``."""
-    first, comma, second = plan.partition(",text_encoder_2=")
-    return first.removeprefix("transformer=") + (f" + T5 {second}" if comma else "")
+    """A plan's name for a picture: ``bnb-nf4 + text_encoder_2 torchao-int8wo``."""
+    first, *rest = plan.removeprefix("transformer=").split(",")
+    return " + ".join([first, *(part.replace("=", " ") for part in rest)])
 
 
 def _marks(
