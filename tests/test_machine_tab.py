@@ -55,7 +55,7 @@ def test_disagreements_come_first_and_every_text_is_escaped() -> None:
     assert text.startswith("1 of 3 cells disagree with what is documented")
     assert text.index("save and reload") < text.index("Transformer, scheme by scheme")
     assert "1.50 s of 420 s" in text
-    assert "1 schemes were not tried" in text
+    assert "1 scheme not tried" in text
     assert "needs a CUDA device" in text
 
 
@@ -70,10 +70,15 @@ def test_every_capability_has_a_word() -> None:
 
 def test_kept_probes_name_machine_date_and_versions() -> None:
     rows = [Kept(AGREES, "a machine", {"torch": "2.1"}, "2026-11-21")]
-    rows.append(replace(rows[0], machine="another"))
-    text = text_of(machine_view.kept(rows))
-    assert "a machine, measured on 2026-11-21 with torch 2.1." in text
-    assert "another, measured on" in text
+    rows.append(replace(rows[0], machine="another", cell=DISAGREES))
+    html = machine_view.kept(rows)
+    first, second = re.findall('<details class="ql-group".*?</summary>', html)
+    assert "open" in first  # of what disagrees most
+    assert "open" not in second
+    assert text_of(first).startswith("another 1 scheme, 1 cell; 1 disagreement with what")
+    assert text_of(second).startswith("a machine 1 scheme, 1 cell; 0 disagreements")
+    assert text_of(second).endswith("measured on 2026-11-21 with torch 2.1")
+    assert '<summary class="ql-part">Transformer, scheme by scheme (1)</summary>' in html
 
 
 def test_a_public_page_has_no_button_and_shows_the_kept_probe() -> None:

@@ -32,7 +32,7 @@ THERE = {
     "Compare": ".ql-view img",
     "Results": ".ql-group",
     "Blind test": "#ql-pair img",
-    "This server": "#ql-kept .ql-scheme",
+    "This server": "#ql-kept .ql-group",
 }
 """Every tab, and what is to be seen on it."""
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")

@@ -14,6 +14,7 @@ __all__ = [
     "PEAK_KINDS",
     "PLACEMENT_LABELS",
     "VERDICT_LABELS",
+    "many",
     "when",
 ]
 
@@ -55,3 +56,8 @@ LETTERS = "ABCDEF"
 def when(moment: str) -> str:
     """An ISO moment in UTC for people: ``2026-11-21 08:21 UTC``."""
     return f"{moment[:10]} {moment[11:16]} UTC" if len(moment) >= 16 else moment
+
+
+def many(number: int, word: str) -> str:
+    """A number with its word: ``3 runs``."""
+    return f"{number} {word}" + ("" if number == 1 else "s")

@@ -33,6 +33,14 @@ PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
 
 NewPage = Callable[..., Page]
+OFF_THE_CUT = """box => {
+  const slider = box.querySelector("[data-divide]"), thumb = 40;
+  const at = slider.getBoundingClientRect(), around = box.getBoundingClientRect();
+  const middle = at.left + thumb / 2 + (at.width - thumb) * slider.value / 100;
+  const cut = parseFloat(getComputedStyle(box).getPropertyValue("--cut")) / 100;
+  return Math.abs(middle - around.left - around.width * cut);
+}"""
+"""Pixels between the middle of a divider's thumb and the cut of its pictures."""
 
 
 @pytest.fixture(scope="package")

@@ -24,7 +24,7 @@ THERE = {
     "Compare": ".ql-thumb img",
     "Results": ".ql-group",
     "Blind test": "#ql-pair img",
-    "This server": "#ql-kept .ql-scheme",
+    "This server": "#ql-kept .ql-group",
 }
 """Every tab, and what is to be seen on it when it is filled."""
 RULES: dict[Scheme, dict[str, Any]] = {
@@ -33,6 +33,12 @@ RULES: dict[Scheme, dict[str, Any]] = {
 }
 """What is held in each; all but the colours is the same in both."""
 STILL = "document.getAnimations().every((each) => each.playState !== 'running')"
+SMALL = """() => [...document.querySelectorAll("button, select, summary, input, textarea")]
+  .map((each) => [each, (each.closest("label, .wrap") ?? each).getBoundingClientRect()])
+  .filter(([each, at]) => each.checkVisibility({visibilityProperty: true}) && at.width && at.height)
+  .filter(([, at]) => at.width < 23.5 || at.height < 23.5)
+  .map(([each, at]) => `${each.outerHTML.slice(0, 120)} (${at.width} x ${at.height})`)"""
+"""What one presses or types into that a finger would miss: less than 24 px (WCAG 2.5.8)."""
 FOCUSED = """() => {
   const element = document.activeElement;
   const at = element.getBoundingClientRect();
@@ -89,6 +95,7 @@ def test_no_tab_has_a_serious_finding(new_page: NewPage, measured: str) -> None:
                 found += [f"{where}: {each}" for each in findings(page, rules)]
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{name} is {wide} px wide on {width} px"
+            found += [f"{name}, {width} px: {each} is small" for each in page.evaluate(SMALL)]
     assert not found, "\n".join(found)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import NewPage
+from tests.browser.conftest import OFF_THE_CUT, NewPage
 from tests.browser.test_try_tab import link, rows, run, seats, wait_until_done
 
 PLANS = ("fp32", "quanto-int2", "bnb-nf4")
@@ -111,6 +111,7 @@ def test_the_stage_by_keyboard(new_page: NewPage) -> None:
     slider.focus()
     page.keyboard.press("Home")
     assert view(page).evaluate("e => e.style.getPropertyValue('--cut')") == "0%"
+    assert view(page).evaluate(OFF_THE_CUT) < 1
     for name, mode in (("Side by side", "side"), ("Difference", "difference")):
         page.get_by_role("button", name=name).focus()
         page.keyboard.press("Enter")
@@ -123,6 +124,8 @@ def test_the_difference_is_the_pictures_own_amplified(new_page: NewPage) -> None
     page = done(new_page, *PLANS)
     page.get_by_role("button", name="Difference").click()
     page.get_by_label("Amplified").select_option("4")
+    left, right = (image.bounding_box() for image in page.locator(".ql-pane img").all())
+    assert left == right, "one picture lies on the other"
     differs = page.locator(".ql-pane img").evaluate_all(COUNTED)
     told = page.locator("[data-told]").inner_text()
     assert f"at most by {differs['largest']} of 255" in told

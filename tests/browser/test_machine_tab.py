@@ -93,23 +93,29 @@ def test_without_a_capability_a_sentence_says_so(new_page: NewPage) -> None:
 def test_the_kept_probe_is_readable_at_any_width(new_page: NewPage, scheme: str) -> None:
     page = open_tab(new_page, color_scheme=scheme)
     kept = page.locator("#ql-kept")
-    summary = kept.locator("summary", has_text="torchao-int8wo").first
+    first = kept.locator(".ql-group").first
+    listed = first.locator("summary.ql-part").first
+    summary = first.locator("summary", has_text="torchao-int8wo").first
     with page.expect_download() as saved:  # with what is folded away
-        kept.locator("[data-save-table]").first.click()
-    assert '"load on T5 text encoder"' in Path(saved.value.path()).read_text("utf-8")
-    for width in (390, 1280):
+        first.locator("[data-save-table]").click()
+    assert '"bnb-nf4","save and reload"' in Path(saved.value.path()).read_text("utf-8")
+    for width, most in ((390, 6000), (1280, 4000)):
         page.set_viewport_size({"width": width, "height": 844})
-        expect(kept).to_contain_text("The project’s test machine (CI)")
+        assert page.evaluate("document.documentElement.scrollHeight") <= most
+        expect(kept).to_contain_text("Probes kept with the project")
         expect(kept).to_contain_text(re.compile(r"measured on 20\d\d-\d\d-\d\d with .*torch \d"))
         expect(
             kept.locator("tr", has_text=re.compile(r"bnb-nf4\s*save and reload")).first
         ).to_be_visible()
+        listed.focus()
+        page.keyboard.press("Enter")
         summary.focus()
         page.keyboard.press("Enter")
-        expect(kept.locator("details[open] tbody tr").first).to_be_visible()
+        expect(first.locator(".ql-scheme[open] tbody tr").first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.keyboard.press("Enter")
         expect(summary.locator("..")).to_have_js_property("open", False)
+        listed.press("Enter")
 
 
 def test_the_sheet_of_a_scheme_has_what_was_measured_and_a_language_model_s_script(
@@ -117,10 +123,14 @@ def test_the_sheet_of_a_scheme_has_what_was_measured_and_a_language_model_s_scri
 ) -> None:
     page = new_page()
     page.get_by_role("button", name="Show every method").click()
-    sheet = page.locator(".ql-sheet")
+    sheet = page.locator("#ql-table .ql-sheet")
     page.locator("#ql-table [data-claims=bnb-nf4]").click()
     expect(sheet).to_contain_text("Measured")
     expect(sheet).to_contain_text("MiB stored")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert sheet.evaluate("e => e.scrollWidth <= e.clientWidth"), "text stands out of it"
+    page.set_viewport_size({"width": 1280, "height": 844})
     sheet.get_by_role("button", name="Close").click()
     page.locator("#ql-table [data-claims=hqq-int4]").click()
     sheet.get_by_text("Code: a language model").click()

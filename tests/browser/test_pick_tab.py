@@ -7,8 +7,9 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from quantlab import __version__
 from quantlab.catalog.answer.choices import propose
-from tests.browser.conftest import NewPage
+from tests.browser.conftest import OFF_THE_CUT, NewPage
 
 
 @pytest.fixture
@@ -66,6 +67,11 @@ def test_it_answers_before_anything_is_asked_and_shows_what_bits_do(page: Page) 
     slider.press("End")
     cut = page.locator(".ql-divider").evaluate("e => e.style.getPropertyValue('--cut')")
     assert cut == "100%"
+    assert page.locator(".ql-divider").evaluate(OFF_THE_CUT) < 1
+    foot = page.locator(".ql-foot")
+    for text in (f"quantlab {__version__}", "Docs and source", "API", "MCP"):
+        expect(foot).to_contain_text(text)
+    expect(foot.get_by_role("link", name="API")).to_have_attribute("href", "gradio_api/info")
     page.get_by_role("button", name="Can you tell which is which?").click()
     expect(page.locator("#ql-pair img")).to_have_count(2)
     assert page.title() == "quantlab"
@@ -74,6 +80,8 @@ def test_it_answers_before_anything_is_asked_and_shows_what_bits_do(page: Page) 
 @pytest.mark.parametrize("typed", ["rtx4090", "RX 7900 xtx", "4060 laptop"])
 def test_from_a_card_to_the_copied_script(new_page: NewPage, typed: str) -> None:
     page = new_page(permissions=["clipboard-read", "clipboard-write"])
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
     before = asked(page)
     ask_for(page, typed, "flux.1 dev")
     expect(page.locator("#ql-answer .ql-asked")).not_to_have_text(before)
@@ -86,6 +94,7 @@ def test_from_a_card_to_the_copied_script(new_page: NewPage, typed: str) -> None
     assert "pip install" in script
     assert "FLUX.1-dev" in script
     assert script.rstrip().endswith('image.save("image.png")')
+    assert not said, "the browser's console has something to say of a pick"
 
 
 def test_the_link_asks_the_same_and_back_goes_back(new_page: NewPage) -> None:
@@ -213,3 +222,10 @@ def test_the_first_screen_is_short(new_page: NewPage, width: int, height: int, m
     button = page.get_by_role("button", name="Copy the script").first.bounding_box()
     assert button is not None
     assert button["y"] + button["height"] < 2 * height
+    if width < 900:  # there each row of the table is a card, and the first few are shown
+        open_table(page)
+        assert page.evaluate("document.documentElement.scrollHeight") <= most
+        every = page.locator("#ql-table tbody tr")
+        page.get_by_role("button", name=f"Show all {every.count()} rows").click()
+        expect(every.last).to_be_visible()
+        expect(every.nth(12).locator(".ql-name")).to_be_focused()

@@ -171,6 +171,7 @@ def test_what_is_shown_goes_out_in_three_formats(page: Page) -> None:
     assert [item["plan"] for item in items] == frame["plan"].tolist()
     assert EVIL in {item["prompt"] for item in items}
     text = saved(page, "md").read_text(encoding="utf-8")
+    assert "weights (MiB)" in text  # small as they are, GiB would be noughts
     html = MarkdownIt("gfm-like", {"linkify": False, "html": True}).render(text)
     assert html.count("<table>") == 1
     assert "<td>bnb-nf4</td>" in html

@@ -41,8 +41,8 @@ PUBLIC = (
     "page that you start yourself.</p>"
 )
 KEPT = (
-    '<h2 class="ql-section">The project’s test machine (CI)</h2><p class="ql-hint">A probe kept '
-    "with the project: documented beside measured.</p>"
+    '<h2 class="ql-section">Probes kept with the project</h2><p class="ql-hint">Documented beside '
+    "measured, on its test machines (CI) and on one GPU.</p>"
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from quantlab.lab.probe.probe import Probed, disagrees
 from quantlab.record.probes import Kept
-from quantlab.ui.words import MARKS
+from quantlab.ui.words import MARKS, many
 from quantlab.words.units import seconds, size
 
 __all__ = ["CAPABILITY_LABELS", "COMPONENT_LABELS", "cells", "kept", "machine", "measured_of"]
@@ -56,20 +56,36 @@ def _versions(versions: Mapping[str, str]) -> str:
 
 
 def kept(rows: Sequence[Kept]) -> str:
-    """The probes that come with the project, each machine under its own name."""
+    """The probes that come with the project, each machine and day folded under its name: those
+    first that disagree most with what is documented, and the first one open."""
     groups: dict[tuple[str, str], list[Kept]] = {}
     for row in rows:
         groups.setdefault((row.machine, row.measured_on), []).append(row)
-    return "".join(_group(*key, group) for key, group in groups.items())
+    apart = {key: sum(disagrees(row.cell) for row in group) for key, group in groups.items()}
+    ordered = sorted(groups, key=lambda key: -apart[key])
+    return "".join(
+        _group(key, groups[key], apart[key], opened=key == ordered[0]) for key in ordered
+    )
 
 
-def _group(name: str, date: str, rows: Sequence[Kept]) -> str:
-    about = f"{escape(name)}, measured on {escape(date)} with {escape(_versions(rows[0].versions))}"
-    return f'<p class="ql-hint">{about}.</p>{cells([row.cell for row in rows])}'
+def _group(key: tuple[str, str], rows: Sequence[Kept], apart: int, *, opened: bool) -> str:
+    name, date = key
+    schemes = len({row.cell.scheme for row in rows})
+    count = f"{many(schemes, 'scheme')}, {many(len(rows), 'cell')}; "
+    count += f"{many(apart, 'disagreement')} with what is documented"
+    about = f"measured on {date} with {_versions(rows[0].versions)}"
+    return (
+        f'<details class="ql-group"{" open" if opened else ""}><summary>'
+        f'<span class="ql-group-name">{escape(name)}</span>'
+        f'<span class="ql-group-facts">{count}</span>'
+        f'<span class="ql-group-where">{escape(about)}</span></summary>'
+        f"{cells([row.cell for row in rows], folded=True)}</details>"
+    )
 
 
-def cells(found: Sequence[Probed]) -> str:
-    """Disagreements as a table, then everything by scheme, folded."""
+def cells(found: Sequence[Probed], *, folded: bool = False) -> str:
+    """Disagreements as a table, then everything by scheme; ``folded`` closes that until it is asked
+    for."""
     if not found:
         return ""
     apart = [cell for cell in found if disagrees(cell)]
@@ -82,24 +98,29 @@ def cells(found: Sequence[Probed]) -> str:
         '<p><button type="button" class="ql-button" data-save-table="probe">Download as CSV'
         "</button></p>"
     )
-    rest = "".join(_components(found))
+    rest = "".join(_components(found, folded=folded))
     return f'<div class="ql-probed">{first}<div data-saved>{save}{rest}</div></div>'
 
 
-def _components(found: Sequence[Probed]) -> Iterable[str]:
+def _components(found: Sequence[Probed], *, folded: bool) -> Iterable[str]:
     for component in dict.fromkeys(cell.component for cell in found):
         mine = [cell for cell in found if cell.component == component]
         done = [cell for cell in mine if cell.measured != "skipped" or cell.capability != "load"]
         out = [cell for cell in mine if cell not in done]
-        label = escape(COMPONENT_LABELS.get(component, component))
-        yield f'<h3 class="ql-part">{label}, scheme by scheme</h3>'
-        for scheme in dict.fromkeys(cell.scheme for cell in done):
-            yield _scheme(scheme, [cell for cell in done if cell.scheme == scheme])
+        schemes = dict.fromkeys(cell.scheme for cell in done)
+        rows = [_scheme(name, [cell for cell in done if cell.scheme == name]) for name in schemes]
         if out:
-            yield (
-                f'<details class="ql-scheme"><summary>{len(out)} schemes were not tried, '
+            rows.append(
+                f'<details class="ql-scheme"><summary>{many(len(out), "scheme")} not tried, '
                 f"each with its reason</summary>{_later(_table(out, 'Not tried'))}</details>"
             )
+        label = escape(COMPONENT_LABELS.get(component, component))
+        head, listed = f"{label}, scheme by scheme", "".join(rows)
+        if folded:
+            head += f" ({len(schemes)})"
+            yield f'<details><summary class="ql-part">{head}</summary>{listed}</details>'
+        else:
+            yield f'<h3 class="ql-part">{head}</h3>{listed}'
 
 
 def _scheme(name: str, mine: Sequence[Probed]) -> str:

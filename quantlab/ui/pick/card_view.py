@@ -15,7 +15,7 @@ from quantlab.catalog.sizes.idle import to_know
 from quantlab.catalog.sizes.published import published_peaks
 from quantlab.catalog.table import load_catalog
 from quantlab.ui.bands_view import badge
-from quantlab.words.choice import Choice
+from quantlab.words.choice import LIKELY, Choice
 from quantlab.words.metrics import metric
 from quantlab.words.plan import LEFT_OUT, Plan
 from quantlab.words.units import GIB, size
@@ -183,22 +183,26 @@ def _other(choice: Choice, first: Choice, model: Model) -> str:
 
 
 def _beside(choice: Choice, first: Choice) -> str:
-    """``Sharper, slower``: what ``choice`` has against the first, in the order that matters."""
-    words = []
+    """``Best picture: larger, slower``: what ``choice`` is, with what else it has over the first,
+    and then what that costs."""
+    gains, costs = [*choice.heads], []
     if choice.loss.value > first.loss.value:
-        words.append("less sharp")
+        costs.append("less sharp")
     elif choice.loss.value < first.loss.value and "best-picture" not in choice.labels:
-        words.append("sharper")
+        gains.append("sharper")
     if choice.peak_bytes > first.peak_bytes:
-        words.append("larger")
+        costs.append("larger")
     elif choice.peak_bytes < first.peak_bytes and "smallest" not in choice.labels:
-        words.append("smaller")
+        gains.append("smaller")
     if choice.image_s and first.image_s and choice.image_s.mid != first.image_s.mid:
-        words.append("faster" if choice.image_s.mid < first.image_s.mid else "slower")
+        faster = choice.image_s.mid < first.image_s.mid
+        (gains if faster else costs).append("faster" if faster else "slower")
     elif choice.placement == "group-offload":
-        words.append("slow")
-    head = " and ".join(choice.heads).capitalize()
-    return f"<b>{head}</b>: {', '.join(words)}" if words else f"<b>{head}</b>"
+        costs.append("slow")
+    elif LIKELY in first.heads:
+        costs.append(f"{LIKELY.partition(' ')[0]} slower")
+    head = " and ".join(gains).capitalize()
+    return f"<b>{head}</b>: {', '.join(costs)}" if costs else f"<b>{head}</b>"
 
 
 def _timeless(choice: Choice) -> str:

@@ -1,4 +1,4 @@
-"""The code that a scheme's sheet begins with, or why there is none for the chosen model."""
+"""The code that stands before a scheme's claims, or why there is none for the chosen model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from html import escape
 from quantlab.catalog.comparison import make_comparison
 from quantlab.errors import QuantlabError
 from quantlab.record.documents import placed_script
+from quantlab.ui.compare.stage.view import take_box
 from quantlab.ui.services import Services
 
 __all__ = ["code_first"]
@@ -33,8 +34,4 @@ def code_first(key: str, model_id: str, services: Services) -> str:
             f'<p class="ql-banner"><b>This fails for {escape(model.name)} because</b> '
             f"{escape(str(error))}</p>"
         )
-    return (
-        f'<details class="ql-code" open><summary>Code: {escape(scheme.name)} on '
-        f'{escape(model.name)}</summary><pre tabindex="0" role="region" '
-        f'aria-label="Script of {escape(scheme.name)}">{escape(text)}</pre></details>'
-    )
+    return take_box(f"Code: {scheme.name} on {model.name}", text, opened=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from quantlab.errors import CatalogError
 from quantlab.lab.script.language_model import llm_snippet, scheme_of
 from quantlab.record.probes import kept_probes
+from quantlab.ui.compare.stage.view import take_box
 from quantlab.ui.machine.view import measured_of
 
 __all__ = ["beside"]
@@ -28,10 +27,5 @@ def _script(key: str) -> str:
     scheme = scheme_of(key)
     if scheme is None:
         return ""
-    name = escape(scheme.name)
-    return (
-        '<details class="ql-code"><summary>Code: a language model with it, through transformers'
-        f'</summary><pre tabindex="0" role="region" '
-        f'aria-label="Script of {name} for a language model">'
-        f"{escape(llm_snippet(scheme.id))}</pre></details>"
-    )
+    name = f"Code: a language model with {scheme.name}, through transformers"
+    return take_box(name, llm_snippet(scheme.id))

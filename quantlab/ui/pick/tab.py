@@ -65,7 +65,8 @@ FIND = (
     'placeholder="a name, a verdict, a reason"></label><span class="ql-found" role="status"></span>'
     '<button type="button" class="ql-button" data-all aria-pressed="false">All columns</button>'
     '<button type="button" class="ql-button" data-save-table="methods">Download as CSV</button>'
-    '</div><div class="ql-scroll"></div></div>'
+    '</div><div class="ql-scroll"></div>'
+    '<button type="button" class="ql-button ql-rest" data-rest hidden></button></div>'
     '<dialog class="ql-sheet" aria-label="Claims and their sources">'
     '<button type="button" class="ql-button ql-close" data-close>Close</button>'
     '<div class="ql-sheet-body"></div></dialog>'
@@ -207,8 +208,8 @@ def _table(services: Services) -> gr.HTML:
 
     def claims_of(asked: object) -> str:
         key, column, model = [*str(asked)[:MAX_ADDRESS].split("|"), "", ""][:3]
-        claims = pick_view.claims(key, column, services.catalog)
-        return code_first(key, model, services) + claims + beside(key)
+        code = code_first(key, model, services)
+        return pick_view.claims(key, column, services.catalog, code) + beside(key)
 
     async def table(asked: list[Any]) -> list[Any]:
         if len(asked) != 1:
@@ -223,7 +224,7 @@ def _table(services: Services) -> gr.HTML:
         elem_id="ql-table",
         apply_default_css=False,
         html_template=FIND,
-        js_on_load=script("table.js"),
+        js_on_load=script("table.js") + script("copy.js"),
         server_functions=[claims_of],
     )
 

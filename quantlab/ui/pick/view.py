@@ -201,11 +201,11 @@ def _mark(column: Column, value: Support, more: bool) -> str:
     )
 
 
-def claims(key: str, column: str, catalog: Catalog) -> str:
+def claims(key: str, column: str, catalog: Catalog, code: str = "") -> str:
     """Everything the catalogue claims of a scheme or method, each with source and date.
 
-    ``column`` is the claim that was asked about; it is marked. An unknown key gives a sentence
-    that says so, since it comes from the browser.
+    ``column`` is the claim that was asked about; it is marked. ``code``, HTML, stands before the
+    claims. An unknown key gives a sentence that says so, since it comes from the browser.
     """
     scheme = catalog.schemes.get(key)
     method = catalog.methods.get(scheme.method if scheme else key)
@@ -219,7 +219,7 @@ def claims(key: str, column: str, catalog: Catalog) -> str:
     )
     return (
         f'<h2 class="ql-claims-title">{escape(key)}</h2>'
-        f'<p class="ql-hint">{escape(method.name)}. {bits}{about}</p>'
+        f'<p class="ql-hint">{escape(method.name)}. {bits}{about}</p>{code}'
         f'<dl class="ql-claims">{items}{_licence(method)}</dl>'
         f'<p><a href="{escape(method.library)}" target="_blank" rel="noopener noreferrer">'
         "The library</a></p>"

@@ -10,19 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from quantlab.ui.words import when
+from quantlab.ui.words import many, when
 from quantlab.words.outcome_text import modes_text
 from quantlab.words.text import shown as visible
 from quantlab.words.units import seconds, size
 
-__all__ = ["MOST_RUNS", "many", "open_link", "runs"]
+__all__ = ["MOST_RUNS", "open_link", "runs"]
 
 MOST_RUNS = 50
-
-
-def many(number: int, word: str) -> str:
-    """A number with its word: ``3 runs``."""
-    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def open_link(result: str, plan: str) -> str:

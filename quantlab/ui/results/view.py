@@ -11,8 +11,8 @@ from html import escape
 
 from quantlab.record.results.groups import Group, Line, between
 from quantlab.ui.results.plot import plots
-from quantlab.ui.results.runs_view import many, open_link
-from quantlab.ui.words import PEAK_KINDS, when
+from quantlab.ui.results.runs_view import open_link
+from quantlab.ui.words import PEAK_KINDS, many, when
 from quantlab.words.metrics import in_words
 from quantlab.words.outcome_text import modes_text
 from quantlab.words.settings import described

@@ -1,4 +1,4 @@
-// Behaviour of the table of methods: sort, search, open the claims behind a row, send it to Try.
+// Behaviour of the table of methods: sort, search, fold, open the claims behind a row, send it to Try.
 // Runs once, when the component appears; `element`, `trigger` and `server` are Gradio's.
 const find = element.querySelector(".ql-find input");
 const found = element.querySelector(".ql-found");
@@ -46,6 +46,17 @@ function search() {
   }
   const some = words.length ? `${shown} of ${rows().length}` : `${shown} rows`;
   found.textContent = shown ? some : "No row has all of these words; fewer or other words may.";
+  fold();
+}
+
+// A narrow screen, where each row is a card, shows the first of them until all are asked for.
+const FEW = 12;
+const rest = element.querySelector("[data-rest]");
+function fold() {
+  const there = rows().filter((each) => !each.hidden);
+  there.forEach((each, index) => each.classList.toggle("is-rest", index >= FEW));
+  rest.hidden = there.length <= FEW;
+  rest.textContent = `Show all ${there.length} rows`;
 }
 
 function compare(left, right, numeric) {
@@ -65,6 +76,7 @@ function sort() {
   const value = (each) => each.cells[sorted.column].dataset.v;
   const ordered = rows().sort((a, b) => compare(value(a), value(b), numeric));
   body().append(...ordered);
+  fold();
 }
 
 async function open(key, column) {
@@ -89,6 +101,9 @@ element.addEventListener("click", (event) => {
   else if ("all" in data) {
     const all = element.closest("#ql-table").toggleAttribute("data-all-columns");
     button.setAttribute("aria-pressed", String(all));
+  } else if ("rest" in data) {
+    element.closest("#ql-table").toggleAttribute("data-all-rows", true);
+    element.querySelector("tr.is-rest .ql-name")?.focus();
   } else if (data.try) trigger("try_scheme", { scheme: data.try });
   else if (data.claims) open(data.claims, "");
   else if (data.column) open(button.closest("tr").dataset.key, data.column);

@@ -81,10 +81,11 @@ def code_box(script: str, plan: str) -> str:
     )
 
 
-def take_box(name: str, text: str) -> str:
-    """Something to take away, folded: its name, and the text to copy."""
+def take_box(name: str, text: str, *, opened: bool = False) -> str:
+    """Something to take away, folded unless ``opened``: its name, and the text to copy."""
+    open_ = " open" if opened else ""
     return (
-        f'<details class="ql-code" data-copied><summary>{escape(name)}</summary>'
+        f'<details class="ql-code" data-copied{open_}><summary>{escape(name)}</summary>'
         '<button type="button" class="ql-button" data-copy>Copy</button>'
         f'<span class="ql-hint" role="status"></span><pre tabindex="0" role="region" '
         f'aria-label="{escape(name)}">{escape(text)}</pre></details>'
