@@ -33,7 +33,7 @@ RULES: dict[Scheme, dict[str, Any]] = {
 }
 """What is held in each; all but the colours is the same in both."""
 STILL = "document.getAnimations().every((each) => each.playState !== 'running')"
-SMALL = """() => [...document.querySelectorAll("button, select, summary, input, textarea")]
+SMALL = """() => [...document.querySelectorAll("a, button, select, summary, input, textarea")]
   .map((each) => [each, (each.closest("label, .wrap") ?? each).getBoundingClientRect()])
   .filter(([each, at]) => each.checkVisibility({visibilityProperty: true}) && at.width && at.height)
   .filter(([, at]) => at.width < 23.5 || at.height < 23.5)

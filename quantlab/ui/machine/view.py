@@ -73,13 +73,13 @@ def _group(key: tuple[str, str], rows: Sequence[Kept], apart: int, *, opened: bo
     schemes = len({row.cell.scheme for row in rows})
     count = f"{many(schemes, 'scheme')}, {many(len(rows), 'cell')}; "
     count += f"{many(apart, 'disagreement')} with what is documented"
-    about = f"measured on {date} with {_versions(rows[0].versions)}"
+    used = f'<p class="ql-origin">With {escape(_versions(rows[0].versions))}.</p>'
     return (
         f'<details class="ql-group"{" open" if opened else ""}><summary>'
         f'<span class="ql-group-name">{escape(name)}</span>'
         f'<span class="ql-group-facts">{count}</span>'
-        f'<span class="ql-group-where">{escape(about)}</span></summary>'
-        f"{cells([row.cell for row in rows], folded=True)}</details>"
+        f'<span class="ql-group-where">measured on {escape(date)}</span></summary>'
+        f"{used}{cells([row.cell for row in rows], folded=True)}</details>"
     )
 
 
@@ -177,7 +177,7 @@ def _row(cell: Probed) -> str:
             f'<span aria-hidden="true">{sign}</span> {word}'
             + ('<span class="ql-sr">, which disagrees</span>' if disagrees(cell) else ""),
         ),
-        ("ql-detail", escape(cell.detail)),
+        ("ql-detail", f"<span>{escape(cell.detail)}</span>"),
         ("ql-took", f"<span>{took} {limit}</span>"),
     )
     tds = "".join(

@@ -236,5 +236,5 @@ def _named(choice: Choice, model: Model) -> str:
         if scheme != LEFT_OUT
     ] or [f"everything in {model.base_dtype}, unquantized"]
     said += [f"without the {escape(name)}" for scheme, name in parts if scheme == LEFT_OUT]
-    said += ["without what idles"] if plan.trimmed else []
+    said += ["without idle parts"] if plan.trimmed else []
     return ", ".join(said) + (", compiled" if plan.compiled else "")
