@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from html import escape
@@ -127,3 +128,30 @@ def test_the_answer_s_drawers_name_ready_files_and_what_others_measured() -> Non
         assert all(f"<li>{escape(peak)}</li>" in said for peak in peaks)
         assert ("Memory that others measured" in said) == bool(peaks)
         assert all(f"<li>{escape(text)}</li>" in said for text in to_know(model))
+
+
+def test_another_choice_says_what_it_gains_before_what_that_costs() -> None:
+    """Better for worse, of the card that it was read wrongly on and of others; and truly so."""
+    catalog = load_catalog()
+    gains = {
+        "fastest",
+        "likely fastest",
+        "best picture",
+        "smallest",
+        "sharper",
+        "smaller",
+        "faster",
+    }
+    costs = {"less sharp", "larger", "slower", "slow", "likely slower"}
+    for gpu in ("rx-7900-xtx-24gb", "rtx-3060-12gb", "apple-36gb"):
+        found = propose(model="flux3-klein", gpu=gpu, catalog=catalog)
+        first, *others = found.choices
+        said = proposed("On a card", found.choices, catalog.models["flux3-klein"])
+        told = re.findall(r'<span class="ql-class"><b>([^<]*)</b>(?:: ([^<]*))?</span>', said)
+        assert len(told) == len(others)
+        for choice, (head, rest) in zip(others, told, strict=True):
+            assert set(head.lower().split(" and ")) <= gains
+            assert set(filter(None, rest.split(", "))) <= costs
+            sharper = choice.loss.value < first.loss.value
+            assert ("sharper" in head or "Best picture" in head) == sharper
+            assert ("larger" in rest) == (choice.peak_bytes > first.peak_bytes)
