@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
@@ -44,6 +45,9 @@ def test_a_guess_is_answered_counted_once_and_followed_by_another(new_page: NewP
     expect(row).to_contain_text(re.compile(r"\d+% \(\d+% to \d+%\)"))
     expect(page.locator(".ql-tallies")).to_contain_text("chance, 50%")
     assert count(page, "quanto-int2") == before + 1
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download as CSV").click()
+    assert '"quanto-int2 flux-mini"' in Path(saved.value.path()).read_text("utf-8")
 
     page.get_by_role("tab", name="Pick").click()
     blind(page)

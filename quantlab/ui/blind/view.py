@@ -86,11 +86,14 @@ def tallies(found: Sequence[GuessTally]) -> str:
         return '<p class="ql-hint">Nobody has guessed yet.</p>'
     asked.sort(key=lambda tally: (-tally.shown, tally.plan))
     rows = "".join(_row(tally) for tally in asked)
+    save = '<button type="button" class="ql-button" data-save-table="guesses">Download as CSV'
     return (
-        '<h2>How often people tell</h2><div class="ql-tallies-scroll" tabindex="0" role="region"'
-        ' aria-label="Guesses"><table class="ql-tallies"><thead><tr><th scope="col">Plan</th>'
+        "<div data-saved><h2>How often people tell</h2>"
+        '<div class="ql-tallies-scroll" tabindex="0" role="region" aria-label="Guesses">'
+        '<table class="ql-tallies"><thead><tr><th scope="col">Plan</th>'
         '<th scope="col">Told</th><th scope="col">Share, with 95% interval</th>'
         f'<th scope="col">Against chance, 50%</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<p class="ql-facts-save">{save}</button></p></div>'
     )
 
 
