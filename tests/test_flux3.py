@@ -150,15 +150,18 @@ def test_a_script_quantizes_by_a_dictionary_and_never_by_a_pipeline_config(
 )
 def test_a_script_places_blocks_as_a_pipeline_of_blocks_can(kind: str, line: str) -> None:
     comparison = make_comparison(model=KLEIN.id, plans=[SHORT], prompt="a fox")
-    given = {"placement": kind, "target": "cuda"}
-    text = snippet(comparison, comparison.plans[0], LISTED, DEVICE, **given)
+
+    def script(asked: Comparison) -> str:
+        plan = asked.plans[0]
+        return snippet(asked, plan, LISTED, DEVICE, placement=kind, target="cuda")
+
+    text = script(comparison)
     ast.parse(text)
     assert line in text
     assert "enable_model_cpu_offload" not in text  # which blocks do not have
     shown = comparison.changed(reference="0" * 16)
     if kind == "staged":
         with pytest.raises(PlanError, match="no script is known that goes by pictures"):
-            snippet(shown, shown.plans[0], LISTED, DEVICE, **given)
+            script(shown)
     else:
-        text = snippet(shown, shown.plans[0], LISTED, DEVICE, **given)
-        assert "    image=references," in text
+        assert "    image=references," in script(shown)
