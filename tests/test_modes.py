@@ -16,10 +16,14 @@ import torch
 from diffusers import FluxTransformer2DModel
 
 from quantlab.catalog.answer.pick import recommend
+from quantlab.catalog.answer.seconds import Timer
 from quantlab.catalog.comparison import make_comparison, parse_plan
+from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.machine import Machine
+from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.sizes.predict import plan_bytes
 from quantlab.catalog.table import load_catalog
+from quantlab.catalog.time import Reason, Seconds
 from quantlab.cli import main
 from quantlab.errors import DoesNotFit, LoadError
 from quantlab.lab.bench import trial
@@ -306,6 +310,15 @@ def test_schemes_that_are_hopeless_in_eager_mode_say_so_before_and_after() -> No
         assert not trial._notes(parsed, loaded("cpu"), run, drawn, CATALOG)
     assert len(warnings_of("transformer=torchao-int4wo,text_encoder_2=bnb-nf4", CATALOG)) == 1
     assert not warnings_of("bnb-nf4", CATALOG)
+
+
+def test_no_seconds_are_told_of_what_was_measured_not_to_compile() -> None:
+    model = CATALOG.models["flux1-dev"]
+    timer = Timer(model, load_gpus()["rtx-4090-24gb"], picture_of(model), CATALOG)
+    for scheme, compiled in (("torchao-int8dq", False), ("torchao-fp8dq", True)):
+        assert isinstance(timer.seconds(parse_plan(scheme, model)), Seconds)
+        found = timer.seconds(parse_plan(f"{scheme}@compiled", model))
+        assert isinstance(found, Seconds) if compiled else found is Reason.NOT_COMPILED
 
 
 def test_pick_carries_the_warning_on_a_gpu_without_changing_the_verdict() -> None:

@@ -66,7 +66,7 @@ def test_the_schemes_that_must_run_on_a_cpu_are_among_them() -> None:
         "gguf-iq4_nl", "gguf-iq4_xs", "gguf-bf16", "bfl-fp8", "bfl-nvfp4",
         "hqq-int8", "hqq-int4", "hqq-int3", "hqq-int2", "sdnq-int7", "sdnq-int6", "sdnq-int5",
         "sdnq-uint3", "sdnq-uint2", "sdnq-fp8", "sdnq-uint4-svd", "sdnq-uint4-hadamard",
-        "sdnq-int8-hadamard", "bnb-fp4-dq", "quanto-fp8-e5m2", "torchao-int8wo-g64",
+        "sdnq-int8-hadamard", "bnb-fp4-dq", "quanto-fp8-e5m2", "quanto-w8a8", "torchao-int8wo-g64",
         "torchao-int4wo-cpu", "torchao-nf4", "torchao-mxfp8", "torchao-mxfp4", "torchao-nvfp4wo",
     }  # fmt: skip
     # Without a C++ compiler quanto's int4 and int2 are rightly absent.

@@ -1,12 +1,12 @@
 """Tries every compiled plan of flux-mini and its script: data/results/compiled-flux-mini-cpu.csv.
 
-    nice python -m tools.sweep_compiled [--schemes ID ...]
+    nice python -m tools.sweep_compiled [--schemes ID ...] [--limit SECONDS]
 
 The test run compiles few plans; this is the full set, each scheme that runs here on the denoiser. A
 row says how the runner went ("ok", or what failed), how far one step is from the same plan's in
 eager mode, and whether the script, which cannot import quantlab, makes the same image to the bit.
-Exits 1 where something does not hold. Compiling takes some 10 s a plan; rows of schemes that are
-not asked for stay as they are.
+Each plan has a process of its own, which is ended after the limit; a row says so then. Exits 1
+where something does not hold. Rows of schemes that are not asked for stay as they are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,9 @@ __all__ = ["cases_compiled", "main", "rows", "sound"]
 
 TARGET = PROJECT / "data" / "results" / "compiled-flux-mini-cpu.csv"
 PLAIN = ("fp32", "bf16")
+COLUMNS = ("plan", "runner", "from_eager", "script")
+LIMIT = 300.0
+"""Seconds for a plan and its script: most take 20."""
 
 
 def cases_compiled() -> Iterator[str]:
@@ -84,19 +89,48 @@ def _script(alone: Path, ours: Path) -> str:
     return "same" if made.read_bytes() == ours.read_bytes() else "another image"
 
 
+def in_time(plan: str, limit: float) -> dict[str, str]:
+    """The row of ``plan`` from a process of its own, which has ``limit`` seconds."""
+    row = {"plan": f"{plan}@compiled", "from_eager": "-", "script": "-"}
+    command = [sys.executable, "-m", "tools.sweep_compiled", "--alone", plan]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        try:
+            said, _ = child.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)  # its compiler's workers and its script, too
+            return row | {"runner": f"had not ended after {limit:g} s"}
+    if child.returncode:
+        return row | {"runner": f"its process ended with {child.returncode}"}
+    found: dict[str, str] = json.loads(said.splitlines()[-1])
+    return found
+
+
 def main(say: Callable[[str], None] = print) -> int:
     """Try them, write the file row by row; 1 where something does not hold."""
     parser = argparse.ArgumentParser(description="Try every compiled plan and its script.")
     parser.add_argument("--schemes", nargs="+", help="only these; otherwise all that compile here")
-    wanted = parser.parse_args().schemes or list(cases_compiled())
-    bench, known, faults = Bench(CATALOG, this_device()), rows(), 0
-    same = {"measured_on": date.today().isoformat(), **versions()}
-    for plan in wanted:
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for each")
+    parser.add_argument(
+        "--alone", metavar="ID", help="one, in this process; prints its row as JSON"
+    )
+    asked = parser.parse_args()
+    if asked.alone:
         with tempfile.TemporaryDirectory() as root:
-            row = tried(plan, bench, Path(root))
+            say(json.dumps(tried(asked.alone, Bench(CATALOG, this_device()), Path(root))))
+        return 0
+    known, faults = rows(), 0
+    same = {"measured_on": date.today().isoformat(), **versions()}
+    for plan in asked.schemes or list(cases_compiled()):
+        row = in_time(plan, asked.limit)
         wrong = sound(row)
         faults += bool(wrong)
-        known[row["plan"]] = row | same
+        known[row["plan"]] = {name: row[name] for name in COLUMNS} | same
         say(" ".join([*row.values(), *wrong]))
         with TARGET.open("w", encoding="utf-8", newline="") as file:
             columns = list(dict.fromkeys(name for each in known.values() for name in each))

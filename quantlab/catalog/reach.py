@@ -21,4 +21,8 @@ def why_not(scheme: Scheme, library: str, cls: str, shapes: str = "") -> str | N
         return "the autoencoder is convolutions, which these schemes leave alone"
     if library in scheme.unreachable:
         return scheme.unreachable[library]
-    return None if scheme.spec(library) else f"{library} has no config class for it"
+    if not scheme.spec(library):
+        return f"{library} has no config class for it"
+    if scheme.only and cls not in scheme.only:
+        return f"it is written for {' and '.join(scheme.only)} alone"
+    return None

@@ -131,9 +131,11 @@ class Scheme:
     written_with: tuple[str, ...] = ()
     """Packages that write that file where the model is a local one, as in ``requires``."""
     eager: Eager | None = None
+    """Where it is hopelessly slow on a GPU unless it is compiled."""
     offload: Offload | None = None
     """Where its tensors take group offload differently from the others of its method."""
-    """Where it is hopelessly slow on a GPU unless it is compiled."""
+    only: tuple[str, ...] = ()
+    """Component classes that its way is written for; empty: all that the libraries take."""
     unreachable: Mapping[str, str] = field(default_factory=dict)
     """Library -> why none of its components can hold it; from the method's file."""
     library_way: str | None = None

@@ -68,13 +68,16 @@ class Timer:
         model, catalog = self.model, self.catalog
         work = work_of(plan, model, self.picture, catalog, steps=self.steps)
         course = self._clock.course(work, run_of(plan, model, "resident", 0, True, catalog))
+        failed = self.device.kind == "cuda" and _failed_compiled(plan, model, catalog)
         for kind in kinds:
             if kind == "resident":
-                yield course.seconds(Placement.RESIDENT)
-                continue
-            needs = needs or needs_of(plan, model, self.picture, catalog=catalog)
-            moved, waits = needs.weights_bytes, self._holds(needs)
-            yield course.seconds(PLACEMENTS[kind], moved, waits=waits)
+                found = course.seconds(Placement.RESIDENT)
+            else:
+                needs = needs or needs_of(plan, model, self.picture, catalog=catalog)
+                moved, waits = needs.weights_bytes, self._holds(needs)
+                found = course.seconds(PLACEMENTS[kind], moved, waits=waits)
+            told = isinstance(found, Seconds) and found.evidence != "measured"
+            yield Reason.NOT_COMPILED if failed and told else found
 
     @cached_property
     def _clock(self) -> Clock | None:
@@ -133,6 +136,15 @@ def compiles(method: Method, scheme: Scheme) -> bool:
     """Whether it works with torch.compile on CUDA: as was measured there, else as documented."""
     measured = findings_for(scheme, None, "cuda").get("compile")
     return (measured or method.cell("compile", scheme)).value == "yes"
+
+
+def _failed_compiled(plan: Plan, model: Model, catalog: Catalog) -> bool:
+    """Whether it is compiled and holds in its denoiser what was measured not to compile on CUDA."""
+    if not plan.compiled:
+        return False
+    held = (catalog.schemes.get(plan.scheme(name) or "") for name in model.family.denoisers)
+    findings = (findings_for(scheme, None, "cuda").get("compile") for scheme in held if scheme)
+    return any(found is not None and found.value == "no" for found in findings)
 
 
 def faster(

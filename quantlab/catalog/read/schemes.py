@@ -146,6 +146,7 @@ def read_scheme(
         written_with=table.texts("written_with", []),
         eager=read_eager(table.table("eager"), scheme_id) if table.has("eager") else None,
         offload=read_offload(table.table("offload")) if table.has("offload") else None,
+        only=table.texts("only", []),
         unreachable=unreachable,
         library_way=read_id(table, "library_way") if table.has("library_way") else None,
         lora=_lora(table.table("lora"), sources) if table.has("lora") else None,

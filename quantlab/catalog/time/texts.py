@@ -24,6 +24,7 @@ class Reason(StrEnum):
     UNTIMED_MODE = "untimed-mode"
     FP32 = "fp32"
     BF16_EAGER = "bf16-eager"
+    NOT_COMPILED = "not-compiled"
     GROUP_OFFLOAD = "group-offload"
     HOST_MEMORY = "host-memory"
     READ_AGAIN = "read-again"
@@ -78,6 +79,9 @@ _REASONS: Mapping[Reason, str] = MappingProxyType(
         Reason.UNTIMED_MODE: "Nobody has published a time of this scheme in this mode.",
         Reason.BF16_EAGER: (
             "PyTorch's compiler passes bf16 by on a card without hardware for it: it stays eager."
+        ),
+        Reason.NOT_COMPILED: (
+            "Compiled it did not run on the CUDA GPU on which it was measured (probe-cuda.csv)."
         ),
         Reason.FP32: "Nobody publishes times of fp32 on a GPU.",
         Reason.GROUP_OFFLOAD: (
