@@ -116,9 +116,7 @@ def main(say: Callable[[str], None] = print) -> int:
     parser = argparse.ArgumentParser(description="Try every compiled plan and its script.")
     parser.add_argument("--schemes", nargs="+", help="only these; otherwise all that compile here")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for each")
-    parser.add_argument(
-        "--alone", metavar="ID", help="one, in this process; prints its row as JSON"
-    )
+    parser.add_argument("--alone", metavar="ID", help="one, here; prints its row as JSON")
     asked = parser.parse_args()
     if asked.alone:
         with tempfile.TemporaryDirectory() as root:
