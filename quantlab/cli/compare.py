@@ -84,13 +84,13 @@ def run(
 def tell_beforehand(comparisons: Sequence[Comparison], catalog: Catalog) -> None:
     """What to know of the model before it runs these, which are alike but for prompt and seed; and
     of a score that is not fetched."""
-    from quantlab.lab.bench.lpips import unfetched
+    from quantlab.lab.bench.lpips import unmeasured
 
     model = catalog.models[comparisons[0].model]
     prompts = dict.fromkeys(comparison.prompt for comparison in comparisons)
     for sentence in beforehand(model, prompts, comparisons[0].sequence_length):
         print(f"quantlab: {sentence}", file=sys.stderr)
-    if sentence := unfetched():
+    if sentence := unmeasured():
         print(f"quantlab: {sentence}", file=sys.stderr)
 
 

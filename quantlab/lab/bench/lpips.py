@@ -12,9 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from quantlab.lab.libraries import resolve, torch
+from quantlab.errors import Unavailable
+from quantlab.lab.libraries import load, resolve, torch
 
-__all__ = ["FETCH", "WEIGHTS", "lpips", "unfetched"]
+__all__ = ["FETCH", "WEIGHTS", "lpips", "unmeasured"]
 
 WEIGHTS = "alexnet-owt-7be5be79.pth"
 """What torchvision calls AlexNet's weights in the cache of torch.hub."""
@@ -22,17 +23,22 @@ FETCH = 'python -c "import lpips; lpips.LPIPS()"'
 """Fetches them."""
 
 
-def unfetched() -> str:
-    """That the weights must be fetched, and how, where the extra is installed without them."""
-    if not _installed() or _weights().is_file():
+def unmeasured() -> str:
+    """Why it is not measured where the extra is installed, and what to do; else ""."""
+    if not _installed():
         return ""
-    return f"LPIPS is not measured: the weights of its network, 233 MB, are fetched by {FETCH}"
+    if not _weights().is_file():
+        return f"LPIPS is not measured: the weights of its network, 233 MB, are fetched by {FETCH}"
+    said = _broken()
+    where = "torchvision must be of the same build as torch, from the same index"
+    return f"LPIPS is not measured: {said}; {where}" if said else ""
 
 
 def lpips(image: Any, reference: Any) -> float | None:
     """LPIPS of two uint8 arrays of shape (height, width, 3); 0 is equal. None where there is no
-    package or no weights."""
-    if not _installed() or not _weights().is_file():
+    package or no weights, or where
+    it cannot be imported."""
+    if not _installed() or not _weights().is_file() or _broken():
         return None
     pixels = (_tensor(each) for each in (image, reference))
     with torch().no_grad():
@@ -41,6 +47,17 @@ def lpips(image: Any, reference: Any) -> float | None:
 
 def _installed() -> bool:
     return all(find_spec(package) is not None for package in ("lpips", "torchvision"))
+
+
+@functools.lru_cache(maxsize=1)
+def _broken() -> str:
+    """Why torchvision or the package cannot be imported; "" where both can."""
+    try:
+        load("torchvision")
+        load("lpips")
+    except Unavailable as error:
+        return str(error)
+    return ""
 
 
 def _weights() -> Path:
