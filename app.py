@@ -102,13 +102,10 @@ def _is_here(model: Model) -> bool:
     return cached(model, [component.name for component in model.components]) is not None
 
 
-def budget_of(asked: float | None, runner: Runner, *, public: bool) -> Budget:
-    """How long a visitor's job may take; what that is here is found out in the background."""
+def budget_of(asked: float | None, *, public: bool) -> Budget:
+    """How long a visitor's job may take; what that is here is found out when the page is there."""
     most = (PUBLIC_S if public else 0.0) if asked is None else asked
-    budget = Budget(most or None)
-    if most and isinstance(runner, BesideRunner):  # ZeroGPU has a quota of its own
-        learn(budget, lambda: runner.do(here))
-    return budget
+    return Budget(most or None)
 
 
 def takes_pictures(runner: Runner, *, public: bool) -> bool:
@@ -171,7 +168,9 @@ def main(runner: Runner) -> None:
     page = build(services)
 
     def start(loop: AbstractEventLoop) -> None:
-        warming = start_warm(services.runner, first_runs())
+        warming = start_warm(runner, first_runs())
+        if services.budget.most_s and isinstance(runner, BesideRunner):  # ZeroGPU has a quota
+            learn(services.budget, lambda: runner.do_alone(here), warming)
         answer_ahead(page.answers, loop, lambda: services.jobs.running, warming)
         give_back_at_rest(lambda: services.jobs.running)
 
@@ -202,7 +201,7 @@ def services_of(
         allow_probe=arguments.allow_probe,
         public=public,
         takes_pictures=takes_pictures(runner, public=public),
-        budget=budget_of(arguments.max_job_seconds, runner, public=public),
+        budget=budget_of(arguments.max_job_seconds, public=public),
         consent=Consent(
             tuple(repositories),
             everything=arguments.allow_hub,

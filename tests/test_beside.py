@@ -72,7 +72,9 @@ def test_what_it_raises_comes_as_it_was(runner: BesideRunner) -> None:
         runner.do(placed_script, wrong, "nowhere", "cuda")
     assert caught.value.part == "plan"
     assert str(caught.value).count("plan: ") == 1
-    assert "max_sequence_length=32" in runner.do(placed_script, SMALL, "resident", "")
+    asked = (placed_script, SMALL, "resident", "")
+    assert "max_sequence_length=32" in runner.do(*asked)
+    assert runner.do_alone(*asked) == runner.do(*asked)
 
 
 def test_where_it_is_killed_the_next_finds_another(runner: BesideRunner, tmp_path: Path) -> None:

@@ -110,6 +110,11 @@ class BesideRunner(Here):
         (found,) = self._asked("do", (work, given))
         return found  # type: ignore[no-any-return]  # it is what work gave
 
+    def do_alone(self, work: Callable[..., T], *given: object) -> T:
+        """As ``do``, for what loads a model: no comparison runs meanwhile."""
+        (found,) = self._asked("do_alone", (work, given))
+        return found  # type: ignore[no-any-return]  # it is what work gave
+
     def machine(self) -> Machine:
         """See ``Runner.machine``. Waits for torch's import where that goes on; asked once, since
         each outcome is kept with it and that process has the next plan to run."""

@@ -68,7 +68,8 @@ class Work:
     def _answer(self, number: int, what: str, given: str, stop: threading.Event) -> None:
         ended: dict[str, Any] = {"of": number}
         kinds: dict[str, Callable[..., Iterator[Any]]]
-        kinds = {"run": self._run, "warm": self._warm, "machine": self._machine, "do": self._do}
+        kinds = {"run": self._run, "warm": self._warm, "machine": self._machine}
+        kinds |= {"do": self._do, "do_alone": self._do_alone}
         self._imports.join()
         try:
             for value in kinds[what](stop, *unpack(given)):
@@ -105,6 +106,12 @@ class Work:
     ) -> Iterator[Any]:
         self._grow()
         yield work(*given, self._catalog)
+
+    def _do_alone(
+        self, stop: threading.Event, work: Callable[..., Any], given: tuple[Any, ...]
+    ) -> Iterator[Any]:
+        with self._runner.alone():
+            yield from self._do(stop, work, given)
 
     def _grow(self) -> None:
         """Know what was tuned on the page since."""

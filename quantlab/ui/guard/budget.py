@@ -88,10 +88,15 @@ class Budget:
             )
 
 
-def learn(budget: Budget, found: Callable[[], Here]) -> threading.Thread:
-    """Find out in the background what the machine is and how fast, as ``found`` says."""
+def learn(
+    budget: Budget, found: Callable[[], Here], after: threading.Thread | None = None
+) -> threading.Thread:
+    """Find out in the background what the machine is and how fast, as ``found`` says, once the
+    thread ``after`` has ended."""
 
     def work() -> None:
+        if after is not None:
+            after.join()
         with contextlib.suppress(QuantlabError):  # then nothing is refused
             budget.here = found()
 
