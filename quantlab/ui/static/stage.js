@@ -21,9 +21,9 @@ function pair() {
 function put(side, thumb) {
   const image = find(`[data-pane="${side}"] img`);
   if (image.getAttribute("src") !== thumb.dataset.src) image.src = thumb.dataset.src;
-  const text = `${LETTERS[thumb.dataset.index]} · ${thumb.dataset.plan}`;
-  image.alt = `Image of ${text}`;
-  find(`[data-name="${side}"]`).textContent = text;
+  const { index, plan, short } = thumb.dataset;
+  image.alt = `Image of ${LETTERS[index]} · ${plan}`;
+  find(`[data-name="${side}"]`).textContent = `${LETTERS[index]} · ${short}`;
 }
 
 function tell(left, right) {

@@ -119,6 +119,7 @@ def _thumb(index: int, seat: Seat) -> str:
     src = f' data-src="{escape(address_of(seat.path))}"' if seat.path else ""
     return (
         f'<div class="ql-thumb" data-index="{index}" data-plan="{escape(seat.plan)}"{src} '
+        f'data-short="{escape(name)}" '
         f'data-differs="{escape(seat.differs)}">'
         f'<button type="button" data-put aria-label="{escape(label)}" aria-pressed="false">{image}'
         f'<span class="ql-letter" aria-hidden="true">{letter}</span>'
