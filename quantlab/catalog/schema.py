@@ -73,6 +73,8 @@ class Storage:
     """Numbers kept for each group in the component's dtype, such as a scale and a shift."""
     whole_inputs: int = 1
     """Of a Linear: its library takes whole multiples alone, somewhere at least."""
+    whole_outputs: int = 1
+    """The same of its outputs."""
     whole_numbers: int = 1
     """The same of the numbers of its weight."""
 
@@ -158,6 +160,8 @@ class Scheme:
     emulated: bool = False
     """Whether its arithmetic is only imitated, to see the picture: no faster than 16 bits, and
     never proposed."""
+    flat_inputs: bool = False
+    """Whether its tensors are multiplied with matrices alone: other inputs are made into some."""
     draws: bool = False
     """Whether its library draws random numbers while it quantizes; it does so with seed 0 here."""
     timing: str = "untimed"

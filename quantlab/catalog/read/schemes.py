@@ -114,8 +114,7 @@ def read_scheme(
     keeping: Keeping | None,
     skip: Mapping[str, tuple[str, ...]],
 ) -> Scheme:
-    """One scheme of ``method``; ``unreachable``, ``keeping`` and, where it has none of its own,
-    ``skip`` as in ``Scheme``.
+    """One scheme of ``method``, the last three as in ``Scheme``; ``skip`` where it has none.
 
     Raises:
         CatalogError: a key is unknown, missing or wrong.
@@ -152,6 +151,7 @@ def read_scheme(
         lora=_lora(table.table("lora"), sources) if table.has("lora") else None,
         computes_in=table.choice("computes_in", DTYPE_SCHEMES) if table.has("computes_in") else "",
         emulated=table.get("emulated", bool, False),
+        flat_inputs=table.get("flat_inputs", bool, False),
         draws=table.get("draws", bool, False),
         timing=table.text("timing", "untimed"),
     )
@@ -186,6 +186,7 @@ def _storage(table: Table) -> Storage:
         rule=table.text("rule", "linear"),
         group_widths=table.get("group_widths", float, 0.0),
         whole_inputs=table.get("whole_inputs", int, 1),
+        whole_outputs=table.get("whole_outputs", int, 1),
         whole_numbers=table.get("whole_numbers", int, 1),
     )
     table.done()

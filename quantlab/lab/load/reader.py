@@ -23,7 +23,7 @@ from quantlab.lab.load.keys import Key
 from quantlab.lab.load.part import Base, Loaded, Part, part_of
 from quantlab.lab.load.trim import trim
 from quantlab.lab.load.way import Way, way_of
-from quantlab.lab.load.weights import stored_bytes, verify
+from quantlab.lab.load.weights import flatten_inputs, stored_bytes, verify
 
 __all__ = ["Held", "Reader"]
 
@@ -115,6 +115,8 @@ class Reader:
         if part.scheme is not None:
             kept = (*loaded.spared, *part.kept)
             verify(loaded.module, part.scheme, part.component.name, kept)
+            if part.scheme.flat_inputs:
+                flatten_inputs(loaded.module)
         seconds = time.perf_counter() - started
         notes = found.notes if found else ()
         if variant and not found and way.quantizes:

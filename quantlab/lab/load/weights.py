@@ -1,4 +1,4 @@
-"""Bytes that a module's weights really take, and what kind of weights they are.
+"""Bytes that a module's weights really take, what kind they are, and what they are multiplied with.
 
 Quantization libraries hide their data in tensor subclasses and side tables, so that
 ``get_memory_footprint()`` and ``parameter.nbytes`` are wrong for several of them. Here every
@@ -17,7 +17,7 @@ from quantlab.errors import VerificationError
 from quantlab.lab.libraries import torch
 from quantlab.lab.own.built import kept_in_fp32
 
-__all__ = ["plain_tensors", "plain_weights", "stored_bytes", "verify"]
+__all__ = ["flatten_inputs", "plain_tensors", "plain_weights", "stored_bytes", "verify"]
 
 _SIDE = ("quant_state", "state2", "absmax", "code", "offset", "SCB")
 
@@ -99,6 +99,26 @@ def verify(module: Any, scheme: Scheme, component: str, kept: Iterable[str] = ()
             f"{component} was asked for in {scheme.id}, but {len(wrong)} of {total} "
             f"linear layers do not hold it{found}"
         )
+
+
+def flatten_inputs(model: Any) -> None:
+    """Give every Linear of ``model`` with a packed weight its input [..., n] as a matrix of rows.
+
+    PyTorch multiplies a transposed input of three dimensions, as image tokens often are, one batch
+    at a time with an expanded weight; tensors of some libraries know no such product.
+    """
+    import functools
+
+    import torch
+
+    def forward(layer: Any, x: Any) -> Any:
+        rows = x.reshape(-1, x.shape[-1]).contiguous()
+        out = torch.nn.functional.linear(rows, layer.weight, layer.bias)
+        return out.view(*x.shape[:-1], layer.out_features)
+
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Linear) and type(layer.weight) is not torch.nn.Parameter:
+            layer.forward = functools.partial(forward, layer)
 
 
 def _is_narrow(layer: Any, scheme: Scheme) -> bool:

@@ -150,6 +150,8 @@ def _written(parts: Iterable[Part]) -> Script:
     script = Script()
     for part in parts:
         way_of(part).write(part, script)
+        if part.scheme is not None and part.scheme.flat_inputs:
+            script.flatten_inputs(part)
         if part.trimmed:
             script.trim(part)
     return script

@@ -8,6 +8,7 @@ from typing import Any
 
 from quantlab.lab.load.part import Part
 from quantlab.lab.load.trim import trim
+from quantlab.lab.load.weights import flatten_inputs
 from quantlab.lab.script.lora_lines import base_lines
 
 __all__ = ["Script"]
@@ -46,6 +47,11 @@ class Script:
         """Let go of what idles of the component of ``part``, once it is as its plan has it."""
         self.embed(trim)
         self.after.append(f"trim(pipe.{part.component.name}, {part.component.idle!r})")
+
+    def flatten_inputs(self, part: Part) -> None:
+        """Have the layers of the component of ``part`` multiply matrices alone."""
+        self.embed(flatten_inputs)
+        self.after.append(f"flatten_inputs(pipe.{part.component.name})")
 
     def fuse(self, part: Part, config: str = "", where: str | None = None) -> None:
         """The component of ``part`` with its LoRA in the base weights, quantized by ``config``.
