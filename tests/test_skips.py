@@ -18,6 +18,7 @@ from sdnq import SDNQConfig
 from sdnq.utils import add_module_skip_keys, check_param_name_in
 
 from quantlab.catalog.models.schema import Component
+from quantlab.catalog.reach import why_not
 from quantlab.catalog.sizes.shapes import shapes_of
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.libraries import resolve
@@ -53,7 +54,19 @@ def test_sdnq_leaves_alone_what_the_catalogue_says(shapes: str) -> None:
     names = named(component, "linear")
     skipped = config.modules_to_not_convert
     theirs = {name for name in names if check_param_name_in(f"{name}.weight", skipped)}
+    if component.library == "transformers":  # it has every library leave alone what comes last
+        theirs |= {shapes_of(component.shapes)[-1].name} & set(names)
     assert left_alone("sdnq-int8", component, names) == theirs
+
+
+def test_sdnq_understands_what_it_is_told_to_leave_alone() -> None:
+    for scheme in CATALOG.methods["sdnq"].schemes:
+        for cls, spare in scheme.spare.items():
+            component = next(c for c in COMPONENTS.values() if c.cls == cls)
+            names = named(component, "linear")
+            theirs = {n for n in names if check_param_name_in(f"{n}.weight", list(spare))}
+            assert theirs, scheme.id
+            assert theirs == {n for n in names if any(fnmatchcase(n, p) for p in spare)}, scheme.id
 
 
 @pytest.mark.parametrize("shapes", [s for s, c in COMPONENTS.items() if c.library == "diffusers"])
@@ -73,14 +86,18 @@ def test_what_takes_whole_blocks_alone_leaves_alone_what_is_none() -> None:
     """bitsandbytes' blocks are so on a CPU alone, by its own kernel there."""
     schemes = [s for s in CATALOG.schemes.values() if s.storage and s.on_cpu == "diffusers"]
     picky = [s for s in schemes if s.storage.whole_inputs > 1 or s.storage.whole_numbers > 1]
-    assert {s.id for s in picky} == {"torchao-int8wo-g64", "torchao-nf4"}
+    names = {"int8wo-g64", "nf4", "mxfp8", "mxfp4", "nvfp4wo"}
+    assert {s.id for s in picky} == {"bfl-fp8", *(f"torchao-{name}" for name in names)}
     for scheme in picky:
         for component in COMPONENTS.values():
+            if why_not(scheme, component.library, component.cls) is not None:
+                continue
             linear = [m for m in shapes_of(component.shapes) if m.kind == "linear" and m.weight]
             odd = {
                 m.name
                 for m in linear
-                if m.weight[1] % scheme.storage.whole_inputs
+                if m.weight[0] % scheme.storage.whole_outputs
+                or m.weight[1] % scheme.storage.whole_inputs
                 or prod(m.weight) % scheme.storage.whole_numbers
             }
             assert odd <= left_alone(scheme.id, component, [m.name for m in linear]), scheme.id
