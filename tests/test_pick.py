@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quantlab.catalog.answer.choices import propose
 from quantlab.catalog.answer.judge import VERDICTS
 from quantlab.catalog.answer.pick import Recommendation, nearest, recommend
+from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.machine import Machine, here
+from quantlab.catalog.read import twins
 from quantlab.catalog.schema import HARDWARE, LIBRARIES, NEEDS
 from quantlab.catalog.sizes.predict import plan_bytes
 from quantlab.catalog.table import load_catalog
@@ -352,3 +356,29 @@ def test_pick_needs_neither_torch_nor_gradio_nor_pandas() -> None:
         "sys.exit(bool({'torch', 'gradio', 'pandas'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_failed_on_a_twin_is_no_on_a_cpu_a_warning_elsewhere_and_never_proposed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    card = {"model": "flux3-klein", "gpu": "rtx-4090-24gb", "machine": CPU}
+    model = CATALOG.models["flux3-klein"]
+    scheme = str(parse_plan(propose(**card).choices[0].plan, model).scheme("transformer"))
+    key = ("flux3-klein", "transformer", scheme)
+    works = pick(model="flux3-klein", hardware="cpu")[scheme]
+    assert works.verdict in ("runs", "partial")
+    assert any(r.startswith("twin: runs on the transformer, bytes as") for r in works.reasons)
+    failed = replace(twins.on_twins()[key], works=False, detail="run: it cannot")
+    monkeypatch.setattr(twins, "on_twins", lambda: {key: failed})
+    on_cpu = pick(model="flux3-klein", hardware="cpu")[scheme]
+    assert (on_cpu.verdict, on_cpu.evidence) == ("no", "measured")
+    on_card = pick(model="flux3-klein", gpu="rtx-4090-24gb")[scheme]
+    assert on_card.verdict in ("runs", "runs-with-offload")
+    for row in (on_cpu, on_card):
+        said = next(r for r in row.reasons if r.startswith("twin: fails on the transformer"))
+        assert said in row.against
+        assert said.endswith("run: it cannot")
+    fresh = replace(CATALOG)  # of which nothing was proposed yet
+    plans = [parse_plan(c.plan, model) for c in propose(**card, catalog=fresh).choices]
+    assert plans
+    assert scheme not in {plan.scheme("transformer") for plan in plans}

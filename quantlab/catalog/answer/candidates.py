@@ -1,10 +1,10 @@
 """The plans that may be proposed at all, before any is held against a device.
 
-A scheme may be where the catalogue says that it runs on the hardware or card, nothing has to be
-built for it there, its library's packages are here, how it stores weights is known, and so is its
-loss. The denoiser's is loaded through diffusers, a text encoder's through transformers from the
-model's own files; the two are chosen apart. What only writes the prompt anew gets what the text
-encoder gets, or is left out of every plan.
+A scheme may be where the catalogue says that it runs on the hardware or card, it did not fail on
+the model's twin, nothing has to be built for it there, its library's packages are here, how it
+stores weights is known, and so is its loss. The denoiser's is loaded through diffusers, a text
+encoder's through transformers from the model's own files; the two are chosen apart. What only
+writes the prompt anew gets what the text encoder gets, or is left out of every plan.
 
 What another scheme beats in bytes, loss and seconds (on a card, at the model's own size; where no
 card is known, only what is timed alike counts) while it is offloaded alike is left out here, so
@@ -27,6 +27,7 @@ from quantlab.catalog.columns import SPEED
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.machine import Machine, missing_packages
 from quantlab.catalog.reach import why_not
+from quantlab.catalog.read.twins import fail_on_twin
 from quantlab.catalog.schema import Component, Model, Scheme
 from quantlab.catalog.sizes.weights import component_bytes
 from quantlab.catalog.table import Catalog
@@ -123,9 +124,13 @@ def _parts(
     catalog: Catalog,
 ) -> Iterator[_Part]:
     encoder = component is not model.components[0]
+    names = (component.name, *(model.prompt_writers if encoder else ()))
+    fails = frozenset[str]().union(*(fail_on_twin(model, n, catalog.models) for n in names))
     for scheme in schemes:
         loss = scheme_loss(scheme.id, encoder=encoder)
         if loss is None or why_not(scheme, component.library, component.cls):
+            continue
+        if scheme.id in fails:
             continue
         if scheme_support(scheme.id, question, catalog) != "runs":
             continue

@@ -6,7 +6,7 @@ Every part of a question adds one claim; the worst claim is the verdict. Nothing
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quantlab.catalog.answer.ready import beside, without_writers
 from quantlab.catalog.answer.seconds import speeds
@@ -108,8 +108,9 @@ def _beside(question: Question, plan: Plan | None, catalog: Catalog) -> list[Cla
     if question.model is None or plan is None or question.library == "transformers":
         return []
     told = [t for part in plan.parts for t in beside(question.model, *part, catalog)]
-    cpu = question.hardware == "cpu"
-    claims = [Claim("runs", text, warns=not well and cpu) for well, text in told]
+    cpu = question.hardware == "cpu"  # where it was tried
+    failed = Claim("no", "", "measured") if cpu else Claim("runs", "", warns=True)
+    claims = [Claim("runs", t) if well else replace(failed, reason=t) for well, t in told]
     if question.device is not None:
         asked = question.model, question.device, question.ram_bytes, catalog
         if found := without_writers(plan, *asked):

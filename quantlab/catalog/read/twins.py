@@ -14,11 +14,13 @@ from functools import lru_cache
 from quantlab.catalog.models.schema import Model
 from quantlab.catalog.paths import PROJECT
 
-__all__ = ["KEY", "MEASURED", "TWINS", "OnTwin", "on_twin", "on_twins"]
+__all__ = ["KEY", "MEASURED", "TWINS", "OnTwin", "fail_on_twin", "on_twin", "on_twins"]
 
 TWINS = "twins.csv"
 KEY = ("model", "component", "scheme")
-MEASURED = ("measured", "detail", "denoiser_rel_l2", "psnr_db", "stored_bytes", "predicted_bytes")
+MEASURED = (
+    "measured", "detail", "denoiser_rel_l2", "psnr_db", "stored_bytes", "predicted_bytes", "width",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,13 @@ def on_twin(
     alike = (m.id for m in models.values() if m.pipeline == model.pipeline)
     found = (known.get((name, component, scheme)) for name in (model.id, *alike))
     return next((each for each in found if each is not None), None)
+
+
+def fail_on_twin(model: Model, component: str, models: Mapping[str, Model]) -> frozenset[str]:
+    """The schemes that failed on a component of the twin that stands for ``model``."""
+    asked = {scheme for (_, _, scheme), each in on_twins().items() if not each.works}  # few of all
+    tried = {scheme: on_twin(model, component, scheme, models) for scheme in asked}
+    return frozenset(scheme for scheme, each in tried.items() if each and not each.works)
 
 
 def _read(row: Mapping[str, str]) -> OnTwin:
