@@ -10,7 +10,7 @@ from tools.twins.save import Twin
 
 __all__ = ["FAMILIES"]
 
-FAMILIES: Mapping[str, Callable[[], Twin]] = {
+FAMILIES: Mapping[str, Callable[[int], Twin]] = {
     "flux1": flux.flux1,
     "flux1-kontext": flux.flux1_kontext,
     "flux2": flux.flux2,

@@ -1,4 +1,5 @@
-"""The twins of the families around Qwen-Image, and of those that are built alike."""
+"""The twins of the families around Qwen-Image, and of those that are built alike; ``width`` is that
+of all streams."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import diffusers
 import transformers as tf
 
 from tools.twins import autoencoders, encoders, tokens
-from tools.twins.flux import HEADS, QWEN3_VL, WIDTH
+from tools.twins.flux import QWEN3_VL, heads
 from tools.twins.save import Twin
 
 __all__ = ["ernie_image", "krea_2", "qwen_image", "qwen_image_21", "qwen_image_edit", "z_image"]
@@ -18,13 +19,13 @@ TAPS = tuple(range(2, 36, 3))
 """The twelve layers that Krea 2 reads, as in the real one; its projector so has its 12 inputs."""
 
 
-def qwen_image() -> Twin:
+def qwen_image(width: int = encoders.WIDTH) -> Twin:
     """Qwen-Image."""
     return Twin(
         pipeline="QwenImagePipeline",
         parts={
-            "transformer": _qwen_transformer(zero_cond_t=False),
-            "text_encoder": encoders.qwen2_5_vl(),
+            "transformer": _qwen_transformer(width, zero_cond_t=False),
+            "text_encoder": encoders.qwen2_5_vl(width),
             "vae": autoencoders.qwen(),
             "tokenizer": tokens.chat(),
             "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
@@ -32,7 +33,7 @@ def qwen_image() -> Twin:
     )
 
 
-def qwen_image_edit() -> Twin:
+def qwen_image_edit(width: int = encoders.WIDTH) -> Twin:
     """Qwen-Image-Edit-2511, whose text encoder sees the reference pictures too."""
     processor = partial(
         tokens.save_processor, processor="Qwen2VLProcessor",
@@ -41,29 +42,32 @@ def qwen_image_edit() -> Twin:
     )  # fmt: skip
     return Twin(
         pipeline="QwenImageEditPlusPipeline",
-        parts={**qwen_image().parts, "transformer": _qwen_transformer(zero_cond_t=True)},
+        parts={
+            **qwen_image(width).parts,
+            "transformer": _qwen_transformer(width, zero_cond_t=True),
+        },
         processors={"processor": processor},
         hints={"processor": ("transformers", "Qwen2VLProcessor")},
     )
 
 
-def _qwen_transformer(*, zero_cond_t: bool) -> diffusers.QwenImageTransformer2DModel:
+def _qwen_transformer(width: int, *, zero_cond_t: bool) -> diffusers.QwenImageTransformer2DModel:
     return diffusers.QwenImageTransformer2DModel(
-        in_channels=64, out_channels=16, num_layers=1, joint_attention_dim=encoders.WIDTH,
-        axes_dims_rope=ROPE, zero_cond_t=zero_cond_t, **HEADS,
+        in_channels=64, out_channels=16, num_layers=1, joint_attention_dim=width,
+        axes_dims_rope=ROPE, zero_cond_t=zero_cond_t, **heads(width),
     )  # fmt: skip
 
 
-def qwen_image_21() -> Twin:
+def qwen_image_21(width: int = encoders.WIDTH) -> Twin:
     """Qwen-Image 2.1."""
     return Twin(
         pipeline="QwenImage21Pipeline",
         parts={
             "transformer": diffusers.QwenImage21Transformer2DModel(
-                in_channels=64, out_channels=64, num_layers=2, context_in_dim=encoders.WIDTH,
-                axes_dims_rope=ROPE, mlp_ratio=4, **HEADS,
+                in_channels=64, out_channels=64, num_layers=2, context_in_dim=width,
+                axes_dims_rope=ROPE, mlp_ratio=4, **heads(width),
             ),
-            "text_encoder": encoders.qwen3_vl(tf.Qwen3VLForConditionalGeneration, layers=2),
+            "text_encoder": encoders.qwen3_vl(tf.Qwen3VLForConditionalGeneration, 2, width),
             "vae": autoencoders.qwen21(),
             "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         },
@@ -72,19 +76,20 @@ def qwen_image_21() -> Twin:
     )  # fmt: skip
 
 
-def krea_2() -> Twin:
+def krea_2(width: int = encoders.WIDTH) -> Twin:
     """Krea 2, distilled."""
     return Twin(
         pipeline="Krea2Pipeline",
         parts={
             "transformer": diffusers.Krea2Transformer2DModel(
-                in_channels=64, num_layers=2, num_key_value_heads=1, intermediate_size=256,
-                timestep_embed_dim=64, text_hidden_dim=encoders.WIDTH, num_text_layers=len(TAPS),
-                text_num_attention_heads=1, text_num_key_value_heads=1, text_intermediate_size=64,
+                in_channels=64, num_layers=2, num_key_value_heads=width // 64,
+                intermediate_size=4 * width, timestep_embed_dim=64, text_hidden_dim=width,
+                num_text_layers=len(TAPS), text_num_attention_heads=1,
+                text_num_key_value_heads=1, text_intermediate_size=width,
                 num_layerwise_text_blocks=1, num_refiner_text_blocks=1, axes_dims_rope=ROPE,
-                **HEADS,
+                **heads(width),
             ),
-            "text_encoder": encoders.qwen3_vl(tf.Qwen3VLModel, layers=36),
+            "text_encoder": encoders.qwen3_vl(tf.Qwen3VLModel, 36, width),
             "vae": autoencoders.qwen(),
             "tokenizer": tokens.chat(),
             "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
@@ -93,16 +98,17 @@ def krea_2() -> Twin:
     )  # fmt: skip
 
 
-def z_image() -> Twin:
-    """Z-Image; 96 wide, since its MLPs are 8/3 of that."""
+def z_image(width: int = encoders.WIDTH) -> Twin:
+    """Z-Image; three times as wide, since its MLPs are 8/3 of that."""
     return Twin(
         pipeline="ZImagePipeline",
         parts={
             "transformer": diffusers.ZImageTransformer2DModel(
-                in_channels=16, dim=96, n_layers=1, n_refiner_layers=1, n_heads=3, n_kv_heads=3,
-                cap_feat_dim=encoders.WIDTH, axes_dims=list(ROPE), axes_lens=[1024, 64, 64],
+                in_channels=16, dim=3 * width, n_layers=1, n_refiner_layers=1,
+                n_heads=3 * width // 32, n_kv_heads=3 * width // 32,
+                cap_feat_dim=width, axes_dims=list(ROPE), axes_lens=[1024, 64, 64],
             ),
-            "text_encoder": encoders.qwen3(tf.Qwen3Model, layers=3),
+            "text_encoder": encoders.qwen3(tf.Qwen3Model, 3, width),
             "vae": autoencoders.plain(16),
             "tokenizer": tokens.chat(),
             "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
@@ -110,18 +116,19 @@ def z_image() -> Twin:
     )  # fmt: skip
 
 
-def ernie_image() -> Twin:
+def ernie_image(width: int = encoders.WIDTH) -> Twin:
     """ERNIE-Image with its prompt enhancer, which writes as much as its tokenizer holds."""
     return Twin(
         pipeline="ErnieImagePipeline",
         parts={
             "transformer": diffusers.ErnieImageTransformer2DModel(
-                hidden_size=WIDTH, num_attention_heads=2, num_layers=2, ffn_hidden_size=256,
-                in_channels=128, out_channels=128, text_in_dim=encoders.WIDTH, rope_axes_dim=ROPE,
+                hidden_size=2 * width, num_attention_heads=width // 16, num_layers=2,
+                ffn_hidden_size=4 * width, in_channels=128, out_channels=128, text_in_dim=width,
+                rope_axes_dim=ROPE,
             ),
-            "text_encoder": encoders.mistral3(tf.Mistral3Model, 3, "ministral3"),
+            "text_encoder": encoders.mistral3(tf.Mistral3Model, 3, "ministral3", width),
             "vae": autoencoders.flux2(),
-            "pe": encoders.ministral(),
+            "pe": encoders.ministral(width),
             "tokenizer": tokens.chat(),
             "pe_tokenizer": tokens.chat(length=16),
             "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),

@@ -16,6 +16,8 @@ from typing import Any
 import diffusers
 import torch
 
+from tools.twins.encoders import WIDTH
+
 __all__ = ["SEED", "Twin", "build"]
 
 SEED = 0
@@ -43,11 +45,12 @@ class Twin:
         return self.pipeline.endswith("ModularPipeline")
 
 
-def build(family: str, folder: Path, repo: str | None = None) -> None:
+def build(family: str, folder: Path, repo: str | None = None, width: int = WIDTH) -> None:
     """Make the twin of ``family`` and save it in ``folder``, which is emptied first.
 
     ``repo`` is what a modular index calls the place of the parts; the folder by default. Floats are
-    stored in bf16, as the published pipelines mostly are.
+    stored in bf16, as the published pipelines mostly are. ``width`` is that of its streams, a
+    multiple of 64.
 
     Raises:
         KeyError: an unknown family.
@@ -55,7 +58,7 @@ def build(family: str, folder: Path, repo: str | None = None) -> None:
     from tools.twins.families import FAMILIES
 
     torch.manual_seed(SEED)
-    twin = FAMILIES[family]()
+    twin = FAMILIES[family](width)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for index, (name, part) in enumerate(twin.parts.items()):

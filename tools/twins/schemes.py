@@ -7,11 +7,14 @@
 
 Writes data/results/twins.csv, a row for each model, component and scheme: whether it loads, holds
 what was asked and makes a picture, how far one step of the denoiser is off, bytes stored and
-predicted; or why it fails; neither where only the twin's layers are too narrow. A family is tried
-by the model that lists name first. That is measured on a twin: a few layers with random weights,
-whose distances say nothing of the real model's.
+predicted, and how wide the twin was; or why it fails; neither where even the widest twin is too
+narrow. A family is tried by the model that lists name first. That is measured on a twin: a few
+layers with random weights, whose distances say nothing of the real model's.
+Rows without a width are of twins whose text encoders were 32 wide.
 All share one process, since to import its libraries takes as long as a dozen of them; where one
 ends it, that is its result and those after it have another.
+SDNQ compiles what it multiplies with, which takes longer than all else; SDNQ_USE_TORCH_COMPILE=0,
+its own switch, has it run as it does where no compiler is.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
+from quantlab.catalog.machine import missing_packages, this_machine
 from quantlab.catalog.models.schema import Model
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.reach import why_not
@@ -99,11 +103,14 @@ def _components(models: list[Model], asked: list[str] | None) -> Iterator[tuple[
 
 
 def _schemes(model: Model, component: str, catalog: Catalog) -> list[str]:
-    """The schemes that exist for a component and run on a CPU."""
+    """The schemes that exist for a component and run on a CPU, of libraries that are here."""
     known = model.component(component)
     if known is None:
         return []
-    found = (s for s in catalog.schemes.values() if s.on_cpu != "no" and not s.layers)
+    machine, methods = this_machine(), catalog.methods
+    here = {m.id for m in methods.values() if not missing_packages(m, machine)}
+    runs = (s for s in catalog.schemes.values() if s.on_cpu != "no" and not s.layers)
+    found = (s for s in runs if s.method in here)
     return [s.id for s in found if why_not(s, known.library, known.cls) is None]
 
 

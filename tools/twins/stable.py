@@ -1,4 +1,5 @@
-"""The twins of Stable Diffusion's families, of Chroma and of Wan: encoders like CLIP and T5."""
+"""The twins of Stable Diffusion's families, of Chroma and of Wan: encoders like CLIP and T5;
+``width`` is that of all streams."""
 
 from __future__ import annotations
 
@@ -6,29 +7,29 @@ import diffusers
 import transformers as tf
 
 from tools.twins import autoencoders, encoders, tokens
-from tools.twins.flux import HEADS, WIDTH
+from tools.twins.flux import heads
 from tools.twins.save import Twin
 
 __all__ = ["chroma", "sd3", "sdxl", "wan"]
 
 
-def sdxl() -> Twin:
+def sdxl(width: int = encoders.WIDTH) -> Twin:
     """SDXL, the one with a U-Net."""
-    pooled = encoders.WIDTH
     return Twin(
         pipeline="StableDiffusionXLPipeline",
         parts={
             "unet": diffusers.UNet2DConditionModel(
-                block_out_channels=(32, 64), layers_per_block=1, sample_size=8, in_channels=4,
-                out_channels=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=(2, 4),
+                block_out_channels=(width // 2, width), layers_per_block=1, sample_size=8,
+                in_channels=4, out_channels=4, attention_head_dim=(2, 4),
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
                 use_linear_projection=True, addition_embed_type="text_time",
                 addition_time_embed_dim=32, transformer_layers_per_block=1, norm_num_groups=16,
-                projection_class_embeddings_input_dim=pooled + 6 * 32,
-                cross_attention_dim=2 * encoders.WIDTH,
+                projection_class_embeddings_input_dim=width + 6 * 32,
+                cross_attention_dim=2 * width,
             ),
-            "text_encoder": encoders.clip(tf.CLIPTextModel),
-            "text_encoder_2": encoders.clip(tf.CLIPTextModelWithProjection),
+            "text_encoder": encoders.clip(tf.CLIPTextModel, width),
+            "text_encoder_2": encoders.clip(tf.CLIPTextModelWithProjection, width),
             "vae": autoencoders.plain(
                 4, scaling_factor=0.13025, shift_factor=None, use_quant_conv=True,
                 use_post_quant_conv=True,
@@ -43,20 +44,20 @@ def sdxl() -> Twin:
     )  # fmt: skip
 
 
-def sd3() -> Twin:
+def sd3(width: int = encoders.WIDTH) -> Twin:
     """Stable Diffusion 3.5, three encoders."""
     return Twin(
         pipeline="StableDiffusion3Pipeline",
         parts={
             "transformer": diffusers.SD3Transformer2DModel(
                 sample_size=16, patch_size=2, in_channels=16, out_channels=16, num_layers=2,
-                joint_attention_dim=2 * encoders.WIDTH, caption_projection_dim=WIDTH,
-                pooled_projection_dim=2 * encoders.WIDTH, pos_embed_max_size=16,
-                qk_norm="rms_norm", dual_attention_layers=(0,), **HEADS,
+                joint_attention_dim=2 * width, caption_projection_dim=width,
+                pooled_projection_dim=2 * width, pos_embed_max_size=16,
+                qk_norm="rms_norm", dual_attention_layers=(0,), **heads(width),
             ),
-            "text_encoder": encoders.clip(tf.CLIPTextModelWithProjection),
-            "text_encoder_2": encoders.clip(tf.CLIPTextModelWithProjection),
-            "text_encoder_3": encoders.t5(2 * encoders.WIDTH),
+            "text_encoder": encoders.clip(tf.CLIPTextModelWithProjection, width),
+            "text_encoder_2": encoders.clip(tf.CLIPTextModelWithProjection, width),
+            "text_encoder_3": encoders.t5(2 * width),
             "vae": autoencoders.plain(16),
             "tokenizer": tokens.clip(),
             "tokenizer_2": tokens.clip(),
@@ -66,17 +67,17 @@ def sd3() -> Twin:
     )  # fmt: skip
 
 
-def chroma() -> Twin:
+def chroma(width: int = encoders.WIDTH) -> Twin:
     """Chroma."""
     return Twin(
         pipeline="ChromaPipeline",
         parts={
             "transformer": diffusers.ChromaTransformer2DModel(
                 in_channels=64, num_layers=1, num_single_layers=1, axes_dims_rope=(8, 12, 12),
-                joint_attention_dim=encoders.WIDTH, approximator_hidden_dim=128,
-                approximator_layers=1, **HEADS,
+                joint_attention_dim=width, approximator_hidden_dim=2 * width,
+                approximator_layers=1, **heads(width),
             ),
-            "text_encoder": encoders.t5(),
+            "text_encoder": encoders.t5(width),
             "vae": autoencoders.plain(16),
             "tokenizer": tokens.t5(),
             "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(),
@@ -84,16 +85,16 @@ def chroma() -> Twin:
     )  # fmt: skip
 
 
-def wan() -> Twin:
+def wan(width: int = encoders.WIDTH) -> Twin:
     """Wan 2.2 5B: videos, a time for each token."""
     return Twin(
         pipeline="WanPipeline",
         parts={
             "transformer": diffusers.WanTransformer3DModel(
-                in_channels=48, out_channels=48, text_dim=encoders.WIDTH, freq_dim=64, ffn_dim=256,
-                num_layers=1, rope_max_seq_len=64, **HEADS,
+                in_channels=48, out_channels=48, text_dim=width, freq_dim=64, ffn_dim=4 * width,
+                num_layers=1, rope_max_seq_len=64, **heads(width),
             ),
-            "text_encoder": encoders.umt5(),
+            "text_encoder": encoders.umt5(width),
             "vae": autoencoders.wan(),
             "tokenizer": tokens.t5(),
             "scheduler": diffusers.UniPCMultistepScheduler(

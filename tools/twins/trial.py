@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -24,6 +24,7 @@ from quantlab.lab.references import keep_reference
 from quantlab.lab.runners.child import serve
 from quantlab.words.comparison import MAX_PLANS, Comparison
 from quantlab.words.outcome import Event, Finished, Outcome
+from tools.twins.encoders import WIDTH
 from tools.twins.model import as_model, twin_of
 from tools.twins.save import build
 
@@ -31,6 +32,8 @@ __all__ = ["asked_of", "plan_of"]
 
 Tell = Callable[[Mapping[str, Any]], None]
 STEPS, LENGTH = 2, 80
+WIDTHS = (WIDTH, 4 * WIDTH)
+"""Of twins: the narrowest that a scheme takes as it takes the real model is tried."""
 
 
 def plan_of(model: Model, component: str, scheme: str = "") -> str:
@@ -50,23 +53,34 @@ def work(job: dict[str, Any], tell: Tell) -> None:
 def _try(name: str, component: str, schemes: Sequence[str], folder: Path, tell: Tell) -> None:
     """Run schemes of a component beside the unquantized twin, which lies in ``folder``."""
     known = load_catalog()
-    real = known.models[name]
+    real, left = known.models[name], list(schemes)
+    for width in WIDTHS:
+        if not left:
+            return
+        model = _twin(real, folder / str(width), width)
+        narrow = {s for s in left if _too_narrow(real, model, component, known.schemes[s])}
+        taken = [s for s in left if s not in narrow or width == WIDTHS[-1]]
+        left = [s for s in left if s not in taken]
+        catalog = replace(known, models={**known.models, model.id: model})
+        many = MAX_PLANS - 1  # beside the reference, which is run once for them
+        for start in range(0, len(taken), many):
+            some = taken[start : start + many]
+            comparison = make_comparison(
+                model=model.id,
+                plans=[plan_of(model, component, each) for each in ("", *some)],
+                catalog=catalog,
+                **asked_of(model),
+            )
+            heard = _Heard(comparison, component, some, width, narrow, catalog, tell)
+            bench = Bench(catalog, this_device())
+            compare(comparison, bench=bench, out=folder / "images", report=heard, warmup=0)
+
+
+def _twin(real: Model, folder: Path, width: int) -> Model:
+    """The twin of ``real`` of so many numbers in ``folder``, where it is built once."""
     if not folder.exists():
-        build(twin_of(real), folder / "twin")
-    model = as_model(real, folder / "twin", folder / "shapes")
-    catalog = replace(known, models={**known.models, model.id: model})
-    bench = Bench(catalog, this_device())
-    many = MAX_PLANS - 1  # beside the reference, which is run once for them
-    for start in range(0, len(schemes), many):
-        some = schemes[start : start + many]
-        comparison = make_comparison(
-            model=model.id,
-            plans=[plan_of(model, component, each) for each in ("", *some)],
-            catalog=catalog,
-            **asked_of(model),
-        )
-        heard = _Heard(comparison, component, some, real, catalog, tell)
-        compare(comparison, bench=bench, out=folder / "images", report=heard, warmup=0)
+        build(twin_of(real), folder / "twin", width=width)
+    return as_model(real, folder / "twin", folder / "shapes")
 
 
 @dataclass
@@ -76,7 +90,9 @@ class _Heard:
     comparison: Comparison
     component: str
     schemes: Sequence[str]
-    real: Model
+    width: int
+    narrow: Collection[str]
+    """Those that the twin is too narrow for."""
     catalog: Catalog
     tell: Tell
     begun: int = 0
@@ -85,28 +101,27 @@ class _Heard:
         if event.index == 0:
             return
         scheme = self.schemes[event.index - 1]
-        trial = (self.real.id, self.component, scheme)
+        model = self.comparison.model
+        trial = (model, self.component, scheme)
         if event.index != self.begun:
             self.tell({"trial": trial})
             self.begun = event.index
         if isinstance(event, Finished):
             parts = dict(self.comparison.plans[event.index].parts)
-            predicted = plan_bytes(self.real.id, parts, None, self.catalog)[self.component]
+            predicted = plan_bytes(model, parts, None, self.catalog)[self.component]
             said = _said(event.outcome, self.component)
-            if event.outcome.error is not None and self._too_narrow(scheme):
+            if event.outcome.error is not None and scheme in self.narrow:
                 said |= {"measured": "", "detail": f"the twin is too narrow: {said['detail']}"}
-            self.tell({"trial": trial, "done": {"predicted_bytes": predicted, **said}})
+            done = {**said, "predicted_bytes": predicted, "width": self.width}
+            self.tell({"trial": trial, "done": done})
 
-    def _too_narrow(self, scheme: str) -> bool:
-        """Whether the twin has layers that the scheme cannot take and the real model has none, or
-        none that it takes and the real model has some."""
-        twin = self.catalog.models[self.real.id]
-        known = self.catalog.schemes[scheme]
-        real, small = (_odd(model, self.component, known) for model in (self.real, twin))
-        if small and not real:
-            return True
-        real, small = (_takes(model, self.component, scheme) for model in (self.real, twin))
-        return real and not small
+
+def _too_narrow(real: Model, twin: Model, component: str, scheme: Scheme) -> bool:
+    """Whether the twin has layers that the scheme cannot take and the real model has none, or none
+    that it takes and the real model has some."""
+    if _odd(twin, component, scheme) and not _odd(real, component, scheme):
+        return True
+    return _takes(real, component, scheme.id) and not _takes(twin, component, scheme.id)
 
 
 def _odd(model: Model, component: str, scheme: Scheme) -> bool:
@@ -116,7 +131,9 @@ def _odd(model: Model, component: str, scheme: Scheme) -> bool:
         return False
     alone = matching(scheme.left_alone(known.cls, model.family.kept(component)))
     return any(
-        m.weight[1] % storage.whole_inputs or math.prod(m.weight) % storage.whole_numbers
+        m.weight[0] % storage.whole_outputs
+        or m.weight[1] % storage.whole_inputs
+        or math.prod(m.weight) % storage.whole_numbers
         for m in component_shapes(model, component)
         if m.kind == "linear" and m.weight and not alone.fullmatch(m.name)
     )
