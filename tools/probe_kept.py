@@ -3,7 +3,8 @@
     python -m tools.probe_kept --no-compile
     python -m tools.probe_kept --component text_encoder_2 --schemes hqq-int4 sdnq-uint3
 
-Without ids, whatever runs here and has only skipped cells in the file, or none. A scheme's rows are
+Without ids, whatever runs here and has only skipped cells in the file, or none; what is named is
+measured again, whatever is known of it. A scheme's rows are
 written as soon as it has them all, so that whoever is interrupted goes on with the same command.
 Cells that nobody tried again stay as they are.
 """
@@ -84,7 +85,8 @@ def main() -> None:
         print("nothing is left to try")
         return
     tried = tuple(c for c in CAPABILITIES if not (asked.no_compile and c == "compile"))
-    run = ProbeRun(ProbeRequest(asked.component, tuple(wanted), tried), say=print)
+    request = ProbeRequest(asked.component, tuple(wanted), tried, fresh=bool(asked.schemes))
+    run = ProbeRun(request, say=print)
     for scheme, cells in groupby(run.cells(), key=lambda cell: cell.scheme):
         found = list(cells)
         rows = merged(rows, found, run.now)

@@ -28,7 +28,8 @@ def operators() -> torch.library.Library | None:
         torch.ops.load_library(str(next(Path(found.origin).parent.glob("_C*.so"))))
     except OSError:
         named = torch.library.Library("torchvision", "DEF")
-        named.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for name in ("nms", "qnms"):
+            named.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         return named
     return None
 
