@@ -30,7 +30,7 @@ from quantlab.ui.compare.stage import board
 from quantlab.ui.compare.stage.difference import Difference, difference
 from quantlab.ui.compare.stage.view import STATES
 from quantlab.ui.services import Services
-from quantlab.ui.state import Result, Shown
+from quantlab.ui.state import Result, Shown, read_comparison
 from quantlab.words.metrics import metric
 from quantlab.words.outcome import Failure, Outcome
 from tests.drawn import awaited
@@ -284,6 +284,14 @@ def test_plans_of_another_model_are_seen_on_the_small_one_and_that_is_said(
         assert found.get("model") == model
         assert ("This server has no GPU" in found["banner"]) == (model is None)
         assert "Plan A" in found["board"]
+    monkeypatch.setattr(edit, "this_machine", lambda: replace(this_machine(), hardware=("cpu",)))
+    for gpu in ("rtx-3060-12gb", "rtx-4060-laptop-8gb", "rx-7900-xtx-24gb", "apple-36gb"):
+        given |= {"pick-hardware": gpu, "pick-model": "flux3-klein"}
+        found = edit.try_best(call(services, **given))
+        kept = {name: value for name, value in found.items() if name in given}
+        plans = read_comparison({**given, **kept, "count": found["count"]}, CATALOG).plans
+        assert len(plans) > 1, "what is proposed with a part left out is no plan without a denoiser"
+        assert [str(plan) for plan in plans].count("fp32") == 1
     other = {"model": "flux1-dev", "before": "flux-mini", "transformer-0": "fp32"}
     changed = edit.change_model(call(services, **other))
     assert changed["transformer-0"]["value"] == "bf16"

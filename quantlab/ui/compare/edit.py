@@ -24,7 +24,7 @@ from quantlab.ui.pick.query import QUESTION, best_schemes, model_named
 from quantlab.ui.services import Services
 from quantlab.ui.state import ROWS, Shown, columns_of, read_comparison
 from quantlab.words.comparison import MAX_PLANS
-from quantlab.words.plan import DTYPE_SCHEMES
+from quantlab.words.plan import DTYPE_SCHEMES, Plan
 
 __all__ = [
     "MIN_COLUMNS",
@@ -159,7 +159,7 @@ def try_best(call: Call) -> Updates:
         model, changed = meant, {**model_updates(meant), "model": meant.id}
         changed["pictures"] = pictures_box(meant, services)
         changed |= dict.fromkeys(settings, True)
-    columns = [Column(model.base_dtype), *(_suited(pair, model, services) for pair in pairs)]
+    columns = [Column(model.base_dtype), *(_suited(pair, meant, model, services) for pair in pairs)]
     if len(columns) < MIN_COLUMNS:
         columns = list(columns_of(call.given))
     shown, anew = call.given["shown"], bool(changed)
@@ -168,14 +168,15 @@ def try_best(call: Call) -> Updates:
     return {**changed, **laid, "tabs": go_to_try(), "banner": told}
 
 
-def _suited(pair: tuple[str, str], model: Model, services: Services) -> Column:
-    """A column with both schemes, or with the denoiser's alone where ``model`` has no such part."""
+def _suited(pair: tuple[str, str], meant: Model, model: Model, services: Services) -> Column:
+    """A column with both schemes of ``meant``, or with the denoiser's alone where ``model`` has no
+    such part; unquantized where that is, too."""
     column = Column(*pair)
     try:
         parse_plan(plan_text(column, model), model, services.catalog)
     except InputError:
-        first = pair[0].partition("=")[2].partition(",")[0].partition("@")[0]
-        return Column(first or pair[0])
+        parts = dict(Plan.read(pair[0], meant.denoiser).parts) if pair[0] else {}
+        return Column(parts.get(meant.denoiser, model.base_dtype))
     return column
 
 
