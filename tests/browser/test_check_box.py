@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage
@@ -75,8 +77,12 @@ def test_names_from_code_find_rows_and_nothing_found_says_so(new_page: NewPage) 
 def test_a_row_begins_with_working_code_or_why_it_fails(new_page: NewPage) -> None:
     page = new_page()
     page.get_by_role("button", name="Show every method").click()
-    page.locator('#ql-table [data-claims="quanto-int8"]').click()
-    expect(page.locator(".ql-sheet-body pre").first).to_contain_text("QuantoConfig")
+    page.locator('#ql-table [data-claims="sdnq-int8"]').click()
+    expect(page.locator(".ql-sheet-body pre").first).to_contain_text("SDNQConfig")
     claims = page.locator(".ql-sheet .ql-claims").first.bounding_box()
     assert claims is not None
-    assert claims["y"] < 800  # whoever comes for them sees them, too
+    assert claims["y"] < 600  # whoever comes for them sees them, too
+    why = page.locator(".ql-sheet .ql-why")
+    expect(why).to_be_hidden()
+    page.get_by_text(re.compile("^Why “")).click()
+    expect(why).to_be_visible()

@@ -79,6 +79,17 @@ function sort() {
   fold();
 }
 
+// Why a row has its verdict: folded where it runs, so that the claims are to be seen.
+function reasons(each) {
+  const verdict = each.querySelector(".ql-pill");
+  const told = Object.assign(document.createElement("details"), { className: "ql-rule" });
+  told.open = !verdict.matches(".is-runs, .is-runs-with-offload");
+  const head = `Why “${verdict.lastChild.textContent.trim()}”`;
+  told.append(Object.assign(document.createElement("summary"), { textContent: head }));
+  told.append(each.querySelector(".ql-why").cloneNode(true));
+  return told;
+}
+
 async function open(key, column) {
   const inside = sheet.querySelector(".ql-sheet-body");
   inside.textContent = "Reading…";
@@ -87,8 +98,7 @@ async function open(key, column) {
   const claims = server.claims_of(`${key}|${column}|${model}`);
   await fill(true); // a row says why
   inside.innerHTML = await claims;
-  const why = row(key)?.querySelector(".ql-why");
-  if (why) inside.querySelector(".ql-claims")?.before(why.cloneNode(true));
+  if (row(key)) inside.querySelector(".ql-claims")?.before(reasons(row(key)));
   inside.querySelector("#ql-asked")?.scrollIntoView({ block: "center" });
 }
 
