@@ -26,7 +26,7 @@ PROMPT = "a red apple on a blue background"
 LIMIT_S = 120.0
 POLL_S = 0.02
 STILL = 6
-"""Seconds in a row in which a server that rests computes for less than 0.05 s."""
+"""Seconds in a row in which a server that rests computes for less than 0.1 s."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Served:
         while still < STILL and time.monotonic() < until:
             before = self._computed_s()
             time.sleep(1)
-            still = still + 1 if self._computed_s() - before < 0.05 else 0
+            still = still + 1 if self._computed_s() - before < 0.1 else 0
 
 
 @contextmanager

@@ -41,8 +41,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "flux3-base": {"max_new_tokens": 4, "output": "images"},
     "wan": {"num_frames": 5, "output_type": "np"},
 }
-NOT_TRIED = {"quanto-w8a8"}
-"""Schemes that the kept rows lack."""
 EDITS = ("flux1-kontext", "qwen-image-edit")
 CHANNELS = {"qwen-image-2.1": 4}
 
@@ -198,7 +196,7 @@ def test_the_kept_rows_are_all_that_run_on_a_cpu_with_reason_or_bytes() -> None:
             can = [s for s in every if why_not(s, part.library, part.cls) is None]
             runs = {s.id for s in can if s.method in here}
             kept = {s for m, c, s in rows if (m, c) == (model.id, name)}
-            assert runs - NOT_TRIED <= kept <= {s.id for s in can}, (model.id, name)
+            assert runs <= kept <= {s.id for s in can}, (model.id, name)
             if model.family.modular and name == model.denoiser:
                 assert all(rows[model.id, name, scheme].works for scheme in kept)
     assert {model for model, _, _ in rows} <= {model.id for model in MODELS.values()}

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("models", nargs="*", help="ids of models; default: one of every family")
     parser.add_argument("--components", nargs="*", help="default: denoiser and text encoders")
-    parser.add_argument("--schemes", nargs="*", help="default: all that run on a CPU")
+    parser.add_argument("--schemes", nargs="*", help="of those that run on a CPU; default: all")
     parser.add_argument("--anew", action="store_true", help="also those that the file has")
     parser.add_argument("--seconds", type=float, help="start no other scheme after so long")
     given = parser.parse_args(argv)
@@ -62,8 +62,9 @@ def main(argv: list[str] | None = None) -> int:
     left = []
     for model, name in _components(models, given.components):
         known = set() if given.anew else {row["scheme"] for row in _kept(model.id, name)}
-        asked = given.schemes or _schemes(model, name, catalog)
-        left += [(model.id, name, scheme) for scheme in asked if scheme not in known]
+        for scheme in _schemes(model, name, catalog):
+            if scheme not in known and (not given.schemes or scheme in given.schemes):
+                left.append((model.id, name, scheme))
     for row in _rows(left):
         _keep(row)
         print(*(row.get(key, "") for key in (*KEY, *MEASURED)), file=sys.stderr)

@@ -31,7 +31,7 @@ __all__ = ["BesideRunner", "pack", "unpack"]
 T = TypeVar("T")
 MODULE = "quantlab.lab.runners.beside_worker"
 LOOK_S = 0.1
-"""How often it is looked whether somebody pressed Stop, between two events."""
+"""How long after the last event it is looked again whether somebody pressed Stop."""
 
 
 def pack(value: object) -> str:
@@ -141,13 +141,13 @@ class BesideRunner(Here):
             child.tell({"of": number, "what": what, "given": pack(given)})
         try:
             while True:
+                if stop is not None and not stopped and stop.is_set():
+                    with self._starting:
+                        child.tell({"of": number, "what": "stop", "given": pack(())})
+                    stopped = True
                 try:
                     answer = answers.get(timeout=None if stop is None or stopped else LOOK_S)
                 except queue.Empty:
-                    if stop is not None and stop.is_set():
-                        with self._starting:
-                            child.tell({"of": number, "what": "stop", "given": pack(())})
-                        stopped = True
                     continue
                 if answer is None:
                     raise RunError(f"The process that runs comparisons {self._how}")

@@ -15,11 +15,12 @@ __all__ = ["Heard", "Unread"]
 
 
 class Heard(asyncio.Queue[Any]):
-    """Messages for a caller; ``listeners`` is how many wait for the next one now."""
+    """Messages for a caller; ``listeners`` is how many wait for the next one now, and ``heard`` is
+    called whenever one has it: while they pass it on, nobody waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[], object] = lambda: None) -> None:
         super().__init__()
-        self.listeners = 0
+        self.listeners, self._heard = 0, heard
 
     async def get(self) -> Any:
         """The next message."""
@@ -28,10 +29,12 @@ class Heard(asyncio.Queue[Any]):
             return await super().get()
         finally:
             self.listeners -= 1
+            self._heard()
 
 
 class Unread(OrderedDict[str, Heard]):
-    """Messages by caller: of all who listen, and of ``most`` who do not; the oldest go first.
+    """Messages by caller: of all who listen, and of ``most`` who do not; who called or listened
+    longest ago goes first.
 
     ``forgotten`` is called with the name of each who went; what still comes for them is lost. Each
     caller gets a queue that knows who listens, whatever kind of queue Gradio hands in.
@@ -45,8 +48,12 @@ class Unread(OrderedDict[str, Heard]):
         return Heard()
 
     def __setitem__(self, name: str, _: object) -> None:
-        super().__setitem__(name, Heard())
+        super().__setitem__(name, Heard(lambda: self._heard(name)))
         silent = [each for each, found in self.items() if each != name and not found.listeners]
         for each in silent[: max(0, len(silent) - self._most)]:
             del self[each]
             self._forgotten(each)
+
+    def _heard(self, name: str) -> None:
+        if name in self:
+            self.move_to_end(name)
