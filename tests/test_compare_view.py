@@ -292,6 +292,7 @@ def test_plans_of_another_model_are_seen_on_the_small_one_and_that_is_said(
         plans = read_comparison({**given, **kept, "count": found["count"]}, CATALOG).plans
         assert len(plans) > 1, "what is proposed with a part left out is no plan without a denoiser"
         assert [str(plan) for plan in plans].count("fp32") == 1
+        assert not any(plan.compiled for plan in plans), "a CPU compiles for longer than it draws"
     other = {"model": "flux1-dev", "before": "flux-mini", "transformer-0": "fp32"}
     changed = edit.change_model(call(services, **other))
     assert changed["transformer-0"]["value"] == "bf16"

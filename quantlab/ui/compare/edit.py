@@ -24,7 +24,7 @@ from quantlab.ui.pick.query import QUESTION, best_schemes, model_named
 from quantlab.ui.services import Services
 from quantlab.ui.state import ROWS, Shown, columns_of, read_comparison
 from quantlab.words.comparison import MAX_PLANS
-from quantlab.words.plan import DTYPE_SCHEMES, Plan
+from quantlab.words.plan import DTYPE_SCHEMES, Plan, without_marks
 
 __all__ = [
     "MIN_COLUMNS",
@@ -155,6 +155,8 @@ def try_best(call: Call) -> Updates:
     if meant.id != model.id and this_machine().hardware[-1] == "cpu":
         note = f"This server has no GPU: the plans for {meant.name} are seen on {model.name}. "
         note += f"The script under Pick stays that of {meant.name}."
+        # Compiling takes a CPU longer than all the rest; neither mark changes the picture.
+        pairs = [(without_marks(first)[0], second) for first, second in pairs]
     elif meant.id != model.id:
         model, changed = meant, {**model_updates(meant), "model": meant.id}
         changed["pictures"] = pictures_box(meant, services)
