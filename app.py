@@ -34,7 +34,7 @@ from quantlab.errors import InputError, QuantlabError, StoreError
 from quantlab.lab.heap import give_back_at_rest
 from quantlab.lab.hub.admit import about, admit
 from quantlab.lab.lora.file import admit_lora
-from quantlab.lab.runners.runner import Here, Runner
+from quantlab.lab.runners.runner import OwnRunner, Runner
 from quantlab.lab.runners.warm import start_warm
 from quantlab.record.gallery import Gallery
 from quantlab.record.store.store import Store
@@ -112,7 +112,7 @@ def takes_pictures(runner: Runner, *, public: bool) -> bool:
     """Whether visitors may give pictures to go by: on one's own machine, and where a GPU of this
     server goes by them; on ZeroGPU they would have to travel with every call."""
     has_gpu = this_machine().hardware[-1] != "cpu"
-    return isinstance(runner, Here) and (has_gpu or not public)
+    return isinstance(runner, OwnRunner) and (has_gpu or not public)
 
 
 def main(runner: Runner) -> None:

@@ -113,5 +113,5 @@ def _writers(model: Model) -> Iterator[str]:
         large = size(plain_bytes(model, name, WIDTHS[model.base_dtype]))
         yield (
             f"In each row the {model.family.label(name)} stays in {model.base_dtype}, {large}; a "
-            f"plan quantizes it ({name}=torchao-int8wo) or leaves it out ({name}=none)."
+            f"plan quantizes it ({name}=SCHEME) or leaves it out ({name}=none)."
         )

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from quantlab.errors import RunError
 from quantlab.lab.runners.child import Child
-from quantlab.lab.runners.runner import Here, Machine, events_of
+from quantlab.lab.runners.runner import Machine, OwnRunner, events_of
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Event
 
@@ -44,7 +44,7 @@ def unpack(text: str) -> Any:
     return pickle.loads(base64.b64decode(text))
 
 
-class BesideRunner(Here):
+class BesideRunner(OwnRunner):
     """Runs comparisons in a process of its own, one at a time.
 
     ``start`` starts the process early; else the first who asks for something does.
@@ -88,13 +88,13 @@ class BesideRunner(Here):
         return events_of(work)
 
     def warm_up(self, comparison: Comparison, out: Path) -> None:
-        """See ``Here.warm_up``."""
+        """See ``OwnRunner.warm_up``."""
         for _ in self._asked("warm", (comparison, str(out.resolve()))):
             pass
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """See ``Here.alone``."""
+        """See ``OwnRunner.alone``."""
         with self._alone:
             yield
 
@@ -107,12 +107,14 @@ class BesideRunner(Here):
             QuantlabError: as ``work`` does.
             RunError: the process ended.
         """
-        (found,) = self._asked("do", (work, given))
-        return found  # type: ignore[no-any-return]  # it is what work gave
+        return self._done("do", work, given)
 
     def do_alone(self, work: Callable[..., T], *given: object) -> T:
         """As ``do``, for what loads a model: no comparison runs meanwhile."""
-        (found,) = self._asked("do_alone", (work, given))
+        return self._done("do_alone", work, given)
+
+    def _done(self, what: str, work: Callable[..., T], given: tuple[object, ...]) -> T:
+        (found,) = self._asked(what, (work, given))
         return found  # type: ignore[no-any-return]  # it is what work gave
 
     def machine(self) -> Machine:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantlab.catalog.table import Catalog
 from quantlab.lab.runners.priority import LowPriority
-from quantlab.lab.runners.runner import Here, Machine, events_of
+from quantlab.lab.runners.runner import Machine, OwnRunner, events_of
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Event
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalRunner"]
 
 
-class LocalRunner(Here):
+class LocalRunner(OwnRunner):
     """Runs comparisons in this process, one at a time, keeping what was loaded between them."""
 
     def __init__(self, catalog: Catalog) -> None:
@@ -54,7 +54,7 @@ class LocalRunner(Here):
     def warm_up(
         self, comparison: Comparison, out: Path, report: Callable[[Event], None] = lambda _: None
     ) -> None:
-        """See ``Here.warm_up``."""
+        """See ``OwnRunner.warm_up``."""
         with LowPriority() as self._warming:
             if self._waited_for.is_set():
                 self._warming.lift()

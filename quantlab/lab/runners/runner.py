@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Event
 
-__all__ = ["Here", "Machine", "Runner", "events_of"]
+__all__ = ["Machine", "OwnRunner", "Runner", "events_of"]
 
 Machine = tuple[Mapping[str, Any], Mapping[str, Any]]
 """Device and library versions."""
@@ -56,7 +56,7 @@ class Runner(Protocol):
         ...
 
 
-class Here(ABC):
+class OwnRunner(ABC):
     """A runner on the page's own machine."""
 
     @abstractmethod

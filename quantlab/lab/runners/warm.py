@@ -12,7 +12,7 @@ from quantlab.errors import QuantlabError, Unavailable
 from quantlab.lab.keep.scratch import scratch
 from quantlab.lab.libraries import resolve
 from quantlab.lab.runners.priority import LowPriority
-from quantlab.lab.runners.runner import Here, Runner
+from quantlab.lab.runners.runner import OwnRunner, Runner
 from quantlab.words.comparison import Comparison
 
 __all__ = ["start_warm"]
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 def start_warm(runner: Runner, comparisons: Sequence[Comparison]) -> threading.Thread:
     """Import what a run needs and, where runs happen on this machine, do ``comparisons`` once.
 
-    In a thread of low priority, which gives way to a visitor's run; see ``Here.warm_up``.
+    In a thread of low priority, which gives way to a visitor's run; see ``OwnRunner.warm_up``.
     """
 
     def work() -> None:
-        if not isinstance(runner, Here):  # runs happen elsewhere
+        if not isinstance(runner, OwnRunner):  # runs happen elsewhere
             with (
                 LowPriority(),
                 contextlib.suppress(Unavailable),

@@ -15,7 +15,7 @@ import gradio as gr
 from quantlab.errors import QuantlabError, Unavailable
 from quantlab.lab.probe.probe import CAPABILITIES, LIMITS_S, Probed
 from quantlab.lab.probe.scope import ON_ENCODERS, schemes_here
-from quantlab.lab.runners.runner import Here
+from quantlab.lab.runners.runner import OwnRunner
 from quantlab.record.probe_run import ProbeRequest, ProbeRun
 from quantlab.record.probes import kept_probes
 from quantlab.ui.compare.run import visitor_of
@@ -48,7 +48,7 @@ KEPT = (
 
 def may_probe(services: Services) -> bool:
     """True where the page runs on the visitor's own machine, or the operator allowed it."""
-    local = isinstance(services.runner, Here)
+    local = isinstance(services.runner, OwnRunner)
     return local and (services.allow_probe or not services.public)
 
 

@@ -14,7 +14,7 @@ import gradio as gr
 from quantlab.catalog.own.mixes import Growing, mixes_folder, own_mix
 from quantlab.catalog.reach import why_not
 from quantlab.errors import InputError, QuantlabError, StoreError
-from quantlab.lab.runners.runner import Here
+from quantlab.lab.runners.runner import OwnRunner
 from quantlab.lab.tune.question import PROMPTS, Question, question
 from quantlab.ui.compare.edit import lay_out
 from quantlab.ui.compare.plans import Column
@@ -50,7 +50,7 @@ SIZES = ("steps", "width", "height")
 
 def may_tune(services: Services) -> bool:
     """True where the page runs on the visitor's own machine and its catalogue can grow."""
-    local = isinstance(services.runner, Here) and not services.public
+    local = isinstance(services.runner, OwnRunner) and not services.public
     return local and isinstance(services.catalog.schemes, Growing)
 
 
@@ -102,7 +102,7 @@ async def run(call: Call) -> AsyncIterator[Updates]:
         if stop_signal is None:
             return
         try:
-            assert isinstance(services.runner, Here)  # as may_tune says
+            assert isinstance(services.runner, OwnRunner)  # as may_tune says
             work = tuning(asked, services.catalog, stop_signal, services.runner.alone)
             async for told in while_heard(work, stop_signal):
                 yield _updates(told, asked, services)
