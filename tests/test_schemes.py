@@ -11,6 +11,7 @@ from PIL import Image
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.machine import here, this_machine
 from quantlab.catalog.reach import why_not
+from quantlab.catalog.read.measured import findings_for
 from quantlab.catalog.sizes.predict import plan_bytes
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import VerificationError
@@ -151,4 +152,11 @@ def test_compiled_plans_were_tried_with_their_scripts_and_held() -> None:
     """``python -m tools.sweep_compiled`` writes what this reads."""
     kept = sweep_compiled.rows()
     assert {"layerwise-fp8@compiled", "bnb-int8@compiled", "fp32@compiled"} <= set(kept)
-    assert not {plan: wrong for plan, row in kept.items() if (wrong := sweep_compiled.sound(row))}
+    failed = {plan for plan, row in kept.items() if sweep_compiled.sound(row)}
+    # What the probe, too, measured as no: torch 2.13 has no C++ for their scales' dtype.
+    assert failed == {
+        f"{scheme.id}@compiled"
+        for scheme in CATALOG.schemes.values()
+        if (found := findings_for(scheme, None, "cpu").get("compile")) and found.value == "no"
+    }
+    assert all("compiler fails on it; leave @compiled away" in kept[p]["runner"] for p in failed)

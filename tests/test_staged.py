@@ -291,6 +291,7 @@ def test_a_compiled_script_has_the_runners_settings_after_it_is_placed() -> None
     assert bnb.index("enable_model_cpu_offload") < bnb.index("compile_repeated_blocks")
     assert "fullgraph=True" in bnb
     assert "fullgraph=False" in script("layerwise-fp8@compiled")
+    assert "fullgraph=False" in script("quanto-w8a8@compiled")
     assert "fullgraph=False" in script("bf16@compiled", "group-offload")
     assert "_dynamo" not in script("bnb-nf4")
 

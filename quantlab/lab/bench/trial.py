@@ -229,6 +229,12 @@ class Trial:
 
 def _failed(plan: Plan, stage: Stage, error: Exception) -> Outcome:
     message = str(error) if isinstance(error, QuantlabError) else first_line(error)
+    if (
+        plan.compiled
+        and stage == "run"
+        and isinstance(error, resolve("torch._dynamo.exc.TorchDynamoException"))
+    ):
+        message = f"The compiler fails on it; leave @compiled away ({message})."
     failure = Failure(stage, type(error).__name__, message)
     return Outcome(plan=str(plan), status="failed", error=failure)
 

@@ -122,7 +122,7 @@ class Reader:
         if variant and not found and way.quantizes:
             notes = variant.keep(loaded.module, home, say)
         size = stored_bytes(loaded.module)
-        return Held(loaded.module, seconds, size, loaded.how, way.whole_blocks, notes=notes)
+        return Held(loaded.module, seconds, size, loaded.how, way.whole_blocks(part), notes=notes)
 
     def _base(self, model: Model) -> Base:
         kind = ByComponent if model.family.modular else Base

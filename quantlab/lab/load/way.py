@@ -27,8 +27,6 @@ class Way(ABC):
 
     by_config: ClassVar[bool] = True
     """Whether what it builds from the scheme's description is a quantization config."""
-    whole_blocks: ClassVar[bool] = True
-    """Whether ``torch.compile`` can take a block in one graph (``fullgraph``)."""
     fuses: ClassVar[bool] = True
     """Whether it starts from base weights, so that a LoRA can be fused into them before."""
     quantizes: ClassVar[bool] = True
@@ -41,6 +39,10 @@ class Way(ABC):
     def why_not(self, part: Part) -> str | None:  # noqa: ARG002
         """Why it cannot load ``part`` on its device, beyond what the catalogue says; or None."""
         return None
+
+    def whole_blocks(self, part: Part) -> bool:  # noqa: ARG002
+        """Whether ``torch.compile`` can take a block of ``part`` in one graph (``fullgraph``)."""
+        return True
 
     def fetch(self, part: Part, say: Callable[[str], None]) -> bool:  # noqa: ARG002
         """Have its own files here; True where the component's base weights are needed too.

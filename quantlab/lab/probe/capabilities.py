@@ -82,7 +82,10 @@ def probe_compile(subject: Subject) -> Finding:
     counters.clear()
     module.compile_repeated_blocks()
     started = time.perf_counter()
-    compiled = subject.output(module, step)
+    try:
+        compiled = subject.output(module, step)
+    except compiler.exc.TorchDynamoException as error:  # what the compiler and its backends raise
+        return Finding("no", first_line(error))
     seconds = time.perf_counter() - started
     graphs = int(counters["stats"]["unique_graphs"])
     breaks = sum(counters["graph_break"].values())

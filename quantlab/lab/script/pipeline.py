@@ -171,7 +171,9 @@ def _compiled(
     if not plan.compiled:
         return []
     denoiser = next((part for part in parts if part.component.name == model.denoiser), None)
-    whole = placement != "group-offload" and (denoiser is None or way_of(denoiser).whole_blocks)
+    whole = placement != "group-offload" and (
+        denoiser is None or way_of(denoiser).whole_blocks(denoiser)
+    )
     settings = compile_settings(catalog.methods_of([plan.scheme(model.denoiser) or ""]))
     return [
         *(f"torch._dynamo.config.{name} = {value!r}" for name, value in settings.items()),

@@ -15,7 +15,9 @@ __all__ = ["WAY"]
 
 class _Layerwise(Way):
     by_config = False
-    whole_blocks = False  # its hooks are inside the blocks
+
+    def whole_blocks(self, part: Part) -> bool:  # noqa: ARG002
+        return False  # its hooks are inside the blocks
 
     def load(self, part: Part) -> Loaded:
         module: Any = part.files().read(part)

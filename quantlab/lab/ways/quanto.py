@@ -34,6 +34,9 @@ STEPS = 4
 class _Quanto(Way):
     by_config = False
 
+    def whole_blocks(self, part: Part) -> bool:
+        return not _calibrated(part)  # the compiler can't follow how quanto quantizes activations
+
     def fetch(self, part: Part, say: Callable[[str], None]) -> bool:
         if _calibrated(part) and not part.model.local:
             snapshot(part.model, [component.name for component in part.model.components], say)
