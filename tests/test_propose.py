@@ -27,11 +27,13 @@ from quantlab.catalog.placement import HOST_KEPT
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.catalog.time import load_constants
+from quantlab.catalog.time.published import published_times
 from quantlab.cli.commands import main
 from quantlab.cli.propose import lines_of
 from quantlab.errors import InputError
 from quantlab.ui.pick.answer_view import Query
 from quantlab.ui.pick.answer_view import answer as answer_in_words
+from quantlab.ui.pick.card_view import proposed
 from quantlab.words.choice import LABELS, Choice, Label
 from quantlab.words.plan import Plan
 from tools import answers
@@ -195,6 +197,23 @@ def test_where_no_time_is_known_none_is_given_and_why(gpu: str) -> None:
         assert choice.image_s is None
         assert choice.image_s_why
         assert not choice.plan.endswith("@compiled")
+
+
+def test_where_no_time_is_known_what_others_saw_is_documented_with_its_source() -> None:
+    model = CATALOG.models["flux1-dev"]
+    for gpu, seen in (("apple-64gb", "720 s for 28 steps"), ("rx-7900-xtx-24gb", "7.5 s a step")):
+        first = answer(gpu=gpu).choices[0]
+        [said] = [reason for reason in first.reasons if seen in reason]
+        assert said.startswith("published: ")
+        assert "https://" in said
+        assert seen in proposed("", [first], model).partition("Documented: ")[2]
+    on_cuda = answer(gpu="rtx-4090-24gb").choices[0]
+    assert not any(
+        reason.startswith("published: ") and " s " in reason for reason in on_cuda.reasons
+    )
+    whole = proposed("", [on_cuda], model)
+    assert "Documented: " not in whole
+    assert not published_times(model.id, "cuda")
 
 
 def test_what_is_hopeless_or_has_to_be_built_is_never_proposed() -> None:

@@ -77,6 +77,7 @@ def _screens(page: Page, folder: Path, name: str, *, full: bool, printed: bool =
         page.get_by_role("tab", name=tab, exact=True).click()
         if tab == "Pick" and full:
             page.locator("[data-whole]").click()
+            expect(page.locator("#ql-table tbody tr").first).to_be_visible(timeout=60_000)
         expect(page.locator(there).first).to_be_visible(timeout=60_000)
         if printed:
             page.emulate_media(media="print")

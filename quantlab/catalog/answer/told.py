@@ -18,6 +18,7 @@ from quantlab.catalog.sizes.download import download_bytes
 from quantlab.catalog.sizes.idle import idle_bytes
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import Reason, Seconds
+from quantlab.catalog.time.published import published_times
 from quantlab.words.choice import Choice, Label, Span
 from quantlab.words.plan import LEFT_OUT
 from quantlab.words.units import gib
@@ -80,6 +81,7 @@ def choice_of(
         reasons=(
             *_reasons(one, question, model, unified, ram_bytes, catalog),
             *([f"{AS_TYPED} an image takes {as_typed.text()}"] if as_typed else ()),
+            *map(str, published_times(model.id, device.kind)),
             *(_praised(other, question, catalog) for other in beside),
         ),
         install=_install(one, catalog),

@@ -7,6 +7,7 @@
     constants   the few numbers that were fitted, read from data/latency/constants.toml
     reasons     why there is no number
     predict     a time with its interval, or the reason why there is none
+    published   what others saw where there is none
     pace        the same for a CPU, from two steps that were measured on it
     measured    runs that were measured on a card, indexed
     known       what was measured on the very device, handed in

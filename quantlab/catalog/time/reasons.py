@@ -7,9 +7,10 @@ from quantlab.catalog.time.form import Chip, chip_of
 from quantlab.catalog.time.texts import Reason
 from quantlab.catalog.time.values import Card, Mode, Placement, Run, Work
 
-__all__ = ["against", "against_placement", "reason_against"]
+__all__ = ["VENDORS", "against", "against_placement", "reason_against"]
 
 VENDORS = {"AMD": Reason.AMD, "Apple": Reason.APPLE, "Intel": Reason.INTEL}
+"""Makers of devices for which the rule does not hold, or nobody knows whether it does."""
 LACKING = {"fp8": Reason.NO_FP8, "int8": Reason.NO_INT8}
 MATRIX_RATIO = 3.0
 """Below this, 16-bit products over fp32 on a chip of before Ampere: GTX 16, which has no matrix

@@ -63,8 +63,14 @@ class Basis(StrEnum):
 
 _REASONS: Mapping[Reason, str] = MappingProxyType(
     {
-        Reason.AMD: "AMD cards took 1.6 to 2.6 times what this rule says: it does not hold there.",
-        Reason.APPLE: "Apple chips took 1.1 to 2.8 times what this rule says: it does not hold.",
+        Reason.AMD: (
+            "On AMD cards others saw 1.6 to 2.6 times what the rule for NVIDIA cards says: too far "
+            "apart to tell one."
+        ),
+        Reason.APPLE: (
+            "On Apple chips others saw 1.1 to 2.8 times what the rule for NVIDIA cards says: too "
+            "far apart to tell one."
+        ),
         Reason.INTEL: "Nobody has published times on Intel cards that the rule could be held to.",
         Reason.NO_FIGURES: "The card's peak rate, bandwidth or cache is not known.",
         Reason.NO_MATRIX_UNITS: (

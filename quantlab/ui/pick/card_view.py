@@ -14,6 +14,7 @@ from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.idle import to_know
 from quantlab.catalog.sizes.published import published_peaks
 from quantlab.catalog.table import load_catalog
+from quantlab.catalog.time.published import published_times
 from quantlab.ui.bands_view import badge
 from quantlab.words.choice import LIKELY, Choice
 from quantlab.words.metrics import metric
@@ -25,6 +26,8 @@ __all__ = ["KEY_MARK", "proposed"]
 KEY_MARK = "|"
 """Between model, plan, placement, hardware and settings in what a button asks the script of; none
 of them has it."""
+MOST_TIMES = 3
+"""Published times beside an answer; all of them are among its reasons."""
 RULE = (
     "Of all plans that fit, those stay that no other beats in memory, time and loss at once. The "
     "fastest is the fastest whose picture stays close to the unquantized one, or as close as "
@@ -45,7 +48,7 @@ def proposed(asked: str, choices: Sequence[Choice], model: Model, instead: str =
     more = f'<ul class="ql-others" aria-label="Other choices">{items}</ul>' if items else ""
     return (
         f'<p class="ql-asked">{escape(asked)}</p>'
-        f'<h2 class="ql-lead">{_named(first, model)}</h2>{_warned(instead)}{_facts(first)}'
+        f'<h2 class="ql-lead">{_named(first, model)}</h2>{_warned(instead)}{_facts(first, model)}'
         f"{_buttons(first, model)}{more}"
         '<p class="ql-answer-more"><button type="button" class="ql-button" data-try-all>'
         "Try these side by side</button></p>"
@@ -93,7 +96,7 @@ def _known(model: Model) -> str:
     return said
 
 
-def _facts(choice: Choice) -> str:
+def _facts(choice: Choice, model: Model) -> str:
     """Memory as a bar, seconds and closeness, each with how it is known."""
     share = min(choice.peak_bytes / choice.device_bytes, 1.0)
     where = [*choice.ways]
@@ -109,20 +112,22 @@ def _facts(choice: Choice) -> str:
     return (
         f'<dl class="ql-answer-facts"><div><dt>Memory</dt><dd>{bar}<b>{_of(choice)}</b>'
         f'<span class="ql-known">predicted</span><small>{escape(", ".join(where))}</small></dd>'
-        f"</div><div><dt>An image</dt><dd>{_seconds(choice)}</dd></div>"
+        f"</div><div><dt>An image</dt><dd>{_seconds(choice, model)}</dd></div>"
         f"<div><dt>Picture</dt><dd>{_closeness(choice)}</dd></div></dl>"
     )
 
 
-def _seconds(choice: Choice) -> str:
-    """``12 s (10 to 15)``, or why there is no figure."""
+def _seconds(choice: Choice, model: Model) -> str:
+    """``12 s (10 to 15)``, or why there is no figure, and what others saw on such devices."""
     if choice.drawn_s is not None:
         return (
             f'<b>at least {choice.drawn_s}</b><span class="ql-known">predicted</span>'
             f"<small>{escape(choice.image_s_why)}</small>"
         )
     if choice.image_s is None:
-        return f"<small>No figure. {escape(choice.image_s_why)}</small>"
+        seen = [one.short for one in published_times(model.id, choice.hardware)[:MOST_TIMES]]
+        told = f"<small>Documented: {escape('; '.join(seen))}</small>" if seen else ""
+        return f"<small>No figure. {escape(choice.image_s_why)}</small>{told}"
     known = choice.image_s_evidence
     return f'<b>about {choice.image_s}</b><span class="ql-known">{known}</span>'
 
@@ -171,12 +176,14 @@ def _asked(choice: Choice, model: Model) -> tuple[str, ...]:
 def _other(choice: Choice, first: Choice, model: Model) -> str:
     """Another choice in three lines: what it is better at, what it is, what it takes."""
     known = choice.image_s_evidence
-    time = f"about {choice.image_s}, {known}" if choice.image_s else _timeless(choice)
-    notes = [f"{_of(choice)}, predicted, {', '.join(choice.ways)}", time]
+    time = escape(_timeless(choice))
+    if choice.image_s:
+        time = f'<span class="ql-number">about {choice.image_s}</span>, {known}'
+    where = f"{_of(choice)}, predicted, {', '.join(choice.ways)}"
     return (
         f'<li><span class="ql-class">{_beside(choice, first)}</span>'
         f'<span class="ql-plan">{_named(choice, model)}</span>'
-        f'<span class="ql-weight">{escape("; ".join(notes))}</span>'
+        f'<span class="ql-weight">{escape(where)}; {time}</span>'
         f"<span>{badge(choice.loss.metric, choice.loss.value)}</span>"
         f"{_licences(choice, model)}{_copy(choice, model)}</li>"
     )
@@ -237,4 +244,8 @@ def _named(choice: Choice, model: Model) -> str:
     ] or [f"everything in {model.base_dtype}, unquantized"]
     said += [f"without the {escape(name)}" for scheme, name in parts if scheme == LEFT_OUT]
     said += ["without idle parts"] if plan.trimmed else []
-    return ", ".join(said) + (", compiled" if plan.compiled else "")
+    said += ["compiled"] if plan.compiled else []
+    first, *rest = said
+    if not rest:
+        return first
+    return f'{first}, <span class="ql-lead-rest">{", ".join(rest)}</span>'

@@ -86,8 +86,8 @@ def plots(group: Group) -> str:
     )
     return (
         '<div data-saved><div class="ql-plots" tabindex="0" role="group" aria-label="Plots">'
-        f'{"".join(found)}</div><p class="ql-legend">'
-        f"{'' if group.one_picture else front}Better is {best}. "
+        f'{"".join(found)}</div><p class="ql-legend"><span>'
+        f"{'' if group.one_picture else front}Better is {best}.</span>"
         '<button type="button" class="ql-button" data-save-plots="plot">Save the plots</button>'
         "</p></div>"
     )

@@ -21,7 +21,7 @@ from quantlab.words.units import seconds, size
 __all__ = ["MOST_GROUPS", "count", "left_out", "results"]
 
 MOST_GROUPS = 20
-FEW = 12
+FEW = 8
 """Plans of a group that a narrow screen shows until all are asked for, those on the front first:
 there each is a card of its own, and sixty of them are twenty screens."""
 EVIDENCE = {"measured": "✓", "documented": "¶"}

@@ -187,7 +187,8 @@ def _closeness(index: int, outcome: Outcome, reference: Outcome | None) -> str:
     key = SCORES[0].key
     lead = "same pixels" if outcome.psnr_db is None else in_words(outcome.scores)[key]
     modes = modes_text(outcome.plan, across=outcome.across_modes)
-    return f"{badge(key, outcome.psnr_db)} {escape(lead)}<small>{escape(modes)}</small>"
+    told = f'<span class="ql-number">{escape(lead)}</span>'
+    return f"{badge(key, outcome.psnr_db)} {told}<small>{escape(modes)}</small>"
 
 
 def _more(outcome: Outcome, labels: Mapping[str, str]) -> str:

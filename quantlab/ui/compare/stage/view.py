@@ -62,7 +62,7 @@ def link_box(url: str, note: str = "", *, shared: bool = False) -> str:
     name = "ql-share-url" if shared else "ql-link-url"
     what = "Link to what is seen now" if shared else "Link to this comparison"
     return (
-        f'<label for="{name}">{what}</label><div class="ql-link-line">'
+        f'<label for="{name}">{what}</label><div class="ql-link-line" data-url="{escape(url)}">'
         f'<input id="{name}" type="text" readonly value="{escape(url)}">'
         f'<button type="button" class="ql-button" data-copy{off}>Copy</button></div>'
         f'<p class="ql-hint" role="status">{escape(note)}</p>'
@@ -94,7 +94,7 @@ def take_box(name: str, text: str, *, opened: bool = False) -> str:
 
 def zoom_bar() -> str:
     """The buttons of static/zoom.js for the images of the group that they stand in."""
-    buttons = "".join(
+    out, into, whole = (
         f'<button type="button" class="ql-button" data-zoom="{way}" aria-label="{name}">{sign}'
         "</button>"
         for way, name, sign in (
@@ -104,8 +104,8 @@ def zoom_bar() -> str:
         )
     )
     return (
-        f'<div class="ql-zoom-bar" role="group" aria-label="Zoom">{buttons}'
-        '<output class="ql-zoom-level" aria-live="polite">1×</output>'
+        f'<div class="ql-zoom-bar" role="group" aria-label="Zoom">{out}'
+        f'<output class="ql-zoom-level" aria-live="polite">1×</output>{into}{whole}'
         '<span class="ql-hint">All images move together: select one, then turn the wheel, pinch, '
         "drag, or press + − and the arrows; 0 goes back.</span></div>"
     )
