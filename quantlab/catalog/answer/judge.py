@@ -101,7 +101,7 @@ def judge(
     """The claims of one row, in the question's order. ``plan`` is the whole pipeline's, None where
     there is no model or no scheme; ``measured`` is by column and leads, with the claim beside."""
     sized = (*_memory(question, plan, catalog), *_beside(question, plan, catalog))
-    return (*claims_of(method, scheme, question, measured), *sized)
+    return (*claims_of(method, scheme, question, measured), *sized, *_licence(method))
 
 
 def _beside(question: Question, plan: Plan | None, catalog: Catalog) -> list[Claim]:
@@ -124,13 +124,13 @@ def claims_of(
     question: Question,
     measured: Mapping[str, Finding],
 ) -> tuple[Claim, ...]:
-    """All claims of ``judge`` but those about memory, which alone ask how large a card is."""
+    """The claims of ``judge`` that a verdict hangs on, but those about memory, which alone ask how
+    large a card is."""
     claims = [
         *_hardware(method, scheme, question, measured),
         *_bits(method, scheme, question),
     ]
     claims += _loading(scheme, question.model)
-    claims += _licence(method)
     claims += _eager(scheme, question)
     claims += _traps(method, scheme, question)
     columns = [_asked(need, question) for need in question.needs if need != SPEED.id]

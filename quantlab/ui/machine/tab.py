@@ -74,31 +74,32 @@ def kept(_: Call) -> Updates:
 
 
 def _build_probe(services: Services, tab: gr.Tab) -> None:
-    gr.HTML(PROBE, apply_default_css=False)
     labels = machine_view.CAPABILITY_LABELS
-    with gr.Row(elem_classes="ql-probe-controls"):
-        component = gr.Radio(
-            [(label, name) for name, label in machine_view.COMPONENT_LABELS.items()],
-            value="transformer",
-            label="Part of the pipeline",
+    with gr.Column(elem_classes="ql-to-probe"):
+        gr.HTML(PROBE, apply_default_css=False)
+        with gr.Row(elem_classes="ql-probe-controls"):
+            component = gr.Radio(
+                [(label, name) for name, label in machine_view.COMPONENT_LABELS.items()],
+                value="transformer",
+                label="Part of the pipeline",
+            )
+            schemes = gr.Dropdown(
+                schemes_here(),
+                value=[],
+                multiselect=True,
+                label="Schemes",
+                info="none chosen: all that can be tried here",
+            )
+        capabilities = gr.CheckboxGroup(
+            [(f"{labels[name]} (≤ {LIMITS_S[name]:g} s)", name) for name in CAPABILITIES],
+            value=[name for name in CAPABILITIES if name != "compile"],
+            label="Capabilities, and how long each may take",
+            elem_classes="ql-needs",
         )
-        schemes = gr.Dropdown(
-            schemes_here(),
-            value=[],
-            multiselect=True,
-            label="Schemes",
-            info="none chosen: all that can be tried here",
-        )
-    capabilities = gr.CheckboxGroup(
-        [(f"{labels[name]} (≤ {LIMITS_S[name]:g} s)", name) for name in CAPABILITIES],
-        value=[name for name in CAPABILITIES if name != "compile"],
-        label="Capabilities, and how long each may take",
-        elem_classes="ql-needs",
-    )
-    fresh = gr.Checkbox(False, label="Measure again what is known")
-    with gr.Row():
-        start = gr.Button("Probe", variant="primary", elem_id="ql-probe", min_width=120)
-        stop = gr.Button("Stop", elem_id="ql-probe-stop", visible=HIDDEN, min_width=120)
+        fresh = gr.Checkbox(False, label="Measure again what is known")
+        with gr.Row():
+            start = gr.Button("Probe", variant="primary", elem_id="ql-probe", min_width=120)
+            stop = gr.Button("Stop", elem_id="ql-probe-stop", visible=HIDDEN, min_width=120)
     asked = {
         "component": component,
         "schemes": schemes,

@@ -178,7 +178,7 @@ def _other(choice: Choice, first: Choice, model: Model) -> str:
     known = choice.image_s_evidence
     time = escape(_timeless(choice))
     if choice.image_s:
-        time = f'<span class="ql-number">about {choice.image_s}</span>, {known}'
+        time = f'<span class="ql-whole-figure">about {choice.image_s}</span>, {known}'
     where = f"{_of(choice)}, predicted, {', '.join(choice.ways)}"
     return (
         f'<li><span class="ql-class">{_beside(choice, first)}</span>'

@@ -187,7 +187,7 @@ def _closeness(index: int, outcome: Outcome, reference: Outcome | None) -> str:
     key = SCORES[0].key
     lead = "same pixels" if outcome.psnr_db is None else in_words(outcome.scores)[key]
     modes = modes_text(outcome.plan, across=outcome.across_modes)
-    told = f'<span class="ql-number">{escape(lead)}</span>'
+    told = f'<span class="ql-whole-figure">{escape(lead)}</span>'
     return f"{badge(key, outcome.psnr_db)} {told}<small>{escape(modes)}</small>"
 
 
