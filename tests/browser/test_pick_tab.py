@@ -224,6 +224,9 @@ def test_the_first_screen_is_short(new_page: NewPage, width: int, height: int, m
     button = page.get_by_role("button", name="Copy the script").first.bounding_box()
     assert button is not None
     assert button["y"] + button["height"] < 2 * height
+    lead = page.locator("#ql-answer h2.ql-lead").bounding_box()
+    assert lead is not None
+    assert lead["height"] <= 110, "more than a line that is large and three that are not"
     if width < 900:  # there each row of the table is a card, and the first few are shown
         open_table(page)
         assert page.evaluate("document.documentElement.scrollHeight") <= most

@@ -96,7 +96,7 @@ def test_groups_never_mix_and_the_front_is_marked_by_shape_and_word(page: Page) 
     many.locator("summary").click()
     page.set_viewport_size({"width": 390, "height": 844})
     rows, count = many.locator("tbody tr"), many.locator("tbody tr").count()
-    assert rows.filter(visible=True).count() == 12 < count
+    assert rows.filter(visible=True).count() == 8 < count
     many.get_by_role("button", name=f"Show all {count} plans").click()
     expect(rows.filter(visible=True)).to_have_count(count)
 

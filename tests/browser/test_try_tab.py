@@ -104,6 +104,9 @@ def _link_shows_the_same(new_page: NewPage, page: Page) -> None:
     expect(other.locator("#ql-run")).to_have_text("Run")
     assert other.get_by_label("Prompt").input_value() == MINE
     assert other.locator("#ql-seed input").input_value() == "7"
+    assert other.locator("#ql-link .ql-link-line").get_attribute("data-url") == url  # on paper
+    other.get_by_role("tab", name="Pick", exact=True).click()
+    expect(other.locator("#ql-banner .ql-banner")).to_be_hidden()  # it is said of Compare
 
 
 def test_stop_ends_at_the_next_step(new_page: NewPage) -> None:
