@@ -77,16 +77,30 @@ def test_what_it_raises_comes_as_it_was(runner: BesideRunner) -> None:
     assert runner.do_alone(*asked) == runner.do(*asked)
 
 
-def test_where_it_is_killed_the_next_finds_another(runner: BesideRunner, tmp_path: Path) -> None:
+def test_a_plan_that_ends_it_is_a_failed_outcome_and_the_next_runs(
+    runner: BesideRunner, tmp_path: Path
+) -> None:
     (worker,) = workers(psutil.Process())
-    events = runner.stream(SMALL.changed(steps=50), out=tmp_path, stop=threading.Event())
-    assert isinstance(next(events), Progress)
-    worker.kill()
-    with pytest.raises(RunError, match=r"was ended by signal 9 \(SIGKILL\)"):
-        list(events)
-    runner.start()
+    asked = make_comparison(plans=["fp32"] * 3, prompt=PROMPT, steps=50, width=64, height=64)
+    found = []
+    for event in runner.stream(asked, out=tmp_path, stop=threading.Event()):
+        if isinstance(event, Finished):
+            found.append(event)
+        elif event.index == 1:
+            worker.kill()
+    assert [event.index for event in found] == [0, 1, 2]
+    first, killed, last = (event.outcome for event in found)
+    assert killed.error is not None
+    assert killed.error.stage == "process"
+    assert "was ended by signal 9 (SIGKILL), probably for want of memory" in killed.error.message
+    assert (first.status, last.status, last.transformer_rel_l2) == ("ok", "ok", 0)
     (other,) = workers(psutil.Process())
     assert other.pid != worker.pid
+
+
+def test_what_leaves_a_thread_there_is_told_here(runner: BesideRunner) -> None:
+    with pytest.raises(RunError, match="SystemExit"):
+        runner.do(sys.exit)
 
 
 def test_it_ends_with_the_page() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from pathlib import Path
 
 from quantlab.catalog.table import Catalog
@@ -52,20 +53,29 @@ def compare(
     stop: threading.Event | None = None,
     repeats: int = 1,
     warmup: int = 1,
+    done: Collection[int] = (),
+    reference: Path | None = None,
 ) -> list[Outcome]:
     """Run every plan in order; ``report`` hears of progress and of each outcome at once.
 
     Images appear under ``out`` as PNG, whole or not at all. ``repeats`` runs are counted after
-    ``warmup`` that are not.
+    ``warmup`` that are not. The file ``reference`` carries the first plan's results to a process
+    that goes on where another ended, with plans ``done``; gives the outcomes of the rest.
     """
     trial = bench.trial(
         comparison, out=out.resolve(), report=report, stop=stop, repeats=repeats, warmup=warmup
     )
+    if reference is not None and 0 in done:
+        trial.reference = Reference.read(reference)
     outcomes: dict[int, Outcome] = {}
     for index in in_turn(comparison, bench.pool.catalog):
+        if index in done:
+            continue
         outcomes[index] = trial.outcome(index, comparison.plans[index])
+        if index == 0 and reference is not None and trial.reference is not None:
+            trial.reference.save(reference)
         report(Finished(index, outcomes[index]))
-    return [outcomes[index] for index in range(len(comparison.plans))]
+    return [outcomes[index] for index in sorted(outcomes)]
 
 
 def in_turn(comparison: Comparison, catalog: Catalog) -> list[int]:

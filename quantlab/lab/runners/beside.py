@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from quantlab.errors import RunError
+from quantlab.lab.keep.scratch import scratch
 from quantlab.lab.runners.child import Child
 from quantlab.lab.runners.runner import Machine, OwnRunner, events_of
 from quantlab.words.comparison import Comparison
-from quantlab.words.outcome import Event
+from quantlab.words.outcome import Event, Finished
 
 __all__ = ["BesideRunner", "pack", "unpack"]
 
@@ -44,6 +45,14 @@ def unpack(text: str) -> Any:
     return pickle.loads(base64.b64decode(text))
 
 
+class _Ended(RunError):
+    """The process ended, in the words of ``Child.how_it_ended``."""
+
+    def __init__(self, how: str, *, killed: bool) -> None:
+        super().__init__(f"The process that runs comparisons {how}")
+        self.how, self.killed = how, killed
+
+
 class BesideRunner(OwnRunner):
     """Runs comparisons in a process of its own, one at a time.
 
@@ -53,11 +62,10 @@ class BesideRunner(OwnRunner):
     def __init__(self) -> None:
         self._alone, self._starting = threading.Lock(), threading.Lock()
         self._numbers = count()
-        self._answers: dict[int, queue.SimpleQueue[dict[str, Any] | None]] = {}
+        self._answers: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         self._child: Child | None = None
         self._told = False
         self._machine: Machine | None = None
-        self._how = ""
 
     def start(self) -> None:
         """Have the process begin with its libraries; what it should know it is told later."""
@@ -73,19 +81,46 @@ class BesideRunner(OwnRunner):
         repeats: int = 1,
         warmup: int = 1,
     ) -> Iterator[Event]:
-        """See ``Runner.stream``.
+        """See ``Runner.stream``. A plan that ends the process is a failed outcome, and those after
+        it are run in the next one.
 
         Raises:
-            RunError: the process ended.
+            RunError: the process ended while it ran none.
         """
 
         def work(report: Callable[[Event], None]) -> None:
-            asked = (comparison, str(out.resolve()), repeats, warmup)
-            with self._alone:
-                for event in self._asked("run", asked, stop):
-                    report(event)
+            how, done = {"repeats": repeats, "warmup": warmup}, set[int]()
+            with self._alone, scratch() as folder:
+                while len(done) < len(comparison.plans):
+                    reference = str(Path(folder) / "reference.pt")
+                    asked = (comparison, str(out.resolve()), how, frozenset(done), reference)
+                    done |= self._run(comparison, asked, stop, report)
 
         return events_of(work)
+
+    def _run(
+        self,
+        comparison: Comparison,
+        asked: tuple[object, ...],
+        stop: threading.Event,
+        report: Callable[[Event], None],
+    ) -> set[int]:
+        """Run what is ``asked`` until all is done or the process ends; which plans had outcomes."""
+        done, running = set[int](), None
+        try:
+            for event in self._asked("run", asked, stop):
+                done |= {event.index} if isinstance(event, Finished) else set()
+                running = None if isinstance(event, Finished) else event.index
+                report(event)
+        except _Ended as error:
+            if running is None:
+                if not done:
+                    raise
+                return done
+            (outcome,) = self._asked("died", (comparison, running, error.how, error.killed))
+            report(Finished(running, outcome))
+            done.add(running)
+        return done
 
     def warm_up(self, comparison: Comparison, out: Path) -> None:
         """See ``OwnRunner.warm_up``."""
@@ -132,7 +167,7 @@ class BesideRunner(OwnRunner):
         self, what: str, given: object, stop: threading.Event | None = None
     ) -> Iterator[Any]:
         """What the process answers, value by value."""
-        answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         number, stopped = next(self._numbers), False
         with self._starting:
             child = self._begin()
@@ -151,8 +186,8 @@ class BesideRunner(OwnRunner):
                     answer = answers.get(timeout=None if stop is None or stopped else LOOK_S)
                 except queue.Empty:
                     continue
-                if answer is None:
-                    raise RunError(f"The process that runs comparisons {self._how}")
+                if "ended" in answer:
+                    raise _Ended(answer["ended"], killed=answer["killed"])
                 if "error" in answer:
                     raise unpack(answer["error"])
                 if "value" not in answer:
@@ -190,8 +225,8 @@ class BesideRunner(OwnRunner):
             while (answer := child.next()) is not None:
                 if (waits := self._answers.get(answer["of"])) is not None:
                     waits.put(answer)
-            self._how = child.how_it_ended()
+            how = child.how_it_ended()
         with self._starting:
             self._child = None
             for waits in list(self._answers.values()):
-                waits.put(None)
+                waits.put({"ended": how, "killed": child.was_killed})

@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,14 +69,14 @@ class Work:
         ended: dict[str, Any] = {"of": number}
         kinds: dict[str, Callable[..., Iterator[Any]]]
         kinds = {"run": self._run, "warm": self._warm, "machine": self._machine}
-        kinds |= {"do": self._do, "do_alone": self._do_alone}
+        kinds |= {"do": self._do, "do_alone": self._do_alone, "died": self._died}
         self._imports.join()
         try:
             for value in kinds[what](stop, *unpack(given)):
                 self._say({"of": number, "value": pack(value)})
         except QuantlabError as error:
             ended["error"] = pack(error)
-        except Exception as error:  # border: what a library raises may not be known over there
+        except BaseException as error:  # border: what a library raises may not be known over there
             log.debug("%s failed", what, exc_info=True)
             ended["error"] = pack(RunError(f"{type(error).__name__}: {first_line(error)}"))
         del self._stops[number]
@@ -87,12 +87,33 @@ class Work:
             self._tell(answer)
 
     def _run(
-        self, stop: threading.Event, comparison: Comparison, out: str, repeats: int, warmup: int
+        self,
+        stop: threading.Event,
+        comparison: Comparison,
+        out: str,
+        how: Mapping[str, int],
+        done: Collection[int],
+        reference: str,
     ) -> Iterator[Any]:
         self._grow()
         yield from self._runner.stream(
-            comparison, out=Path(out), stop=stop, repeats=repeats, warmup=warmup
+            comparison,
+            out=Path(out),
+            stop=stop,
+            repeats=how["repeats"],
+            warmup=how["warmup"],
+            done=done,
+            reference=Path(reference),
         )
+
+    def _died(
+        self, _: threading.Event, comparison: Comparison, index: int, how: str, killed: bool
+    ) -> Iterator[Any]:
+        from quantlab.lab.device import this_device
+        from quantlab.lab.load.fits import died
+
+        plan, device = comparison.plans[index], this_device()
+        yield died(comparison, plan, how, killed=killed, catalog=self._catalog, device=device)
 
     def _warm(self, _: threading.Event, comparison: Comparison, out: str) -> Iterator[Any]:
         self._runner.warm_up(comparison, Path(out))

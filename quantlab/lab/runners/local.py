@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,11 +41,13 @@ class LocalRunner(OwnRunner):
         stop: threading.Event,
         repeats: int = 1,
         warmup: int = 1,
+        done: Collection[int] = (),
+        reference: Path | None = None,
     ) -> Iterator[Event]:
-        """See ``Runner.stream``."""
+        """See ``Runner.stream``, and ``lab.bench.compare.compare`` for the last two."""
 
         def work(report: Callable[[Event], None]) -> None:
-            how = {"repeats": repeats, "warmup": warmup}
+            how = {"repeats": repeats, "warmup": warmup, "done": done, "reference": reference}
             with self._hurried():
                 self._compare(comparison, out=out, report=report, stop=stop, **how)
 

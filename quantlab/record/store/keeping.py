@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantlab.errors import StoreError, Unavailable
+from quantlab.errors import QuantlabError
 from quantlab.lab.runners.runner import Machine
 from quantlab.record.store.store import Store
 from quantlab.words.comparison import Comparison
@@ -47,6 +47,6 @@ def keep(
         result = store.save(
             comparison, event.index, outcome, png, *machine(), run=run, secret=secret
         )
-    except (StoreError, Unavailable) as error:
+    except QuantlabError as error:
         return Kept(outcome, png, problem=str(error))
     return Kept(outcome, png, result)
