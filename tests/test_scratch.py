@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.paths import PROJECT, whole_file
 from quantlab.lab.keep.scratch import FRESH_S, PREFIX, scratch, sweep
 
 USES_ONE = """
@@ -59,3 +59,22 @@ def test_a_run_ends_without_its_folder(temporary: Path) -> None:
         assert sweep(temporary) == 0
         assert Path(folder).is_dir()
     assert not list(temporary.iterdir())
+
+
+def half(part: Path) -> None:
+    part.write_text("ha")
+    raise KeyboardInterrupt
+
+
+def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    with whole_file(path) as part:
+        part.write_text("first")
+    with pytest.raises(KeyboardInterrupt), whole_file(path) as part:
+        half(part)
+    with whole_file(path) as one, whole_file(path) as other:  # as two threads do
+        one.write_text("one")
+        other.write_text("other")
+        assert path.read_text() == "first"
+    assert [found.name for found in tmp_path.iterdir()] == ["results.csv"]
+    assert path.read_text() == "one"

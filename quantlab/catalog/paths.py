@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -19,6 +21,9 @@ __all__ = [
     "data_folder",
     "own_descriptions",
     "own_loras",
+    "there",
+    "typed",
+    "whole_file",
 ]
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -46,7 +51,7 @@ def data_folder() -> Path:
     """
     own = os.environ.get("QUANTLAB_DATA")
     if own:
-        return Path(own).expanduser()
+        return typed(own)
     if os.environ.get("SPACE_ID") and os.access("/data", os.W_OK):
         return Path("/data/quantlab")
     base = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA") or ""
@@ -75,3 +80,39 @@ def own_loras() -> Mapping[str, Path]:
     named = "" if os.environ.get("SPACE_ID") else os.environ.get(OWN_LORAS, "")
     pairs = (text.partition("=") for text in named.split(os.pathsep) if text)
     return {name: Path(path) for name, _, path in pairs}
+
+
+def typed(text: str) -> Path:
+    """The path that a person typed. ``~`` is their home; ``~name`` stays where nobody is called so,
+    which ``Path.expanduser`` takes for an error."""
+    return Path(os.path.expanduser(text))
+
+
+def there(text: str) -> Path | None:
+    """The path that a person typed, where there is something; None where there is nothing, or the
+    text is too long for a name."""
+    path = typed(text)
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return None
+    return path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Where to write what becomes the file ``path``, which is there whole or not at all.
+
+    Where what writes it fails or is interrupted, ``path`` is as it was and nothing is left beside
+    it. Several threads and processes may write the same file at once: the last one stays.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    part = path.with_name(f"{path.name[:200]}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        with suppress(OSError):
+            part.unlink()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
+from quantlab.catalog.paths import whole_file
 from quantlab.errors import InputError
 from quantlab.record.results.file import named, pieces
 from quantlab.record.results.importing import MAX_FILE_BYTES, read_results
@@ -31,16 +30,11 @@ def run_export(
     if out is None:
         sys.stdout.writelines(text)
         return
-    part = out.with_name(f"{out.name}.{os.getpid()}.part")
     try:
-        with open(part, "w", encoding="utf-8", newline="") as file:
+        with whole_file(out) as part, open(part, "w", encoding="utf-8", newline="") as file:
             file.writelines(text)
-        os.replace(part, out)
     except OSError as error:
         raise InputError("out", f"{out} cannot be written: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def _rows(store: Store, newest: int | None, images: bool) -> Iterator[Stored]:

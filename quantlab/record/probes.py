@@ -13,7 +13,6 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -22,7 +21,7 @@ from typing import Any
 
 import quantlab
 from quantlab.catalog.machine import this_machine
-from quantlab.catalog.paths import PROJECT, data_folder
+from quantlab.catalog.paths import PROJECT, data_folder, whole_file
 from quantlab.catalog.table import load_catalog
 from quantlab.errors import CatalogError, StoreError
 from quantlab.lab.device import this_device
@@ -184,12 +183,9 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", newline="")
-        os.replace(part, path)
+        with whole_file(path) as part:
+            part.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise StoreError(f"{path.name} cannot be written: {error.strerror}") from error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.paths import whole_file
 from quantlab.lab.bench.fidelity import relative_l2
 from quantlab.lab.bench.run import FirstStep, forward
 from quantlab.lab.libraries import resolve, torch
@@ -40,9 +40,8 @@ class Reference:
             "floor": asdict(self.floor) if self.floor else None,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        torch().save(content, part)
-        os.replace(part, path)
+        with whole_file(path) as part:
+            torch().save(content, part)
 
     @classmethod
     def read(cls, path: Path) -> Reference | None:

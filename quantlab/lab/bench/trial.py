@@ -7,7 +7,6 @@ does ends the comparison.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from quantlab.catalog.paths import whole_file
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog
 from quantlab.errors import OutOfMemory, QuantlabError, Stopped, VerificationError, first_line
@@ -255,9 +255,8 @@ def _notes(
 
 def _save(image: Any, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    image.save(part, format="PNG")
-    os.replace(part, path)
+    with whole_file(path) as part:
+        image.save(part, format="PNG")
     return path
 
 

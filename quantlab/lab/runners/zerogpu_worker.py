@@ -7,7 +7,6 @@ numbers and PNG bytes do.
 from __future__ import annotations
 
 import functools
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.machine import this_machine
+from quantlab.catalog.paths import whole_file
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.runners.runner import events_of
 from quantlab.words.outcome import Event, Finished, Outcome, Progress
@@ -94,9 +94,8 @@ def unpack(item: Mapping[str, Any], index: int, out: Path) -> Event:
     image = None
     if item["png"] is not None:
         path = out.resolve() / f"{index + 1}-{item['name'].partition('-')[2]}"
-        out.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(item["png"])
-        os.replace(part, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as part:
+            part.write_bytes(item["png"])
         image = str(path)
     return Finished(index, Outcome.from_dict({**item["outcome"], "image": image}))

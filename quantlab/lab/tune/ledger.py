@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.paths import whole_file
 from quantlab.errors import StoreError
 
 __all__ = ["Ledger"]
@@ -51,9 +51,8 @@ class Ledger:
 
     def _write(self) -> None:
         document = {"key": self._key, "errors": self.errors, "effects": self.effects}
-        part = self._path.with_suffix(f".{os.getpid()}.part")
         try:
-            part.write_text(json.dumps(document), encoding="utf-8")
-            os.replace(part, self._path)
+            with whole_file(self._path) as part:
+                part.write_text(json.dumps(document), encoding="utf-8")
         except OSError as error:
             raise StoreError(f"{self._path} cannot be written: {error.strerror}") from None

@@ -10,13 +10,13 @@ measured.json  single effects, to go on from
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.paths import whole_file
 from quantlab.catalog.read.mixes import mix_text
 from quantlab.errors import StoreError
 from quantlab.lab.bench.interval import Span, span
@@ -167,9 +167,8 @@ def write(tuned: Tuned, device: Device) -> dict[str, Any]:
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(f".{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        with whole_file(path) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 
-from quantlab.catalog.paths import cache_folder
+from quantlab.catalog.paths import cache_folder, whole_file
 from quantlab.catalog.schema import Method
 from quantlab.lab.hub.files import fingerprint
 from quantlab.lab.libraries import resolve
@@ -78,7 +78,8 @@ def _made(part: Part) -> str:
     path = cache_folder() / f"{'-'.join(marks)}.safetensors"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bfl(str(folder), str(path), kind, keep)
+        with whole_file(path) as to:
+            write_bfl(str(folder), str(to), kind, keep)
     return str(path)
 
 
@@ -87,9 +88,8 @@ def write_bfl(folder: str, path: str, kind: str, keep: tuple[str, ...] = ()) -> 
 
     Weights (2-D tensors of that name) are quantized, "FP8" with a scale a row, "NVFP4" with one for
     16 numbers; what 16 does not divide, the modules of ``keep`` and everything else stay as they
-    are. The file appears whole or not at all.
+    are.
     """
-    import os
     import pathlib
 
     import torch
@@ -110,9 +110,7 @@ def write_bfl(folder: str, path: str, kind: str, keep: tuple[str, ...] = ()) -> 
                 stored[name], stored[f"{module}.weight_scale"] = weight, scale
                 stored[f"{module}.weight_scale_2"] = scale_2
                 stored[f"{module}.input_scale"] = torch.tensor(1.0)
-    temporary = f"{path}.{os.getpid()}.part"
-    save_file(stored, temporary)
-    os.replace(temporary, path)
+    save_file(stored, path)
 
 
 WAY = _Bfl()

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from quantlab.catalog.paths import PROJECT, cache_folder
+from quantlab.catalog.paths import PROJECT, cache_folder, whole_file
 from quantlab.catalog.schema import Method, Scheme
 from quantlab.errors import PlanError
 from quantlab.lab.hub import snapshot as hub
@@ -149,7 +149,8 @@ def _made(part: Part) -> str:
     path = cache_folder() / f"{model}-{name}-{'-'.join(marks)}.gguf"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_gguf(str(folder), str(path), kind, kinds, str(_importance(part) or ""))
+        with whole_file(path) as to:
+            write_gguf(str(folder), str(to), kind, kinds, str(_importance(part) or ""))
     return str(path)
 
 
@@ -163,11 +164,9 @@ def write_gguf(
     blocks are stored as Q8_0, and where its blocks of 32 do not divide them either as F32, as
     everything else is.
     ggml's own quantizer packs them; where ``importance`` names a safetensors file with the mean
-    square of each input of a weight, under the tensor's name, it rounds by that. The file appears
-    whole or not at all.
+    square of each input of a weight, under the tensor's name, it rounds by that.
     """
     import ctypes
-    import os
     import pathlib
 
     import gguf
@@ -183,8 +182,7 @@ def write_gguf(
     pack.restype = ctypes.c_size_t
 
     matters = load_file(importance) if importance else {}
-    temporary = f"{path}.{os.getpid()}.part"
-    writer = gguf.GGUFWriter(temporary, arch="flux")
+    writer = gguf.GGUFWriter(path, arch="flux")
     for shard in sorted(pathlib.Path(folder).glob("*.safetensors")):
         for name, tensor in load_file(shard).items():
             values = tensor.float().numpy()
@@ -209,7 +207,6 @@ def write_gguf(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    os.replace(temporary, path)
 
 
 WAY = _Gguf()
