@@ -80,6 +80,27 @@ def test_what_is_cut_animated_or_not_there_is_said(tmp_path: Path) -> None:
         admit_reference(str(tmp_path / "none.png"))
 
 
+def test_a_grey_picture_of_16_bits_keeps_its_greys(tmp_path: Path) -> None:
+    for name, grey in (("deep", 128 * 257), ("flat", 128)):
+        mode = "I;16" if name == "deep" else "L"
+        Image.new(mode, (40, 40), grey).save(tmp_path / f"{name}.png")
+    deep, flat = (admit_reference(str(tmp_path / f"{name}.png")) for name in ("deep", "flat"))
+    assert deep == flat
+
+
+def test_a_preview_behind_a_cameras_picture_is_left_out(tmp_path: Path) -> None:
+    picture, preview = Image.new("RGB", (60, 40), "teal"), Image.new("RGB", (30, 20), "red")
+    picture.save(tmp_path / "one.jpg")
+    picture.save(tmp_path / "two.jpg", format="MPO", save_all=True, append_images=[preview])
+    one, two = (admit_reference(str(tmp_path / f"{name}.jpg")) for name in ("one", "two"))
+    assert one == two
+
+
+def test_what_never_ends_is_read_no_further_than_the_limit() -> None:
+    with pytest.raises(InputError, match="zero is larger than 32 MiB"):
+        admit_reference("/dev/zero")
+
+
 def test_the_link_has_the_digest_and_says_that_the_picture_does_not_travel(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from quantlab.catalog.paths import cache_folder
+from quantlab.catalog.paths import cache_folder, typed, whole_file
 from quantlab.errors import InputError, StoreError, Unavailable
 from quantlab.words.comparison import Comparison
 
@@ -46,34 +46,31 @@ def admit_reference(named: str) -> str:
     """
     if _DIGEST.fullmatch(named) and file_of(named).is_file():
         return named
-    path = Path(named).expanduser()
+    path = typed(named)
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError("reference", f"{path.name} is larger than {MOST_BYTES // 2**20} MiB")
-        return keep_reference(path.read_bytes(), path.name)
-    except InputError:
-        raise
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)  # of a pipe nobody knows the size
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or "it is no name of a file"
         raise InputError("reference", f"{named[:200]!r} cannot be read: {said}") from None
+    return keep_reference(content, path.name)
 
 
 def keep_reference(content: bytes, name: str) -> str:
     """The digest of a picture that is given as the bytes of a file called ``name``.
 
     Raises:
-        InputError: it is no PNG, JPEG or WebP of one frame, or too large, too small or too long.
+        InputError: it is no PNG, JPEG or WebP of one picture, or too large, too small or too long.
         StoreError: it cannot be kept.
     """
     picture = _opened(content, name)
     digest = hashlib.sha256(f"{picture.width}x{picture.height} ".encode() + picture.tobytes())
     known = digest.hexdigest()[:DIGITS]
     path = file_of(known)
-    part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(part, format="PNG")
-        os.replace(part, path)
+        with whole_file(path) as part:
+            picture.save(part, format="PNG")
     except OSError as error:
         raise StoreError(f"{path.parent} cannot be written: {error.strerror}") from None
     return known
@@ -104,10 +101,14 @@ def _opened(content: bytes, name: str) -> Any:
     if len(content) > MOST_BYTES:
         raise InputError("reference", f"{name} is larger than {MOST_BYTES // 2**20} MiB")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as found:
-            width, height = found.size
-            _check_size(width, height, getattr(found, "n_frames", 1), name)
-            upright = ImageOps.exif_transpose(found).convert("RGBA")
+        with (
+            warnings.catch_warnings(action="ignore"),  # of what beside the pixels is damaged
+            Image.open(io.BytesIO(content), formats=FORMATS) as found,
+        ):
+            # A camera's JPEG may hold a preview or a map of brightness behind the picture.
+            frames = 1 if found.format == "MPO" else getattr(found, "n_frames", 1)
+            _check_size(*found.size, frames, name)
+            upright = _eight_bits(ImageOps.exif_transpose(found)).convert("RGBA")
     except InputError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
@@ -117,6 +118,13 @@ def _opened(content: bytes, name: str) -> Any:
     plain = Image.new("RGB", upright.size, "white")
     plain.paste(upright, mask=upright.getchannel("A"))
     return plain
+
+
+def _eight_bits(picture: Any) -> Any:
+    """Greys of 16 bits as 8, which Pillow would cut off at 255 and not scale."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return picture.convert("I").point(lambda grey: grey * (1 / 257)).convert("L")
 
 
 def _check_size(width: int, height: int, frames: int, name: str) -> None:
