@@ -194,6 +194,11 @@ def test_link_is_what_the_command_prints(
         ("link", {"plans": "fp32", "prompt": ""}, "plans: must be a list of texts"),
         ("result", {"id": "abcdefghijkl"}, "id: no result abcdefghijkl is stored here"),
         ("result", {"id": "../../etc/passwd"}, "id: is not the id of a result"),
+        (
+            "propose",  # no picture to go by is none too few
+            {"model": "flux2-klein-4b", "gpu": "rtx-3060-12gb", "references": 0, "width": 1001},
+            "width: 1001 is not a multiple of 16",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

@@ -332,6 +332,10 @@ def test_larger_pictures_take_longer_and_more() -> None:
         ({"gpu": "rtx-3060-12gb", "ram_gib": -4}, "ram-gib"),
         ({"gpu": "rtx-3060-12gb", "model": "sdxxl"}, "model"),
         ({"gpu": "rtx-3060-12gb", "needs": ["hope"]}, "need"),
+        ({"gpu": "rtx-3060-12gb", "width": 1001}, "width"),
+        ({"gpu": "rtx-3060-12gb", "height": 10**11}, "height"),
+        ({"gpu": "rtx-3060-12gb", "height": 0}, "height"),
+        ({"gpu": "rtx-3060-12gb", "steps": 0}, "steps"),
     ],
 )
 def test_a_wrong_argument_is_named(asked: dict[str, Any], part: str) -> None:

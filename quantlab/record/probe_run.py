@@ -13,16 +13,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantlab.catalog.table import load_catalog
-from quantlab.errors import InputError, StoreError
+from quantlab.errors import StoreError
 from quantlab.lab.probe.imports import broken, modules_of
 from quantlab.lab.probe.probe import CAPABILITIES, CHILD, Probed, probe
 from quantlab.lab.probe.scope import capabilities_of, chosen, left_out
 from quantlab.record.probes import ProbeLog, circumstances
+from quantlab.words.numbers import above_zero
 from quantlab.words.units import GIB
 
 __all__ = ["ProbeRequest", "ProbeRun"]
 
 UNCHANGED = "scheme, library versions and machine are unchanged since they were measured"
+
+
+MOST_GIB = 2.0**20
+"""Of memory that a process is held to; more than any machine has."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,7 @@ class ProbeRun:
         stop: threading.Event | None = None,
         asks_imports: bool = True,
     ) -> None:
-        if not 0 < request.memory_gib < float("inf"):
-            raise InputError("memory-gib", f"{request.memory_gib:g}; more than 0 is needed")
+        above_zero("memory-gib", request.memory_gib, MOST_GIB)
         self._request, self._say = request, say
         self._stop = stop or threading.Event()
         wanted = chosen(list(request.schemes) or None, request.component)

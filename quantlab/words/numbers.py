@@ -6,7 +6,18 @@ import math
 
 from quantlab.errors import InputError
 
-__all__ = ["finite_number", "show", "size_of", "whole"]
+__all__ = ["above_zero", "finite_number", "show", "size_of", "whole"]
+
+
+def above_zero(part: str, value: object, most: float) -> None:
+    """Refuse what is no number above 0, up to ``most``; None is left out.
+
+    Raises:
+        InputError: it is not; ``part`` is named.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and 0 < value <= most):  # type: ignore[operator]
+        raise InputError(part, f"{value!r:.42}; a number above 0, up to {most:g}, is allowed")
 
 
 def show(value: object) -> str:

@@ -63,7 +63,7 @@ from quantlab.catalog.placement import (
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.decoding import lighter
 from quantlab.catalog.sizes.needs import Needs, needs_of
-from quantlab.catalog.sizes.picture import Picture, picture_of
+from quantlab.catalog.sizes.picture import Picture, check_asked, picture_of
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import NOTHING, Known, Reason, Seconds
 from quantlab.errors import InputError
@@ -136,6 +136,7 @@ def propose(
     device, whole, missing = question.device, question.model, absent(catalog, machine)
     if device is None or whole is None:
         raise InputError("gpu", "name a card, or hardware and memory-gib")
+    check_asked(whole, width=width, height=height, steps=steps)
     picture = picture_of(whole, width=width, height=height, batch=batch, references=references)
 
     def asked_of(other: Model, drawn: Picture) -> _Asked:
@@ -205,10 +206,9 @@ def _trimmed(plans: Iterable[Plan], placed: Iterable[Placed], asked: _Asked) -> 
     alone = not asked.picture.references or asked.model.family.needs_reference
     if not alone or not any(component.idle for component in asked.model.components):
         return
-    whole = {(one.plan, one.placement.kind) for one in placed}
-    lighter = {replace(plan, trimmed=True): plan for plan in plans}
-    found = _placed(lighter, asked)
-    yield from (p for p in found if (lighter[p.plan], p.placement.kind) not in whole)
+    there = {(replace(one.plan, trimmed=True), one.placement.kind) for one in placed}
+    found = _placed((replace(plan, trimmed=True) for plan in plans), asked)
+    yield from (one for one in found if (one.plan, one.placement.kind) not in there)
 
 
 def _has_room(plans: Iterable[Plan], placed: Iterable[Placed], model: Model) -> bool:
@@ -291,10 +291,10 @@ def _nearest_miss(plans: Iterable[Plan], asked: _Asked) -> str:
 
 def _lacks(plan: Plan, placement: Placement, host: int, asked: _Asked) -> str:
     ways = [placement.kind.replace("-", " "), *(setting(n).label for n in asked.picture.decoded)]
-    peak, own = placement.peak_bytes / GIB, asked.device.bytes / GIB
+    held = (placement.peak_bytes, asked.device.bytes, asked.ram_bytes or 0)
+    peak, own, ram = (each / GIB for each in held)
     said = [f"nothing fits; the nearest is {plan}, {', '.join(ways)}"]
     said.append(f"its peak is {peak:.1f} GiB, and the device has {own:.1f} with a part to be free")
-    if host and asked.ram_bytes is not None:
-        ram = asked.ram_bytes / GIB
+    if host:
         said.append(f"it needs {placement.host_bytes / GIB:.1f} GiB of host memory, not {ram:.1f}")
     return "; ".join(said)

@@ -34,6 +34,7 @@ from quantlab.catalog.sizes.rows import sizes, target
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.catalog.time import NOTHING, Known
 from quantlab.errors import InputError
+from quantlab.words.numbers import above_zero
 from quantlab.words.plan import Plan
 
 __all__ = ["Recommendation", "nearest", "read_question", "recommend"]
@@ -212,9 +213,9 @@ def read_question(
         _one_of("need", need, NEEDS)
     _one_of("library", library, LIBRARIES)
     _one_of("model", model, tuple(catalog.models))
-    _number("bits", bits, 32)
-    _number("memory-gib", memory_gib, _MAX_MEMORY_GIB)
-    _number("ram-gib", ram_gib, _MAX_MEMORY_GIB)
+    above_zero("bits", bits, 32)
+    above_zero("memory-gib", memory_gib, _MAX_MEMORY_GIB)
+    above_zero("ram-gib", ram_gib, _MAX_MEMORY_GIB)
     for part, value in (("memory-gib", memory_gib), ("gpu", gpu), ("ram-gib", ram_gib)):
         if value is not None and model is None:
             raise InputError(part, "needs a model to hold it against; name one with model")
@@ -237,14 +238,6 @@ def _one_of(part: str, value: str | None, allowed: tuple[str, ...]) -> None:
         listed = ", ".join(allowed if len(allowed) <= _MAX_LISTED else near)
         more = f" and {len(allowed) - len(near)} more" if len(allowed) > _MAX_LISTED else ""
         raise InputError(part, f"unknown {part} {value!r:.42}; allowed: {listed}{more}")
-
-
-def _number(part: str, value: float | None, most: float) -> None:
-    if value is None:
-        return
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not 0 < value <= most:
-        raise InputError(part, f"{value!r:.42}; a number above 0, up to {most:g}, is allowed")
 
 
 def _common(one: str, other: str) -> int:

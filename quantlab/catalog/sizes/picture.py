@@ -8,8 +8,9 @@ from quantlab.catalog.schema import Model
 from quantlab.errors import InputError
 from quantlab.words.comparison import Comparison
 from quantlab.words.numbers import whole
+from quantlab.words.settings import setting
 
-__all__ = ["MOST_AT_ONCE", "Picture", "picture_asked", "picture_of"]
+__all__ = ["MOST_AT_ONCE", "Picture", "check_asked", "picture_asked", "picture_of"]
 
 MOST_AT_ONCE = 64
 """Images in one call; more than any card decodes, and still a number that can be read."""
@@ -47,6 +48,17 @@ class Picture:
     def sized(self, width: int, height: int) -> Picture:
         """The same at another size."""
         return replace(self, width=width, height=height)
+
+
+def check_asked(model: Model, **given: int | None) -> None:
+    """Hold what is given of settings, by key, against what a comparison of ``model`` takes.
+
+    Raises:
+        InputError: the setting is named, and what is allowed.
+    """
+    for key, value in given.items():
+        if value is not None:
+            setting(key).read(value, vars(model.limits))
 
 
 def picture_of(

@@ -173,4 +173,4 @@ def comparison_of(
 
 def _whole(part: str, value: object) -> int | None:
     found = number(part, value)
-    return None if found is None else whole(part, found, 1, 2**16)
+    return None if found is None else whole(part, found, 0, 2**16)
