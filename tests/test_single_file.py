@@ -227,7 +227,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], type[Exception], str]] = {
         InputError,
         "is no listed model's denoiser",
     ),
-    "absent.gguf": (lambda _: None, LoadError, "absent.gguf"),
+    "absent.gguf": (lambda _: None, InputError, "there is no file"),
 }
 
 

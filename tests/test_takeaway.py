@@ -71,6 +71,10 @@ def test_the_components_alone_go_with_the_base_model(tmp_path: Path) -> None:
         comparison, tmp_path / "away", components_only=True, catalog=CATALOG, device=DEVICE
     )
     assert sorted(p.name for p in saved.folder.iterdir()) == ["README.md", "transformer"]
+    usual = (tmp_path / "ours").stat().st_mode  # a server may be another user
+    assert {path.stat().st_mode for path in (saved.folder, saved.folder / "transformer")} == {usual}
+    modes = {path.stat().st_mode for path in saved.folder.rglob("*") if path.is_file()}
+    assert modes == {(saved.folder / "README.md").stat().st_mode}
     assert saved.bytes < 12 * 2**20
     (saved.folder / "data").symlink_to(PROJECT / "data")
     script = code(saved.folder)

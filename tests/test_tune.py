@@ -126,6 +126,10 @@ def test_a_mix_goes_with_its_own_model_and_no_link_carries_it(
     assert "no link can carry it" in capsys.readouterr().err
     assert main(["compare", "--isolate", "--plans", "fp32", str(folder)]) == 2
     assert "known to this process alone" in capsys.readouterr().err
+    capsys.readouterr()
+    assert main(["predict", "--json", "--plans", str(folder)]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["plan"].startswith("mix-by-hand.")
     (folder / "mix.toml").write_text('method = "gguf"', encoding="utf-8")
     assert main(["snippet", "--plan", str(folder)]) == 2
     assert "holds no mix that can be read" in capsys.readouterr().err
@@ -275,6 +279,16 @@ def test_a_wrong_question_is_told_which_part(
     }
     with pytest.raises(InputError, match=message):
         question(**{**given, **change}, out=tmp_path, catalog=CATALOG, most=2)
+
+
+def test_a_budget_that_nothing_meets_is_refused_before_anything_is_measured(
+    tmp_path: Path,
+) -> None:
+    asked = question("flux-mini", "gguf", 1.0, PROMPTS, tmp_path, CATALOG, most=2)
+    told: list[str] = []
+    with pytest.raises(InputError, match="budget-bits: 1; the smallest schemes here take"):
+        tune(asked, CATALOG, DEVICE, lambda text, _: told.append(text), threading.Event())
+    assert told == []
 
 
 @pytest.mark.parametrize(

@@ -403,7 +403,8 @@ def test_the_command_line_names_the_folder(
     ("more", "said"),
     [
         (["--variants-gib", "1"], "variants-gib: goes with --variants"),
-        (["--variants", "kept", "--variants-gib", "0"], "'0.0' is not a number of GiB above 0"),
+        (["--variants", "kept", "--variants-gib", "0"], "variants-gib: '0.0' is not a number"),
+        (["--variants", "/dev/null"], "variants: is not a folder"),
     ],
 )
 def test_a_limit_that_means_nothing_is_refused(

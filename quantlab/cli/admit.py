@@ -1,11 +1,74 @@
-"""What a command names of one's own: a model, a LoRA, pictures to go by."""
+"""What a command names of one's own: files, a model, a LoRA, pictures to go by."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from pathlib import Path
 
-__all__ = ["admit_named"]
+from quantlab.errors import InputError
+
+__all__ = ["admit_named", "check_file", "make_folder", "named_path", "text_of"]
+
+MOST_BYTES = 4 * 2**20
+"""Of a text file that a command reads whole; it may be a pipe, of which nobody knows the size."""
+
+
+def named_path(text: str) -> Path:
+    """The type of an option that names a file or folder. An empty name, as an unset variable of a
+    shell leaves it, would be the folder that one is in.
+
+    Raises:
+        argparse.ArgumentTypeError: it is empty.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; name a file or a folder")
+    return Path(text)
+
+
+def make_folder(part: str, path: Path) -> None:
+    """Have the folder that an option names before anything runs for it.
+
+    Raises:
+        InputError: it cannot be one that is written to; ``part`` is named.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(part, f"cannot be used as a folder: {error.strerror}") from None
+    if not os.access(path, os.W_OK):
+        raise InputError(part, f"{path} cannot be written")
+
+
+def check_file(part: str, path: Path | None) -> None:
+    """Refuse a file that could not be written in the end, before anything runs for it.
+
+    Raises:
+        InputError: it is a folder, or in none that is written to; ``part`` is named.
+    """
+    if path is not None:
+        if path.is_dir():
+            raise InputError(part, f"{path} is a folder; name a file")
+        make_folder(part, path.parent)
+
+
+def text_of(part: str, path: Path) -> str:
+    """The text of a file that an option names.
+
+    Raises:
+        InputError: it cannot be read, is no text or larger than ``MOST_BYTES``; ``part`` is named.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise InputError(part, f"{path} is larger than {MOST_BYTES // 2**20} MiB")
+        return content.decode()
+    except OSError as error:
+        raise InputError(part, f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(part, f"{path} cannot be read: it is not UTF-8 text") from None
 
 
 def admit_named(arguments: argparse.Namespace) -> None:

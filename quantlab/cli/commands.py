@@ -15,18 +15,21 @@ from typing import Any, NoReturn
 
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import options
-from quantlab.cli.admit import admit_named
+from quantlab.cli.admit import admit_named, make_folder
 from quantlab.cli.gate import options as gate_options
 from quantlab.cli.gate import run_gate
 from quantlab.cli.save import run_save, use_variants
 from quantlab.cli.tune import options as tune_options
 from quantlab.cli.tune import run_tune
 from quantlab.errors import InputError, QuantlabError, first_line
+from quantlab.words.numbers import whole
 
 __all__ = ["main"]
 
 AddOptions = Callable[[argparse.ArgumentParser], None]
 Command = Callable[[argparse.Namespace], int | None]
+MOST_RESULTS = 10**9
+"""That export is asked for; more than any store holds."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -73,12 +76,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _comparison(arguments: argparse.Namespace, plans: Sequence[str]) -> Any:
     from quantlab.catalog.comparison import make_comparison
-    from quantlab.catalog.own.mixes import admit_mixes
+    from quantlab.catalog.own.mixes import admit_all
 
-    named = []
-    for text in plans:
-        name, arguments.catalog = admit_mixes(text, arguments.catalog)
-        named.append(name)
+    named, arguments.catalog = admit_all(plans, arguments.catalog)
     given = options.settings_of(arguments)
     return make_comparison(model=arguments.model, plans=named, catalog=arguments.catalog, **given)
 
@@ -114,10 +114,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     comparison = _comparison(arguments, arguments.plans)
     if arguments.isolate and len(arguments.catalog.schemes) > len(load_catalog().schemes):
         raise InputError("isolate", "a mix of one's own is known to this process alone")
-    try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError("out", f"cannot be used as a folder: {error.strerror}") from None
+    make_folder("out", arguments.out)
     run(
         comparison,
         arguments.catalog,
@@ -159,7 +156,7 @@ def _predict(arguments: argparse.Namespace) -> None:
     rows = ask(arguments)
     if arguments.json:
         _print_json([row.as_dict() for row in rows])
-    tell(rows, arguments.model, table=not arguments.json)
+    tell(rows, arguments.model, arguments.catalog, table=not arguments.json)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -198,8 +195,8 @@ def _save(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     from quantlab.cli.records import run_export
 
-    if arguments.newest is not None and arguments.newest < 1:
-        raise InputError("newest", f"{arguments.newest}; at least 1 is needed")
+    if arguments.newest is not None:
+        whole("newest", arguments.newest, 1, MOST_RESULTS)
     run_export(arguments.out, arguments.newest, arguments.ids, images=not arguments.no_images)
 
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from quantlab.cli.admit import make_folder, named_path
 from quantlab.cli.options import comparison, settings_of
 
 __all__ = ["options", "run_gate"]
@@ -19,10 +20,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", required=True, help="the plan, for example bnb-nf4")
     parser.add_argument("--reference", default="fp32", help="what it is held against (fp32)")
     parser.add_argument(
-        "--thresholds", type=Path, required=True, metavar="FILE", help="limits, a TOML file"
+        "--thresholds", type=named_path, required=True, metavar="FILE", help="limits, a TOML file"
     )
-    parser.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt a line")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="keep the pictures here")
+    parser.add_argument("--prompts", type=named_path, metavar="FILE", help="a prompt a line")
+    parser.add_argument("--out", type=named_path, metavar="DIR", help="keep the pictures here")
 
 
 def run_gate(arguments: argparse.Namespace) -> int:
@@ -53,6 +54,8 @@ def run_gate(arguments: argparse.Namespace) -> int:
         seeds=arguments.seed or (),
         **settings_of(arguments, swept=False),
     )
+    if arguments.out is not None:
+        make_folder("out", arguments.out)
     device = this_device()
     with tempfile.TemporaryDirectory() as folder:
         out = arguments.out or Path(folder)

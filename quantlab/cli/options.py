@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from quantlab.cli.admit import named_path
 from quantlab.cli.save import save_arguments, variants_arguments
 from quantlab.words.settings import SETTINGS
 
@@ -107,7 +108,7 @@ def compare(parser: argparse.ArgumentParser) -> None:
     comparison(parser)
     parser.add_argument("--repeats", type=int, default=1, help="counted runs of each plan")
     parser.add_argument("--warmup", type=int, default=1, help="runs before them, not counted")
-    parser.add_argument("--out", type=Path, default=Path("quantlab-out"), help="image folder")
+    parser.add_argument("--out", type=named_path, default=Path("quantlab-out"), help="image folder")
     parser.add_argument("--isolate", action="store_true", help="each plan in a fresh process")
     variants_arguments(parser)
 
@@ -175,22 +176,24 @@ def probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--fresh", action="store_true", help="measure again what is known")
     parser.add_argument("--memory-gib", type=float, default=8.0, help="limit of each process")
-    parser.add_argument("--out", type=Path, help="also write a CSV file with versions and machine")
+    parser.add_argument(
+        "--out", type=named_path, help="also write a CSV file with versions and machine"
+    )
 
 
 def sweep(parser: argparse.ArgumentParser) -> None:
     """A comparison of many prompts and seeds, and where it is run."""
     comparison(parser, many=True)
-    parser.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt a line")
+    parser.add_argument("--prompts", type=named_path, metavar="FILE", help="a prompt a line")
     parser.add_argument("--repeats", type=int, default=1, help="counted runs of each pair")
     parser.add_argument("--warmup", type=int, default=1, help="runs of each plan, not counted")
     parser.add_argument("--isolate", action="store_true", help="each plan in a fresh process")
     variants_arguments(parser)
     parser.add_argument("--no-noise-floor", action="store_true", help="no second reference")
     parser.add_argument("--retry", action="store_true", help="measure failed runs again")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="also write a tidy CSV file")
+    parser.add_argument("--out", type=named_path, metavar="FILE", help="also write a tidy CSV file")
     parser.add_argument(
-        "--summary", type=Path, metavar="FILE", help="also write the summary, .csv or .md"
+        "--summary", type=named_path, metavar="FILE", help="also write the summary, .csv or .md"
     )
     parser.add_argument(
         "--ray", metavar="WHERE", help="run on Ray, a task per plan: local, auto or HOST:PORT"
@@ -201,7 +204,7 @@ def sweep(parser: argparse.ArgumentParser) -> None:
 
 def export(parser: argparse.ArgumentParser) -> None:
     """What is written, and where to."""
-    parser.add_argument("--out", type=Path, metavar="FILE", help="otherwise standard output")
+    parser.add_argument("--out", type=named_path, metavar="FILE", help="otherwise standard output")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--newest", type=int, metavar="N", help="only the newest N results")
     which.add_argument("--id", nargs="+", dest="ids", metavar="ID", help="only these results")
@@ -210,7 +213,9 @@ def export(parser: argparse.ArgumentParser) -> None:
 
 def bring(parser: argparse.ArgumentParser) -> None:
     """Files to import."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what export wrote")
+    parser.add_argument(
+        "files", nargs="+", type=named_path, metavar="FILE", help="what export wrote"
+    )
 
 
 def remove(parser: argparse.ArgumentParser) -> None:

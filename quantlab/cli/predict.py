@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from quantlab.catalog.comparison import to_predict
+from quantlab.catalog.own.mixes import admit_all
 from quantlab.catalog.sizes.idle import to_know
 from quantlab.catalog.sizes.predict import Prediction, rules_versions
 from quantlab.catalog.sizes.published import published_peaks
-from quantlab.catalog.table import load_catalog
+from quantlab.catalog.table import Catalog
 from quantlab.catalog.time import Seconds
 from quantlab.cli import options
 from quantlab.record.asking import predicted
@@ -28,7 +29,9 @@ def ask(arguments: argparse.Namespace) -> list[Prediction]:
     Raises:
         InputError: names the argument that is wrong and what is allowed.
     """
-    asked = to_predict(arguments.model, arguments.plans, options.settings_of(arguments))
+    plans, arguments.catalog = admit_all(arguments.plans, arguments.catalog)
+    given = options.settings_of(arguments)
+    asked = to_predict(arguments.model, plans, given, arguments.catalog)
     return predicted(
         arguments.catalog,
         measurements_here(arguments.catalog),
@@ -42,12 +45,11 @@ def ask(arguments: argparse.Namespace) -> list[Prediction]:
     )
 
 
-def tell(rows: Sequence[Prediction], model: str, *, table: bool) -> None:
+def tell(rows: Sequence[Prediction], model: str, catalog: Catalog, *, table: bool) -> None:
     """Print the rows of ``model`` as a table, if at all; on stderr what to know of it, peaks that
     others published of the same plans, and whose rules were followed."""
     for line in _lines(rows) if table else ():
         print(line)
-    catalog = load_catalog()
     about = catalog.models[model]
     for line in (*to_know(about), *published_peaks(about, catalog, [row.plan for row in rows])):
         print(line, file=sys.stderr)

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 
+from quantlab.cli.admit import check_file
 from quantlab.lab.probe.probe import CAPABILITIES, Probed, disagrees
 from quantlab.record.probe_run import ProbeRequest, ProbeRun
 from quantlab.record.probes import to_csv, write_text
@@ -20,6 +21,7 @@ def run_probe(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: an unknown scheme or component.
     """
+    check_file("out", arguments.out)
     request = ProbeRequest(
         component=arguments.component,
         schemes=tuple(arguments.schemes or ()),

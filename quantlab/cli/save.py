@@ -6,9 +6,9 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quantlab.cli.admit import named_path
 from quantlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ MIB = 2**20
 def save_arguments(parser: argparse.ArgumentParser) -> None:
     """What is saved, and where to."""
     parser.add_argument("--plan", required=True, help="the plan, for example torchao-int8wo")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--out", type=named_path, required=True, metavar="DIR", help="a new folder")
     parser.add_argument(
         "--components-only", action="store_true", help="leave out what is not quantized"
     )
@@ -71,7 +71,10 @@ def run_save(arguments: argparse.Namespace, comparison: Comparison) -> None:
 def variants_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to keep quantized components, and how much of them."""
     parser.add_argument(
-        "--variants", type=Path, metavar="DIR", help="keep quantized components here for next time"
+        "--variants",
+        type=named_path,
+        metavar="DIR",
+        help="keep quantized components here for next time",
     )
     parser.add_argument(
         "--variants-gib", type=float, metavar="N", help="limit of that folder in GiB (50)"
@@ -82,14 +85,17 @@ def use_variants(arguments: argparse.Namespace) -> None:
     """Say so in the environment, which the processes that are started for the plans take over.
 
     Raises:
-        InputError: the limit is none, or nothing is kept that it could limit.
+        InputError: the folder is none, the limit is none, or nothing is kept that it could limit.
     """
-    from quantlab.lab.keep.variants import FOLDER, LIMIT, opted
+    from quantlab.lab.keep.variants import FOLDER, LIMIT, limit_of, opted
 
     if arguments.variants is not None:
+        if arguments.variants.exists() and not arguments.variants.is_dir():
+            raise InputError("variants", "is not a folder")
         os.environ[FOLDER] = str(arguments.variants.resolve())
     if arguments.variants_gib is not None:
         if not os.environ.get(FOLDER):
             raise InputError("variants-gib", "goes with --variants")
+        limit_of("variants-gib", repr(arguments.variants_gib))
         os.environ[LIMIT] = repr(arguments.variants_gib)
     opted()

@@ -12,6 +12,7 @@ from typing import Any
 
 from quantlab.catalog.paths import own_descriptions, own_loras
 from quantlab.catalog.table import Catalog
+from quantlab.cli.admit import check_file, text_of
 from quantlab.cli.compare import tell_beforehand
 from quantlab.cli.options import settings_of
 from quantlab.errors import InputError
@@ -50,6 +51,8 @@ def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequ
         model=arguments.model,
         **settings_of(arguments, swept=False),
     )
+    for part in ("out", "summary"):
+        check_file(part, getattr(arguments, part))
     catalog: Catalog = arguments.catalog
     tell_beforehand([each for lane in sweep.lanes for each in lane.comparisons], catalog)
     with _place(arguments, sweep) as place:
@@ -136,11 +139,7 @@ def read_prompts(path: Path) -> list[str]:
     Raises:
         InputError: the file cannot be read as text, or holds no prompt.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise InputError("prompts", f"{path} cannot be read: {reason}") from None
+    lines = text_of("prompts", path).splitlines()
     prompts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not prompts:
         raise InputError("prompts", f"{path} holds no prompt; one a line is wanted")

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from quantlab.cli.admit import make_folder, named_path
 from quantlab.errors import InputError
 
 __all__ = ["options", "run_tune"]
@@ -25,8 +26,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--budget-bits", type=float, required=True, metavar="B", help="stored bits of a number"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of results")
-    parser.add_argument("--prompts", type=Path, metavar="FILE", help="a line each, half held out")
+    parser.add_argument(
+        "--out", type=named_path, required=True, metavar="DIR", help="folder of results"
+    )
+    parser.add_argument(
+        "--prompts", type=named_path, metavar="FILE", help="a line each, half held out"
+    )
     parser.add_argument(
         "--count", type=int, default=MOST_PROMPTS, metavar="N", help="prompts to tune on (8)"
     )
@@ -60,10 +65,7 @@ def run_tune(arguments: argparse.Namespace) -> None:
         most=arguments.count,
         **{name: getattr(arguments, name) for name in SIZES},
     )
-    try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError("out", f"cannot be used as a folder: {error.strerror}") from None
+    make_folder("out", arguments.out)
     device = this_device()
     tuned = tune(asked, arguments.catalog, device, _tell, threading.Event())
     document = write(tuned, device)

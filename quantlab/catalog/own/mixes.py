@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from quantlab.catalog.paths import data_folder
+from quantlab.catalog.paths import data_folder, there
 from quantlab.catalog.read.mixes import PREFIX, read_mix
 from quantlab.catalog.read.toml import read_toml
 from quantlab.catalog.schema import Scheme
@@ -26,6 +26,7 @@ from quantlab.words.plan import without_marks
 __all__ = [
     "FILE",
     "Growing",
+    "admit_all",
     "admit_mixes",
     "is_own",
     "kept_mixes",
@@ -87,6 +88,19 @@ def admit_mixes(text: str, catalog: Catalog) -> tuple[str, Catalog]:
     return ",".join(pieces) + without_marks(text)[1], catalog
 
 
+def admit_all(texts: Iterable[str], catalog: Catalog) -> tuple[list[str], Catalog]:
+    """As ``admit_mixes``, of several plans.
+
+    Raises:
+        InputError: a mix cannot be read.
+    """
+    named = []
+    for text in texts:
+        name, catalog = admit_mixes(text, catalog)
+        named.append(name)
+    return named, catalog
+
+
 def _pieces(text: str) -> list[tuple[str, str]]:
     """Component, "" for a bare scheme, and what stands in the place of the scheme."""
     found = []
@@ -97,8 +111,8 @@ def _pieces(text: str) -> list[tuple[str, str]]:
 
 
 def _folder(text: str) -> Path | None:
-    folder = Path(text).expanduser()
-    return folder if text and (folder / FILE).is_file() else None
+    folder = there(text) if text else None
+    return folder if folder is not None and (folder / FILE).is_file() else None
 
 
 def _admit(folder: Path, catalog: Catalog) -> tuple[str, Catalog]:

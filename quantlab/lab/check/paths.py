@@ -41,8 +41,14 @@ def _texts(given: str) -> Iterator[tuple[str, str]]:
         data = sys.stdin.buffer.read(LONGEST + 1)
         yield "stdin", data.decode(errors="replace")
         return
+    if not given.strip():  # as an unset variable of a shell leaves it
+        raise InputError("file", "is empty; name a file, a folder or -")
     path = Path(given)
-    for file in _files(path) if path.is_dir() else [path]:
+    try:
+        files = _files(path) if path.is_dir() else [path]
+    except OSError as error:  # the name is too long for any file
+        raise InputError(f"{given:.60}", f"cannot be read: {error.strerror}") from None
+    for file in files:
         yield str(file), _read(file)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from quantlab.catalog.comparison import make_comparison
-from quantlab.catalog.own.mixes import admit_mixes
+from quantlab.catalog.own.mixes import admit_all
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
@@ -37,8 +37,7 @@ def pairs_of(
     Raises:
         InputError: a part is wrong.
     """
-    plan, catalog = admit_mixes(plan, catalog)
-    reference, catalog = admit_mixes(reference, catalog)
+    (plan, reference), catalog = admit_all((plan, reference), catalog)
     lines = PROMPTS.read_text(encoding="utf-8").splitlines()
     chosen = tuple(prompts) or [line for line in lines if line and line[0] != "#"][::EVERY]
     drawn = tuple(seeds) or SEEDS

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from quantlab.catalog.own.headers import INDEXES, Files, Folder
 from quantlab.catalog.own.kept import Own, defaults_text
-from quantlab.catalog.paths import OWN_MODELS, cache_folder, own_descriptions
+from quantlab.catalog.paths import OWN_MODELS, cache_folder, own_descriptions, there, whole_file
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.activations import activation_bytes
 from quantlab.catalog.sizes.picture import picture_of
@@ -37,7 +37,12 @@ def names_own(text: str) -> bool:
         return False
     if split(text) is not None:
         return True
-    return "/" in text or os.sep in text or any((Path(text) / name).is_file() for name in INDEXES)
+    folder = there(text)
+    return "/" in text or os.sep in text or (folder is not None and _has_index(folder))
+
+
+def _has_index(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in INDEXES)
 
 
 def admit(text: str) -> Model:
@@ -53,11 +58,11 @@ def admit(text: str) -> Model:
     """
     if os.environ.get("SPACE_ID"):
         raise InputError("model", "on a Space only the listed models can be used")
-    folder, repo = Path(text).expanduser(), _REPO.fullmatch(text)
+    folder, repo = there(text), _REPO.fullmatch(text)
     single = split(text)
     if single is not None:
         own = describe_file(single[1], _candidates(single[0]))
-    elif folder.is_dir():
+    elif folder is not None and folder.is_dir():
         own = _from_folder(folder.resolve())
     elif repo is not None:
         own = _from_hub(repo[1], repo[2] or "main")
@@ -154,11 +159,10 @@ def _keep(own: Own) -> None:
     """Write the description, and have the catalogue of this and of child processes know it."""
     place = hashlib.sha256(own.model.source.encode()).hexdigest()[:DIGITS]  # it may have moved
     path = cache_folder() / "models" / place / f"{quote(own.model.id, safe='@')}.json"
-    part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(own.as_json(), encoding="utf-8")
-        os.replace(part, path)
+        with whole_file(path) as part:
+            part.write_text(own.as_json(), encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{path.parent} cannot be written: {error.strerror}") from None
     known = {**own_descriptions(), own.model.id: path.resolve()}

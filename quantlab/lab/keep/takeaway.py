@@ -84,6 +84,7 @@ def take_away(
         card = model_card(comparison, parts, loaded, differences, components_only, catalog)
         (part / "README.md").write_text(card, encoding="utf-8")
         size = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
+        _open_to_others(part)
         if out.exists():
             out.rmdir()
         part.rename(out)
@@ -92,6 +93,14 @@ def take_away(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return Saved(out, size, differences)
+
+
+def _open_to_others(folder: Path) -> None:
+    """Let be read by others what a usual file here may be: a temporary folder and safetensors'
+    files are the owner's alone, and a server is often another user."""
+    mode = (folder / "README.md").stat().st_mode & 0o777
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(mode | (mode & 0o444) >> 2 if path.is_dir() else mode)
 
 
 def quantized(comparison: Comparison, catalog: Catalog, device: Device) -> dict[str, Part]:

@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.paths import typed
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError, LoadError, first_line
 from quantlab.lab.keep.bounded_folder import Shelf
@@ -26,7 +27,7 @@ from quantlab.lab.load import place
 from quantlab.lab.load.part import Part
 from quantlab.lab.load.weights import stored_bytes, verify
 
-__all__ = ["FOLDER", "LIMIT", "RELOADED", "Taken", "Variant", "Variants", "opted"]
+__all__ = ["FOLDER", "LIMIT", "RELOADED", "Taken", "Variant", "Variants", "limit_of", "opted"]
 
 log = logging.getLogger(__name__)
 FOLDER = "QUANTLAB_VARIANTS"
@@ -144,11 +145,20 @@ def opted() -> Variants | None:
     folder = os.environ.get(FOLDER)
     if not folder:
         return None
-    text = os.environ.get(LIMIT) or str(DEFAULT_GIB)
+    limit = limit_of(LIMIT, os.environ.get(LIMIT) or str(DEFAULT_GIB))
+    return Variants(typed(folder), limit)
+
+
+def limit_of(part: str, text: str) -> int:
+    """Bytes of the GiB that ``text`` says.
+
+    Raises:
+        InputError: it is no number above 0; ``part`` is named.
+    """
     try:
         gib = float(text)
     except ValueError:
         gib = math.nan
     if not 0 < gib < 2**20:
-        raise InputError(LIMIT, f"{text!r:.42} is not a number of GiB above 0")
-    return Variants(Path(folder).expanduser(), int(gib * 2**30))
+        raise InputError(part, f"{text!r:.42} is not a number of GiB above 0")
+    return int(gib * 2**30)

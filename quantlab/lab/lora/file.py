@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from quantlab.catalog.paths import OWN_LORAS, PROJECT, cache_folder, own_loras
+from quantlab.catalog.paths import OWN_LORAS, PROJECT, cache_folder, own_loras, there
 from quantlab.catalog.schema import Component, Model
 from quantlab.catalog.sizes.shapes import shapes_of
 from quantlab.errors import InputError, LoadError, VerificationError, first_line
@@ -48,8 +48,8 @@ def admit_lora(text: str) -> str:
     Raises:
         InputError: the folder has not just one LoRA, or cannot be read.
     """
-    place = Path(text).expanduser()
-    if not place.is_dir() and not (place.suffix == ".safetensors" and place.is_file()):
+    place = there(text)
+    if place is None or not (place.is_dir() or place.suffix == ".safetensors"):
         return text
     path = _only(place.resolve(), place.name)
     name = re.sub(r"[^a-z0-9._-]+", "-", place.stem.lower()).strip("-.")[:40] or "lora"

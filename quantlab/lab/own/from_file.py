@@ -15,7 +15,7 @@ from typing import Any
 
 from quantlab.catalog.models.schema import Component, Model
 from quantlab.catalog.own.kept import Own
-from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.paths import PROJECT, there, typed
 from quantlab.catalog.sizes.activations import stream_width
 from quantlab.catalog.sizes.shapes import OWN, component_shapes, config_of
 from quantlab.errors import InputError
@@ -34,19 +34,20 @@ def split(text: str) -> tuple[str, Path] | None:
     if not text.lower().endswith(SUFFIXES):
         return None
     base, sign, name = text.rpartition("=")
-    path = Path(text).expanduser()
-    if sign and not path.is_file():
-        return base.strip(), Path(name.strip()).expanduser()
-    return "", path
+    if sign and there(text) is None:
+        return base.strip(), typed(name.strip())
+    return "", typed(text)
 
 
 def describe_file(path: Path, candidates: Sequence[Model]) -> Own:
     """The model of ``candidates`` that the file's denoiser fits, with the file in its place.
 
     Raises:
-        InputError: it fits none, or holds what cannot be read; the message says why.
-        LoadError: it is cut or damaged, or not there.
+        InputError: it is not there, fits none, or holds what cannot be read; the message says why.
+        LoadError: it is cut or damaged.
     """
+    if not path.is_file():
+        raise InputError("model", f"there is no file {str(path)[:200]!r}")
     single = read_single(path.resolve())
     fits = {model.id: fit(single, model) for model in candidates}
     fitting = [model for model in candidates if not fits[model.id].why_not]

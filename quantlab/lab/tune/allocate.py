@@ -14,7 +14,7 @@ from quantlab.errors import InputError
 from quantlab.lab.libraries import resolve
 from quantlab.lab.tune.layers import Layer
 
-__all__ = ["Option", "allocate", "mean_bits"]
+__all__ = ["Option", "allocate", "check_budget", "mean_bits"]
 
 GAP = 1e-4
 """How near to the best allocation the solver must come, as a share of it."""
@@ -38,11 +38,8 @@ def allocate(options: Mapping[Layer, Sequence[Option]], budget_bits: float) -> d
     Raises:
         InputError: not even the smallest schemes are that small.
     """
-    least = {layer: min(each, key=lambda one: one.bits) for layer, each in options.items()}
-    if mean_bits(least) > budget_bits:
-        raise InputError(
-            "budget-bits", f"{budget_bits:g}; the smallest schemes here take {mean_bits(least):.2f}"
-        )
+    least = {layer: min(one.bits for one in each) for layer, each in options.items()}
+    check_budget(least, budget_bits)
     pairs = [(layer, option) for layer, each in options.items() for option in each]
     numbers = sum(layer.numbers for layer in options)
     numpy = resolve("numpy.array")
@@ -68,5 +65,23 @@ def allocate(options: Mapping[Layer, Sequence[Option]], budget_bits: float) -> d
 
 def mean_bits(chosen: Mapping[Layer, Option]) -> float:
     """Stored bits of all layers over their numbers."""
-    numbers = sum(layer.numbers for layer in chosen)
-    return sum(layer.numbers * option.bits for layer, option in chosen.items()) / numbers
+    return _mean({layer: option.bits for layer, option in chosen.items()})
+
+
+def check_budget(least: Mapping[Layer, float], budget_bits: float) -> None:
+    """Hold the budget against the bits that each layer takes at least, which are known before
+    anything is measured.
+
+    Raises:
+        InputError: it is smaller.
+    """
+    if (mean := _mean(least)) > budget_bits:
+        raise InputError(
+            "budget-bits", f"{budget_bits:g}; the smallest schemes here take {mean:.2f}"
+        )
+
+
+def _mean(bits: Mapping[Layer, float]) -> float:
+    return sum(layer.numbers * each for layer, each in bits.items()) / sum(
+        la.numbers for la in bits
+    )

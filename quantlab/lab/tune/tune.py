@@ -23,7 +23,7 @@ from quantlab.lab.device import Device
 from quantlab.lab.libraries import resolve, versions
 from quantlab.lab.load.keys import compute_dtype
 from quantlab.lab.load.pool import LoadedPlan, Pool
-from quantlab.lab.tune.allocate import Option, allocate, mean_bits
+from quantlab.lab.tune.allocate import Option, allocate, check_budget, mean_bits
 from quantlab.lab.tune.effects import Subject, dequantized, effects_of, options_of, output_error
 from quantlab.lab.tune.layers import KEPT_BITS, Layer, bits_of, layers_of
 from quantlab.lab.tune.ledger import Ledger
@@ -107,6 +107,8 @@ def tune(
     reference = pool.load(asked.model, asked.tuning[0].plans[0], lambda _: None)
     layers = layers_of(reference.denoiser)
     kinds = _in_use(kinds_of(asked, catalog, device), layers)
+    able = {layer: each for layer in layers if (each := _bits(layer, kinds))}
+    check_budget({layer: min(each.values()) for layer, each in able.items()}, asked.budget_bits)
     steps = asked.tuning[0].steps
     judged = len(asked.tuning) * len(AT)
     plans = 3 * len(asked.held_out) * (steps + len(HELD_AT))
