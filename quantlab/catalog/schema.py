@@ -157,6 +157,9 @@ class Scheme:
     computes_in: str = ""
     """"bf16" where its library quantizes nothing else: the component has that dtype in a pipeline
     of any. Empty: that of the pipeline."""
+    keeps_fp32: bool = True
+    """Whether diffusers keeps in fp32 what it keeps so of an unquantized component; else it has the
+    dtype of the rest. Nothing of it is quantized either way."""
     emulated: bool = False
     """Whether its arithmetic is only imitated, to see the picture: no faster than 16 bits, and
     never proposed."""

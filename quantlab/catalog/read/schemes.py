@@ -150,6 +150,7 @@ def read_scheme(
         library_way=read_id(table, "library_way") if table.has("library_way") else None,
         lora=_lora(table.table("lora"), sources) if table.has("lora") else None,
         computes_in=table.choice("computes_in", DTYPE_SCHEMES) if table.has("computes_in") else "",
+        keeps_fp32=table.get("keeps_fp32", bool, True),
         emulated=table.get("emulated", bool, False),
         flat_inputs=table.get("flat_inputs", bool, False),
         draws=table.get("draws", bool, False),

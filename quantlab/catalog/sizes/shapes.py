@@ -56,9 +56,13 @@ class ModuleShape:
     in_fp32: bool = False
     """Whether its numbers stay in fp32, whatever the dtype of the component."""
 
-    def plain_bytes(self, width: int) -> int:
-        """Bytes of all it has where nothing quantizes it, at ``width`` bytes a number."""
-        return self.numbers * (4 if self.in_fp32 else width) + self.fixed_bytes
+    def plain_bytes(self, width: int, keeps_fp32: bool = True) -> int:
+        """Bytes of all it has where nothing quantizes it, at ``width`` bytes a number.
+
+        ``keeps_fp32`` is whether what stays in fp32 otherwise does so here.
+        """
+        width = 4 if self.in_fp32 and keeps_fp32 else width
+        return self.numbers * width + self.fixed_bytes
 
     @property
     def numbers(self) -> int:

@@ -211,7 +211,7 @@ def shapes_bytes(
 def _module_bytes(
     module: ModuleShape, scheme: Scheme, cls: str, width: int, left_alone: bool
 ) -> int:
-    plain = module.plain_bytes(width)
+    plain = module.plain_bytes(width, scheme.keeps_fp32)
     if scheme.layers:
         held = scheme.layers.get(module.name)
         return plain if held is None else _module_bytes(module, held, cls, width, left_alone)
