@@ -121,7 +121,7 @@ def _method(table: Table) -> Method:
     sources = _sources(table.table("sources"))
     method_id = read_id(table)
     unreachable = read_texts(table.table("unreachable"))
-    skip = read_skip(table.table("skip"))
+    skip, spare = read_skip(table.table("skip")), read_skip(table.table("spare"))
     keeping = read_keeping(table.table("keeping")) if table.has("keeping") else None
     language_model = table.table("language_model") if table.has("language_model") else None
     method = Method(
@@ -136,7 +136,7 @@ def _method(table: Table) -> Method:
         licence_source=table.choice("licence_source", tuple(sources)),
         cells=read_cells(table.table("capabilities"), sources, complete=True),
         schemes=tuple(
-            read_scheme(item, method_id, sources, unreachable, keeping, skip)
+            read_scheme(item, method_id, sources, unreachable, keeping, skip, spare)
             for item in table.tables("schemes")
         ),
         sources=sources,

@@ -113,8 +113,10 @@ def read_scheme(
     unreachable: Mapping[str, str],
     keeping: Keeping | None,
     skip: Mapping[str, tuple[str, ...]],
+    spare: Mapping[str, tuple[str, ...]],
 ) -> Scheme:
-    """One scheme of ``method``, the last three as in ``Scheme``; ``skip`` where it has none.
+    """One scheme of ``method``, the last four as in ``Scheme``: ``skip`` where it has none,
+    ``spare`` for the component classes that its own does not name.
 
     Raises:
         CatalogError: a key is unknown, missing or wrong.
@@ -129,7 +131,7 @@ def read_scheme(
         diffusers=_spec(table.table("diffusers")) if table.has("diffusers") else None,
         transformers=_spec(table.table("transformers")) if table.has("transformers") else None,
         skip=read_skip(table.table("skip")) if table.has("skip") else skip,
-        spare=read_skip(table.table("spare")),
+        spare={**spare, **read_skip(table.table("spare"))},
         more=_more(table.table("more")),
         stored_in={c: _storage(stored.table(c)) for c in stored.names()},
         keeping=keeping,
@@ -157,16 +159,21 @@ def read_scheme(
         timing=table.text("timing", "untimed"),
     )
     table.done()
+    _hold_together(scheme, table)
+    return scheme
+
+
+def _hold_together(scheme: Scheme, table: Table) -> None:
+    """Refuse a scheme whose keys do not go together; ``table`` is what it was read from."""
     for key, texts in (("requires", scheme.requires), ("written_with", scheme.written_with)):
         if wrong := [text for text in texts if not _REQUIRES.fullmatch(text)]:
             raise table.fail(key, f'{wrong[0]!r} is not like "compiler" or "cuda>=8.9"')
-    if scheme.spare and keeping is None:
+    if scheme.spare and scheme.keeping is None:
         raise table.fail("spare", "its method does not say how it is told to: keeping is missing")
     if (scheme.on_cpu == "library") != (scheme.library_way is not None):
         raise table.fail("library_way", 'goes with on_cpu = "library", and only with that')
     if not scheme.loadable and not scheme.note:
         raise table.fail("note", "is missing; a scheme that cannot be loaded says why")
-    return scheme
 
 
 def read_skip(table: Table) -> dict[str, tuple[str, ...]]:
