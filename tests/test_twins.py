@@ -19,6 +19,7 @@ from quantlab.catalog.models import read_models
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.reach import why_not
 from quantlab.catalog.read.twins import on_twins
+from quantlab.catalog.sizes.shapes import component_shapes, from_rows, rows_of
 from quantlab.catalog.table import load_catalog
 from quantlab.lab.load.processor import load_processor
 from quantlab.lab.load.trim import trim
@@ -139,6 +140,19 @@ def test_a_denoiser_can_be_quantized_by_blocks() -> None:
         narrow = {name for name, (out, into) in layers.items() if into % 16 or out % 16}
         assert narrow == ({"text_fusion.projector"} if family == "krea-2" else set()), family
         assert max(out * into for out, into in layers.values()) >= 16384, family
+
+
+def test_a_language_model_s_head_is_tied_where_the_model_s_is() -> None:
+    """FLUX.2's and Qwen-Image 2.1's were tied by default: HQQ made a head of its own of them."""
+    for family, model in stand_for(load_catalog()).items():
+        for component in model.components:
+            heads = {m.name for m in component_shapes(model, component.name) if m.weight}
+            if "lm_head" not in {row[0] for row in rows_of(component.shapes)}:
+                continue
+            config = json.loads((twin(family) / component.name / "config.json").read_text())
+            rows = from_rows(table(config)["modules"])
+            own = {m.name for m in rows if m.weight}
+            assert ("lm_head" in own) == ("lm_head" in heads), (family, component.name)
 
 
 @pytest.mark.parametrize("name", ["Qwen3VLProcessor", "Qwen2VLProcessor", "PixtralProcessor"])

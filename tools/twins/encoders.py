@@ -65,15 +65,15 @@ def qwen3(cls: Any, layers: int, width: int = WIDTH) -> Any:
     return cls(tf.Qwen3Config(**_text(layers, width, tie_word_embeddings=True)))
 
 
-def qwen3_vl(cls: Any, layers: int, width: int = WIDTH) -> Any:
-    """Qwen3-VL with tied embeddings, as ``cls``."""
+def qwen3_vl(cls: Any, layers: int, width: int = WIDTH, *, tied: bool = True) -> Any:
+    """Qwen3-VL, of which the 4B has tied embeddings and the 8B has not, as ``cls``."""
     rope = {"rope_type": "default", "mrope_section": [4, 2, 2], "rope_theta": 5e6}
     config = tf.Qwen3VLConfig(
-        text_config=_text(layers, width, rope_parameters=rope, tie_word_embeddings=True),
+        text_config=_text(layers, width, rope_parameters=rope, tie_word_embeddings=tied),
         vision_config={
             **_eyes(width), "deepstack_visual_indexes": [0], "num_position_embeddings": 16,
         },
-        tie_word_embeddings=True, **_special(),
+        tie_word_embeddings=tied, **_special(),
     )  # fmt: skip
     return cls(config)
 
@@ -112,14 +112,15 @@ def mistral3(cls: Any, layers: int, kind: str, width: int = WIDTH) -> Any:
             "image_size": 64, "num_hidden_layers": 1, "num_attention_heads": width // HEAD,
             "head_dim": HEAD, "patch_size": 16,
         },
-        image_token_id=tokens.chat().convert_tokens_to_ids("[IMG]"),
+        image_token_id=tokens.chat().convert_tokens_to_ids("[IMG]"), tie_word_embeddings=False,
     )  # fmt: skip
     return cls(config)
 
 
 def ministral(width: int = WIDTH) -> tf.Ministral3ForCausalLM:
     """Ministral 3, two layers: ERNIE-Image's prompt enhancer."""
-    return tf.Ministral3ForCausalLM(tf.Ministral3Config(**_text(2, width)))
+    config = tf.Ministral3Config(**_text(2, width, tie_word_embeddings=True))
+    return tf.Ministral3ForCausalLM(config)
 
 
 def clip(cls: Any, width: int = WIDTH) -> Any:

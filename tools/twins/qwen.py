@@ -67,7 +67,9 @@ def qwen_image_21(width: int = encoders.WIDTH) -> Twin:
                 in_channels=64, out_channels=64, num_layers=2, context_in_dim=width,
                 axes_dims_rope=ROPE, mlp_ratio=4, **heads(width),
             ),
-            "text_encoder": encoders.qwen3_vl(tf.Qwen3VLForConditionalGeneration, 2, width),
+            "text_encoder": encoders.qwen3_vl(
+                tf.Qwen3VLForConditionalGeneration, 2, width, tied=False
+            ),
             "vae": autoencoders.qwen21(),
             "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         },

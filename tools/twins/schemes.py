@@ -10,7 +10,6 @@ what was asked and makes a picture, how far one step of the denoiser is off, byt
 predicted, and how wide the twin was; or why it fails; neither where even the widest twin is too
 narrow. A family is tried by the model that lists name first. That is measured on a twin: a few
 layers with random weights, whose distances say nothing of the real model's.
-Rows without a width are of twins whose text encoders were 32 wide.
 All share one process, since to import its libraries takes as long as a dozen of them; where one
 ends it, that is its result and those after it have another.
 SDNQ compiles what it multiplies with, which takes longer than all else; SDNQ_USE_TORCH_COMPILE=0,
