@@ -9,9 +9,13 @@ run: ## serve the page on http://127.0.0.1:7860
 test: ## run all tests
 	pip install -q -r requirements-dev.txt && pytest
 
-extras: ## try the extras that the tests do without, in an environment of your choice
-	pip install -q -r requirements-dev.txt -e ".[auto-round,lpips]"
-	pytest -n 0 tests/extras/check_*.py && python -m tools.sweep_all --schemes auto-round-int4
+extras: ## try the extras that the tests do without, each in an environment of its own
+	python3 -m venv .venv-auto-round
+	.venv-auto-round/bin/pip install -q -r requirements-dev.txt -e ".[auto-round]"
+	.venv-auto-round/bin/python -m tools.sweep_all --schemes auto-round-int4
+	python3 -m venv .venv-lpips
+	.venv-lpips/bin/pip install -q -r requirements-dev.txt -e ".[lpips]"
+	.venv-lpips/bin/pytest -n 0 tests/extras/check_*.py
 
 space: ## run the tests on Python 3.12 with the versions that a Space installs
 	python3.12 -m venv .venv-3.12 && .venv-3.12/bin/pip install -q -r requirements-dev.txt -c constraints.txt
