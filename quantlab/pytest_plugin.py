@@ -23,9 +23,19 @@ def quantlab_gate(tmp_path: Path) -> Callable[..., Any]:
     """``gate(plan, thresholds, reference="fp32", model=..., prompts=..., seeds=..., **settings)``.
 
     ``thresholds`` is a mapping or the path of a TOML file. Fails the test with the table where a
-    metric is past its limit by more than the noise floor; else gives the verdict.
+    metric is past its limit by more than the noise floor, and with one sentence where something
+    that was given is wrong or a plan does not run; else gives the verdict.
     """
-    return lambda *args, **given: _gate(tmp_path / "quantlab-gate", *args, **given)
+
+    def gate(*args: Any, **given: Any) -> Any:
+        from quantlab.errors import QuantlabError
+
+        try:
+            return _gate(tmp_path / "quantlab-gate", *args, **given)
+        except QuantlabError as error:
+            return pytest.fail(f"quantlab: {error}", pytrace=False)
+
+    return gate
 
 
 def _gate(

@@ -131,9 +131,14 @@ def test_wrong_limits_are_told(text: str, message: str, tmp_path: Path) -> None:
         read_thresholds(path)
 
 
-def test_a_plan_that_fails_is_no_verdict(tmp_path: Path) -> None:
+def test_a_plan_that_fails_is_no_verdict_and_neither_is_what_was_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(RunError, match="torchao-fp8dq failed at check"):
         held("torchao-fp8dq", LIMITS, tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # whose cache has no weights for LPIPS
+    with pytest.raises(RunError, match="lpips was not measured here"):
+        held("gguf-q8_0", {"lpips": {"max": 0.1}}, tmp_path)
 
 
 def test_the_command_exits_1_where_a_limit_is_missed(
@@ -142,7 +147,7 @@ def test_the_command_exits_1_where_a_limit_is_missed(
     limits = tmp_path / "limits.toml"
     command = [
         "gate", "--plan", "gguf-q4_0", "--thresholds", str(limits), "--steps", "1",
-        "--width", "64", "--height", "64", "--prompt", PROMPTS[0], "--seed", "0",
+        "--width", "64", "--height", "64", "--prompt", PROMPTS[0], "--seed", "0", "--seed", "0",
     ]  # fmt: skip
     limits.write_text("[psnr_db]\nmin = 60.0\n", encoding="utf-8")
     assert main(command) == 1
@@ -153,6 +158,7 @@ def test_the_command_exits_1_where_a_limit_is_missed(
     assert main([*command, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["passed"] is True
+    assert document["pairs"] == 1  # what is named twice is drawn once
     assert document["metrics"][0]["min"] == 10
     assert main(["gate", "--plan", "fp32", "--thresholds", str(tmp_path / "none")]) == 2
 
@@ -167,8 +173,12 @@ def test_the_plugin_fails_a_test_with_the_table(pytester: pytest.Pytester) -> No
 
         def test_far(quantlab_gate):
             quantlab_gate("gguf-q8_0", {"psnr_db": {"min": 90}}, **SMALL)
+
+        def test_wrong(quantlab_gate):
+            quantlab_gate("gguf-q8_0", {"psnr_db": {"min": 20}}, prompts="robot, white")
         """
     )
     result = pytester.runpytest("-p", "quantlab.pytest_plugin", "-p", "no:cacheprovider")
-    result.assert_outcomes(passed=1, failed=1)
+    result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(["*PSNR (dB)*past it*"])
+    result.stdout.fnmatch_lines(["quantlab: prompts: 'robot, white' is one; a list is wanted"])

@@ -33,6 +33,7 @@ def run_gate(arguments: argparse.Namespace) -> int:
         InputError: an argument is wrong.
         RunError: a plan failed.
     """
+    from quantlab.cli.compare import tell_beforehand
     from quantlab.cli.sweep import read_prompts
     from quantlab.lab.bench.compare import Bench
     from quantlab.lab.device import this_device
@@ -56,6 +57,7 @@ def run_gate(arguments: argparse.Namespace) -> int:
     )
     if arguments.out is not None:
         make_folder("out", arguments.out)
+    tell_beforehand(pairs, catalog)
     device = this_device()
     with tempfile.TemporaryDirectory() as folder:
         out = arguments.out or Path(folder)

@@ -20,7 +20,7 @@ from quantlab.lab.bench.compare import Bench
 from quantlab.lab.bench.interval import Span, span
 from quantlab.lab.gate.thresholds import Threshold
 from quantlab.words.comparison import Comparison
-from quantlab.words.metrics import Metric
+from quantlab.words.metrics import COSTS, Metric
 from quantlab.words.outcome import Outcome
 
 __all__ = ["Line", "Verdict", "gate"]
@@ -90,9 +90,11 @@ def gate(
     """Run ``pairs``, each a comparison of a reference, the same again, and the plan.
 
     Raises:
-        RunError: a plan failed; the message has the stage and the reason.
+        RunError: a plan failed; the message has the stage and the reason. Or a limit is of what is
+            not measured here.
         Stopped: ``stop`` was set.
     """
+    first: list[Outcome] = []
     again: list[Outcome] = []
     found: list[Outcome] = []
     for index, comparison in enumerate(pairs, 1):
@@ -101,6 +103,7 @@ def gate(
         outcomes = [trial.outcome(place, plan) for place, plan in enumerate(comparison.plans)]
         for outcome in outcomes:
             _check_ran(outcome)
+        first.append(outcomes[0])
         again.append(outcomes[1])
         found.append(outcomes[2])
     return Verdict(
@@ -108,7 +111,7 @@ def gate(
         prompts=tuple(dict.fromkeys(pair.prompt for pair in pairs)),
         seeds=tuple(dict.fromkeys(pair.seed for pair in pairs)),
         pairs=len(pairs),
-        lines=tuple(_line(threshold, found, again) for threshold in thresholds),
+        lines=tuple(_line(threshold, found, first, again) for threshold in thresholds),
     )
 
 
@@ -119,13 +122,19 @@ def _check_ran(outcome: Outcome) -> None:
         raise kind(f"{outcome.plan} failed at {error.stage}: {error.message}")
 
 
-def _line(threshold: Threshold, found: Sequence[Outcome], again: Sequence[Outcome]) -> Line:
+def _line(
+    threshold: Threshold,
+    found: Sequence[Outcome],
+    first: Sequence[Outcome],
+    again: Sequence[Outcome],
+) -> Line:
     row = threshold.metric
-    values = [value for outcome in found if (value := _value(row, outcome)) is not None]
-    floor = _floor(row, again)
+    values = _values(row, found)
+    floor = _spread(row, first, again) if row in COSTS else _floor(row, again)
     if not values:
-        identical = all(outcome.identical for outcome in found)
-        return Line(threshold, None, floor, passed=identical)
+        if not row.image or not all(outcome.identical for outcome in found):
+            raise RunError(f"{row.key} was not measured here, so that its limit cannot be held")
+        return Line(threshold, None, floor, passed=True)
     figures = span(values)
     return Line(threshold, figures, floor, threshold.passed(figures.mean, floor))
 
@@ -136,13 +145,21 @@ def _value(row: Metric, outcome: Outcome) -> float | None:
     return row.equal if value is None and outcome.identical and row.image else value
 
 
+def _values(row: Metric, outcomes: Sequence[Outcome]) -> list[float]:
+    return [value for outcome in outcomes if (value := _value(row, outcome)) is not None]
+
+
+def _spread(row: Metric, first: Sequence[Outcome], again: Sequence[Outcome]) -> float:
+    """How far the reference's runs lie apart in a cost; what only loading costs, its later ones."""
+    values = _values(row, again if row.over == "first" else [*first, *again])
+    return max(values) - min(values) if values else 0.0
+
+
 def _floor(row: Metric, again: Sequence[Outcome]) -> float:
-    """What the reference is against itself; of a cost, how far its runs lie apart."""
-    values = [value for outcome in again if (value := _value(row, outcome)) is not None]
+    """What a score of the reference against itself is."""
+    values = _values(row, again)
     if row.unit == "dB":
         return min(values, default=math.inf)
     if row.best == "high":
         return min(values, default=1.0)
-    if row.unit == "s":
-        return max(values) - min(values) if values else 0.0
-    return fmean(values) if values and row.unit == "" else 0.0
+    return fmean(values) if values else 0.0

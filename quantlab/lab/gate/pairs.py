@@ -34,13 +34,19 @@ def pairs_of(
 ) -> tuple[tuple[Comparison, ...], Catalog]:
     """Reference, reference again and plan for each pair; the catalogue that knows the plan.
 
+    What is named twice counts once: the same picture again says nothing new.
+
     Raises:
         InputError: a part is wrong.
     """
+    for name, given in (("prompts", prompts), ("seeds", seeds)):
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise InputError(name, f"{given!r:.42} is one; a list is wanted")
     (plan, reference), catalog = admit_all((plan, reference), catalog)
     lines = PROMPTS.read_text(encoding="utf-8").splitlines()
-    chosen = tuple(prompts) or [line for line in lines if line and line[0] != "#"][::EVERY]
-    drawn = tuple(seeds) or SEEDS
+    chosen = tuple(dict.fromkeys(prompts))
+    chosen = chosen or tuple(line for line in lines if line and line[0] != "#")[::EVERY]
+    drawn = tuple(dict.fromkeys(seeds)) or SEEDS
     if len(chosen) * len(drawn) > MOST:
         raise InputError("prompts", f"{len(chosen) * len(drawn)} pairs; up to {MOST} are allowed")
     pairs = tuple(

@@ -17,7 +17,8 @@ def markdown(verdict: Verdict, device: Mapping[str, object], versions: Mapping[s
     """Markdown: what was run, a row a metric, where."""
     comparison = verdict.comparison
     passed = "passed" if verdict.passed else "**failed**"
-    images = f"{verdict.pairs} pictures, {len(verdict.prompts)} prompts"
+    images = f"pictures: {verdict.pairs}, prompts: {len(verdict.prompts)}"
+    images += " (of one picture there is no interval)" if verdict.pairs == 1 else ""
     lines = [
         f"`{comparison.plans[2]}` against `{comparison.plans[0]}` on {comparison.model}: {passed}",
         "",
@@ -41,8 +42,8 @@ def _row(line: Line) -> str:
 
 
 def _span(row: Metric, found: Span) -> str:
-    low, high = _number(row, found.low), _number(row, found.high)
-    return f"{_number(row, found.mean)} ({low} to {high})"
+    mean, low, high = (_number(row, value) for value in (found.mean, found.low, found.high))
+    return mean if low == high else f"{mean} ({low} to {high})"
 
 
 def _number(row: Metric, value: float) -> str:
