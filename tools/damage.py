@@ -13,21 +13,25 @@ told without the other picture's being right:
 - ``flip``: NVIDIA's FLIP against the unquantized picture
 
 Each with its 95 % interval over prompts and seeds; a share's is Wilson's. Rows of other plans stay
-in the file as they are.
+in the file as they are. Pictures stay in .work/damage/ until their plan has its row: whoever is
+interrupted goes on with the next one.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import binary_erosion, sobel, uniform_filter
 from scipy.stats import binomtest
 
@@ -50,6 +54,8 @@ from tools.flux_mini.reference import References
 __all__ = ["background", "damage", "edges", "grain"]
 
 TARGET = PROJECT / "data" / "results" / "damage-flux-mini.csv"
+WORK = PROJECT / ".work" / "damage"
+"""Pictures of plans that have no row yet."""
 NEAR = 24.0
 """A pixel this near to the background's colour, in 8-bit levels, is background."""
 MARGIN = 5
@@ -113,21 +119,29 @@ def damage(
     return found
 
 
-def _drawn(plan: LoadedPlan, asked: Sequence[tuple[Case, int]], device: Device) -> list[Pixels]:
-    """Pictures (128, 128, 3) of the cases with their seeds."""
+def _drawn(
+    plan: LoadedPlan, asked: Sequence[tuple[Case, int]], device: Device, kept: Path
+) -> list[Pixels]:
+    """Pictures (128, 128, 3) of the cases with their seeds; those in ``kept`` are not drawn."""
+    kept.mkdir(parents=True, exist_ok=True)
     pictures = []
     for case, seed in asked:
-        comparison = make_comparison(prompt=case.prompt, seed=seed)
-        run = generate(
-            plan.pipe,
-            comparison,
-            encode(plan.pipe, comparison, device),
-            device,
-            on_step=lambda _: None,
-            stop=threading.Event(),
-        )
-        pictures.append(image_array(run.image))
+        place = kept / f"{case.prompt}-{seed}.png"
+        if not place.exists():
+            part = place.with_suffix(".part")
+            _draw(plan, case.prompt, seed, device).save(part, "PNG")
+            part.replace(place)
+        with Image.open(place) as image:
+            pictures.append(image_array(image))
     return pictures
+
+
+def _draw(plan: LoadedPlan, prompt: str, seed: int, device: Device) -> Any:
+    """One picture, as PIL's image."""
+    comparison, never = make_comparison(prompt=prompt, seed=seed), threading.Event()
+    given = encode(plan.pipe, comparison, device)
+    run = generate(plan.pipe, comparison, given, device, on_step=lambda _: None, stop=never)
+    return run.image
 
 
 def _written() -> dict[str, dict[str, str]]:
@@ -163,12 +177,14 @@ def main() -> None:
         name, known = admit_mixes(text, catalog)
         pool = pool if known is catalog else Pool(0, known, device)
         plan = make_comparison(plans=[name], prompt="", catalog=known).plans[0]
-        pictures = _drawn(pool.load(model, plan, lambda _: None), asked, device)
+        kept = WORK / str(plan)
+        pictures = _drawn(pool.load(model, plan, lambda _: None), asked, device, kept)
         originals = originals or pictures
         found = damage(pictures, originals, [case for case, _ in asked])
         rows[str(plan)] = {"plan": str(plan), **{k: f"{v:.4f}" for k, v in found.items()}} | about
         print(f"{plan!s:24}", *(f"{k} {found[k]:.3f}" for k in ("right", "grain", "edges", "flip")))
         _write(rows)
+        shutil.rmtree(kept)
 
 
 if __name__ == "__main__":
