@@ -159,6 +159,15 @@ def test_the_mixes_that_ship_go_with_flux_mini_and_keep_to_their_budgets() -> No
     assert not set(shipped) & {key for _, key in choices(other, other.components[0], CATALOG)}
 
 
+@pytest.mark.parametrize(("steps", "drawn"), [(1, 4), (8, 4), (28, 2), (64, 2)])
+def test_the_longer_a_picture_takes_the_fewer_judge_a_layer(steps: int, drawn: int) -> None:
+    some = [f"prompt {number}" for number in range(8)]
+    asked = question("flux-mini", "gguf", 4.5, some, Path(), CATALOG, most=8, steps=steps)
+    assert len(asked.tuning) == 4
+    assert asked.drawn == drawn
+    assert asked.judged == drawn * steps
+
+
 def few_schemes(*schemes: str, method: str = "gguf") -> Catalog:
     """The catalogue with these schemes of a method to mix, so that a tuning is short."""
     known = CATALOG.methods[method]
@@ -218,6 +227,7 @@ def check_report(document: dict[str, Any]) -> None:
     assert document["bits"] <= 5.5 <= document["uniform"]["bits"]
     assert document["interval"][0] < document["loss"] < document["interval"][1]
     assert not set(document["prompts"]["tuning"]) & set(document["prompts"]["held_out"])
+    assert document["prompts"]["drawn"] == len(document["prompts"]["tuning"])
     assert not set(document["prompts"]["tuned_at"]) & set(document["prompts"]["held_out_at"])
     layers = layers_of(tuned_denoiser())
     stored = sum(

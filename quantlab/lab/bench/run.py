@@ -59,13 +59,17 @@ class FirstStep:
 
 @dataclass(frozen=True)
 class Run:
-    """One generated image (PIL) and the seconds of its parts; ``total_s`` leaves encoding out."""
+    """One generated image (PIL) and the seconds of its parts; ``total_s`` leaves encoding out.
+
+    ``latents`` are what the last step left, on the host, as the pipeline shapes them.
+    """
 
     image: Any
     total_s: float
     step_s: float
     decode_s: float
     first: FirstStep
+    latents: Any
     finite: bool
 
 
@@ -103,17 +107,16 @@ def generate(
         RunError: the pipeline has no argument for an optional setting that was given.
     """
     marks: list[float] = []
-    finite = True
+    latents: Any = None
     family = family or _family(pipe)
     embeddings = on(dict(encoded.inputs), device.target)
     shown = {str(family.reference): pictures(comparison)} if comparison.references else {}
     _check_taken(pipe, comparison)
 
     def after_step(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        nonlocal finite
+        nonlocal latents
         marks.append(device.clock())
-        if index + 1 == comparison.steps:
-            finite = bool(torch().isfinite(tensors["latents"]).all())
+        latents = tensors["latents"]
         on_step(index + 1)
         if stop.is_set():
             raise Stopped("stopped")
@@ -139,7 +142,8 @@ def generate(
         step_s=median(steps[1:] or steps),
         decode_s=ended - marks[-1],
         first=first.seen(),
-        finite=finite,
+        latents=latents.to("cpu"),
+        finite=bool(torch().isfinite(latents).all()),
     )
 
 

@@ -1,24 +1,29 @@
-"""What quantizing one layer does to an identical step, for every layer and every scheme.
+"""What quantizing one layer does to the picture, for every layer and every scheme.
 
 Each layer is really swapped once, with the scheme nearest to the budget. What its other schemes do
 follows from that by the error of the layer's own output: the sum over its inputs of their mean
-square times the squared error of the weights. On flux-mini the two agree within 18 % (one standard
-deviation, Q2_K to Q8_0). Quantized weights are taken from the library's own layers: their output
-for the unit matrix.
+square times the squared error of the weights. On flux-mini what is measured with Q3_K and with Q5_K
+agrees with what follows from Q4_K within 13 % (one standard deviation). Quantized weights are taken
+from the library's own layers: their output for the unit matrix.
+
+The picture is looked at before it is decoded. How far single steps go astray says less: judged by
+three of them, mixes of 3.5 and 4.5 bits came 1.9 and 2.3 dB farther from the unquantized pictures.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from quantlab.lab.device import Device
 from quantlab.lab.libraries import torch
+from quantlab.lab.load.pool import LoadedPlan
 from quantlab.lab.tune.allocate import Option
 from quantlab.lab.tune.layers import Layer
 from quantlab.lab.tune.ledger import Ledger
-from quantlab.lab.tune.steps import Path, distances
+from quantlab.lab.tune.steps import Path, apart
 
 __all__ = ["Subject", "dequantized", "effects_of", "options_of", "output_error"]
 
@@ -28,28 +33,40 @@ CHUNK = 4096
 
 @dataclass(frozen=True)
 class Subject:
-    """The unquantized denoiser that layers are swapped in, and the steps that judge it."""
+    """The unquantized plan whose layers are swapped, and its ways to pictures; the first ``drawn``
+    of them judge what that does."""
 
-    denoiser: Any
+    plan: LoadedPlan
     layers: tuple[Layer, ...]
     paths: Sequence[Path]
+    drawn: int
     dtype: Any
     device: Device
+    stop: threading.Event
+
+    @property
+    def denoiser(self) -> Any:
+        """The module that has the layers."""
+        return self.plan.denoiser
+
+    def together(self, pipe: Any) -> float:
+        """Mean square of the relative error of ``pipe`` after the last step."""
+        found = apart(pipe, self.paths[: self.drawn], self.device, self.stop)
+        return sum(one * one for one in found) / len(found)
 
     def weight(self, layer: Layer) -> Any:
         """The layer's own weight, (rows, columns)."""
         return self.denoiser.get_submodule(layer.name).weight
 
     def effect(self, layer: Layer, weight: Any) -> float:
-        """Mean square of the relative error of a step with ``weight`` in the place of its own."""
+        """The same with ``weight`` in the place of the layer's own."""
         module = self.denoiser.get_submodule(layer.name)
         own = module.weight.data
         module.weight.data = weight.to(own.device, own.dtype)
         try:
-            found = distances(self.denoiser, self.paths, self.dtype, self.device)
+            return self.together(self.plan.pipe)
         finally:
             module.weight.data = own
-        return sum(one * one for one in found) / len(found)
 
 
 def dequantized(module: Any, layer: Layer, dtype: Any, target: str) -> Any:

@@ -24,6 +24,10 @@ AT = (0.0, 0.5, 1.0)
 """Where on its way to the picture a step is taken for tuning, as shares; HELD_AT are others."""
 HELD_AT = (0.2, 0.7)
 FEWEST, MOST = 1.0, 16.0
+JUDGED = 64
+"""Steps that a layer is judged by: the more of them a picture takes, the fewer are drawn."""
+PICTURES = 2
+"""Fewest pictures that a layer is judged by, however many steps they take."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,16 @@ class Question:
     tuning: tuple[Comparison, ...]
     held_out: tuple[Comparison, ...]
     out: Path
+
+    @property
+    def drawn(self) -> int:
+        """How many of the pictures of tuning are drawn for each layer."""
+        return min(len(self.tuning), max(PICTURES, JUDGED // self.tuning[0].steps))
+
+    @property
+    def judged(self) -> int:
+        """How many steps these take."""
+        return self.drawn * self.tuning[0].steps
 
 
 def question(

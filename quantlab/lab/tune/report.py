@@ -58,7 +58,7 @@ def additive(tuned: Tuned) -> str:
     if ADDITIVE[0] <= share <= ADDITIVE[1]:
         return ""
     return (
-        f"single effects do not add up: together the layers move a step by {tuned.together:.4f}, "
+        f"single effects do not add up: together the layers move pictures by {tuned.together:.4f}, "
         f"and {tuned.predicted:.4f} was to be expected; the ranking is not to be relied on"
     )
 
@@ -92,6 +92,7 @@ def report(tuned: Tuned, device: Device) -> dict[str, Any]:
             "tuning": [c.prompt for c in asked.tuning],
             "held_out": [c.prompt for c in asked.held_out],
             "steps": asked.tuning[0].steps,
+            "drawn": asked.drawn,
             "tuned_at": list(AT),
             "held_out_at": list(HELD_AT),
         },

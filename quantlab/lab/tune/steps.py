@@ -1,6 +1,9 @@
-"""Identical steps: what the unquantized denoiser was called with, and what it gave.
+"""The way of the unquantized pipeline to a picture, and how far another comes away from it.
 
-Taken along the path of whole images, so that late steps see what late steps see.
+Identical steps are what the denoiser was called with on that way, and what it gave, so that late
+steps see what late steps see. Whole ways start from the same noise and are compared at their end:
+there errors count that point the same way at every step, and those of steps that matter little do
+not.
 """
 
 from __future__ import annotations
@@ -12,26 +15,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantlab.lab.bench.fidelity import image_array, relative_l2
-from quantlab.lab.bench.run import FirstStep, encode, forward, generate
+from quantlab.lab.bench.run import Encoded, FirstStep, encode, forward, generate
 from quantlab.lab.bench.tensors import first_of, named, on
 from quantlab.lab.device import Device
 from quantlab.lab.libraries import torch
 from quantlab.lab.load.pool import LoadedPlan
 from quantlab.words.comparison import Comparison
 
-__all__ = ["Path", "distances", "second_moments", "take_path"]
+__all__ = ["Path", "apart", "distances", "second_moments", "take_path"]
 
 
 @dataclass(frozen=True)
 class Path:
     """One prompt's way through the unquantized pipeline.
 
-    ``steps`` are those that were asked for, on the host; ``pixels`` is the picture, uint8 of shape
-    (height, width, 3).
+    ``steps`` are those that were asked for, ``latents`` what the last one left, on the host;
+    ``pixels`` is the picture, uint8 of shape (height, width, 3).
     """
 
     comparison: Comparison
+    encoded: Encoded
     steps: tuple[FirstStep, ...]
+    latents: Any
     pixels: Any
 
 
@@ -59,7 +64,22 @@ def take_path(
     as_given = run.first.as_given
     chosen = sorted({round(share * (len(calls) - 1)) for share in at})
     steps = tuple(FirstStep(calls[index].inputs, calls[index].output, as_given) for index in chosen)
-    return Path(comparison, steps, image_array(run.image))
+    return Path(comparison, encoded, steps, run.latents, image_array(run.image))
+
+
+def apart(pipe: Any, paths: Sequence[Path], device: Device, stop: threading.Event) -> list[float]:
+    """Relative L2 of what ``pipe`` has after its last step, a figure for each path.
+
+    Raises:
+        Stopped: ``stop`` was set.
+    """
+    found = []
+    for path in paths:
+        run = generate(
+            pipe, path.comparison, path.encoded, device, on_step=lambda _: None, stop=stop
+        )
+        found.append(relative_l2(run.latents, path.latents))
+    return found
 
 
 def distances(denoiser: Any, paths: Sequence[Path], dtype: Any, device: Device) -> list[float]:

@@ -1,9 +1,9 @@
 """Tuning: which layers of a denoiser to spare, and with which schemes, for a budget of bits.
 
 Draw the tuning prompts unquantized and keep some of their steps; take each scheme's weights from
-its library; swap the layers one by one; solve the allocation; then hold the mix on prompts and
-steps that none of this has seen, beside uniform plans of at least as many bits. What is measured is
-kept in a ledger, so that whoever is interrupted goes on.
+its library; swap the layers one by one and draw again; solve the allocation; then hold the mix on
+prompts and steps that none of this has seen, beside uniform plans of at least as many bits. What is
+measured is kept in a ledger, so that whoever is interrupted goes on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from quantlab.lab.tune.layers import KEPT_BITS, Layer, bits_of, layers_of
 from quantlab.lab.tune.ledger import Ledger
 from quantlab.lab.tune.question import AT, HELD_AT, Question, kinds_of
 from quantlab.lab.tune.rivals import contestants, weighted
-from quantlab.lab.tune.steps import Path, distances, second_moments, take_path
+from quantlab.lab.tune.steps import Path, second_moments, take_path
 from quantlab.lab.tune.validate import Held, hold
 from quantlab.words.plan import Plan
 
@@ -55,7 +55,7 @@ class Tuned:
     """What came of it. ``options`` are what each layer could have got, ``chosen`` what it got.
 
     ``predicted`` is the root of the sum of single effects, ``together`` the same figure measured
-    with all of them at once, both on the steps of tuning.
+    with all of them at once, both on pictures of tuning.
     """
 
     question: Question
@@ -110,14 +110,13 @@ def tune(
     able = {layer: each for layer in layers if (each := _bits(layer, kinds))}
     check_budget({layer: min(each.values()) for layer, each in able.items()}, asked.budget_bits)
     steps = asked.tuning[0].steps
-    judged = len(asked.tuning) * len(AT)
     plans = 3 * len(asked.held_out) * (steps + len(HELD_AT))
     drawn = (len(asked.tuning) + len(asked.held_out)) * steps
-    total = drawn + len(kinds) * PER_SCHEME + (len(layers) + 2) * judged + plans
+    total = drawn + len(kinds) * PER_SCHEME + (len(layers) + 2) * asked.judged + plans
     work = _Work(total, tell, stop)
     paths = _paths(reference, asked, work, device, stop)
     dtype = resolve(compute_dtype(asked.tuning[0].plans[0], asked.model))
-    subject = Subject(reference.denoiser, layers, paths, dtype, device)
+    subject = Subject(reference, layers, paths, asked.drawn, dtype, device, stop)
     options = _options(subject, asked, kinds, pool, work)
     chosen = allocate(options, asked.budget_bits)
     return _validated(asked, options, chosen, subject, pool, work, stop)
@@ -163,7 +162,7 @@ def _options(
         ledger.learn_errors(scheme.id, errors)
 
     def said(layer: Layer) -> None:
-        work.say(f"swapping {layer.name}", len(subject.paths) * len(AT))
+        work.say(f"swapping {layer.name}", asked.judged)
 
     held = [layer for layer in subject.layers if bits[layer]]
     found = {
@@ -236,6 +235,7 @@ def _key(asked: Question, kinds: Sequence[Scheme]) -> dict[str, object]:
         "prompts": [[c.prompt, c.seed] for c in asked.tuning],
         "settings": dict(asked.tuning[0].settings) | {"prompt": "", "seed": 0},
         "at": AT,
+        "drawn": asked.drawn,
         "versions": versions(),
     }
 
@@ -280,8 +280,7 @@ def _validated(
 
     one, other = held(kept, kept_bits)[0], held(plain, plain_bits)[0]
     rival, plan = held(mix, mean_bits(chosen))
-    work.say("all layers together on the steps of tuning", len(subject.paths) * len(AT))
-    whole = distances(plan.denoiser, subject.paths, subject.dtype, device)
+    work.say("all layers together on the pictures of tuning", asked.judged)
     return Tuned(
         question=asked,
         options=options,
@@ -290,7 +289,7 @@ def _validated(
         uniform=one,
         uniform_plain=other,
         predicted=sum(option.effect for option in chosen.values()) ** 0.5,
-        together=(sum(one * one for one in whole) / len(whole)) ** 0.5,
+        together=subject.together(plan.pipe) ** 0.5,
         catalog=catalog,
         seconds=work.seconds,
     )
