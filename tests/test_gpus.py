@@ -193,13 +193,12 @@ def test_zerogpus_half_card_takes_42_gib_of_weights_at_most() -> None:
     model = load_catalog().models["flux1-dev"]
     plan = parse_plan("bf16", model)
     needs = needs_of(plan, model, catalog=load_catalog())
-    at, over = ({"transformer": 42 * GIB + more, "vae": 0} for more in (0, 1))
     small = {
-        "running": {"transformer": GIB, "vae": GIB},
-        "leaves": {"transformer": GIB, "vae": GIB},
+        name: needs.parts[name]._replace(weights=0, adds=GIB) for name in ("transformer", "vae")
     }
-    for weights, verdict in ((at, "runs"), (over, "no")):
-        changed = replace(needs, weights=weights, **small)
+    for weights, verdict in ((42 * GIB, "runs"), (42 * GIB + 1, "no")):
+        denoiser = small["transformer"]._replace(weights=weights)
+        changed = replace(needs, parts={**small, "transformer": denoiser})
         found = placements_for(changed, plan, half, load_catalog())
         assert verdict_of(found[0].kind if found else None) == verdict
 

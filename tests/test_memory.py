@@ -47,7 +47,9 @@ def test_running_grows_with_the_batch_and_weights_do_not(model: Any) -> None:
     one, three = predict(model.id, plan), predict(model.id, plan, batch=3)
     assert one.component_bytes == three.component_bytes
     needs = needs_of(plan, model, catalog=CATALOG)
-    assert three.peak_bytes - one.peak_bytes == pytest.approx(2 * max(needs.running.values()))
+    assert three.peak_bytes - one.peak_bytes == pytest.approx(
+        2 * max(part.running for part in needs.parts.values())
+    )
 
 
 def test_references_are_tokens_of_the_denoiser_and_encoded_one_at_a_time() -> None:
@@ -58,10 +60,10 @@ def test_references_are_tokens_of_the_denoiser_and_encoded_one_at_a_time() -> No
         )
         for n in range(3)
     )
-    steps = [n.running["transformer"] for n in (none, one, two)]
+    steps = [n.parts["transformer"].running for n in (none, one, two)]
     assert steps[2] - steps[1] == pytest.approx(steps[1] - steps[0], abs=2)
     assert steps[1] - steps[0] > steps[0]  # a megapixel beside a quarter of one
-    assert none.running["vae"] < one.running["vae"] == two.running["vae"]
+    assert none.parts["vae"].running < one.parts["vae"].running == two.parts["vae"].running
 
 
 def test_guidance_that_runs_both_passes_in_one_batch_takes_twice_the_memory() -> None:
@@ -70,7 +72,7 @@ def test_guidance_that_runs_both_passes_in_one_batch_takes_twice_the_memory() ->
     needs = needs_of(parse_plan("bf16", model), model, catalog=CATALOG)
     d = model.defaults
     tokens = d.sequence_length + model.family.image_tokens(d.width, d.height)
-    assert needs.running["transformer"] > 1.9 * 18 * 2 * tokens * 2000
+    assert needs.parts["transformer"].running > 1.9 * 18 * 2 * tokens * 2000
 
 
 @pytest.mark.parametrize(
@@ -247,13 +249,13 @@ def test_no_proposal_needs_more_host_memory_than_there_is(
 
 def test_weights_that_keep_their_files_dtype_pass_the_host_without_being_held() -> None:
     def passing(text: str) -> int:
-        return needs_of(parse_plan(text, DEV), DEV, catalog=CATALOG).passing["transformer"]
+        return needs_of(parse_plan(text, DEV), DEV, catalog=CATALOG).parts["transformer"].passing
 
     whole = needs_of(parse_plan("bf16", DEV), DEV, catalog=CATALOG).weights["transformer"]
     assert passing("bf16") < passing("bnb-nf4") < whole / 20
     assert passing("fp32") == 2 * whole
     gguf = needs_of(parse_plan("gguf-q4_k", DEV), DEV, catalog=CATALOG)
-    assert gguf.passing["transformer"] == gguf.weights["transformer"]
+    assert gguf.parts["transformer"].passing == gguf.weights["transformer"]
 
 
 # What is typed

@@ -47,7 +47,7 @@ def test_what_is_only_emulated_is_said_and_never_proposed(monkeypatch: pytest.Mo
     question = Question("cuda", None, (), None, CATALOG.models["flux1-dev"], None, None)
     nobody = frozenset({"nobody"})  # answers are kept by what is missing: this one is ours alone
     plans = candidates.candidates(CATALOG, CATALOG.models["flux1-dev"], question, nobody)
-    proposed = {scheme for plan in plans for _, scheme in plan.parts}
+    proposed = {scheme for alike in plans for plan in alike for _, scheme in plan.parts}
     assert proposed
     assert not proposed & {scheme.id for scheme in emulated}
 

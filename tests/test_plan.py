@@ -87,7 +87,7 @@ def test_a_trimmed_plan_needs_less_but_while_it_is_read() -> None:
         needs_of(parse_plan(text, dev), dev, catalog=CATALOG)
         for text in (quantized, f"{quantized}@trimmed")
     )
-    gone = trimmed.let_go["text_encoder"]
+    gone = trimmed.parts["text_encoder"].let_go
     assert whole.weights_bytes - trimmed.weights_bytes == gone
     assert 3 * GIB < gone < idle / 2
     assert whole.loading_bytes == trimmed.loading_bytes, "quantized whole, on the device"

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from quantlab.catalog.gpus import Gpu
-from quantlab.catalog.placement import Device, best_kind
+from quantlab.catalog.placement import Device, best_placement
 from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.decoding import lighter
 from quantlab.catalog.sizes.needs import needs_of
@@ -54,7 +54,7 @@ def largest_size(
     def too_large(size: Size) -> bool:
         picture = asked.sized(size.width, size.height)
         needs = needs_of(plan, model, picture, catalog=catalog)
-        return best_kind(needs, plan, gpu, catalog, ram_bytes) is None
+        return best_placement(needs, plan, gpu, catalog, ram_bytes) is None
 
     count = bisect_left(sizes, True, key=too_large)
     return sizes[count - 1] if count else None
@@ -74,15 +74,15 @@ def decoded_lighter(
     if light == asked:
         return ""
     needs = needs_of(plan, model, light, catalog=catalog)
-    kind = best_kind(needs, plan, gpu, catalog, ram_bytes)
-    if kind is None:
+    best = best_placement(needs, plan, gpu, catalog, ram_bytes)
+    if best is None:
         return ""
     changed = {
         "vae_tiling": light.tiling and not asked.tiling,
         "vae_slicing": light.slicing and not asked.slicing,
     }
     options = " ".join(setting(key).option for key, anew in changed.items() if anew)
-    return f"; it fits with {options}, {kind.replace('-', ' ')}"
+    return f"; it fits with {options}, {best.kind.replace('-', ' ')}"
 
 
 def _sizes(model: Model) -> list[Size]:

@@ -33,10 +33,11 @@ __all__ = [
     "FRAGMENTATION",
     "HOST_KEPT",
     "KINDS",
+    "RECOMPILES",
     "Device",
     "Kind",
     "Placement",
-    "best_kind",
+    "best_placement",
     "group_offload_options",
     "how",
     "one_memory",
@@ -49,11 +50,12 @@ __all__ = [
 Kind = Literal["resident", "staged", "model-offload", "group-offload"]
 KINDS: tuple[Kind, ...] = ("resident", "staged", "model-offload", "group-offload")
 """Best first."""
+RECOMPILES: tuple[Kind, ...] = ("staged",)
+"""What bars compiled plans alone: blocks would be compiled again for every image."""
 FRAGMENTATION = 0.02
-"""Share of the predicted peak that is kept free for what torch's allocator loses.
-
-It hands out large blocks in multiples of 2 MiB, so a tensor loses 1 MiB on average: half a GiB for
-the 500 weights of FLUX's transformer, 2 % of them
+"""Share of the predicted peak that is kept free for what torch's allocator loses. Large blocks are
+multiples of 2 MiB, so a tensor loses 1 MiB on average: half a GiB for the 500 weights of FLUX's
+transformer, 2 % of them
 (https://github.com/pytorch/pytorch/blob/v2.8.0/c10/cuda/CUDACachingAllocator.cpp, kRoundLarge).
 More would deny what is reported to run: FLUX.1-dev in bf16 with model offload on an RTX 4090
 (https://github.com/huggingface/blog/blob/main/lora-fast.md, about 22 GB)."""
@@ -113,23 +115,23 @@ def placements_for(
 
     ``needs`` are those of ``plan``. None: the host's memory is not held against it.
     """
-    if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
-        return ()
-    kinds = _unbarred(plan, gpu.kind, gpu.unified, catalog)
-    return tuple(
-        Placement(*way, partial(_reasons, way, needs, gpu, plan, catalog))
-        for way in _fitting(needs, kinds, gpu, ram_bytes)
-    )
+    return tuple(_placements(needs, plan, gpu, catalog, ram_bytes))
 
 
-def best_kind(
+def best_placement(
     needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog, ram_bytes: int | None = None
-) -> Kind | None:
-    """The kind of the first of ``placements_for``, or None, without the words: for many cards."""
+) -> Placement | None:
+    """The first of ``placements_for``, or None; the others are not looked at."""
+    return next(_placements(needs, plan, gpu, catalog, ram_bytes), None)
+
+
+def _placements(
+    needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog, ram_bytes: int | None
+) -> Iterator[Placement]:
     if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
-        return None
-    kinds = _unbarred(plan, gpu.kind, gpu.unified, catalog)
-    return next((way.kind for way in _fitting(needs, kinds, gpu, ram_bytes)), None)
+        return
+    for way in _fitting(needs, _unbarred(plan, gpu.kind, gpu.unified, catalog), gpu, ram_bytes):
+        yield Placement(*way, partial(_reasons, way, needs, gpu, plan, catalog))
 
 
 @lru_cache(maxsize=8192)
@@ -145,7 +147,7 @@ def _fitting(
     """Those of ``kinds`` that fit the device and the host; hundreds of plans are asked about."""
     one = one_memory(gpu)
     for kind in kinds:
-        peak = needs.peak(kind)
+        peak = needs.peaks[kind]
         if _lacks(peak, gpu) > 0:
             continue
         host = 0 if one else needs.host(kind)
@@ -160,10 +162,9 @@ def _lacks(peak: int, gpu: Gpu | Device) -> float:
 
 
 def decoding_bars(needs: Needs, found: Collection[Kind], gpu: Gpu | Device) -> bool:
-    """Whether a placement that is not ``found`` might be if decoding took no memory: a short
-    answer, where hundreds of plans would else be placed a second time."""
-    most = needs.running[needs.decoder] * (1 + FRAGMENTATION)
-    return any(0 < _lacks(needs.peak(kind), gpu) <= most for kind in KINDS if kind not in found)
+    """Whether a placement that is not ``found`` might be if decoding took no memory."""
+    most = needs.parts[needs.decoder].running * (1 + FRAGMENTATION)
+    return any(0 < _lacks(needs.peaks[kind], gpu) <= most for kind in KINDS if kind not in found)
 
 
 def verdict_of(kind: Kind | None) -> Verdict:
@@ -179,11 +180,11 @@ def refusal(
     """Why ``plan`` fits ``gpu`` in no placement, with the numbers of each."""
     if said := _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return said
-    peak = needs.peak("resident") / GIB
+    peak = needs.peaks["resident"] / GIB
     each = [f"{peak:.1f} of {gib(gpu.bytes)} at the peak, predicted"]
     for kind in KINDS[1:]:
         barred = why_barred(kind, plan, gpu, catalog)
-        each.append(barred or f"{gib(needs.peak(kind))} {how(kind)}")
+        each.append(barred or f"{gib(needs.peaks[kind])} {how(kind)}")
         if barred == ONE_MEMORY:
             break
     short = _short_of_host(needs, plan, gpu, catalog, ram_bytes)
@@ -240,7 +241,7 @@ def why_barred(kind: str, plan: Plan, gpu: Gpu | Device, catalog: Catalog) -> st
         return None
     if one_memory(gpu) and (kind != "staged" or gpu.kind == "cpu"):
         return ONE_MEMORY
-    if kind == "staged" and plan.compiled:
+    if plan.compiled and kind in RECOMPILES:
         return "staged, blocks would be compiled again for every image"
     if kind == "group-offload":
         for scheme in catalog.schemes_of(plan):

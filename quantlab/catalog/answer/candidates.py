@@ -34,7 +34,10 @@ from quantlab.catalog.table import Catalog
 from quantlab.catalog.time import Known, Mode, load_constants
 from quantlab.words.plan import LEFT_OUT, Plan
 
-__all__ = ["absent", "candidates"]
+__all__ = ["Alike", "absent", "candidates"]
+
+Alike = tuple[Plan, ...]
+"""A plan, eager, compiled or both: one in bytes and loss."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,10 @@ def candidates(
     missing: frozenset[str],
     *,
     without: bool = False,
-) -> tuple[Plan, ...]:
-    """Every plan that may be proposed for ``question``, eager and compiled; ``missing`` are the
-    methods that lack a package. ``without`` what only writes the prompt anew."""
+) -> tuple[Alike, ...]:
+    """Every plan that may be proposed for ``question``; those that differ in nothing but the
+    compiler stand together, the eager one first. ``missing`` are the methods that lack a package.
+    ``without`` what only writes the prompt anew."""
     card = question.gpu.id if question.gpu else None
     asked = (question.hardware, question.bits, question.needs)
     return _plans(catalog, model.id, card, asked, missing, question.known, without)
@@ -78,7 +82,7 @@ def _plans(
     missing: frozenset[str],
     known: Known,
     without: bool,
-) -> tuple[Plan, ...]:
+) -> tuple[Alike, ...]:
     """Kept: the same whatever the host has. Not many: each is hundreds of plans, and the collector
     of garbage goes through what is kept while somebody waits."""
     model, gpu = catalog.models[model_id], load_gpus().get(card or "")
@@ -94,15 +98,15 @@ def _plans(
     if encoder is not None and not encoder.stored_as:
         through = Question(question.hardware, None, (), "transformers", model, None, question.gpu)
         second += _fewest(_parts(usable, model, encoder, through, catalog), known.schemes)
-    found, order = [], [component.name for component in model.components]
+    found, order = list[Alike](), [component.name for component in model.components]
     for one in first:
         modes = [way for way in (False, True) if _may_run(one.scheme, way, question, catalog)]
         for other in second:
             named = _named(model, one.scheme, other.scheme, without)
             parts = tuple((name, named[name]) for name in order if name in named)
             dtype = None if parts else model.base_dtype
-            found += [Plan(parts, dtype, compiled) for compiled in modes]
-    return tuple(found)
+            found.append(tuple(Plan(parts, dtype, compiled) for compiled in modes))
+    return tuple(plans for plans in found if plans)
 
 
 def _named(

@@ -38,10 +38,12 @@ nothing that fits is nearer than "far", whatever ``bits``, ``instead`` names a s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from quantlab.catalog.answer.candidates import absent, candidates
+from quantlab.catalog.answer.candidates import Alike, absent, candidates
 from quantlab.catalog.answer.front import Placed, front_of, is_at_hand, named, timed_instead
 from quantlab.catalog.answer.instead import instead
 from quantlab.catalog.answer.judge import Question
@@ -54,6 +56,7 @@ from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import Machine, own_memory_gib, this_machine
 from quantlab.catalog.placement import (
     HOST_KEPT,
+    RECOMPILES,
     Device,
     Kind,
     Placement,
@@ -160,13 +163,13 @@ def propose(
 
 def _chosen(
     question: Question, asked: _Asked, missing: frozenset[str]
-) -> tuple[Sequence[Plan], tuple[Choice, ...]]:
+) -> tuple[Sequence[Alike], tuple[Choice, ...]]:
     """The plans that were weighed, and the choices among them."""
     plans, placed = _weighed(question, asked, missing)
-    chosen = named(placed)
-    timed = timed_instead(front_of(placed), [one for _, one in chosen])
+    chosen = named(placed, front := front_of(placed))
+    timed = timed_instead(front, [one for _, one in chosen])
     beside = _beside(chosen, question, asked, missing)
-    choices = tuple(
+    return plans, tuple(
         choice_of(
             one,
             labels,
@@ -180,42 +183,45 @@ def _chosen(
         )
         for at, (labels, one) in enumerate(chosen)
     )
-    return plans, choices
 
 
 def _weighed(
     question: Question, asked: _Asked, missing: frozenset[str]
-) -> tuple[Sequence[Plan], list[Placed]]:
+) -> tuple[Sequence[Alike], list[Placed]]:
     """Plans and what of them fits; where none is at hand, also without what idles, and then without
     what writes prompts anew."""
     catalog, model = asked.catalog, asked.model
     plans = candidates(catalog, model, question, missing)
-    placed = list(_placed(plans, asked))
+    placed = [one for alike in plans for one in _placed_alike(alike, asked)]
     if not _has_room(plans, placed, model):
         placed = [*placed, *_trimmed(plans, placed, asked)]
     if model.prompt_writers and not _has_room(plans, placed, model):
         lighter = candidates(catalog, model, question, missing, without=True)
-        fitting = list(_placed(lighter, asked))
+        fitting = [one for alike in lighter for one in _placed_alike(alike, asked)]
         placed = [*placed, *fitting, *_trimmed(lighter, fitting, asked)]
         plans = (*plans, *lighter)
     return plans, placed
 
 
-def _trimmed(plans: Iterable[Plan], placed: Iterable[Placed], asked: _Asked) -> Iterator[Placed]:
+def _trimmed(plans: Iterable[Alike], placed: Iterable[Placed], asked: _Asked) -> Iterator[Placed]:
     """The same plans without what idles, in the placements that they do not fit whole."""
     alone = not asked.picture.references or asked.model.family.needs_reference
     if not alone or not any(component.idle for component in asked.model.components):
         return
-    there = {(replace(one.plan, trimmed=True), one.placement.kind) for one in placed}
-    found = _placed((replace(plan, trimmed=True) for plan in plans), asked)
-    yield from (one for one in found if (one.plan, one.placement.kind) not in there)
+    there = defaultdict[object, set[Kind]](set)
+    for one in placed:
+        there[one.plan.parts].add(one.placement.kind)
+    for alike in plans:
+        less = tuple(replace(plan, trimmed=True) for plan in alike)
+        yield from _placed_alike(less, asked, but=there[alike[0].parts])
 
 
-def _has_room(plans: Iterable[Plan], placed: Iterable[Placed], model: Model) -> bool:
+def _has_room(plans: Iterable[Alike], placed: Iterable[Placed], model: Model) -> bool:
     """Whether something fits that is close, or as near as any of ``plans``, group offload apart."""
-    losses = (loss_of(plan, model) for plan in plans)
-    nearest = max((band_of(loss).level for loss in losses if loss is not None), default=0)
-    return any(is_at_hand(one, nearest) for one in placed)
+    losses = [loss for alike in plans if (loss := loss_of(alike[0], model)) is not None]
+    nearest = min(losses, key=lambda loss: loss.value, default=None)
+    level = band_of(nearest).level if nearest else 0
+    return any(is_at_hand(one, level) for one in placed)
 
 
 def _beside(
@@ -226,35 +232,26 @@ def _beside(
 ) -> list[Placed]:
     """What others found fast there and is not among ``chosen``, each where it travels least."""
     plans = praised(asked.catalog, chosen, question, missing)
-    fits = [list(_placed([plan], asked)) for plan in plans]
+    fits = [list(_placed_alike((plan,), asked)) for plan in plans]
     return [min(each, key=lambda one: one.speed) for each in fits if each]
 
 
-def _placed(plans: Iterable[Plan], asked: _Asked) -> Iterator[Placed]:
-    """Every plan in every placement that fits, decoded lighter only where it does not otherwise."""
-    for plan in plans:
-        needs = _needs(plan, asked)
-        found = yield from _placed_one(plan, needs, asked, ())
-        light = None if "resident" in found else asked.lighter
-        if light and decoding_bars(needs, found, asked.device):
-            yield from _placed_one(plan, _needs(plan, light), light, found)
-
-
-def _placed_one(
-    plan: Plan, needs: Needs, asked: _Asked, but: Collection[Kind]
-) -> Generator[Placed, None, list[Kind]]:
-    """A plan in every placement that fits, ``but`` some; gives their kinds."""
-    fitting = placements_for(needs, plan, asked.device, asked.catalog, asked.ram_bytes)
-    found = [placement for placement in fitting if placement.kind not in but]
-    loss = loss_of(plan, asked.model) if found else None
+def _placed_alike(plans: Alike, asked: _Asked, but: Collection[Kind] = ()) -> Iterator[Placed]:
+    """Every one of ``plans`` in every placement that fits, ``but`` some, decoded lighter only where
+    it does not fit otherwise."""
+    needs, loss = _needs(plans[0], asked), loss_of(plans[0], asked.model)
     if loss is None:
-        return []
-    times = asked.timer.each(plan, (placement.kind for placement in found), needs)
-    for placement, time in zip(found, times, strict=True):
-        if plan.compiled and isinstance(time, Reason):
-            continue  # nothing would speak for it
-        yield Placed(plan, placement, loss, time, loss.value > 0, asked.picture.decoded)
-    return [placement.kind for placement in found]
+        return
+    fitting = placements_for(needs, plans[0], asked.device, asked.catalog, asked.ram_bytes)
+    found = {one.kind: one for one in fitting if one.kind not in but}
+    for plan in plans if found else ():
+        kinds = [kind for kind in found if not (plan.compiled and kind in RECOMPILES)]
+        for kind, time in zip(kinds, asked.timer.each(plan, kinds, needs), strict=True):
+            if not (plan.compiled and isinstance(time, Reason)):  # nothing would speak for it
+                yield Placed(plan, found[kind], loss, time, asked.picture.decoded)
+    there = {*but, *found}
+    if asked.lighter and "resident" not in there and decoding_bars(needs, there, asked.device):
+        yield from _placed_alike(plans, asked.lighter, but=there)
 
 
 def _needs(plan: Plan, asked: _Asked) -> Needs:
@@ -271,22 +268,18 @@ def _as_typed(one: Placed, asked: _Asked) -> Seconds | None:
     return time if isinstance(time, Seconds) else None
 
 
-def _nearest_miss(plans: Iterable[Plan], asked: _Asked) -> str:
+def _nearest_miss(plans: Iterable[Alike], asked: _Asked) -> str:
     """The plan that lacks least of device and host together, and what it lacks."""
-    device, asked = asked.device, asked.lighter or asked
+    device, asked, best = asked.device, asked.lighter or asked, (math.inf, "")
     endless = Device(2**60, device.kind, device.capability, unified=device.unified)
-    best: tuple[float, str] | None = None
-    for plan in plans:
-        if plan.compiled:
-            continue
+    for plan in (alike[0] for alike in plans if not alike[0].compiled):
         for placement in placements_for(_needs(plan, asked), plan, endless, asked.catalog):
             lacking = max(0, placement.peak_bytes - device.bytes)
-            host = 0
-            if asked.ram_bytes is not None:
-                host = max(0, placement.host_bytes + HOST_KEPT - asked.ram_bytes)
-            if best is None or lacking + host < best[0]:
+            ram = asked.ram_bytes
+            host = 0 if ram is None else max(0, placement.host_bytes + HOST_KEPT - ram)
+            if lacking + host < best[0]:
                 best = (lacking + host, _lacks(plan, placement, host, asked))
-    return best[1] if best else "no plan of this model runs on this hardware"
+    return best[1] or "no plan of this model runs on this hardware"
 
 
 def _lacks(plan: Plan, placement: Placement, host: int, asked: _Asked) -> str:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from quantlab.catalog.answer.judge import VERDICTS, Question, claims_of, worst
 from quantlab.catalog.columns import SPEED
 from quantlab.catalog.gpus import Gpu, load_gpus
-from quantlab.catalog.placement import Device, best_kind, verdict_of
+from quantlab.catalog.placement import Device, best_placement, verdict_of
 from quantlab.catalog.read.measured import findings_for
 from quantlab.catalog.schema import Model, Verdict
 from quantlab.catalog.sizes.needs import Needs
@@ -25,7 +25,8 @@ __all__ = ["barred", "fits", "scheme_support", "support"]
 
 def fits(needs: Needs, plan: Plan, model: Model, gpu: Gpu, catalog: Catalog) -> Verdict:
     """The verdict on ``plan`` on ``gpu``; ``needs`` are those of ``plan``."""
-    memory = verdict_of(best_kind(needs, plan, gpu, catalog))
+    best = best_placement(needs, plan, gpu, catalog)
+    memory = verdict_of(best.kind if best else None)
     return max(support(plan, model, gpu, catalog), memory, key=VERDICTS.index)
 
 

@@ -44,15 +44,19 @@ LAST_RESORT = "group-offload"
 
 @dataclass(frozen=True)
 class Placed:
-    """A plan in one placement that fits. ``quantizes`` is whether it is not the model as it is."""
+    """A plan in one placement that fits."""
 
     plan: Plan
     placement: Placement
     loss: Loss
     time: Seconds | Reason
-    quantizes: bool
     settings: tuple[str, ...] = ()
     """The ways of decoding without which it does not fit so."""
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether it is not the model as it is."""
+        return self.loss.value > 0
 
     @property
     def seconds(self) -> float:
@@ -94,10 +98,12 @@ def front_of(placed: Iterable[Placed]) -> list[Placed]:
     return front
 
 
-def named(placed: Sequence[Placed]) -> list[tuple[tuple[Label, ...], Placed]]:
-    """At most three of the front of ``placed`` with their labels, in the order of ``LABELS``; none
-    of none."""
-    if not (front := front_of(placed)):
+def named(
+    placed: Sequence[Placed], front: Sequence[Placed]
+) -> list[tuple[tuple[Label, ...], Placed]]:
+    """At most three of ``front``, that of ``placed``, with their labels, in the order of
+    ``LABELS``; none of none."""
+    if not front:
         return []
     best = min(front, key=lambda p: (p.loss.value, p.speed, p.placement.peak_bytes))
     fastest = _fastest(_usual(placed, front), best)
@@ -111,7 +117,7 @@ def named(placed: Sequence[Placed]) -> list[tuple[tuple[Label, ...], Placed]]:
 def is_at_hand(one: Placed, nearest: int) -> bool:
     """Whether it stays close, or in the ``nearest`` level that there is, and its layers do not
     travel at every step."""
-    return one.level >= min(levels()[CLOSE], nearest) and one.placement.kind != LAST_RESORT
+    return one.placement.kind != LAST_RESORT and one.level >= min(levels()[CLOSE], nearest)
 
 
 def timed_instead(front: Sequence[Placed], chosen: Sequence[Placed]) -> Placed | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from quantlab.catalog.answer.ready import beside, without_writers
 from quantlab.catalog.answer.seconds import speeds
@@ -15,7 +16,7 @@ from quantlab.catalog.columns import SPEED
 from quantlab.catalog.columns import column as called
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import has_file
-from quantlab.catalog.placement import Device, Placement, placements_for, refusal, verdict_of
+from quantlab.catalog.placement import Device, Placement, best_placement, refusal, verdict_of
 from quantlab.catalog.read.measured import Finding
 from quantlab.catalog.schema import Cell, Evidence, Method, Model, Scheme, Support, Verdict
 from quantlab.catalog.sizes.download import download_bytes
@@ -62,7 +63,7 @@ class Question:
         """The capability, or else the architecture, of the card that is asked about, or ""."""
         return (self.gpu.capability or self.gpu.arch) if self.gpu is not None else self.card
 
-    @property
+    @cached_property
     def device(self) -> Gpu | Device | None:
         """What the memory is held against; a number of GiB without hardware is a GPU's."""
         if self.gpu is not None or self.memory_gib is None:
@@ -201,17 +202,17 @@ def _hardware(
         return []
     plain, strict = question.hardware, f"diffusers-{question.hardware}"
     card = question.architecture
-    told = _claim(method, scheme, strict, measured, card)
     by_library = scheme is not None and scheme.on_cpu == "library" and plain == "cpu"
     through = question.library == "diffusers" or (
         question.library is None and question.model is not None and not by_library
     )
     differs = method.cell(strict, scheme).value != method.cell(plain, scheme).value
     if through:
-        return [told if differs else _claim(method, scheme, plain, measured, card)]
+        return [_claim(method, scheme, strict if differs else plain, measured, card)]
     claims = [_claim(method, scheme, plain, measured, card)]
     if differs and question.library is None:
         way = "; quantlab lets the library do it" if by_library else ""
+        told = _claim(method, scheme, strict, measured, card)
         claims.append(Claim("runs", told.reason + way))
     return claims
 
@@ -282,11 +283,10 @@ def _memory(question: Question, plan: Plan | None, catalog: Catalog) -> list[Cla
     needs = sizes(catalog, model.id, plan) if plan is not None else None
     if plan is None or needs is None:
         return [Claim("unknown", "memory: how it stores this model's weights is not known")]
-    found = placements_for(needs, plan, device, catalog, question.ram_bytes)
-    if not found:
+    best = best_placement(needs, plan, device, catalog, question.ram_bytes)
+    if best is None:
         why = refusal(needs, plan, device, catalog, question.ram_bytes)
         return [Claim("no", f"memory: {why}", "predicted")]
-    best = found[0]
     text = f"memory: {'; '.join(best.reasons)}"
     claims = [Claim(verdict_of(best.kind), text, "predicted", best)]
     if fetched := download_bytes(model, dict(plan.parts), catalog):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.models.schema import GgufFiles, Model
-from quantlab.catalog.placement import Device, Placement, how, placements_for
+from quantlab.catalog.placement import Device, Placement, best_placement, how
 from quantlab.catalog.read.twins import on_twin
 from quantlab.catalog.sizes.rows import sizes
 from quantlab.catalog.table import Catalog
@@ -45,10 +45,10 @@ def without_writers(
         return None
     bare = Plan((*plan.parts, *((name, LEFT_OUT) for name in writers)))
     needs = sizes(catalog, model.id, bare)
-    found = placements_for(needs, bare, device, catalog, ram_bytes) if needs else ()
-    if not found:
+    best = best_placement(needs, bare, device, catalog, ram_bytes) if needs else None
+    if best is None:
         return None
-    best, left = found[0], " and ".join(model.family.label(name) for name in writers)
+    left = " and ".join(model.family.label(name) for name in writers)
     kept = how(best.kind) or "resident"
     return best, f"without the {left}: {kept}, {gib(best.peak_bytes)} at the peak"
 

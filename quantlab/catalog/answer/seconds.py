@@ -18,10 +18,10 @@ from quantlab.catalog.schema import Method, Model, Scheme
 from quantlab.catalog.sizes.needs import Needs, needs_of
 from quantlab.catalog.sizes.picture import Picture, picture_of
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.catalog.time import NOTHING, Known, Placement, Reason, Seconds, card_of
+from quantlab.catalog.time import NOTHING, Known, Reason, Seconds, Work, card_of
 from quantlab.catalog.time.form import chip_of
-from quantlab.catalog.time.of_plan import PLACEMENTS, run_of, work_of
-from quantlab.catalog.time.predict import Clock, measured_seconds
+from quantlab.catalog.time.of_plan import PLACEMENTS, run_of, timed_as, work_of
+from quantlab.catalog.time.predict import Clock, Course, measured_seconds
 from quantlab.words.plan import Plan
 
 __all__ = ["MODES", "Timer", "compiles", "faster", "speeds", "why_of", "writing_seconds"]
@@ -65,25 +65,53 @@ class Timer:
         if self._clock is None:
             yield from (Reason.NO_FIGURES for _ in kinds)
             return
-        model, catalog = self.model, self.catalog
-        work = work_of(plan, model, self.picture, catalog, steps=self.steps)
-        course = self._clock.course(work, run_of(plan, model, "resident", 0, True, catalog))
-        failed = self.device.kind == "cuda" and _failed_compiled(plan, model, catalog)
+        course, failed = self._course(plan, self._clock), self._failed_compiled(plan)
         for kind in kinds:
-            if kind == "resident":
-                found = course.seconds(Placement.RESIDENT)
-            else:
-                needs = needs or needs_of(plan, model, self.picture, catalog=catalog)
+            moved, waits = 0, True
+            if kind != "resident":
+                needs = needs or needs_of(plan, self.model, self.picture, catalog=self.catalog)
                 moved, waits = needs.weights_bytes, self._holds(needs)
-                found = course.seconds(PLACEMENTS[kind], moved, waits=waits)
-            told = isinstance(found, Seconds) and found.evidence != "measured"
-            yield Reason.NOT_COMPILED if failed and told else found
+            if (same := self._measured(plan, kind, moved, waits=waits)) is not None:
+                yield same
+                continue
+            found = course.seconds(PLACEMENTS[kind], moved, waits=waits)
+            yield Reason.NOT_COMPILED if failed and isinstance(found, Seconds) else found
 
     @cached_property
     def _clock(self) -> Clock | None:
         if not isinstance(self.device, Gpu):
             return None
         return Clock(card_of(self.device), measured=self.known.measured)
+
+    @cached_property
+    def _courses(self) -> dict[tuple[object, ...], Course]:
+        """By what a predicted time depends on; as many as there are timing classes in pairs."""
+        return {}
+
+    def _course(self, plan: Plan, clock: Clock) -> Course:
+        alike = timed_as(plan, self.catalog)
+        if (found := self._courses.get(alike)) is None:
+            run = run_of(plan, self.model, "resident", 0, True, self.catalog)
+            found = self._courses[alike] = clock.course(self._work(plan), run)
+        return found
+
+    def _work(self, plan: Plan) -> Work:
+        return work_of(plan, self.model, self.picture, self.catalog, steps=self.steps)
+
+    def _measured(self, plan: Plan, kind: Kind, moved_bytes: int, *, waits: bool) -> Seconds | None:
+        """What was measured of exactly that."""
+        if not self.known.runs:
+            return None
+        run = run_of(plan, self.model, kind, moved_bytes, waits, self.catalog)
+        return measured_seconds(self._work(plan), run, self.known.measured)
+
+    def _failed_compiled(self, plan: Plan) -> bool:
+        """Whether it is compiled and holds in its denoiser what was measured not to compile on
+        CUDA."""
+        if not plan.compiled or self.device.kind != "cuda":
+            return False
+        failing = _failing_compiled(self.catalog)
+        return any(plan.scheme(name) in failing for name in self.model.family.denoisers)
 
     def _holds(self, needs: Needs) -> bool:
         """Whether weights wait in the host's memory: there is one, and it has room."""
@@ -95,11 +123,9 @@ class Timer:
         """What was measured of this plan there, or else the model's pace where nothing is
         quantized."""
         model, picture = self.model, self.picture
-        work = work_of(plan, model, picture, self.catalog, steps=self.steps)
-        run = run_of(plan, model, "resident", 0, True, self.catalog)
-        if (same := measured_seconds(work, run, self.known.measured)) is not None:
+        if (same := self._measured(plan, "resident", 0, waits=True)) is not None:
             return same
-        pace = self.known.pace(model.id)
+        work, pace = self._work(plan), self.known.pace(model.id)
         if pace is None:
             return Reason.CPU
         if plan.parts or plan.compiled or plan.dtype not in (None, model.base_dtype):
@@ -138,13 +164,12 @@ def compiles(method: Method, scheme: Scheme) -> bool:
     return (measured or method.cell("compile", scheme)).value == "yes"
 
 
-def _failed_compiled(plan: Plan, model: Model, catalog: Catalog) -> bool:
-    """Whether it is compiled and holds in its denoiser what was measured not to compile on CUDA."""
-    if not plan.compiled:
-        return False
-    held = (catalog.schemes.get(plan.scheme(name) or "") for name in model.family.denoisers)
-    findings = (findings_for(scheme, None, "cuda").get("compile") for scheme in held if scheme)
-    return any(found is not None and found.value == "no" for found in findings)
+@lru_cache(maxsize=8)
+def _failing_compiled(catalog: Catalog) -> frozenset[str]:
+    """The schemes that were measured not to compile on CUDA."""
+    schemes = catalog.schemes.values()
+    found = {each.id: findings_for(each, None, "cuda").get("compile") for each in schemes}
+    return frozenset(scheme for scheme, one in found.items() if one and one.value == "no")
 
 
 def faster(

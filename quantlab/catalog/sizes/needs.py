@@ -7,7 +7,7 @@ Nothing is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from quantlab.catalog.sizes.weights import component_bytes, find_model
 from quantlab.catalog.table import Catalog
 from quantlab.words.plan import LEFT_OUT, Plan
 
-__all__ = ["Needs", "needs_of"]
+__all__ = ["Needs", "Part", "needs_of"]
 
 CONVERTING = 8
 """Bytes a number of the weight that is being quantized. Measured: 4.0 to 7.9 (torchao, quanto,
@@ -33,92 +33,109 @@ LEAVES_AT_ONCE = 2
 (diffusers 0.42.1, hooks/group_offloading.py, LazyPrefetchGroupOffloadingHook)."""
 
 
-@dataclass(frozen=True)
-class Needs:
-    """Bytes by component: ``weights`` as stored, ``running`` what a call adds while the component
-    runs, ``leaves`` its largest module in its full width, ``passing`` the host memory that it takes
-    on its way to the device, ``converting`` what is held beside its weights while it is quantized
-    on the host. Pages of a file that is read are not counted: they are the system's to take back.
-    ``let_go`` is what a trimmed plan lets go of once it is read: it counts while that is loaded.
-    ``encoding_bytes`` is what encoding references adds. ``scratch_bytes`` is the largest weight
-    that is expanded to the compute dtype while a layer runs, ``loading_bytes`` what loading puts on
-    the device whatever the placement, but staged. ``denoisers`` and ``decoder`` name components;
-    the others read the prompt.
+class Part(NamedTuple):
+    """What one component adds, in bytes.
+
+    ``weights`` as stored, ``running`` what a call adds while it runs, ``adds`` that, or what
+    loading adds, where it holds more than stays of it, ``leaf`` its largest module in its full
+    width, ``passing`` the host memory that it takes on its way to the device, ``converting`` what
+    is held beside its weights while it is quantized on the host. Pages of a file that is read are
+    not counted: they are the system's to take back. ``let_go`` is what a trimmed plan lets go of
+    once it is read: it counts while that is loaded. ``encoding`` is what encoding references adds,
+    where it is what encodes them. ``expanded`` counts the numbers of the largest weight that is in
+    its compute dtype while a layer runs; ``on_device`` is whether its library puts it there as it
+    reads it, whatever the placement, but staged.
     """
 
-    weights: Mapping[str, int]
-    running: Mapping[str, int]
-    leaves: Mapping[str, int]
-    passing: Mapping[str, int]
-    converting: Mapping[str, int]
-    let_go: Mapping[str, int]
-    encoding_bytes: int
+    weights: int
+    running: int
+    adds: int
+    leaf: int
+    passing: int
+    converting: int
+    let_go: int
+    encoding: int
+    expanded: int
+    on_device: bool
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a plan needs, by component. ``scratch_bytes`` is the largest weight that is expanded to
+    the compute dtype while a layer runs; ``denoisers`` and ``decoder`` name components; the others
+    read the prompt."""
+
+    parts: Mapping[str, Part]
     scratch_bytes: int
-    loading_bytes: int
     denoisers: tuple[str, ...]
     decoder: str
+
+    @property
+    def weights(self) -> Mapping[str, int]:
+        """Bytes of each component as it is stored."""
+        return {name: part.weights for name, part in self.parts.items()}
 
     @cached_property
     def weights_bytes(self) -> int:
         """All weights, quantization state included."""
-        return sum(self.weights.values())
+        return sum([part.weights for part in self.parts.values()])
 
-    @cached_property
+    @property
+    def loading_bytes(self) -> int:
+        """What loading puts on the device whatever the placement, but staged."""
+        there = [part for part in self.parts.values() if part.on_device]
+        if not there:
+            return 0
+        return sum(p.weights for p in there) + max(p.let_go for p in there) + self.scratch_bytes
+
+    @property
     def resident_bytes(self) -> int:
         """The device's peak with every component resident."""
-        return self.weights_bytes + self.scratch_bytes + self._most(self.weights)
+        most = max([part.adds for part in self.parts.values()])
+        return self.weights_bytes + self.scratch_bytes + most
 
-    def _most(self, names: Iterable[str]) -> int:
-        """What running one of the components adds, or loading it, where that holds more than stays
-        of it."""
-        return max(map(self._adds.__getitem__, names), default=0)
-
-    @cached_property
-    def _adds(self) -> Mapping[str, int]:
-        if not any(self.let_go.values()):
-            return self.running
-        return {name: max(adds, self.let_go[name]) for name, adds in self.running.items()}
-
-    @cached_property
+    @property
     def staged_bytes(self) -> int:
         """The device's peak where the text encoders are gone when the denoiser is read, and the
         denoiser is when the images are decoded. The autoencoder comes with the denoiser."""
-        drawing = [n for n in self.weights if n in (*self.denoisers, self.decoder)]
-        reading = [n for n in self.weights if n not in drawing]
-        encode = sum(self.weights[n] for n in reading)
-        encode += self._most(reading)
-        steps = self._most(self.denoisers)
-        draw = sum(self.weights[n] for n in drawing) + max(steps, self.encoding_bytes)
-        decode = self.weights[self.decoder] + self.running[self.decoder]
-        return max(encode + self.scratch_bytes, draw + self.scratch_bytes, decode)
+        decoder, denoisers = self.parts[self.decoder], [self.parts[n] for n in self.denoisers]
+        drawing = (*self.denoisers, self.decoder)
+        reading = [part for name, part in self.parts.items() if name not in drawing]
+        encode = sum([p.weights for p in reading]) + max([p.adds for p in reading], default=0)
+        steps = max([decoder.encoding, *(part.adds for part in denoisers)])
+        draw = sum([part.weights for part in denoisers]) + decoder.weights + steps
+        return max(max(encode, draw) + self.scratch_bytes, decoder.weights + decoder.running)
 
-    @cached_property
+    @property
     def offload_bytes(self) -> int:
         """The device's peak while running with one component on it at a time."""
-        most = max(self.weights[name] + self._most([name]) for name in self.weights)
-        return most + self.scratch_bytes
+        return max([p.weights + p.adds for p in self.parts.values()]) + self.scratch_bytes
 
-    @cached_property
+    @property
     def group_bytes(self) -> int:
         """The device's peak while running with single leaves on it.
 
         Leaves count in full width although quantized ones are smaller: on the safe side.
         """
-        most = max(self.running[n] + LEAVES_AT_ONCE * self.leaves[n] for n in self.weights)
+        most = max([p.running + LEAVES_AT_ONCE * p.leaf for p in self.parts.values()])
         return most + self.scratch_bytes
 
     @cached_property
     def host_bytes(self) -> int:
         """Host memory while loading for a device that keeps everything, or a stage at a time: one
         component goes through it after the other."""
-        return max(self.passing.values())
+        return max([part.passing for part in self.parts.values()])
 
-    def peak(self, kind: str) -> int:
-        """The device's peak in a placement, such as "model-offload", loading included."""
-        if kind in ("resident", "staged"):
-            return self.resident_bytes if kind == "resident" else self.staged_bytes
-        running = self.offload_bytes if kind == "model-offload" else self.group_bytes
-        return max(running, self.loading_bytes)
+    @cached_property
+    def peaks(self) -> Mapping[str, int]:
+        """The device's peak in each placement, such as "model-offload", loading included."""
+        loading = self.loading_bytes
+        return {
+            "resident": self.resident_bytes,
+            "staged": self.staged_bytes,
+            "model-offload": max(self.offload_bytes, loading),
+            "group-offload": max(self.group_bytes, loading),
+        }
 
     def host(self, kind: str) -> int:
         """Host memory beside the device's in a placement, where that is not the same."""
@@ -127,8 +144,7 @@ class Needs:
     @cached_property
     def offload_host_bytes(self) -> int:
         """Host memory where the weights wait there, with model and with group offload."""
-        read = (self.converting[name] + self.let_go[name] for name in self.weights)
-        return self.weights_bytes + max(read)
+        return self.weights_bytes + max([p.converting + p.let_go for p in self.parts.values()])
 
 
 def needs_of(
@@ -139,75 +155,53 @@ def needs_of(
     Raises:
         PlanError: an unknown scheme, or one whose way of storing is not known.
     """
-    asked = picture or picture_of(model)
-    return _needs(model.id, plan.parts, plan.dtype, plan.trimmed, asked, catalog)
-
-
-@lru_cache(maxsize=1024)
-def _needs(
-    model_id: str,
-    parts: tuple[tuple[str, str], ...],
-    dtype: str | None,
-    trimmed: bool,
-    picture: Picture,
-    catalog: Catalog,
-) -> Needs:
-    """Kept, because pick asks for every scheme of the catalogue each time."""
-    model, named = find_model(model_id, catalog), dict(parts)
-    found = {
-        c.name: _part(model_id, c.name, named.get(c.name), dtype, trimmed, picture, catalog)
-        for c in model.components
-        if named.get(c.name) != LEFT_OUT
-    }
-    expanded = max((part.expanded for part in found.values()), default=0)
-    scratch = expanded * WIDTHS[dtype or model.base_dtype]
-    on_device = [part for part in found.values() if part.on_device]
-    read = sum(part.weights for part in on_device) + max((p.let_go for p in on_device), default=0)
-    family = model.family
+    asked, named = picture or picture_of(model), dict(plan.parts)
+    counted = _parts(model.id, plan.dtype, plan.trimmed, asked, catalog)
+    schemes = {component.name: named.get(component.name) for component in model.components}
+    parts = {name: counted[name, s] for name, s in schemes.items() if s != LEFT_OUT}
+    width, family = WIDTHS[plan.dtype or model.base_dtype], model.family
+    scratch = width * max([part.expanded for part in parts.values()])
     return Needs(
-        weights={name: part.weights for name, part in found.items()},
-        running={name: part.running for name, part in found.items()},
-        leaves={name: part.leaf for name, part in found.items()},
-        passing={name: part.passing for name, part in found.items()},
-        converting={name: part.converting for name, part in found.items()},
-        let_go={name: part.let_go for name, part in found.items()},
-        encoding_bytes=encoding_bytes(model, picture, found[family.decoder].width),
+        parts=parts,
         scratch_bytes=scratch,
-        loading_bytes=read + (scratch if on_device else 0),
-        denoisers=tuple(name for name in family.denoisers if name in found),
+        denoisers=tuple(name for name in family.denoisers if name in parts),
         decoder=family.decoder,
     )
 
 
-class _Part(NamedTuple):
-    """What one component adds; bytes as in ``Needs``. ``width`` of its numbers that nothing
-    quantizes, ``expanded`` how many numbers are in its compute dtype while a layer runs,
-    ``on_device`` whether its library puts it there as it reads it."""
+class _Parts(dict[tuple[str, str | None], Part]):
+    """By component and scheme, each counted when it is first asked for: plans by the hundred are
+    made of a few dozen. ``dtype`` is the pipeline's."""
 
-    weights: int
-    running: int
-    leaf: int
-    passing: int
-    converting: int
-    let_go: int
-    width: int
-    expanded: int
-    on_device: bool
+    def __init__(
+        self, model: Model, dtype: str | None, trimmed: bool, picture: Picture, catalog: Catalog
+    ) -> None:
+        super().__init__()
+        self._asked = model, dtype, trimmed, picture, catalog
+
+    def __missing__(self, key: tuple[str, str | None]) -> Part:
+        component, scheme = key
+        self[key] = found = _part(component, scheme, *self._asked)
+        return found
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=64)
+def _parts(
+    model_id: str, dtype: str | None, trimmed: bool, picture: Picture, catalog: Catalog
+) -> _Parts:
+    return _Parts(find_model(model_id, catalog), dtype, trimmed, picture, catalog)
+
+
 def _part(
-    model_id: str,
     component: str,
     named: str | None,
+    model: Model,
     dtype: str | None,
     trimmed: bool,
     picture: Picture,
     catalog: Catalog,
-) -> _Part:
-    """Kept: plans by the hundred are made of a few dozen parts. ``named`` is its scheme, ``dtype``
-    the pipeline's."""
-    model = catalog.models[model_id]
+) -> Part:
+    """``named`` is its scheme, ``dtype`` the pipeline's."""
     table, scheme = _table(model, component), catalog.schemes.get(named or "")
     read = component_bytes(model, component, named, dtype, catalog)
     kept = str(named if named in WIDTHS else dtype or model.base_dtype)
@@ -215,14 +209,17 @@ def _part(
     known = model.component(component)
     idle = idle_stored(model, known, scheme, width) if trimmed and known else 0
     mapped = scheme is None and kept == model.base_dtype  # from the file: what idles is not touched
-    return _Part(
+    encodes = component == model.family.decoder
+    running, let_go = _running(model.id, component, picture, width, catalog), 0 if mapped else idle
+    return Part(
         weights=read - idle,
-        running=_running(model_id, component, picture, width, catalog),
+        running=running,
+        adds=max(running, let_go),
         leaf=_largest(table) * width,
         passing=_passing_bytes(model, table, scheme, kept, read),
         converting=CONVERTING * linear if scheme else 0,
-        let_go=0 if mapped else idle,
-        width=width,
+        let_go=let_go,
+        encoding=encoding_bytes(model, picture, width) if encodes else 0,
         expanded=linear if scheme else 0,
         on_device=scheme is not None and catalog.methods[scheme.method].loads_on_device,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from quantlab.catalog.schema import Model
 from quantlab.errors import InputError
@@ -39,7 +40,7 @@ class Picture:
         """Of one image."""
         return self.width * self.height
 
-    @property
+    @cached_property
     def decoded(self) -> tuple[str, ...]:
         """The settings of decoding that are asked for."""
         ways = {"vae_tiling": self.tiling, "vae_slicing": self.slicing}

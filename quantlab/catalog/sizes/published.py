@@ -53,14 +53,14 @@ def predicted_peak(known: Published, model: Model, catalog: Catalog) -> int:
     if known.reading != "process":
         return _allocated(needs, known.placement)
     lost = _lost(plan, model, needs.weights, catalog)
-    decoding = needs.running[needs.decoder]
-    steps = max(needs.running[name] for name in needs.denoisers)
+    decoding = needs.parts[needs.decoder].running
+    steps = max(needs.parts[name].running for name in needs.denoisers)
     more = steps if known.placement == "group-offload" else round(decoding * KEPT)
-    needs = replace(
-        needs,
-        weights={name: size + lost[name] for name, size in needs.weights.items()},
-        running={**needs.running, needs.decoder: decoding + more},
+    parts = {n: p._replace(weights=p.weights + lost[n]) for n, p in needs.parts.items()}
+    parts[needs.decoder] = parts[needs.decoder]._replace(
+        running=decoding + more, adds=decoding + more
     )
+    needs = replace(needs, parts=parts)
     peak = _allocated(needs, known.placement)
     if known.cast_there:
         whole = Plan(dtype=model.base_dtype)

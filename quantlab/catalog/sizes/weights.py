@@ -186,11 +186,12 @@ def _modules(
 def _alike(table: str, patterns: tuple[str, ...]) -> Mapping[tuple[ModuleShape, bool], int]:
     """How many modules of a table are the same but for their names, and whether ``patterns`` leave
     them alone: hundreds of modules are some twenty kinds, and schemes ask for them alike."""
-    alone, found = matching(patterns).fullmatch, Counter[tuple[ModuleShape, bool]]()
-    for m in shapes_of(table):
-        alike = ModuleShape("", m.kind, m.weight, m.others, m.fixed_bytes, m.in_fp32)
-        found[alike, alone(m.name) is not None] += 1
-    return found
+    alone = matching(patterns).fullmatch
+    found = Counter(
+        ((m.kind, m.weight, m.others, m.fixed_bytes, m.in_fp32), alone(m.name) is not None)
+        for m in shapes_of(table)
+    )
+    return {(ModuleShape("", *alike), left): count for (alike, left), count in found.items()}
 
 
 def shapes_bytes(

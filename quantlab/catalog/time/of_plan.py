@@ -26,7 +26,7 @@ from quantlab.catalog.time.values import (
 )
 from quantlab.words.plan import Plan
 
-__all__ = ["PLACEMENTS", "UNKNOWN", "run_of", "work_of"]
+__all__ = ["PLACEMENTS", "UNKNOWN", "run_of", "timed_as", "work_of"]
 
 PLACEMENTS = {str(each): each for each in Placement}
 """By the words of catalog/placement.py."""
@@ -114,6 +114,13 @@ def run_of(
         host_memory_suffices=host_memory_suffices,
         plan=str(plan),
     )
+
+
+def timed_as(plan: Plan, catalog: Catalog) -> tuple[object, ...]:
+    """All of ``plan`` that its predicted time depends on: plans by the hundred have few such."""
+    held = ((name, scheme, catalog.schemes.get(scheme)) for name, scheme in plan.parts)
+    classes = ((name, (known.timing,) if known else scheme) for name, scheme, known in held)
+    return (plan.dtype, plan.compiled, plan.trimmed, *classes)
 
 
 def _timing(plan: Plan, component: Component, catalog: Catalog) -> str:

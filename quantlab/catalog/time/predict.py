@@ -10,7 +10,6 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -41,7 +40,7 @@ from quantlab.catalog.time.values import (
 )
 from quantlab.errors import InputError
 
-__all__ = ["Clock", "measured_seconds", "predict"]
+__all__ = ["Clock", "Course", "measured_seconds", "predict"]
 
 
 def predict(
@@ -90,6 +89,8 @@ class Clock:
             InputError: as ``predict``.
         """
         found = self.course(work, run)
+        if (same := measured_seconds(work, run, self.measured)) is not None:
+            return same
         return found.seconds(run.placement, run.moved_bytes, waits=run.host_memory_suffices)
 
     def course(self, work: Work, run: Run) -> Course:
@@ -137,8 +138,7 @@ class Course:
     """One run on a card, wherever its weights are kept: all that the placements share."""
 
     def __init__(self, clock: Clock, work: Work, run: Run) -> None:
-        self._clock, self._work, self._run = clock, work, run
-        chip, denoiser = clock.chip, work.denoiser
+        self._clock, chip, denoiser = clock, clock.chip, work.denoiser
         self._reason = against(work, clock.card, chip, run, clock.constants)
         if self._reason is None:
             assert chip is not None
@@ -153,17 +153,11 @@ class Course:
     def seconds(
         self, placement: Placement, moved_bytes: int = 0, *, waits: bool = True
     ) -> Seconds | Reason:
-        """Its time, warm, in a placement that brings ``moved_bytes`` to the card; ``waits`` is
-        whether they wait in the host's memory."""
-        clock = self._clock
-        if clock.measured.runs:
-            run = replace(self._run, placement=placement, moved_bytes=moved_bytes)
-            run = replace(run, host_memory_suffices=waits)
-            if (same := measured_seconds(self._work, run, clock.measured)) is not None:
-                return same
+        """Its predicted time, warm, in a placement that brings ``moved_bytes`` to the card;
+        ``waits`` is whether they wait in the host's memory."""
         if reason := self._reason or against_placement(placement, waits=waits):
             return reason
-        drawn = self._drawn
+        clock, drawn = self._clock, self._drawn
         mid = Parts(
             steps=drawn.steps,
             encode=self._encode,
