@@ -44,7 +44,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from quantlab.catalog.answer.candidates import Alike, absent, candidates
-from quantlab.catalog.answer.front import Placed, front_of, is_at_hand, named, timed_instead
+from quantlab.catalog.answer.front import Placed, fronts_of, is_at_hand, named, timed_instead
 from quantlab.catalog.answer.instead import instead
 from quantlab.catalog.answer.judge import Question
 from quantlab.catalog.answer.loss import band_of, loss_of
@@ -166,7 +166,8 @@ def _chosen(
 ) -> tuple[Sequence[Alike], tuple[Choice, ...]]:
     """The plans that were weighed, and the choices among them."""
     plans, placed = _weighed(question, asked, missing)
-    chosen = named(placed, front := front_of(placed))
+    front, usual = fronts_of(placed)
+    chosen = named(front, usual)
     timed = timed_instead(front, [one for _, one in chosen])
     beside = _beside(chosen, question, asked, missing)
     return plans, tuple(

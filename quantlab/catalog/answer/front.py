@@ -25,6 +25,7 @@ __all__ = [
     "LAST_RESORT",
     "Placed",
     "front_of",
+    "fronts_of",
     "is_at_hand",
     "levels",
     "named",
@@ -98,15 +99,27 @@ def front_of(placed: Iterable[Placed]) -> list[Placed]:
     return front
 
 
+def fronts_of(placed: Iterable[Placed]) -> tuple[list[Placed], list[Placed]]:
+    """The front, and that of which the fastest is taken: without the unquantized model under group
+    offload, where anything quantized fits: it would beat quantized plans there, whose seconds
+    nobody knows either."""
+    usual, unusual = list[Placed](), list[Placed]()
+    for one in placed:
+        last = not one.quantizes and one.placement.kind == LAST_RESORT
+        (unusual if last else usual).append(one)
+    near = front_of(usual)
+    front = front_of([*near, *unusual]) if unusual else near
+    return front, near if any(one.quantizes for one in usual) else front
+
+
 def named(
-    placed: Sequence[Placed], front: Sequence[Placed]
+    front: Sequence[Placed], usual: Sequence[Placed]
 ) -> list[tuple[tuple[Label, ...], Placed]]:
-    """At most three of ``front``, that of ``placed``, with their labels, in the order of
-    ``LABELS``; none of none."""
+    """At most three of both ``fronts_of`` with their labels, in the order of ``LABELS``."""
     if not front:
         return []
     best = min(front, key=lambda p: (p.loss.value, p.speed, p.placement.peak_bytes))
-    fastest = _fastest(_usual(placed, front), best)
+    fastest = _fastest(usual, best)
     smallest = _smallest(front, fastest, best)
     found: dict[Placed, list[Label]] = {}
     for label, one in zip(LABELS, (fastest, best, smallest), strict=True):
@@ -127,19 +140,6 @@ def timed_instead(front: Sequence[Placed], chosen: Sequence[Placed]) -> Placed |
         return None
     timed = [p for p in front if p.seconds < math.inf and _within(p, FARTHEST)]
     return min(timed, key=lambda p: (p.loss.value, p.speed), default=None)
-
-
-def _usual(placed: Sequence[Placed], front: Sequence[Placed]) -> Sequence[Placed]:
-    """The front without the unquantized model under group offload, where anything quantized fits:
-    it would beat quantized plans there, whose seconds nobody knows either."""
-
-    def is_usual(one: Placed) -> bool:
-        return one.quantizes or one.placement.kind != LAST_RESORT
-
-    if all(map(is_usual, front)):
-        return front
-    usual = [one for one in placed if is_usual(one)]
-    return front_of(usual) if any(one.quantizes for one in usual) else front
 
 
 def _fastest(allowed: Sequence[Placed], best: Placed) -> Placed:
