@@ -41,8 +41,13 @@ def predicted_peak(known: Published, model: Model, catalog: Catalog) -> int:
 
     Of a process all is counted that the driver has given: what rounding loses, what torch keeps of
     freed blocks, what is no torch's. Under group offload nothing gives back what the denoiser's
-    steps took, and the decoder's tensors are too large for those blocks; why the decoder's own
-    freed blocks are not in the one figure that is known (Z-Image, 3.66 GiB) nobody has told.
+    steps took, and the decoder's tensors are too large for those blocks. That rests on one figure
+    (Z-Image without a stream, 3.66 GiB). The same call with a stream took 6.58 GiB and is not
+    predicted: weights that a stream brings have blocks of their own, while without one the decoder
+    is given the block of the largest leaf, the embedding's .72 GiB, and so keeps fewer of its own.
+    Replayed by the allocator's rules (best fit; split and merged; convolutions that copy what goes
+    in and out) the calls reserve 3.9 and 6.2 GiB, and 25.1 resident (24.87): all three are told
+    apart, but by how much hangs on what cuDNN copies, a tenth of which moves 6.2 to 6.4 or 6.5.
 
     Raises:
         PlanError: a scheme whose way of storing is not known.
