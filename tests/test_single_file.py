@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,13 @@ BROKEN: dict[str, tuple[Callable[[Path], None], type[Exception], str]] = {
         lambda path: path.write_bytes(_whole_gguf(path)[:-4096]),
         LoadError,
         "cut.gguf is not a whole GGUF file",
+    ),
+    "endless.gguf": (  # one value: an array of 2**60 numbers, of which none is there
+        lambda path: path.write_bytes(
+            b"GGUF" + struct.pack("<IQQQcIIQ", 3, 0, 1, 1, b"a", 9, 4, 2**60)
+        ),
+        LoadError,
+        "it ends before what its header says",
     ),
     "text.gguf": (lambda path: path.write_text("hello " * 99), LoadError, "not a whole GGUF file"),
     "cut.safetensors": (

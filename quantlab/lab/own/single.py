@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from quantlab.catalog.models.schema import Form
 from quantlab.catalog.own.headers import Folder, Tensor, samples
 from quantlab.errors import InputError, LoadError, first_line
-from quantlab.lab.libraries import load
+from quantlab.lab.libraries import load, resolve
 from quantlab.words.units import size as in_units
 
 __all__ = ["SUFFIXES", "Single", "read_single"]
@@ -95,10 +96,10 @@ def read_single(path: Path) -> Single:
 
 
 def _gguf(path: Path) -> Single:
-    gguf = load("gguf")
+    reader = _bounded(resolve("gguf.GGUFReader"))
     try:
         size = path.stat().st_size
-        found = gguf.GGUFReader(path)
+        found = reader(path)
         tensors = {
             each.name: Tensor(
                 each.tensor_type.name, tuple(reversed(each.shape.tolist())), int(each.n_bytes)
@@ -132,6 +133,19 @@ def _gguf(path: Path) -> Single:
         said,
         f"gguf-{_most(packed)}".lower() if packed else "",
     )
+
+
+def _bounded(reader: Any) -> Any:
+    """gguf's ``reader``, ending where the file does: what lies beyond is empty to it, and it goes
+    through an array of 2**60 numbers one by one."""
+
+    def got(self: Any, offset: int, dtype: Any, count: int = 1, *more: Any, **named: Any) -> Any:
+        found = reader._get(self, offset, dtype, count, *more, **named)
+        if len(found) < int(count):
+            raise ValueError("it ends before what its header says")
+        return found
+
+    return type("Bounded", (reader,), {"_get": got})
 
 
 def _damaged(path: Path, why: str) -> LoadError:
