@@ -126,7 +126,13 @@ def test_a_mix_goes_with_its_own_model_and_no_link_carries_it(
     assert "no link can carry it" in capsys.readouterr().err
     assert main(["compare", "--isolate", "--plans", "fp32", str(folder)]) == 2
     assert "known to this process alone" in capsys.readouterr().err
-    capsys.readouterr()
+    assert main(["sweep", "--isolate", "--plans", "fp32", str(folder)]) == 2
+    assert "known to this process alone" in capsys.readouterr().err
+    small = ["--steps", "1", "--width", "64", "--height", "64", "--no-noise-floor"]
+    assert main(["sweep", "--json", "--plans", "fp32", str(folder), *small]) == 0
+    swept = json.loads(capsys.readouterr().out)["plans"][1]
+    assert swept["plan"].startswith("mix-by-hand.")
+    assert swept["error"] is None
     assert main(["predict", "--json", "--plans", str(folder)]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["plan"].startswith("mix-by-hand.")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.own.mixes import admit_all
 from quantlab.catalog.paths import own_descriptions, own_loras
 from quantlab.catalog.table import Catalog
 from quantlab.cli.admit import check_file, text_of
@@ -40,8 +41,13 @@ def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequ
         InputError: an argument is wrong.
         StoreError: the store cannot take a row; what it has stays.
     """
+    named, catalog = admit_all(arguments.plans, arguments.catalog)
+    if catalog is not arguments.catalog:
+        for part in ("isolate", "ray"):
+            if getattr(arguments, part):
+                raise InputError(part, "a mix of one's own is known to this process alone")
     sweep = make_sweep(
-        arguments.plans,
+        named,
         prompts,
         seeds,
         repeats=arguments.repeats,
@@ -49,13 +55,13 @@ def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequ
         isolate=arguments.isolate,
         noise_floor=not arguments.no_noise_floor,
         model=arguments.model,
+        catalog=catalog,
         **settings_of(arguments, swept=False),
     )
     for part in ("out", "summary"):
         check_file(part, getattr(arguments, part))
-    catalog: Catalog = arguments.catalog
     tell_beforehand([each for lane in sweep.lanes for each in lane.comparisons], catalog)
-    with _place(arguments, sweep) as place:
+    with _place(arguments, sweep, catalog) as place:
         rows = run(
             sweep,
             Store(),
@@ -77,7 +83,7 @@ def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequ
 
 
 @contextlib.contextmanager
-def _place(arguments: argparse.Namespace, sweep: Sweep) -> Iterator[Place]:
+def _place(arguments: argparse.Namespace, sweep: Sweep, catalog: Catalog) -> Iterator[Place]:
     """This machine, or a Ray cluster as long as the sweep runs.
 
     Raises:
@@ -96,7 +102,7 @@ def _place(arguments: argparse.Namespace, sweep: Sweep) -> Iterator[Place]:
     if arguments.ray is None:
         from quantlab.lab.device import this_device
 
-        yield Here(sweep, arguments.catalog, this_device())
+        yield Here(sweep, catalog, this_device())
         return
     if cpus is not None and cpus < 1:
         raise InputError("ray-cpus", f"{cpus}; at least 1 is needed")
