@@ -284,6 +284,12 @@ def test_plans_of_another_model_are_seen_on_the_small_one_and_that_is_said(
         assert found.get("model") == model
         assert ("This server has no GPU" in found["banner"]) == (model is None)
         assert "Plan A" in found["board"]
+        row = edit.try_scheme(call(services, event={"scheme": "sdnq-int8"}, **given))
+        assert row.get("model") == model
+        assert ("This server has no GPU" in row["banner"]) == (model is None)
+        assert "sdnq-int8" in row["board"]
+        first = row["transformer-0"]
+        assert first == "fp32" if model is None else first["value"] == "bf16"
     monkeypatch.setattr(edit, "this_machine", lambda: replace(this_machine(), hardware=("cpu",)))
     for gpu in ("rtx-3060-12gb", "rtx-4060-laptop-8gb", "rx-7900-xtx-24gb", "apple-36gb"):
         given |= {"pick-hardware": gpu, "pick-model": "flux3-klein"}

@@ -102,12 +102,11 @@ def _wire(services: Services, page: gr.Blocks, tried: Parts, pick: Parts, result
     inputs = {**only(tried, "shown"), **controls(tried)}
     outputs = {**only(tried, "tabs"), **layout(tried)}
     chosen = pick["table"].try_scheme
-    wire(chosen, try_edit.try_scheme, services, inputs, outputs, told=True, **QUIET)
-    asked = {f"pick-{name}": pick[name] for name in QUESTION}
-    best = pick["answer"].try_all
+    asked = {**inputs, **{f"pick-{name}": pick[name] for name in QUESTION}}
     changed = only(tried, "banner", *FIELDS, "before", "limits", "pictures")
     into = {**outputs, **changed}
-    wire(best, try_edit.try_best, services, {**inputs, **asked}, into, **QUIET)
+    wire(chosen, try_edit.try_scheme, services, asked, into, told=True, **QUIET)
+    wire(pick["answer"].try_all, try_edit.try_best, services, asked, into, **QUIET)
     whole = {
         **only(tried, "tabs", "banner", "shown", *FIELDS, "link", "before", "limits", "pictures"),
         **layout(tried),

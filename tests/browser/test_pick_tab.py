@@ -212,6 +212,11 @@ def test_one_click_takes_a_scheme_to_compare(page: Page) -> None:
     page.get_by_role("button", name="Try sdnq-int8", exact=True).click()
     expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
     expect(page.locator(".ql-thumb[data-plan=sdnq-int8]")).to_be_visible()
+    expect(page.locator("#ql-banner")).to_contain_text("are seen on flux-mini")
+    assert page.evaluate("scrollY") == 0, "the end of Compare is seen first"
+    expect(page).to_have_url(re.compile("plans=.*sdnq-int8"))
+    page.go_back()  # once: it is one step, though it changes tab and comparison
+    expect(page.get_by_role("tab", name="Pick")).to_have_attribute("aria-selected", "true")
 
 
 @pytest.mark.parametrize(("width", "height", "most"), [(390, 844, 6000), (1280, 800, 4000)])

@@ -129,12 +129,17 @@ def _pressed(call: Call) -> int:
 
 
 def try_scheme(call: Call) -> Updates:
-    """Open Compare with the scheme of a verdict as one more column, or instead of the last."""
-    scheme = str(call.event.get("scheme", ""))
-    columns = list(columns_of(call.given))
-    if scheme in call.services.catalog.schemes and Column(scheme) not in columns:
+    """Open Compare with the scheme of a verdict as one more column, or instead of the last; beside
+    the unquantized reference where the model that was asked about takes the place of another."""
+    scheme, services = str(call.event.get("scheme", "")), call.services
+    if scheme not in services.catalog.schemes:
+        return {"tabs": go_to_try(), **_laid_out(call, columns_of(call.given))}
+    model, changed, note = _taken_along(_meant(call), (), call)
+    columns = [Column(model.base_dtype)] if changed else list(columns_of(call.given))
+    if Column(scheme) not in columns:
         columns = [*columns[: MAX_PLANS - 1], Column(scheme)]
-    return {"tabs": go_to_try(), **_laid_out(call, columns)}
+    laid = lay_out(columns, call.given["shown"], model, services, choose_anew=bool(changed))
+    return {**changed, **laid, "tabs": go_to_try(), "banner": banner(note, problem=False)}
 
 
 def try_best(call: Call) -> Updates:
@@ -143,24 +148,16 @@ def try_best(call: Call) -> Updates:
     On the model that was asked about where this server has a GPU; else on the one that is chosen
     there, and the page says so.
     """
-    services, model = call.services, _model(call)
+    services = call.services
     asked = {name: call.given[f"pick-{name}"] for name in QUESTION}
     try:
         pairs, settings = best_schemes(services, asked)
-        meant = services.catalog.models.get(model_named(str(asked["model"] or "")) or "", model)
+        meant = _meant(call)
     except InputError:
-        pairs, settings, meant = [], [], model
-    changed: dict[str, Any] = {}
-    note = ""
-    if meant.id != model.id and this_machine().hardware[-1] == "cpu":
-        note = f"This server has no GPU: the plans for {meant.name} are seen on {model.name}. "
-        note += f"The script under Pick stays that of {meant.name}."
-        # Compiling takes a CPU longer than all the rest; neither mark changes the picture.
+        pairs, settings, meant = [], [], _model(call)
+    model, changed, note = _taken_along(meant, settings, call)
+    if note:  # compiling takes a CPU longer than all the rest; neither mark changes the picture
         pairs = [(without_marks(first)[0], second) for first, second in pairs]
-    elif meant.id != model.id:
-        model, changed = meant, {**model_updates(meant), "model": meant.id}
-        changed["pictures"] = pictures_box(meant, services)
-        changed |= dict.fromkeys(settings, True)
     columns = [Column(model.base_dtype), *(_suited(pair, meant, model, services) for pair in pairs)]
     if len(columns) < MIN_COLUMNS:
         columns = list(columns_of(call.given))
@@ -168,6 +165,27 @@ def try_best(call: Call) -> Updates:
     laid = lay_out(list(dict.fromkeys(columns)), shown, model, services, choose_anew=anew)
     told = banner(note, problem=False)
     return {**changed, **laid, "tabs": go_to_try(), "banner": told}
+
+
+def _meant(call: Call) -> Model:
+    """The model that Pick asks about, or the one that is chosen in Compare."""
+    named = model_named(str(call.given["pick-model"] or "")) or ""
+    return call.services.catalog.models.get(named, _model(call))
+
+
+def _taken_along(
+    meant: Model, settings: Sequence[str], call: Call
+) -> tuple[Model, dict[str, Any], str]:
+    """The model that a plan for ``meant`` is seen on, with what that changes of the controls, and
+    what is to be said where this server, without a GPU, keeps the one that is chosen."""
+    model = _model(call)
+    if meant.id == model.id:
+        return model, {}, ""
+    if this_machine().hardware[-1] == "cpu":
+        note = f"This server has no GPU: the plans for {meant.name} are seen on {model.name}. "
+        return model, {}, note + f"The script under Pick stays that of {meant.name}."
+    changed = {**model_updates(meant), "model": meant.id, **dict.fromkeys(settings, True)}
+    return meant, {**changed, "pictures": pictures_box(meant, call.services)}, ""
 
 
 def _suited(pair: tuple[str, str], meant: Model, model: Model, services: Services) -> Column:

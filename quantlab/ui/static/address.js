@@ -43,6 +43,7 @@ let at = { ...read(), run: sought, draft: false }; // what the address says now
 let going = read(); // where the page is on its way to; until then nothing is written
 let from = null; // the comparison that was there when it set out
 let tries = 0;
+let acted = true; // whether anybody did anything since the last entry: else what follows is part of it
 
 function wanted() {
   const own = comparison();
@@ -87,7 +88,8 @@ function write() {
   if (query === now.query && plain(hash) === plain(now.hash)) return;
   const moved = next.asked !== at.asked || next.tab !== at.tab;
   const other = next.search !== at.search;
-  const fine = !moved && (!other || (at.draft && !run()));
+  const fine = !moved && (!other || !acted || (at.draft && !run()));
+  if (moved) acted = false;
   at = { ...next, draft: other ? !run() : at.draft && !run() };
   try {
     const url = `${location.pathname}${query}${hash ? `#${hash}` : ""}`;
@@ -116,7 +118,8 @@ addEventListener("popstate", () => {
   write();
 });
 // Who does something is where they want to be.
-for (const name of ["pointerdown", "keydown"]) addEventListener(name, () => (going = null), true);
+for (const name of ["pointerdown", "keydown", "input"])
+  addEventListener(name, () => ([going, acted] = [null, true]), true);
 
 new MutationObserver(write).observe(document.body, {
   subtree: true,

@@ -3,5 +3,7 @@
 // Gradio's.
 watch("value", () => {
   const name = element.querySelector("[data-turn]")?.dataset.turn;
-  if (name) document.querySelector(`[role="tab"][data-tab-id="${name}"]`)?.click();
+  if (!name) return;
+  document.querySelector(`[role="tab"][data-tab-id="${name}"]`)?.click();
+  scrollTo({ top: 0 }); // who pressed far down another tab would see the end of this one
 });
