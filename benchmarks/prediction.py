@@ -34,7 +34,7 @@ from quantlab.catalog.table import load_catalog
 __all__ = ["Row", "main", "rows"]
 
 GIB = 2**30
-PUBLISHED = PROJECT / "data" / "results" / "published-flux1-dev-h100.csv"
+PUBLISHED = PROJECT / "data" / "results" / "published-h100.csv"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantlab.words.comparison import SHIPPED
+
 if TYPE_CHECKING:
     from quantlab.catalog.answer.pick import Recommendation
     from quantlab.catalog.sizes.predict import Prediction
@@ -124,7 +126,7 @@ def propose(
 def predict(
     plans: Sequence[str],
     *,
-    model: str = "flux-mini",
+    model: str = SHIPPED,
     gpu: str | None = None,
     hardware: str | None = None,
     memory_gib: float | None = None,
@@ -180,7 +182,7 @@ def compare(
     plans: Sequence[str],
     prompt: str,
     *,
-    model: str = "flux-mini",
+    model: str = SHIPPED,
     out: str | Path = "quantlab-out",
     repeats: int = 1,
     warmup: int = 1,
@@ -209,7 +211,7 @@ def link(
     plans: Sequence[str],
     prompt: str,
     *,
-    model: str = "flux-mini",
+    model: str = SHIPPED,
     base: str = PAGE,
     **settings: Any,
 ) -> str:

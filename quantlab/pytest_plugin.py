@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from quantlab.words.comparison import SHIPPED
+
 __all__ = ["quantlab_gate"]
 
 
@@ -44,7 +46,7 @@ def _gate(
     thresholds: Mapping[str, Any] | Path | str,
     reference: str = "fp32",
     *,
-    model: str = "flux-mini",
+    model: str = SHIPPED,
     prompts: Sequence[str] = (),
     seeds: Sequence[int] = (),
     **settings: Any,

@@ -69,6 +69,46 @@ def test_what_cannot_be_known_is_not_guessed(text: str) -> None:
     assert codes(f"from diffusers import TorchAoConfig\n{text}\n") == []
 
 
+@pytest.mark.parametrize(
+    ("pipeline", "call", "found"),
+    [
+        ("FluxPipeline", "max_sequence_length=600", ["text-too-long"]),
+        ("StableDiffusion3Pipeline", "max_sequence_length=600", ["text-too-long"]),
+        ("QwenImagePipeline", "max_sequence_length=600", []),
+        ("QwenImagePipeline", "max_sequence_length=2000", ["text-too-long"]),
+        ("Flux2Pipeline", "max_sequence_length=600", []),
+        ("FluxKontextPipeline", "negative_prompt='a dog'", ["negative-ignored"]),
+        ("QwenImage21Pipeline", "negative_prompt='a dog'", ["negative-ignored"]),
+        ("QwenImagePipeline", "negative_prompt='a dog'", []),
+        ("QwenImagePipeline", "negative_prompt='a dog', true_cfg_scale=1.0", ["negative-ignored"]),
+        ("FluxPipeline", "negative_prompt='a dog', true_cfg_scale=3", []),
+        ("FluxPipeline", "negative_prompt='a dog', true_cfg_scale=scale", []),
+    ],
+)
+def test_what_a_call_refuses_or_passes_over_goes_by_the_pipelines_own_code(
+    pipeline: str, call: str, found: list[str]
+) -> None:
+    made = f"from diffusers import {pipeline}\npipe = {pipeline}.from_pretrained('a/b')\n"
+    assert codes(f"{made}image = pipe('a fox', {call}).images[0]\n") == found
+
+
+@pytest.mark.parametrize(
+    ("cls", "found"),
+    [
+        ("FluxPipeline", ["fp16-flux"]),
+        ("FluxTransformer2DModel", ["fp16-flux"]),
+        ("FluxKontextPipeline", ["fp16-flux"]),
+        ("Flux2Pipeline", []),
+        ("QwenImagePipeline", []),
+    ],
+)
+def test_overflow_in_fp16_is_told_of_the_kinds_that_are_known_for_it(
+    cls: str, found: list[str]
+) -> None:
+    made = f"import torch\nfrom diffusers import {cls}\n"
+    assert codes(f"{made}x = {cls}.from_pretrained('a/b', dtype=torch.float16)\n") == found
+
+
 def test_a_syntax_error_is_a_finding_with_its_line() -> None:
     (finding,) = check_text("import torch\nx = (1,\n").findings
     assert (finding.code, finding.severity, finding.line) == ("syntax-error", "error", 2)

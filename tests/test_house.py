@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from quantlab.catalog.paths import PROJECT
 from quantlab.cli import commands as commands_module
+from quantlab.families import families
 from tools import architecture
 
 MOST_FILES, MOST_LINES, LONGEST_FUNCTION = 14, 300, 60
@@ -73,6 +75,60 @@ def test_heavy_libraries_are_imported_in_their_room_alone() -> None:
             used = {name.split(".")[0] for name in names} & heavy
             found += [(path.name, name) for name in used - ALLOWED.get(room, set())]
     assert found == []
+
+
+NAMED = {
+    ("words/comparison.py", "flux-mini"): "the one place that says which model ships",
+    ("ui/programs/questions.py", "flux1-dev"): "the default of a call that programs rely on",
+    ("lab/check/rules/dtypes.py", "fp16-flux"): "the code of a finding, which programs rely on",
+}
+"""Where a family's name stands outside of its file and data, and why it stays."""
+
+
+def family_names() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """How names of classes begin, and, in small letters, families as people write them."""
+    classes = {cls for family in families().values() for cls in family.pipelines}
+    heads = {re.match("[A-Z][a-z]{2,}|[A-Z]{2}[a-z]+", cls)[0] for cls in classes}  # type: ignore[index]
+    short = {found[0] for name in families() if (found := re.match("[a-z]{3,}", name))}
+    plain = "|".join(name.replace("-", "[-_ ]") for name in sorted(short | set(families())))
+    return (
+        re.compile(rf"(?<![A-Za-z])(?:{'|'.join(sorted(heads))})(?![a-z])"),
+        re.compile(rf"(?<![a-z])(?:{plain})(?![a-z])"),
+    )
+
+
+def said(tree: ast.Module) -> Iterator[str]:
+    """The identifiers and texts of a module, but for docstrings and addresses of sources."""
+    documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        for _, value in ast.iter_fields(node):
+            cited = isinstance(value, str) and value.startswith("https://")
+            if isinstance(value, str) and id(node) not in documents and not cited:
+                yield value
+
+
+def test_no_family_is_named_outside_of_its_file_and_data() -> None:
+    heads, plain = family_names()
+    package = PROJECT / "quantlab"
+    found = {
+        (path.relative_to(package).as_posix(), text)
+        for path in package.rglob("*.py")
+        if path.relative_to(package).parts[0] != "families"
+        for text in said(ast.parse(path.read_text(encoding="utf-8")))
+        if heads.search(text) or plain.search(text.lower())
+    }
+    assert found == set(NAMED)
+
+
+@pytest.mark.parametrize(
+    "text", ["FluxPipeline", "is_flux", "ZImage", "QWEN", "wan-2.2-5b", "sdxl", "a FLUX picture"]
+)
+def test_a_familys_name_is_known_as_one(text: str) -> None:
+    heads, plain = family_names()
+    assert heads.search(text) or plain.search(text.lower())
+    ordinary = "want a stable influx of chromatic images"
+    assert not heads.search(ordinary)
+    assert not plain.search(ordinary)
 
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/LEARN.md", *(

@@ -372,6 +372,7 @@ def test_traps_are_told_with_their_source_on_the_hardware_that_they_are_about() 
     assert "slower than bf16: 27 against 12 s" in said("h100-80gb", "bnb-int8")
     assert "slower than bf16" not in said("rx-7900-xtx-24gb", "gguf-q8_0")
     assert "emulates it" in said("t4-16gb", "bnb-nf4")
+    assert "in fp16 FLUX.1-dev overflows to a black picture" in said("t4-16gb", "bnb-nf4")
 
 
 def test_pick_is_ordered_by_verdict_and_loss() -> None:

@@ -121,7 +121,7 @@ def test_the_box_counts_what_a_model_takes_and_what_it_costs(services: Services)
     assert "up to 1" in box
     assert "4,096 tokens" in box
     assert "multiple" not in box
-    assert "only with a mask" in pictures_box(models["qwen-image-2.1"], services)
+    assert "up to 10" in pictures_box(models["qwen-image-2.1"], services)
     box = pictures_box(models["flux3-klein"], services)
     assert "A picture adds 16,384 tokens" in box
     assert "beside one, leave it out: prompt_upsampler=none" in box

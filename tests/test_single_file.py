@@ -65,7 +65,7 @@ def narrow(dtype: torch.dtype) -> Callable[[Path], None]:
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {
-    "q4_k.gguf": lambda path: write_gguf(str(TRANSFORMER), str(path), "Q4_K"),
+    "q4_k.gguf": lambda path: write_gguf(str(TRANSFORMER), str(path), "flux", "Q4_K"),
     "fp8.safetensors": lambda path: write_bfl(str(TRANSFORMER), str(path), "FP8"),
     "nvfp4.safetensors": lambda path: write_bfl(str(TRANSFORMER), str(path), "NVFP4"),
     "scaled.safetensors": scaled_float8,
@@ -240,7 +240,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], type[Exception], str]] = {
 
 
 def _whole_gguf(path: Path) -> bytes:
-    write_gguf(str(TRANSFORMER), str(path), "Q8_0")
+    write_gguf(str(TRANSFORMER), str(path), "flux", "Q8_0")
     return path.read_bytes()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gc
 import json
+import shutil
 import threading
 import weakref
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ from quantlab.lab.hub.admit import admit
 from quantlab.lab.load.fits import place_on
 from quantlab.lab.load.pool import LoadedPlan, Pool, compile_settings
 from quantlab.lab.load.stages import decode_alone
+from quantlab.lab.references import admit_reference, file_of
 from quantlab.lab.script.pipeline import snippet
 from quantlab.ui.pick.card_view import KEY_MARK
 from quantlab.ui.pick.tab import script_for
@@ -44,7 +46,7 @@ from quantlab.words.plan import Plan
 from tests.device import DEVICE
 from tests.test_family_runs import asked
 from tests.test_snippet import IN_ONE_PROCESS, _folder, _run
-from tests.twins import twin
+from tests.twins import scale_pictures_less, twin
 from tools.twins import build
 
 CATALOG = load_catalog()
@@ -198,6 +200,48 @@ def test_an_encoder_that_is_left_out_is_as_wide_as_the_denoiser_that_comes_later
     exec(compile(script, "script.py", "exec"), {"__name__": "__main__"})
     with Image.open("image.png") as image:
         assert (image_array(image) == made[1][0]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out", "shown"),
+    [
+        ("qwen-image-edit", "", ["teal"]),
+        ("qwen-image-2.1", "", ["teal"]),
+        ("flux3", ",prompt_upsampler=none", ["teal", "orange"]),
+    ],
+    ids=["encoded-and-embedded", "given-again", "blocks"],
+)
+def test_pictures_to_go_by_are_seen_in_the_stages_that_look_at_them(
+    name: str, left_out: str, shown: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text encoder is shown them before it goes, the autoencoder reads them where it draws."""
+    monkeypatch.setenv(OWN_MODELS, "")
+    monkeypatch.chdir(tmp_path)
+    scale_pictures_less(monkeypatch)
+    digests = []
+    for color in shown:
+        Image.new("RGB", (96, 64), color).save(f"{color}.png")
+        digests.append(admit_reference(f"{color}.png"))
+        shutil.copy(file_of(digests[-1]), tmp_path)
+    model = admit(str(twin(name)))
+    comparison = make_comparison(
+        model=model.id,
+        plans=[f"transformer=torchao-int8wo{left_out}"],
+        prompt="a red apple",
+        sequence_length=80,
+        reference=",".join(digests),
+        **SMALL,
+    )
+    catalog, (plan,) = load_catalog(), comparison.plans
+    resident, staged = (
+        pictures(Pool(GIB, catalog, DEVICE).load(model, plan, quiet, kind), 1, comparison)[0]
+        for kind in (None, "staged")
+    )
+    assert (resident == staged).all()
+    script = snippet(comparison, plan, catalog, DEVICE, placement="staged")
+    exec(compile(script, "script.py", "exec"), {"__name__": "__main__"})
+    with Image.open("image.png") as image:
+        assert (image_array(image) == staged).all()
 
 
 # Choosing

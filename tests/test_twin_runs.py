@@ -20,6 +20,7 @@ from quantlab.families import families
 from quantlab.record.link import from_query, to_query
 from tests.hub_server import Hub, serve
 from tests.test_hub import ask_only
+from tests.twins import scale_pictures_less
 from tools.twins import build
 
 PLANS = ("torchao-int8wo", "bnb-nf4")
@@ -32,6 +33,7 @@ ASKED = {
     "flux2-klein": ["--reference", "reference.jpg", "--reference", "reference.jpg"],
     "qwen-image": ["--negative-prompt", "a dog", "--true-cfg-scale", "3"],
     "qwen-image-edit": ["--reference", "reference.jpg"],
+    "qwen-image-2.1": ["--reference", "reference.jpg", "--true-cfg-scale", "2"],
     "sdxl": ["--negative-prompt", "a dog"],
     "wan": ["--frames", "5"],
     "flux3": ["--sequence-length", "80", "--reference", "reference.jpg"],
@@ -68,6 +70,7 @@ def test_a_twin_goes_the_whole_way(
         "--height", str(SIZE), *ASKED.get(family, []), "--json",
     ]  # fmt: skip
     monkeypatch.chdir(tmp_path)
+    scale_pictures_less(monkeypatch)
     Image.new("RGB", (SIZE + 32, SIZE), "teal").save("reference.jpg")
     document = said(capsys, "compare", *asked, "--plans", *plans, *ONCE, str(tmp_path / "out"))
     outcomes = document["outcomes"]

@@ -2,8 +2,9 @@
 
 ``python -m tools.signatures`` reads the sources of diffusers, transformers and torchao as they are
 installed, by ``ast``: nothing of them is imported. ``--check`` says whether the file is stale. It
-holds arguments with their defaults, components with their libraries, and public names; what a
-class does with them is for the rules (quantlab/lab/check/rules).
+holds arguments with their defaults, components with their libraries, public names, the most
+tokens of text that a pipeline's own check lets pass, and the scale above which it takes a second
+pass; what a class does with them is for the rules (quantlab/lab/check/rules).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ CONFIGS = {
     "diffusers": "quantizers/quantization_config.py",
     "transformers": "utils/quantization_config.py",
 }
+LENGTH, TRUE_SCALE = "max_sequence_length", "true_cfg_scale"
 BACKENDS = "AUTO_QUANTIZATION_CONFIG_MAPPING"
 
 
@@ -121,7 +123,23 @@ def _pipelines() -> Iterator[tuple[str, Any]]:
             method, call = _method(node, "__init__"), _method(node, "__call__")
             if name.endswith("Pipeline") and method is not None and not name.startswith("Auto"):
                 taken = [arg.arg for arg in call.args.args][1:] if call else []
-                yield name, {"components": _components(method, foreign), "call": taken}
+                found = {"components": _components(method, foreign), "call": taken}
+                yield name, found | _compared(node, call)
+
+
+def _compared(node: ast.ClassDef, call: ast.FunctionDef | None) -> dict[str, Any]:
+    """``longest``: the tokens above which it raises; ``second_pass``: the default of the scale
+    that has to be above 1 for a negative prompt to be looked at. Neither where there is none."""
+    found: dict[str, Any] = {}
+    for each in (n for n in ast.walk(node) if isinstance(n, ast.Compare) and len(n.ops) == 1):
+        most = _plain(each.comparators[0])
+        if not isinstance(each.left, ast.Name) or not isinstance(each.ops[0], ast.Gt):
+            continue
+        if each.left.id == LENGTH:
+            found["longest"] = most
+        elif each.left.id == TRUE_SCALE and most == 1 and call is not None:
+            found["second_pass"] = _arguments(call)["takes"][TRUE_SCALE]
+    return found
 
 
 def _imported_from(path: Path, library: str) -> set[str]:

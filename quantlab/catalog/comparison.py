@@ -13,7 +13,7 @@ from quantlab.catalog.reach import why_not
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError, PlanError
-from quantlab.words.comparison import MAX_PLANS, Comparison
+from quantlab.words.comparison import MAX_PLANS, SHIPPED, Comparison
 from quantlab.words.numbers import show
 from quantlab.words.plan import DTYPE_SCHEMES, LEFT_OUT, TRIMMED, Plan
 from quantlab.words.settings import SETTINGS, Value
@@ -83,7 +83,7 @@ def _nearest(scheme_id: str, catalog: Catalog) -> str:
 
 def make_comparison(
     *,
-    model: str = "flux-mini",
+    model: str = SHIPPED,
     plans: Sequence[str] = ("fp32", "bnb-nf4"),
     catalog: Catalog | None = None,
     **given: Any,

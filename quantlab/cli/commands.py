@@ -64,7 +64,7 @@ def _complain(message: str, status: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="quantlab", description="Pick and try quantization methods on Flux.")
+    parser = _Parser(prog="quantlab", description="Pick and try quantization methods.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, (text, add_options, command) in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text)

@@ -8,6 +8,7 @@ from typing import Any
 
 from quantlab.cli.admit import named_path
 from quantlab.cli.save import save_arguments, variants_arguments
+from quantlab.words.comparison import SHIPPED
 from quantlab.words.settings import SETTINGS
 
 __all__ = [
@@ -41,7 +42,7 @@ def comparison(
     """What a comparison is made of; ``many`` prompts and seeds, ``every`` setting or those that
     each comparison has."""
     parser.add_argument(
-        "--model", default="flux-mini", help="a model's id, a folder, or owner/name on the hub"
+        "--model", default=SHIPPED, help="a model's id, a folder, or owner/name on the hub"
     )
     if plans:
         parser.add_argument("--plans", nargs="+", default=list(DEFAULT_PLANS), help="plan texts")

@@ -11,6 +11,7 @@ from typing import Any
 
 from quantlab.cli.admit import make_folder, named_path
 from quantlab.errors import InputError
+from quantlab.words.comparison import SHIPPED
 
 __all__ = ["options", "run_tune"]
 
@@ -21,7 +22,7 @@ SIZES = ("steps", "width", "height")
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What is tuned, for which budget, on which prompts."""
-    parser.add_argument("--model", default="flux-mini", help="a model's id, or a folder")
+    parser.add_argument("--model", default=SHIPPED, help="a model's id, or a folder")
     parser.add_argument("--method", default="gguf", help="the library whose schemes are mixed")
     parser.add_argument(
         "--budget-bits", type=float, required=True, metavar="B", help="stored bits of a number"

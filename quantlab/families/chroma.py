@@ -23,4 +23,5 @@ FAMILY = Family(
     negative="same call",
     as_given=("txt_ids", "img_ids"),
     labels={"text_encoder": "T5 encoder", "vae": "image decoder"},
+    gguf="flux",
 )

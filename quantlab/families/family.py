@@ -1,18 +1,19 @@
-"""What a family is: its pipeline's parts and arguments, and what an image takes, as one value.
+"""What a family is: its pipeline's parts and arguments, as one value.
 
-The methods are the one generic way of encoding, calling and counting. They follow the signatures of
-the pipeline's own ``encode_prompt`` and ``__call__`` and the fields below; a family that needs more
-overrides a method in its file. Not known here: checkpoints (data/models), schemes, torch.
+The methods are the one generic way of encoding and calling. They follow the signatures of the
+pipeline's own ``encode_prompt`` and ``__call__`` and the fields below; a family that needs more
+overrides a method in its file. What an image takes is counted in sized.py. Not known here:
+checkpoints (data/models), schemes, torch.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from quantlab.families.sized import Sized
 from quantlab.words.settings import SETTINGS, Value
 
 __all__ = ["Family", "Guidance"]
@@ -25,7 +26,7 @@ COPIES = "num_images_per_prompt"
 
 
 @dataclass(frozen=True)
-class Family:
+class Family(Sized):
     """A kind of pipeline. Names are those of diffusers' classes and of their arguments."""
 
     id: str
@@ -89,45 +90,19 @@ class Family:
     reference: str | None = None
     """The argument of the call that takes pictures to go by."""
 
-    unshown: str = ""
-    """Why no picture can be given here, where what pictures take is only predicted."""
+    replayed: bool = False
+    """Whether its call, given pictures, has no name for all that ``encode_prompt`` returned, which
+    is then given back to it in the place of ``encode_prompt``."""
+
+    shows: Callable[[Any, Sequence[Any]], dict[str, Any]] | None = None
+    """What ``encode_prompt`` of a pipeline is given of the pictures (PIL) to go by, where it looks
+    at them: a function that stands alone, for scripts take it in."""
 
     text_alone: tuple[str, ...] = ()
     """Components that read the prompt without the pictures here, and so are left out beside one."""
 
     needs_reference: bool = False
     """Whether it does nothing without one."""
-
-    pixels: int = 16
-    """Pixels of width or height for each image token: autoencoder times packing."""
-
-    frames: int | None = None
-    """Frames of a video for each token in time, or None where it makes pictures."""
-
-    stream: str = "x_embedder"
-    """The denoiser's module whose outputs are as wide as its stream."""
-
-    last_up: str = "decoder.up*.resnets.0.conv1"
-    """Pattern of the decoder's convolutions that enter an up block; the last one counts."""
-
-    stream_tensors: float = 18.0
-    """Tensors of (tokens x width of the stream) alive at once, at most, in a denoiser's block.
-
-    Counted in FLUX.1's single block (diffusers, transformer_flux.py) while rotary embeddings are
-    applied: stream, its copy and its norm (3), the MLP's hidden state of 4 widths (4), q, k and v
-    (3), and the fp32 copies of one of them and of its rotated half, 2 widths each (8). Measured in
-    bf16 at 1024 x 1024 on an H200 (data/results/gpu-h200.jsonl): 17.3 of FLUX.1, 15.8 of Z-Image,
-    21.7 of FLUX.2-klein-4B, 24.2 of FLUX.3-klein."""
-
-    decoder_tensors: float = 3.0
-    """Tensors of (pixels x channels that enter the last up block) alive at once in the decoder,
-    at most: counted on torch's meta device."""
-
-    encoder_tensors: float = 5.0
-    """The same of the autoencoder's encoder, of the channels that its first convolution gives."""
-
-    reference_pixels: int = 1024 * 1024
-    """What the pipeline scales a reference down to, at most; see ``reference_area``."""
 
     as_given: tuple[str, ...] = ()
     """Inputs of the denoiser that stay in the dtype in which the pipeline hands them over."""
@@ -138,10 +113,27 @@ class Family:
     labels: Mapping[str, str] = field(default_factory=dict)
     """What people call a component, where its name does not say it: "T5 encoder"."""
 
+    classes: str = ""
+    """Pattern of diffusers' names for all classes of its kind, other pipelines and denoisers too;
+    only where something is known of them all."""
+
+    in_fp16: str = ""
+    """What is known to happen in fp16, as the rest of a sentence with its source."""
+
+    gguf: str = ""
+    """What GGUF files call its denoiser (``general.architecture``; city96/ComfyUI-GGUF, loader.py,
+    whose list it must be in to be read there); "" where that has no name for it. diffusers goes by
+    the tensors alone."""
+
     @property
     def denoiser(self) -> str:
         """The component that a bare scheme stands for."""
         return self.denoisers[0]
+
+    @property
+    def architecture(self) -> str:
+        """What a GGUF file of its denoiser calls it."""
+        return self.gguf or self.id
 
     def kept(self, component: str) -> tuple[str, ...]:
         """Names of the modules of a component that stay as they are, whatever quantizes it."""
@@ -179,13 +171,19 @@ class Family:
         ``pictures`` (PIL) are what to go by.
         """
         guided = self.guided(float(settings["guidance"]), pipe.config)
-        given = self.to_encode(type(pipe), settings, guided=guided) | self.shown(pipe, pictures)
+        given = self.to_encode(type(pipe), settings, guided=guided)
+        given |= self.shows(pipe, pictures) if self.shows and pictures else {}
         found = self._encoded(pipe, str(settings["prompt"]), given)
         if self.encodes_twice(settings, guided=guided):
             second = self._encoded(pipe, str(settings.get("negative_prompt", "")), given)
             found |= {f"negative_{name}": value for name, value in second.items()}
-        taken = self.taken_of(type(pipe))
+        taken = found if self.replayed and pictures else self.taken_of(type(pipe))
         return {name: value for name, value in found.items() if name in taken}
+
+    def returned(self, found: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """What each ``encode_prompt`` returned, of what ``encode`` found of them all."""
+        marks = [mark for mark in ("", "negative_") if mark + self.embeddings[0] in found]
+        return [tuple(found.get(mark + name) for name in self.embeddings) for mark in marks]
 
     def true_guided(self, settings: Mapping[str, Value]) -> bool:
         """Whether there is a second pass beside the embedded guidance."""
@@ -200,10 +198,6 @@ class Family:
     def encodes_twice(self, settings: Mapping[str, Value], *, guided: bool) -> bool:
         """Whether the negative prompt takes a call of ``encode_prompt`` for itself."""
         return self.true_guided(settings) or (guided and self.negative == "second call")
-
-    def shown(self, pipe: Any, pictures: Sequence[Any]) -> dict[str, Any]:  # noqa: ARG002
-        """What ``encode_prompt`` is given of the pictures to go by; mostly nothing."""
-        return {}
 
     def to_encode(
         self, pipeline: Any, settings: Mapping[str, Value], *, guided: bool
@@ -261,23 +255,6 @@ class Family:
     def image_of(self, result: Any) -> Any:
         """The picture (PIL) of what the call returned: ``result.`` and ``picture``."""
         return result.images[0] if self.frames is None else result.frames[0][0]
-
-    def image_tokens(self, width: int, height: int, frames: int = 1) -> int:
-        """Tokens that the denoiser has for one image, or video, of this size in pixels."""
-        times = 1 if self.frames is None else 1 + (frames - 1) // self.frames
-        return (width // self.pixels) * (height // self.pixels) * times
-
-    def reference_area(self, references: int) -> int:  # noqa: ARG002
-        """Pixels that each of ``references`` pictures is scaled down to, at most."""
-        return self.reference_pixels
-
-    def reference_tokens(self, references: int) -> int:
-        """Tokens that ``references`` pictures stand for beside the image's, at most."""
-        return references * (self.reference_area(references) // self.pixels**2)
-
-    def enters_last_up(self, module: str) -> bool:
-        """Whether ``module`` of the decoder is a convolution that enters an up block."""
-        return fnmatchcase(module, self.last_up)
 
 
 def _is_empty(value: Any) -> bool:

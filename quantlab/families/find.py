@@ -13,7 +13,7 @@ from quantlab.families.family import Family
 
 __all__ = ["families", "family_called", "family_of", "pipelines"]
 
-_NO_FAMILY = ("family", "find")
+_NO_FAMILY = ("family", "find", "sized")
 """The files of this package that hold no family."""
 
 

@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from quantlab.families.family import Family
 
+__all__ = ["BLACK", "FAMILY"]
+
+BLACK = (
+    "overflows to a black picture (https://github.com/huggingface/optimum-quanto/issues/231, "
+    "2026-11)"
+)
+
 FAMILY = Family(
     id="flux1",
     pipelines=("FluxPipeline",),
@@ -16,4 +23,7 @@ FAMILY = Family(
     true_scale="true_cfg_scale",
     as_given=("txt_ids", "img_ids", "guidance"),
     labels={"text_encoder_2": "T5 encoder", "vae": "image decoder"},
+    classes="Flux[A-Z]*",
+    in_fp16=BLACK,
+    gguf="flux",
 )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantlab.families.family import Family
+from quantlab.families.flux1 import BLACK
 from quantlab.words.settings import Value
 
 __all__ = ["FAMILY"]
@@ -34,4 +35,7 @@ FAMILY = _Kontext(
     reference="image",
     as_given=("txt_ids", "img_ids", "guidance"),
     labels={"text_encoder_2": "T5 encoder", "vae": "image decoder"},
+    classes="FluxKontext*",
+    in_fp16=BLACK,
+    gguf="flux",
 )

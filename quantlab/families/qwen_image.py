@@ -22,4 +22,5 @@ FAMILY = Family(
     encoder_tensors=10.1,
     as_given=("guidance",),
     labels={"vae": "image decoder"},
+    gguf="qwen_image",
 )

@@ -1,12 +1,33 @@
 """Qwen-Image 2.1: Qwen3-VL's hidden states, pictures with alpha.
 
 diffusers 0.42.1, pipelines/qwenimage21/pipeline_qwenimage21.py. Its calls have no length argument;
-its autoencoder makes 16 pixels a side of each latent.
+its autoencoder makes 16 pixels a side of each latent. Pictures go through the text encoder and, as
+tokens, through the autoencoder, both at a megapixel; where they stand among the text is told by a
+mask that ``encode_prompt`` returns and the call has no name for.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from quantlab.families.family import Family
+
+__all__ = ["FAMILY", "shown"]
+
+
+def shown(pipe: Any, pictures: Any) -> dict[str, Any]:
+    """The pictures for the text encoder, of the mode and sides that the pipeline gives them."""
+    import inspect
+    import sys
+
+    side = inspect.signature(type(pipe).__call__).parameters["output_resolution"].default
+    sides = sys.modules[type(pipe).__module__].calculate_dimensions
+    found = []
+    for each in pictures:
+        width, height, _ = sides(side * side, each.width / each.height)
+        found.append(pipe.image_processor.resize(each.convert("RGBA"), height, width))
+    return {"image": found}
+
 
 FAMILY = Family(
     id="qwen-image-2.1",
@@ -19,7 +40,8 @@ FAMILY = Family(
     needs_negative=True,
     length=None,
     reference="image",
-    unshown="beside a picture its call takes embeddings only with a mask that it has no name for",
+    shows=shown,
+    replayed=True,
     stream="img_in",
     decoder_tensors=11.2,
     encoder_tensors=11.1,

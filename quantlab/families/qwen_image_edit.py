@@ -6,32 +6,29 @@ megapixel for the transformer and to 384 x 384 for the text encoder; there must 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from typing import Any
 
 from quantlab.families.family import Family
 
-__all__ = ["FAMILY"]
+__all__ = ["FAMILY", "shown"]
 
 
-class _QwenImageEdit(Family):
-    def shown(self, pipe: Any, pictures: Sequence[Any]) -> dict[str, Any]:
-        """The pictures for the text encoder, of the area and sides that the pipeline gives them."""
-        if not pictures:
-            return {}
-        module = sys.modules[type(pipe).__module__]
-        area, sides = module.CONDITION_IMAGE_SIZE, module.calculate_dimensions
-        sizes = [sides(area, each.width / each.height) for each in pictures]
-        return {
-            "image": [
-                pipe.image_processor.resize(each, height, width)
-                for each, (width, height) in zip(pictures, sizes, strict=True)
-            ]
-        }
+def shown(pipe: Any, pictures: Any) -> dict[str, Any]:
+    """The pictures for the text encoder, of the area and sides that the pipeline gives them."""
+    import sys
+
+    module = sys.modules[type(pipe).__module__]
+    area, sides = module.CONDITION_IMAGE_SIZE, module.calculate_dimensions
+    sizes = [sides(area, each.width / each.height) for each in pictures]
+    return {
+        "image": [
+            pipe.image_processor.resize(each, height, width)
+            for each, (width, height) in zip(pictures, sizes, strict=True)
+        ]
+    }
 
 
-FAMILY = _QwenImageEdit(
+FAMILY = Family(
     id="qwen-image-edit",
     pipelines=("QwenImageEditPlusPipeline",),
     encoders=("text_encoder",),
@@ -41,6 +38,7 @@ FAMILY = _QwenImageEdit(
     negative="second call",
     needs_negative=True,
     reference="image",
+    shows=shown,
     needs_reference=True,
     stream="img_in",
     decoder_tensors=18.0,
@@ -48,4 +46,5 @@ FAMILY = _QwenImageEdit(
     as_given=("guidance",),
     processors={"processor": "Qwen2VLProcessor"},
     labels={"vae": "image decoder"},
+    gguf="qwen_image",
 )

@@ -23,4 +23,5 @@ FAMILY = Family(
     stream="pos_embed.proj",
     as_given=("timestep",),
     labels={"text_encoder_3": "T5 encoder", "vae": "image decoder"},
+    gguf="sd3",
 )

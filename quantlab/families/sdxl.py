@@ -26,4 +26,5 @@ FAMILY = Family(
     stream="conv_in",
     as_given=("timestep",),
     labels={"unet": "U-Net", "vae": "image decoder"},
+    gguf="sdxl",
 )

@@ -23,4 +23,5 @@ FAMILY = Family(
     encoder_tensors=3.1,
     as_given=("timestep",),
     labels={"text_encoder": "UMT5 encoder", "vae": "video decoder"},
+    gguf="wan",
 )

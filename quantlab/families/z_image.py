@@ -19,4 +19,5 @@ FAMILY = Family(
     stream="all_x_embedder.2-1",
     as_given=("t",),
     labels={"vae": "image decoder"},
+    gguf="lumina2",
 )

@@ -13,9 +13,11 @@ from quantlab.words.lora import Lora
 from quantlab.words.plan import Plan
 from quantlab.words.settings import SETTINGS, Value
 
-__all__ = ["MAX_PLANS", "Comparison"]
+__all__ = ["MAX_PLANS", "SHIPPED", "Comparison"]
 
 MAX_PLANS = 6
+SHIPPED = "flux-mini"
+"""The id of the model that ships: compared where nobody names another, and measured on."""
 
 
 @dataclass(frozen=True)

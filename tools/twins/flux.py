@@ -15,7 +15,10 @@ __all__ = ["QWEN3_VL", "flux1", "flux1_kontext", "flux2", "flux2_klein", "flux3"
 
 QWEN3_VL = partial(
     tokens.save_processor, processor="Qwen3VLProcessor",
-    image_processor={"image_processor_type": "Qwen2VLImageProcessor", "patch_size": 16},
+    image_processor={
+        "image_processor_type": "Qwen2VLImageProcessor", "patch_size": 16,
+        "size": {"shortest_edge": 65_536, "longest_edge": 16_777_216},  # as Qwen publishes it
+    },
     video_processor={"video_processor_type": "Qwen3VLVideoProcessor", "patch_size": 16},
 )  # fmt: skip
 AUTO = ("transformers", "AutoProcessor")

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from quantlab.catalog.answer.ready import beside, without_writers
 from quantlab.catalog.answer.seconds import speeds
-from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
+from quantlab.catalog.answer.traps import bf16_emulated, traps_of
 from quantlab.catalog.columns import SPEED
 from quantlab.catalog.columns import column as called
 from quantlab.catalog.gpus import Gpu
@@ -268,7 +268,7 @@ def _eager(scheme: Scheme | None, question: Question) -> list[Claim]:
 
 def _traps(method: Method, scheme: Scheme | None, question: Question) -> list[Claim]:
     """Warnings, not verdicts: what people run into on this hardware."""
-    said = [NO_BF16] if emulates_bf16(question.gpu, question.model) else []
+    said = bf16_emulated(question.gpu, question.model)
     if scheme is not None:
         found = traps_of(method, scheme, question.hardware, question.gpu)
         said += [str(trap) for trap in found]

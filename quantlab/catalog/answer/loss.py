@@ -35,6 +35,7 @@ from quantlab.catalog.bands import Band, load_bands
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.schema import Model
 from quantlab.words.choice import Loss
+from quantlab.words.comparison import SHIPPED
 from quantlab.words.metrics import metric
 from quantlab.words.plan import LEFT_OUT, Plan
 
@@ -51,7 +52,7 @@ __all__ = [
 ]
 
 METRIC = "transformer_rel_l2"
-MEASURED_ON = "flux-mini"
+MEASURED_ON = SHIPPED
 _FILES = PROJECT / "data" / "results"
 
 
@@ -87,7 +88,7 @@ class PublishedLoss:
 def measured_losses() -> Mapping[tuple[str, str], float]:
     """What was measured on flux-mini: (scheme of the denoiser, scheme of the large text encoder)
     -> figure; "" is a component that nothing quantizes."""
-    with (_FILES / "loss-flux-mini.csv").open(encoding="utf-8", newline="") as lines:
+    with (_FILES / f"loss-{MEASURED_ON}.csv").open(encoding="utf-8", newline="") as lines:
         rows = {(r["denoiser"], r["encoder"]): float(r["loss"]) for r in csv.DictReader(lines)}
     return MappingProxyType(rows)
 

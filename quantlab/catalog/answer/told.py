@@ -11,7 +11,7 @@ from quantlab.catalog.answer.loss import band_of, in_words, published_losses
 from quantlab.catalog.answer.merits import merits_of
 from quantlab.catalog.answer.ready import beside as ready_beside
 from quantlab.catalog.answer.seconds import why_of
-from quantlab.catalog.answer.traps import NO_BF16, emulates_bf16, traps_of
+from quantlab.catalog.answer.traps import bf16_emulated, traps_of
 from quantlab.catalog.placement import one_memory
 from quantlab.catalog.schema import Model, Scheme
 from quantlab.catalog.sizes.download import download_bytes
@@ -176,7 +176,7 @@ def _reasons(
             f"trimmed: {gib(idle)} in {model.base_dtype} that no picture from text depends on are "
             f"let go of once they are read; they are fetched all the same"
         )
-    said += [NO_BF16] if emulates_bf16(question.gpu, question.model) else []
+    said += bf16_emulated(question.gpu, question.model)
     for name, scheme_id in one.plan.parts:
         if scheme_id == LEFT_OUT:
             said.append(f"without the {model.family.label(name)}: {PLAINER}")

@@ -8,19 +8,20 @@ from __future__ import annotations
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.schema import Method, Model, Scheme, Trap
 
-__all__ = ["NO_BF16", "emulates_bf16", "traps_of"]
+__all__ = ["bf16_emulated", "traps_of"]
 
 NO_BF16 = (
     "bf16: the card has no hardware for it and emulates it, several times slower (CUDA C++ "
-    "Programming Guide, compute capabilities, 2026-11); FLUX in fp16 overflows to a black picture "
-    "(https://github.com/huggingface/optimum-quanto/issues/231, 2026-11)"
+    "Programming Guide, compute capabilities, 2026-11)"
 )
 
 
-def emulates_bf16(gpu: Gpu | None, model: Model | None) -> bool:
-    """Whether a model of bf16 is asked about on a card without hardware for it."""
-    in_bf16 = model is not None and model.base_dtype == "bf16"
-    return gpu is not None and gpu.bf16_native is False and in_bf16
+def bf16_emulated(gpu: Gpu | None, model: Model | None) -> list[str]:
+    """What to know of a model of bf16 on a card without hardware for it: a sentence, or none."""
+    if gpu is None or gpu.bf16_native is not False or model is None or model.base_dtype != "bf16":
+        return []
+    half = model.family.in_fp16
+    return [f"{NO_BF16}; in fp16 {model.name} {half}" if half else NO_BF16]
 
 
 def traps_of(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -21,6 +22,7 @@ from quantlab.lab.bench.tensors import first_of, mapped, named, on
 from quantlab.lab.device import Device
 from quantlab.lab.libraries import torch
 from quantlab.lab.load.blocks.pipeline import BlockPipeline
+from quantlab.lab.load.stages import encode_again
 from quantlab.lab.references import pictures
 from quantlab.words.comparison import Comparison
 from quantlab.words.settings import SETTINGS
@@ -123,19 +125,22 @@ def generate(
         return {}
 
     first_call = _FirstCall(getattr(pipe, family.denoiser), family.as_given)
-    with decoding(getattr(pipe, family.decoder), comparison), first_call as first:
+    with (
+        decoding(getattr(pipe, family.decoder), comparison),
+        _read(pipe, family, comparison, embeddings) as prompt,
+        first_call as first,
+    ):
         started = device.clock()
         result = pipe(
-            **embeddings,
+            **prompt,
             **shown,
             **family.arguments(dict(comparison.settings)),
             generator=torch().Generator("cpu").manual_seed(comparison.seed),
             callback_on_step_end=after_step,
         )
         ended = device.clock()
-    marks = [started, *marks]
     # The first interval also holds the pipeline's preparation; with more steps it is left out.
-    steps = [b - a for a, b in pairwise(marks)]
+    steps = [b - a for a, b in pairwise([started, *marks])]
     return Run(
         image=family.image_of(result),
         total_s=ended - started,
@@ -145,6 +150,27 @@ def generate(
         latents=latents.to("cpu"),
         finite=bool(torch().isfinite(latents).all()),
     )
+
+
+@contextmanager
+def _read(
+    pipe: Any, family: Family, comparison: Comparison, embeddings: Mapping[str, Any]
+) -> Iterator[Mapping[str, Any]]:
+    """The arguments of the call that stand for the prompt: its embeddings by name, or, where those
+    have no name, the prompt, for which ``encode_prompt`` then gives them."""
+    if not (family.replayed and comparison.references):
+        yield embeddings
+        return
+    given = family.returned(embeddings)
+    encode_again(pipe, *given)
+    texts = {
+        "prompt": comparison.prompt,
+        "negative_prompt": dict(comparison.settings).get("negative_prompt", ""),
+    }
+    try:
+        yield dict(list(texts.items())[: len(given)])
+    finally:
+        del pipe.encode_prompt
 
 
 def _check_taken(pipe: Any, comparison: Comparison) -> None:

@@ -10,7 +10,7 @@ from quantlab.catalog.own.mixes import admit_all
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
-from quantlab.words.comparison import Comparison
+from quantlab.words.comparison import SHIPPED, Comparison
 
 __all__ = ["MOST", "PROMPTS", "SEEDS", "pairs_of"]
 
@@ -27,7 +27,7 @@ def pairs_of(
     reference: str,
     catalog: Catalog,
     *,
-    model: str = "flux-mini",
+    model: str = SHIPPED,
     prompts: Sequence[str] = (),
     seeds: Sequence[int] = (),
     **settings: Any,

@@ -14,11 +14,9 @@ def why_not_run(model: Model, asked: Comparison) -> str | None:
     family = model.family
     if not family.embeddings:
         return (
-            f"{model.name}: encode_prompt of {model.pipeline} does not give what its call takes, "
-            f"as it must to be run here; only its needs are predicted"
+            f"{model.name}: encode_prompt of {model.pipeline} does not take a prompt alone and "
+            f"give what its call takes, as it must to be run here; only its needs are predicted"
         )
-    if family.unshown and asked.references:
-        return f"{model.name}: {family.unshown}; without one it runs"
     for plan in asked.plans if asked.references else ():
         for name in family.text_alone:
             if not plan.leaves_out(name):

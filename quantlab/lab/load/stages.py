@@ -14,7 +14,7 @@ from typing import Any
 
 from quantlab.lab.load.reader import Held
 
-__all__ = ["Stages", "config_alone", "decode_alone"]
+__all__ = ["Stages", "config_alone", "decode_alone", "encode_again"]
 
 
 def decode_alone(pipe: Any, decoder: str, others: list[str], release: Any) -> None:
@@ -31,6 +31,12 @@ def decode_alone(pipe: Any, decoder: str, others: list[str], release: Any) -> No
         return decode(*args, **kwargs)
 
     getattr(pipe, decoder).decode = decode_then
+
+
+def encode_again(pipe: Any, *given: Any) -> None:
+    """Let the calls of ``encode_prompt`` that ``pipe`` makes give what it gave before, in turn."""
+    left = list(given)
+    pipe.encode_prompt = lambda **_: left.pop(0)
 
 
 def config_alone(pipe: Any, name: str, cls: Any, folder: str, **more: Any) -> None:

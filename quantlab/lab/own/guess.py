@@ -34,7 +34,8 @@ def family_from_class(
 ) -> Family:
     """What pipelines of class ``cls`` do; ``rows`` and ``configs`` are by component.
 
-    Its ``embeddings`` are empty where the way it encodes a prompt is not the generic one.
+    Its ``embeddings`` are empty where the way it encodes a prompt is not the generic one: where
+    ``encode_prompt`` looks at pictures, too, nothing says in which form it is given them.
 
     Raises:
         InputError: it has no denoiser or no decoder of a kind that is known, or one whose width
@@ -46,7 +47,7 @@ def family_from_class(
     encode = _parameters(cls, "encode_prompt")
     embeddings = _returned(cls)
     taken = tuple(name for name in embeddings if name in call)
-    usual = bool(taken) and "prompt" in encode
+    usual = bool(taken) and "prompt" in encode and encode.keys().isdisjoint(PICTURES)
     negative = _negative(embeddings, encode, call)
     main = denoisers[0]
     return Family(

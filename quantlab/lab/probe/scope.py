@@ -11,10 +11,10 @@ from quantlab.catalog.schema import Component, Model, Scheme
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.errors import InputError
 from quantlab.lab.probe.probe import CAPABILITIES, Probed, documented
+from quantlab.words.comparison import SHIPPED
 
 __all__ = ["capabilities_of", "chosen", "left_out", "schemes_here"]
 
-MODEL = "flux-mini"
 ON_ENCODERS = ("load", "run")
 """The others look at the transformer's own output and training."""
 
@@ -85,7 +85,7 @@ def chosen(
 
 def _reasons(component: str, catalog: Catalog, machine: Machine) -> dict[str, str]:
     """Scheme -> why it cannot be tried, or an empty text."""
-    model = catalog.models[MODEL]
+    model = catalog.models[SHIPPED]
     part = model.component(component)
     if part is None:
         names = ", ".join(c.name for c in model.components)

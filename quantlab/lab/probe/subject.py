@@ -18,7 +18,7 @@ from quantlab.lab.load.keys import DTYPES, compute_dtype
 from quantlab.lab.load.pool import LoadedPlan, Pool
 from quantlab.lab.load.weights import stored_bytes, verify
 from quantlab.lab.specs import build, spec_for
-from quantlab.words.comparison import Comparison
+from quantlab.words.comparison import SHIPPED, Comparison
 
 __all__ = ["Finding", "Measured", "Subject"]
 
@@ -43,7 +43,7 @@ class Subject:
     catalog: Catalog
     device: Device
     component: str = "transformer"
-    model: str = "flux-mini"
+    model: str = SHIPPED
 
     @cached_property
     def comparison(self) -> Comparison:

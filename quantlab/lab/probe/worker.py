@@ -46,8 +46,10 @@ def _subject(job: Mapping[str, Any]) -> Any:
     from quantlab.lab.device import this_device
     from quantlab.lab.probe.subject import Subject
 
-    resolve("diffusers.FluxPipeline")  # imports belong to no cell's seconds
-    return Subject(job["scheme"], load_catalog(), this_device(), job["component"])
+    subject = Subject(job["scheme"], load_catalog(), this_device(), job["component"])
+    known = subject.catalog.models[subject.model]
+    resolve(f"diffusers.{known.pipeline}")  # imports belong to no cell's seconds
+    return subject
 
 
 def _try(probe: Callable[[Any], Any], subject: Any) -> tuple[str, str]:

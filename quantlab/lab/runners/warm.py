@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from quantlab.catalog.table import load_catalog
 from quantlab.errors import QuantlabError, Unavailable
 from quantlab.lab.keep.scratch import scratch
 from quantlab.lab.libraries import resolve
@@ -28,11 +29,13 @@ def start_warm(runner: Runner, comparisons: Sequence[Comparison]) -> threading.T
 
     def work() -> None:
         if not isinstance(runner, OwnRunner):  # runs happen elsewhere
+            models = load_catalog().models
             with (
                 LowPriority(),
                 contextlib.suppress(Unavailable),
             ):  # a run says so itself
-                resolve("diffusers.FluxPipeline")
+                for name in dict.fromkeys(models[each.model].pipeline for each in comparisons):
+                    resolve(f"diffusers.{name}")
             return
         for comparison in comparisons:
             with scratch() as folder:

@@ -149,7 +149,7 @@ class ZeroGpuRunner:
         left, started = list(asked), time.monotonic()
         error: QuantlabError = Stopped("stopped before it started")
         try:
-            with closing(self._events(job, asked, out)) as events:
+            with closing(self._events(job, chosen.model, asked, out)) as events:
                 for event in events if not stop.is_set() else ():
                     if isinstance(event, Finished):
                         left.remove(event.index)
@@ -170,9 +170,11 @@ class ZeroGpuRunner:
             if stage == "process":
                 error = RunError("not run: the GPU worker ended during an earlier plan")
 
-    def _events(self, job: Item, asked: list[int], out: Path) -> Generator[Event, None, None]:
+    def _events(
+        self, job: Item, model: str, asked: list[int], out: Path
+    ) -> Generator[Event, None, None]:
         # Imports that are under way in another thread would hang the forked worker: wait for them.
-        resolve("diffusers.FluxPipeline")
+        resolve(f"diffusers.{self._catalog.models[model].pipeline}")
         with scratch() as folder:
             items = self._call({**job, "folder": folder})
             try:

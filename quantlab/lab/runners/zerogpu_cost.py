@@ -129,7 +129,7 @@ def _slower(scheme_id: str | None, catalog: Catalog) -> float:
 @lru_cache(maxsize=4)
 def _published(catalog: Catalog) -> Mapping[str, float]:
     """Denoiser's scheme -> seconds over those of bf16 in the same series; at least 1."""
-    path = PROJECT / "data" / "results" / "published-flux1-dev-h100.csv"
+    path = PROJECT / "data" / "results" / "published-h100.csv"
     with path.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     base = {(r["source"], r["steps"]): float(r["seconds"]) for r in rows if r["plan"] == "bf16"}

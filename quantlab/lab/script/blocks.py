@@ -104,7 +104,6 @@ def call_lines(comparison: Comparison, model: Model, plan: Plan, encoded: str = 
     return [
         *decoding_lines(comparison, model),
         *lines,
-        *reference_lines(comparison),
         "image = pipe(",
         f"    **{encoded}," if encoded else f"    prompt={comparison.prompt!r},",
         *_given(comparison, model, blocks),
@@ -165,6 +164,7 @@ def staged_lines(
         *release,
         "",
         "# What draws; it is gone before the image is decoded.",
+        *reference_lines(comparison),
         *drawing.before,
         *load_lines(drawing, model, plan, dtype, without=family.encoders),
         *drawing.after,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from quantlab.catalog.schema import Model
-from quantlab.errors import PlanError
 from quantlab.lab.libraries import resolve
-from quantlab.lab.load.stages import config_alone, decode_alone
+from quantlab.lab.load.stages import config_alone, decode_alone, encode_again
 from quantlab.lab.script import blocks
 from quantlab.lab.script.decoding import decoding_lines
 from quantlab.lab.script.script import Script
@@ -64,7 +63,8 @@ def placed_lines(
 
 def pipe_call(comparison: Comparison, plan: Plan, model: Model, encoded: str = "") -> list[str]:
     """The lines that make ``image.png`` with a pipeline of ``model`` that is called ``pipe``;
-    ``encoded`` is what holds the prompt's embeddings, if they are there already."""
+    ``encoded`` is what holds the prompt's embeddings, if they are there already. Pictures to go by
+    are called ``references``."""
     family = model.family
     if family.modular:
         return blocks.call_lines(comparison, model, plan, encoded)
@@ -78,7 +78,6 @@ def pipe_call(comparison: Comparison, plan: Plan, model: Model, encoded: str = "
         given[str(family.reference)] = "references"
     return [
         *decoding_lines(comparison, model),
-        *blocks.reference_lines(comparison),
         "image = pipe(",
         f"    **{encoded}," if encoded else f"    prompt={comparison.prompt!r},",
         *(f"    {name}={value}," for name, value in given.items()),
@@ -98,8 +97,6 @@ def staged_lines(
     target: str,
 ) -> list[str]:
     """Encode, let go of the text encoders, denoise, let go of the denoiser, decode."""
-    if comparison.references:
-        raise PlanError("staged: no script is known that goes by pictures")
     if model.family.modular:
         return blocks.staged_lines(reading, drawing, comparison, plan, model, dtype, target)
     family = model.family
@@ -108,12 +105,16 @@ def staged_lines(
     drawing.embed(decode_alone)
     drawing.modules.add("gc")
     release = blocks.release_calls(target)
+    again = family.replayed and bool(comparison.references)
+    if again:
+        drawing.embed(encode_again)
     return [
         "# The text encoders: they are gone before anything else is read.",
         *pipe_lines(reading, model, plan, dtype, drawers),
         *placed_lines(model, "resident", target, {}),
         *_config_lines(reading, plan, model),
-        *_encode_lines(comparison, model),
+        *blocks.reference_lines(comparison),
+        *_encode_lines(reading, comparison, model),
         "del pipe",
         *release,
         "",
@@ -122,7 +123,8 @@ def staged_lines(
         *placed_lines(model, "resident", target, {}),
         f"decode_alone(pipe, {family.decoder!r}, {list(family.denoisers)!r}, "
         f"lambda: ({', '.join(release)}))",
-        *pipe_call(comparison, plan, model, "encoded"),
+        *(["encode_again(pipe, *given)"] if again else []),
+        *pipe_call(comparison, plan, model, "" if again else "encoded"),
     ]
 
 
@@ -140,14 +142,27 @@ def _config_lines(reading: Script, plan: Plan, model: Model) -> list[str]:
     return lines
 
 
-def _encode_lines(comparison: Comparison, model: Model) -> list[str]:
-    """``encoded``: what ``encode_prompt`` gives, by the names under which the call takes it."""
+def _encode_lines(reading: Script, comparison: Comparison, model: Model) -> list[str]:
+    """``encoded``: what ``encode_prompt`` gives, by the names under which the call takes it; or
+    ``given``, as it gives it, where it is to be given again. Pictures are ``references``."""
     family, cls = model.family, resolve(f"diffusers.{model.pipeline}")
     guided = model.guided(comparison.guidance)
     settings = dict(comparison.settings)
     given = family.to_encode(cls, settings, guided=guided)
     more = "".join(f", {name}={value!r}" for name, value in given.items())
     more += ", device=pipe._execution_device" if family.wants_device(cls) else ""
+    if family.shows is not None and comparison.references:
+        reading.embed(family.shows)
+        more += f", **{family.shows.__name__}(pipe, references)"
+    again = family.replayed and comparison.references
+    if again:
+        texts = [comparison.prompt]
+        if family.encodes_twice(settings, guided=guided):
+            texts.append(str(settings.get("negative_prompt", "")))
+        return [
+            "with torch.no_grad():",
+            f"    given = [pipe.encode_prompt(prompt=text{more}) for text in {texts!r}]",
+        ]
     taken = family.taken_of(cls)
     lines = [
         f"NAMES = {family.embeddings!r}",

@@ -25,6 +25,7 @@ from quantlab.lab.load.pool import compile_settings
 from quantlab.lab.load.runnable import why_not_run
 from quantlab.lab.load.way import way_of
 from quantlab.lab.lora.attach import fused_lora, refuse_lora
+from quantlab.lab.script.blocks import reference_lines
 from quantlab.lab.script.body import pipe_call, pipe_lines, placed_lines, staged_lines
 from quantlab.lab.script.lora_lines import attach_lines
 from quantlab.lab.script.processors import write_processors
@@ -90,6 +91,7 @@ def snippet(
             *pipe_lines(scripts[0], model, plan, dtype),
             *placed_lines(model, placement, target, options),
             *_compiled(plan, parts, model, placement, catalog),
+            *reference_lines(comparison),
             *pipe_call(comparison, plan, model),
         ]
     packages = _packages(parts, comparison, model, catalog)

@@ -95,6 +95,7 @@ def _label(part: Part) -> str:
 def _writing(part: Part, path: str, script: Script) -> list[str]:
     """The lines that write ``path``."""
     name, (kind, kinds) = part.component.name, _types(part)
+    called = part.model.family.architecture
     folder = f'f"{{MODEL}}/{name}"'
     lines = []
     if not part.model.local:
@@ -104,9 +105,9 @@ def _writing(part: Part, path: str, script: Script) -> list[str]:
         )
         folder = f'f"{{BASE}}/{name}"'
     if not kinds:
-        return [*lines, f'write_gguf({folder}, "{path}", "{kind}")']
+        return [*lines, f'write_gguf({folder}, "{path}", "{called}", "{kind}")']
     tensors = [f'    "{tensor}": "{each}",' for tensor, each in kinds.items()]
-    given = f'{folder}, "{path}", "{kind}", TYPES'
+    given = f'{folder}, "{path}", "{called}", "{kind}", TYPES'
     matters = _importance(part)
     if matters is not None:
         shipped = matters.is_relative_to(PROJECT)
@@ -149,22 +150,27 @@ def _made(part: Part) -> str:
     path = cache_folder() / f"{model}-{name}-{'-'.join(marks)}.gguf"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
+        called, by = part.model.family.architecture, str(_importance(part) or "")
         with whole_file(path) as to:
-            write_gguf(str(folder), str(to), kind, kinds, str(_importance(part) or ""))
+            write_gguf(str(folder), str(to), called, kind, kinds, by)
     return str(path)
 
 
 def write_gguf(
-    folder: str, path: str, kind: str, kinds: dict[str, str] | None = None, importance: str = ""
+    folder: str,
+    path: str,
+    architecture: str,
+    kind: str,
+    kinds: dict[str, str] | None = None,
+    importance: str = "",
 ) -> None:
     """Write a diffusers model's safetensors in ``folder`` to a GGUF file at ``path``.
 
-    Weights (2-D tensors of that name) are stored as ``kind``, such as "Q4_K"; ``kinds`` names
-    others by tensor, such as {"proj_out.weight": "F32"}. Rows that are no whole number of a type's
-    blocks are stored as Q8_0, and where its blocks of 32 do not divide them either as F32, as
-    everything else is.
-    ggml's own quantizer packs them; where ``importance`` names a safetensors file with the mean
-    square of each input of a weight, under the tensor's name, it rounds by that.
+    ``architecture`` is what the file calls it. Weights (2-D tensors of that name) are stored as
+    ``kind``, such as "Q4_K"; ``kinds`` names others by tensor, such as {"proj_out.weight": "F32"}.
+    Rows that are no whole number of a type's blocks are stored as Q8_0, or as F32 where its blocks
+    of 32 do not divide them, as everything else is. ggml's own quantizer packs them; it rounds by
+    ``importance``, a safetensors file with the mean square of each input of a tensor by its name.
     """
     import ctypes
     import pathlib
@@ -182,7 +188,7 @@ def write_gguf(
     pack.restype = ctypes.c_size_t
 
     matters = load_file(importance) if importance else {}
-    writer = gguf.GGUFWriter(path, arch="flux")
+    writer = gguf.GGUFWriter(path, arch=architecture)
     for shard in sorted(pathlib.Path(folder).glob("*.safetensors")):
         for name, tensor in load_file(shard).items():
             values = tensor.float().numpy()

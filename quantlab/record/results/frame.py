@@ -26,6 +26,7 @@ from quantlab.record.results.export import plain
 from quantlab.record.store.row import Stored, short_hash
 from quantlab.record.store.store import Store
 from quantlab.record.sweeps.table import setting_column, tidy
+from quantlab.words.comparison import SHIPPED
 from quantlab.words.metrics import METRICS
 from quantlab.words.settings import SETTINGS
 from quantlab.words.units import GIB
@@ -46,8 +47,8 @@ LIMIT = 2000
 """So many of the newest results of the store are read."""
 
 FOLDER = PROJECT / "data" / "results"
-SWEEP = FOLDER / "sweep-flux-mini-cpu.csv"
-PUBLISHED = FOLDER / "published-flux1-dev-h100.csv"
+SWEEP = FOLDER / f"sweep-{SHIPPED}-cpu.csv"
+PUBLISHED = FOLDER / "published-h100.csv"
 
 _FLOATS = {
     "others_cpu",

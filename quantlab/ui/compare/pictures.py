@@ -63,9 +63,6 @@ def pictures_box(model: Model, services: Services, digests: Sequence[str] = ()) 
     most = model.limits.max_references
     if not most or model.family.reference is None:
         return ""
-    if model.family.unshown:
-        said = f"{model.name} takes up to {most} pictures to go by, but {model.family.unshown}."
-        return f'<p class="ql-limits">{escape(said)}</p>'
     if not services.takes_pictures:
         return f'<p class="ql-limits">{escape(CLOSED)}</p>'
     told = _takes(model, len(digests), services.catalog)

@@ -23,7 +23,7 @@ from quantlab.ui.state import Shown
 from quantlab.ui.theme import HIDDEN, script
 from quantlab.ui.tuning.section import build_tuning, may_tune
 from quantlab.ui.words import LETTERS
-from quantlab.words.comparison import MAX_PLANS, Comparison
+from quantlab.words.comparison import MAX_PLANS, SHIPPED, Comparison
 from quantlab.words.settings import setting
 
 __all__ = ["build_try", "first_runs"]
@@ -44,7 +44,7 @@ def build_try(services: Services, banner: Any, live: Any) -> Parts:
     Plan N has ``transformer-N`` and ``encoder-N``; ``board`` has the pictures of all, ``facts``
     the figures. ``banner`` and ``live``, which knows the running job, stand outside of the tabs.
     """
-    model = services.catalog.models["flux-mini"]
+    model = services.catalog.models[SHIPPED]
     parts: dict[str, Any] = {
         "banner": banner,
         "live": live,
@@ -59,7 +59,7 @@ def build_try(services: Services, banner: Any, live: Any) -> Parts:
         prompt = gr.Textbox(
             PROMPT,
             label="Prompt",
-            info="flux-mini draws one simple thing on a plain coloured background.",
+            info=f"{model.name} draws one simple thing on a plain coloured background.",
             max_length=setting("prompt").longest,
             max_lines=1,
             scale=6,

@@ -12,6 +12,7 @@ from html import escape
 from typing import Any
 
 from quantlab.catalog.paths import PROJECT
+from quantlab.words.comparison import SHIPPED
 
 __all__ = ["number_line"]
 
@@ -35,7 +36,7 @@ def number_line() -> str:
     return (
         '<figure class="ql-numbers"><svg role="img" '
         f'viewBox="0 0 {WIDTH} {height}" aria-label="{escape(told)}">{_axis(height)}{drawn}</svg>'
-        f"<figcaption>{len(held['weights'])} weights of flux-mini ({escape(held['layer'])}), each "
+        f"<figcaption>{len(held['weights'])} weights of {SHIPPED} ({escape(held['layer'])}), each "
         "joined to the nearest value that its bits can say. With fewer bits there are fewer values "
         f"to say it with. Rounding errors of the whole row, measured with torchao, one scale for "
         f"{held['group']} weights: {told}.</figcaption></figure>"

@@ -26,13 +26,14 @@ from quantlab.ui.machine.probing import Told, probing
 from quantlab.ui.named import QUIET, Call, Parts, Updates, only, wire, wire_shared
 from quantlab.ui.services import Services
 from quantlab.ui.theme import HIDDEN, script
+from quantlab.words.comparison import SHIPPED
 
 __all__ = ["build_machine", "may_probe"]
 
 READING = '<p class="ql-hint">Reading what this machine is…</p>'
 PROBE = (
     '<h2 class="ql-section">Probe this machine</h2><p class="ql-hint">Each capability is tried for '
-    "real on flux-mini, in a process of its own with a limit of time and memory. A crash is a "
+    f"real on {SHIPPED}, in a process of its own with a limit of time and memory. A crash is a "
     "cell like any other. What has not changed since the last probe is not measured again.</p>"
 )
 PUBLIC = (

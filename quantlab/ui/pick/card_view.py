@@ -17,6 +17,7 @@ from quantlab.catalog.table import load_catalog
 from quantlab.catalog.time.published import published_times
 from quantlab.ui.bands_view import badge
 from quantlab.words.choice import LIKELY, Choice
+from quantlab.words.comparison import SHIPPED
 from quantlab.words.metrics import metric
 from quantlab.words.plan import LEFT_OUT, Plan
 from quantlab.words.units import GIB, size
@@ -32,8 +33,8 @@ RULE = (
     "Of all plans that fit, those stay that no other beats in memory, time and loss at once. The "
     "fastest is the fastest whose picture stays close to the unquantized one, or as close as "
     "anything that fits; the best picture loses least; the smallest takes least of the device. "
-    "Loss is measured on flux-mini, bytes are predicted, and so are seconds but where the plan has "
-    "run on such a card before."
+    f"Loss is measured on {SHIPPED}, bytes are predicted, and so are seconds but where the plan "
+    "has run on such a card before."
 )
 
 

@@ -27,6 +27,7 @@ from quantlab.ui.words import (
     VERDICT_LABELS,
 )
 from quantlab.words.choice import Span
+from quantlab.words.comparison import SHIPPED
 from quantlab.words.metrics import metric
 from quantlab.words.plan import Plan
 from quantlab.words.units import GIB, seconds, size
@@ -48,7 +49,7 @@ def table(rows: Iterable[Row], query: Query, catalog: Catalog, known: Known = NO
         *(_head(row.over, "number", row.told) for row in own),
         _head("Memory", "number", "Predicted peak on the device; without one, weights"),
         _head("An image", "number", "Seconds of one image, with it on the denoiser"),
-        _head("Picture", "number", "How far it moves the picture, measured on flux-mini"),
+        _head("Picture", "number", f"How far it moves the picture, measured on {SHIPPED}"),
         _head("Weights", "number", "Predicted weights of the whole pipeline", more=True),
         _head("Bits", "number", "Bits a weight, as the library stores it", more=True),
         *(_head(row.over, "number", row.told, more=True) for row in rest),

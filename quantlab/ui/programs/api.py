@@ -25,6 +25,7 @@ from quantlab.ui.programs.questions import comparison_of, predict, propose, reco
 from quantlab.ui.programs.settings import takes_settings
 from quantlab.ui.services import Services
 from quantlab.ui.visitors.leaving import call_of
+from quantlab.words.comparison import SHIPPED
 
 __all__ = [
     "ENDPOINTS", "check", "compare", "link", "predict", "propose", "recommend", "register",
@@ -37,7 +38,7 @@ async def compare(
     services: Services,
     request: gr.Request,
     plans: list[str],
-    model: str = "flux-mini",
+    model: str = SHIPPED,
     **given: Any,
 ) -> dict[str, Any]:
     """Run plans side by side on this page's machine and measure each: image, memory, latency, and
@@ -64,7 +65,7 @@ def link(
     services: Services,
     request: gr.Request,
     plans: list[str],
-    model: str = "flux-mini",
+    model: str = SHIPPED,
     **given: Any,
 ) -> dict[str, Any]:
     """Give the link that opens this page on a comparison and what it holds of it; nothing is run.

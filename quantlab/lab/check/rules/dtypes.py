@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
+from quantlab.families import families
 from quantlab.lab.check.code.values import Call, Part, Ref
 from quantlab.lab.check.finding import Edit
 from quantlab.lab.check.mend import drop, drop_statement, replace
@@ -12,7 +14,7 @@ from quantlab.lab.check.rules.placement import is_dtype
 from quantlab.lab.check.schemes import schemes_of
 from quantlab.lab.check.uses import Code, Load
 
-__all__ = ["cast_quantized", "fp16_flux", "layerwise_on_pipeline", "layerwise_on_quantized"]
+__all__ = ["cast_quantized", "fp16_overflows", "layerwise_on_pipeline", "layerwise_on_quantized"]
 
 CASTS = ("half", "float", "bfloat16")
 MODELING = (
@@ -114,19 +116,19 @@ def layerwise_on_pipeline(code: Code) -> Iterator[Hit]:
 @rule(
     "fp16-flux",
     "warning",
-    why="FLUX was trained in bf16; in fp16 its activations overflow, and the picture is black or "
+    why="It was trained in bf16; in fp16 its activations overflow, and the picture is black or "
     "noise.",
     source="https://github.com/huggingface/optimum-quanto/issues/231",
     versions={"diffusers": ">=0.30"},
 )
-def fp16_flux(code: Code) -> Iterator[Hit]:
-    """A FLUX pipeline, or its transformer, in fp16."""
+def fp16_overflows(code: Code) -> Iterator[Hit]:
+    """In fp16, a pipeline or a denoiser of a family that is known to overflow in it."""
     for load in code.loads:
         argument = load.call.argument("dtype") or load.call.argument("torch_dtype")
         half = argument is not None and isinstance(argument.value, Ref)
         if argument is None or not half or argument.value.path not in HALF:  # type: ignore[union-attr]
             continue
-        if _is_flux(load):
+        if _overflows(load):
             edit = replace(argument.node, "torch.bfloat16")
             yield Hit(argument.node, f"{load.cls.name} is loaded in fp16.", (edit,))
 
@@ -134,6 +136,8 @@ def fp16_flux(code: Code) -> Iterator[Hit]:
 HALF = ("torch.float16", "torch.half")
 
 
-def _is_flux(load: Load) -> bool:
+def _overflows(load: Load) -> bool:
     named = load.pipeline or load.cls.name
-    return named.startswith("Flux") and load.cls.library in ("diffusers", "")
+    known = (each for each in families().values() if each.in_fp16)
+    ours = any(fnmatchcase(named, each.classes) for each in known)
+    return ours and load.cls.library in ("diffusers", "")

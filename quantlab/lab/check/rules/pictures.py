@@ -22,16 +22,13 @@ __all__ = [
     "unknown_argument",
 ]
 
-FLUX = (
+CALL = (
     "https://github.com/huggingface/diffusers/blob/v0.42.1/src/diffusers/pipelines/flux/"
     "pipeline_flux.py"
 )
 MEANT = {"steps": "num_inference_steps", "num_steps": "num_inference_steps",
          "cfg": "guidance_scale", "cfg_scale": "guidance_scale", "guidance": "guidance_scale",
          "num_images": "num_images_per_prompt", "seed": "generator"}  # fmt: skip
-LONGEST = 512
-"""Tokens that FLUX.1 and its kin take at most."""
-CLIP = 77
 
 
 def _pictures(code: Code) -> Iterator[tuple[Load, Call]]:
@@ -49,7 +46,7 @@ def _modelled(code: Code) -> Iterator[tuple[Load, Call, Model]]:
     "no-such-argument",
     "error",
     why="The pipeline's call has no such argument.",
-    source=FLUX,
+    source=CALL,
     versions={"diffusers": ">=0.42,<0.43"},
     says=(r"\w+Pipeline\.__call__\(\) got an unexpected keyword argument",),
 )
@@ -76,7 +73,7 @@ def unknown_argument(code: Code) -> Iterator[Hit]:
     "silent",
     why="A size that the autoencoder and the patches do not divide is rounded down with a line in "
     "the log, and the picture has another size than asked.",
-    source=FLUX,
+    source=CALL,
     versions={"diffusers": ">=0.30"},
     says=(r"`height` and `width` have to be divisible by",),
 )
@@ -97,7 +94,7 @@ def rounded(code: Code) -> Iterator[Hit]:
     "text-too-long",
     "error",
     why="The pipeline refuses more tokens than its text encoder was trained with.",
-    source=FLUX,
+    source=CALL,
     versions={"diffusers": ">=0.30"},
     says=(r"`max_sequence_length` cannot be greater than \d+",),
 )
@@ -106,17 +103,17 @@ def long_text(code: Code) -> Iterator[Hit]:
     for load, call in _pictures(code):
         argument = call.kwargs.get("max_sequence_length")
         asked = const(argument.value) if argument is not None else None
-        flux = load.pipeline.startswith("Flux") and not load.pipeline.startswith("Flux2")
-        if argument is not None and isinstance(asked, int) and asked > LONGEST and flux:
-            said = f"max_sequence_length={asked} stops with a ValueError; {LONGEST} is the most."
-            yield Hit(argument.node, said, (replace(argument.node, str(LONGEST)),))
+        most = code.libraries.pipelines.get(load.pipeline, {}).get("longest")
+        if argument is not None and isinstance(asked, int) and most and asked > most:
+            said = f"max_sequence_length={asked} stops with a ValueError; {most} is the most."
+            yield Hit(argument.node, said, (replace(argument.node, str(most)),))
 
 
 @rule(
     "prompt-cut",
     "note",
     why="What is longer than an encoder keeps is cut off with a line in the log.",
-    source=FLUX,
+    source=CALL,
     versions={"diffusers": ">=0.30"},
     says=(r"part of your input was truncated because",),
 )
@@ -173,17 +170,21 @@ def many_steps(code: Code) -> Iterator[Hit]:
 @rule(
     "negative-ignored",
     "silent",
-    why="FLUX.1 looks at a negative prompt only with true_cfg_scale above 1, which takes two "
-    "passes a step.",
-    source=FLUX,
+    why="Such a pipeline looks at a negative prompt only with true_cfg_scale above 1, which takes "
+    "two passes a step.",
+    source=CALL,
     versions={"diffusers": ">=0.32"},
 )
 def negative_ignored(code: Code) -> Iterator[Hit]:
-    """A negative prompt without ``true_cfg_scale``."""
+    """A negative prompt without a ``true_cfg_scale`` above 1, where the pipeline's own is not."""
     for load, call in _pictures(code):
         argument = call.kwargs.get("negative_prompt")
-        if argument is None or load.pipeline != "FluxPipeline" or call.more:
+        known = code.libraries.pipelines.get(load.pipeline, {})
+        if argument is None or "second_pass" not in known or call.more:
             continue
-        if const(argument.value) not in (None, "") and call.argument("true_cfg_scale") is None:
+        given = call.argument("true_cfg_scale")
+        scale = known["second_pass"] if given is None else const(given.value)
+        once = isinstance(scale, int | float) and scale <= 1
+        if const(argument.value) not in (None, "") and once:
             node = argument.named if argument.named is not None else argument.node
             yield Hit(node, "The negative prompt is ignored.", (drop(call, argument),))
