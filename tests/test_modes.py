@@ -299,7 +299,7 @@ def loaded(placement: str) -> LoadedPlan:
 
 
 def test_schemes_that_are_hopeless_in_eager_mode_say_so_before_and_after() -> None:
-    run = Run(None, 0.0, 0.0, 0.0, FirstStep({}, None), True)
+    run = Run(None, 0.0, 0.0, 0.0, FirstStep({}, None), None, True)
     drawn = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
     for plan, warned in (("torchao-int8dq", True), ("torchao-int8dq@compiled", False)):
         parsed = parse_plan(plan, MINI)
