@@ -103,6 +103,16 @@ def test_what_leaves_a_thread_there_is_told_here(runner: BesideRunner) -> None:
         runner.do(sys.exit)
 
 
+def test_it_ends_where_the_page_ended_while_it_was_starting() -> None:
+    someone = "0"  # nobody's parent
+    command = [sys.executable, "-m", "quantlab.lab.runners.beside_worker", someone]
+    with subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE) as orphan:
+        try:
+            assert orphan.wait(60) == 1
+        finally:
+            orphan.kill()
+
+
 def test_it_ends_with_the_page() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", ALONE], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE

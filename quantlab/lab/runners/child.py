@@ -50,7 +50,7 @@ class Child:
             self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", module, str(os.getpid())],
             cwd=PACKAGE.parent,  # so that -m finds this very copy
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -176,6 +176,9 @@ def serve(work: Callable[[dict[str, Any], Callable[[Mapping[str, Any]], None]], 
 
 
 def _end_with_parent() -> None:
-    """Ask Linux to kill this process when its parent ends, whatever this process is doing."""
+    """Ask Linux to kill this process when its parent ends, whatever this process is doing; end now
+    where it has ended already, while this one was importing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != int(sys.argv[1]):
+            os._exit(1)
