@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from quantlab.catalog.advice import beforehand
 from quantlab.catalog.comparison import parse_plan
 from quantlab.catalog.paths import OWN_MODELS, PROJECT
 from quantlab.catalog.sizes.picture import picture_of
@@ -129,6 +130,26 @@ def test_it_goes_the_whole_way(
     assert all("transformer=" not in row["plan"] for row in rows)
     assert main(["compare", *asked, "--plans", "bnb-nf4", *out]) == 2
     assert "stored quantized already" in capsys.readouterr().err
+
+
+def test_a_plain_file_is_not_called_quantized(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    WRITERS["bf16.safetensors"](tmp_path / "bf16.safetensors")
+    asked = ["predict", "--model", str(tmp_path / "bf16.safetensors"), "--plans"]
+    assert main([*asked, "bnb-nf4"]) == 2
+    said = capsys.readouterr().err
+    assert "is read from one file as it is (BF16" in said
+    assert "quantized already" not in said
+    (told,) = beforehand(admit(str(tmp_path / "bf16.safetensors")), ["a fox"], 32)
+    assert "is read from one file as it is: the transformer (BF16" in told
+
+
+def test_a_file_whose_ending_diffusers_does_not_know_is_refused(tmp_path: Path) -> None:
+    WRITERS["q4_k.gguf"](tmp_path / "small.gguf")
+    (tmp_path / "small.gguf").rename(tmp_path / "LOUD.GGUF")
+    with pytest.raises(InputError, match=r"LOUD.GGUF must end in \.gguf"):
+        admit(str(tmp_path / "LOUD.GGUF"))
 
 
 def test_names_of_other_programs_are_read_and_another_model_stands_beside(tmp_path: Path) -> None:

@@ -60,10 +60,9 @@ def _check_scheme(scheme_id: str, component_name: str, model: Model, catalog: Ca
         if not component.optional:
             raise PlanError(f"{model.name} does not run without its {component_name}")
         return
-    if component.stored_as:
+    if component.why_as_it_is:
         raise PlanError(
-            f"{component_name} of {model.name} is stored quantized already "
-            f"({component.stored_as}) and is used as it is"
+            f"{component_name} of {model.name} {component.why_as_it_is}; nothing quantizes it here"
         )
     scheme = catalog.schemes.get(scheme_id)
     if scheme is None:

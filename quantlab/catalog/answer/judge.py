@@ -239,9 +239,8 @@ def _loading(scheme: Scheme | None, model: Model | None) -> list[Claim]:
     if scheme is None or model is None:
         return []
     first = model.components[0]
-    if first.stored_as:
-        said = f"loading: the {first.name} is stored quantized already ({first.stored_as})"
-        return [Claim("no", said)]
+    if first.why_as_it_is:
+        return [Claim("no", f"loading: the {first.name} {first.why_as_it_is}")]
     if not scheme.loadable:
         return [Claim("unknown", f"loading: {scheme.note}")]
     if not scheme.from_file or has_file(scheme, model):

@@ -76,6 +76,13 @@ class Component:
     layers: str = ""
     """The table of its layers, where ``shapes`` counts numbers by their type alone."""
 
+    @property
+    def why_as_it_is(self) -> str:
+        """Why nothing quantizes it, as the rest of a sentence; "" where something may."""
+        if self.stored_as and self.form == "plain":
+            return f"is read from one file as it is ({self.stored_as})"
+        return f"is stored quantized already ({self.stored_as})" if self.stored_as else ""
+
 
 @dataclass(frozen=True)
 class Defaults:

@@ -86,7 +86,12 @@ def read_single(path: Path) -> Single:
         LoadError: it is cut, damaged or cannot be read.
         InputError: it holds what is not read from a single file; the message says what it is.
     """
-    if path.suffix.lower() == ".gguf":
+    if path.suffix not in SUFFIXES:
+        right = path.suffix.lower()
+        raise InputError(
+            "model", f"{path.name} must end in {right}: diffusers tells forms by small letters"
+        )
+    if path.suffix == ".gguf":
         return _gguf(path)
     header = Folder(path.parent).header(path.name)
     if header is None:
