@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import diffusers
 import pytest
 import torch
 import transformers
+from PIL import Image
 
 from quantlab.catalog.paths import OWN_MODELS
 from quantlab.cli import main
 from quantlab.errors import InputError
 from quantlab.families import pipelines
 from quantlab.lab.hub.admit import admit
+from tests.twins import twin
 from tools.twins import autoencoders, encoders, tokens
 
 CLASS = "StableDiffusionPipeline"
@@ -99,3 +102,39 @@ def test_a_part_whose_config_does_not_fit_its_files_is_named(folder: Path) -> No
     path.write_text(json.dumps({**config, "cross_attention_dim": 48}), encoding="utf-8")
     with pytest.raises(InputError, match="unet does not fit"):
         admit(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("cls", "picture", "said"),
+    [
+        ("FluxFillPipeline", True, "does not take a prompt alone"),
+        ("FluxInpaintPipeline", True, "does not take a prompt alone"),
+        ("FluxControlPipeline", False, "does not take a prompt alone"),
+        ("FluxImg2ImgPipeline", False, "goes by a picture"),
+        ("FluxImg2ImgPipeline", True, None),
+    ],
+)
+def test_what_needs_more_than_a_picture_is_predicted_and_refused_with_the_reason(
+    cls: str,
+    picture: bool,
+    said: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Masks and control pictures have no setting; one to start from is a picture to go by."""
+    monkeypatch.setenv(OWN_MODELS, "")
+    shutil.copytree(twin("flux1"), tmp_path / "kind")
+    path = tmp_path / "kind" / "model_index.json"
+    index = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**index, "_class_name": cls}), encoding="utf-8")
+    assert main(["predict", "--model", str(path.parent), "--plans", "bf16", "--json"]) == 0
+    Image.new("RGB", (64, 64), "teal").save(tmp_path / "teal.png")
+    given = ["--reference", str(tmp_path / "teal.png")] if picture else []
+    small = ["--steps", "2", "--width", "64", "--height", "64", "--warmup", "0"]
+    asked = ["--model", str(path.parent), "--plans", "fp32", "--prompt", "a fox", *small, *given]
+    capsys.readouterr()
+    assert main(["compare", *asked, "--out", str(tmp_path / "out"), "--json"]) == 0
+    error = json.loads(capsys.readouterr().out)["outcomes"][0]["error"]
+    assert (said is None) == (error is None), error
+    assert said is None or said in error["message"]

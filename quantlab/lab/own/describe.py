@@ -35,6 +35,7 @@ from quantlab.lab.own.built import build, decoding_of, kept_in_fp32, module_rows
 from quantlab.lab.own.guess import family_from_class
 from quantlab.lab.own.parts import STORED, Index, Weights, index_of, weights_of
 from quantlab.lab.own.stored import stored_rows
+from quantlab.words.settings import setting
 
 __all__ = ["describe"]
 
@@ -278,7 +279,7 @@ def _defaults(index: Index, family: Family, config: Mapping[str, Any]) -> Defaul
         width=side,
         height=side,
         sequence_length=int(number(family.length, 77)),
-        guidance=number(family.scale, 0.0),
+        guidance=min(number(family.scale, 0.0), float(setting("guidance").high)),
         frames=int(number("num_frames", 1)) if family.frames else None,
     )
 

@@ -22,7 +22,8 @@ __all__ = ["family_from_class"]
 DECODERS = ("Autoencoder", "VQModel", "ConsistencyDecoder")
 WIDTHS = ("hidden_size", "dim", "inner_dim", "caption_projection_dim")
 """Keys of a denoiser's config that tell its stream's width, where heads do not."""
-PICTURES = ("image", "mask_image", "control_image", "conditioning_image", "video")
+PICTURE = "image"
+PICTURES = (PICTURE, "mask_image", "control_image", "conditioning_image", "video")
 Rows = Sequence[Sequence[Any]]
 
 
@@ -48,6 +49,8 @@ def family_from_class(
     embeddings = _returned(cls)
     taken = tuple(name for name in embeddings if name in call)
     usual = bool(taken) and "prompt" in encode and encode.keys().isdisjoint(PICTURES)
+    needed = [name for name in PICTURES if _is_required(call, name)]
+    usual = usual and needed in ([], [PICTURE])  # there is no setting for a mask or a video
     negative = _negative(embeddings, encode, call)
     main = denoisers[0]
     return Family(
@@ -64,8 +67,8 @@ def family_from_class(
         negative=negative,
         length="max_sequence_length" if "max_sequence_length" in call else None,
         modular=index.modular,
-        reference="image" if "image" in call else None,
-        needs_reference=any(_is_required(call, name) for name in PICTURES),
+        reference=PICTURE if PICTURE in call else None,
+        needs_reference=PICTURE in needed,
         pixels=_pixels(configs[main], configs[decoder]),
         frames=_frames(configs[decoder]) if "num_frames" in call else None,
         extra={"output_type": "pil"} if "num_frames" in call else {},
@@ -81,11 +84,14 @@ def _parameters(cls: Any, name: str) -> Mapping[str, inspect.Parameter]:
 
 
 def _is_required(call: Mapping[str, inspect.Parameter], name: str) -> bool:
-    """Whether the call does nothing without this picture: it has no default, or stands first."""
+    """Whether the call does nothing without this picture: it has no default, or is one to start
+    from, which ``strength`` says how far to leave, or of a kind that nothing makes up for."""
     found = call.get(name)
     if found is None:
         return False
-    return found.default is inspect.Parameter.empty or name in ("mask_image", "control_image")
+    starts = name == PICTURE and "strength" in call
+    bare = found.default is inspect.Parameter.empty
+    return bare or starts or name in ("mask_image", "control_image")
 
 
 def _returned(cls: Any) -> tuple[str, ...]:
