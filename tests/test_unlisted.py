@@ -138,3 +138,21 @@ def test_what_needs_more_than_a_picture_is_predicted_and_refused_with_the_reason
     error = json.loads(capsys.readouterr().out)["outcomes"][0]["error"]
     assert (said is None) == (error is None), error
     assert said is None or said in error["message"]
+
+
+def test_blocks_whose_folder_lacks_a_part_that_can_be_left_out_run_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(OWN_MODELS, "")
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(twin("flux3"), tmp_path / "whole")
+    shutil.rmtree(tmp_path / "whole" / "prompt_upsampler")
+    small = ["--steps", "1", "--width", "64", "--height", "64", "--sequence-length", "80"]
+    asked = ["--model", str(tmp_path / "whole"), "--prompt", "a fox", *small]
+    out = ["--warmup", "0", "--out", str(tmp_path / "out"), "--json"]
+    assert main(["compare", *asked, "--plans", "fp32", *out]) == 0
+    (outcome,) = json.loads(capsys.readouterr().out)["outcomes"]
+    assert outcome["error"] is None
+    assert main(["snippet", *asked, "--plan", "fp32"]) == 0
+    exec(compile(capsys.readouterr().out, "script.py", "exec"), {"__name__": "__main__"})
+    assert Path("image.png").read_bytes() == Path(outcome["image"]).read_bytes()

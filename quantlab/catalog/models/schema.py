@@ -258,6 +258,11 @@ class Model:
         """Whether it runs two passes a step at this guidance."""
         return self.guidance == "cfg" and self.family.guided(guidance, {})
 
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Encoders that its family has and its files lack: a folder without a prompt upsampler."""
+        return tuple(name for name in self.family.encoders if self.component(name) is None)
+
     def component(self, name: str) -> Component | None:
         """The component called ``name``, or None."""
         return next((part for part in self.components if part.name == name), None)

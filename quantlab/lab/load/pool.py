@@ -230,7 +230,7 @@ class Pool:
     def _assemble(self, model: Model, modules: Mapping[str, Any]) -> Any:
         extras, family = self._reader.extras(model, modules), model.family
         if family.modular:
-            optional = tuple(c.name for c in model.components if c.optional)
+            optional = (*(c.name for c in model.components if c.optional), *model.absent)
             pipe: Any = BlockPipeline(model.pipeline, modules, family.encoders, extras, optional)
         else:
             cls = resolve(f"diffusers.{model.pipeline}")

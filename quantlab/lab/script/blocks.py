@@ -199,7 +199,7 @@ def _given(comparison: Comparison, model: Model, blocks: Any) -> list[str]:
 
 
 def _blocks(model: Model, plan: Plan, without: Collection[str] = ()) -> Any:
-    left_out = {c.name for c in model.components if plan.leaves_out(c.name)}
+    left_out = {c.name for c in model.components if plan.leaves_out(c.name)} | set(model.absent)
     return blocks_of(model.pipeline, left_out | set(without))
 
 

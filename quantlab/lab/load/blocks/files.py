@@ -147,8 +147,9 @@ class ByComponent(Base):
 
     def _parts(self, used: Collection[str]) -> list[str]:
         """Names of the index that blocks with the components ``used`` expect."""
-        unused = {c.name for c in self.model.components if c.optional and c.name not in used}
-        expected = set(blocks_of(self.model.pipeline, unused).component_names)
+        model = self.model
+        unused = {c.name for c in model.components if c.optional and c.name not in used}
+        expected = set(blocks_of(model.pipeline, unused | set(model.absent)).component_names)
         return [name for name in self._places if name in expected]
 
     def _made(self, name: str) -> Any:
