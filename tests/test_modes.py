@@ -20,6 +20,8 @@ from quantlab.catalog.answer.seconds import Timer
 from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.machine import Machine
+from quantlab.catalog.placement import KINDS
+from quantlab.catalog.sizes.needs import needs_of
 from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.sizes.predict import plan_bytes
 from quantlab.catalog.table import load_catalog
@@ -319,6 +321,17 @@ def test_no_seconds_are_told_of_what_was_measured_not_to_compile() -> None:
         assert isinstance(timer.seconds(parse_plan(scheme, model)), Seconds)
         found = timer.seconds(parse_plan(f"{scheme}@compiled", model))
         assert isinstance(found, Seconds) if compiled else found is Reason.NOT_COMPILED
+
+
+@pytest.mark.parametrize("device", ["rtx-4090-24gb", "rx-7900-xtx-24gb", "apple-24gb"])
+def test_plans_are_compared_by_the_middle_of_what_is_told(device: str) -> None:
+    model, plans = CATALOG.models["flux1-dev"], ("bf16", "gguf-q4_k", "torchao-int8dq@compiled")
+    timer = Timer(model, load_gpus()[device], picture_of(model), CATALOG, ram_bytes=32 * 2**30)
+    for plan in (parse_plan(text, model) for text in plans):
+        needs = needs_of(plan, model, catalog=CATALOG)
+        each = [timer.seconds(plan, kind, needs) for kind in KINDS]
+        told = [one.mid if isinstance(one, Seconds) else None for one in each]
+        assert list(timer.mids(plan, KINDS, needs)) == told
 
 
 def test_pick_carries_the_warning_on_a_gpu_without_changing_the_verdict() -> None:

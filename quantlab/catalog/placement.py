@@ -15,10 +15,10 @@ Nothing here is measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
-from typing import Literal, NamedTuple
+from functools import cached_property, lru_cache
+from typing import Literal
 
 from quantlab.catalog.facts import Offload
 from quantlab.catalog.gpus import Gpu
@@ -76,12 +76,12 @@ class Placement:
     kind: Kind
     peak_bytes: int
     host_bytes: int
-    _told: Callable[[], tuple[str, ...]] = field(repr=False, compare=False)
+    _about: tuple[Needs, Plan, Gpu | Device, Catalog] = field(repr=False, compare=False)
 
     @cached_property
     def reasons(self) -> tuple[str, ...]:
         """For people; made when they are asked for: of the many that are tried few are told."""
-        return self._told()
+        return _reasons(self, *self._about)
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,6 @@ class Device:
     arch: str = ""
 
 
-class _Way(NamedTuple):
-    """A placement, and what it takes."""
-
-    kind: Kind
-    peak_bytes: int
-    host_bytes: int
-
-
 def placements_for(
     needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog, ram_bytes: int | None = None
 ) -> tuple[Placement, ...]:
@@ -115,44 +107,41 @@ def placements_for(
 
     ``needs`` are those of ``plan``. None: the host's memory is not held against it.
     """
-    return tuple(_placements(needs, plan, gpu, catalog, ram_bytes))
+    return tuple(_fitting(needs, plan, gpu, catalog, ram_bytes))
 
 
 def best_placement(
     needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog, ram_bytes: int | None = None
 ) -> Placement | None:
     """The first of ``placements_for``, or None; the others are not looked at."""
-    return next(_placements(needs, plan, gpu, catalog, ram_bytes), None)
-
-
-def _placements(
-    needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog, ram_bytes: int | None
-) -> Iterator[Placement]:
-    if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
-        return
-    for way in _fitting(needs, _unbarred(plan, gpu.kind, gpu.unified, catalog), gpu, ram_bytes):
-        yield Placement(*way, partial(_reasons, way, needs, gpu, plan, catalog))
+    return next(_fitting(needs, plan, gpu, catalog, ram_bytes), None)
 
 
 @lru_cache(maxsize=8192)
-def _unbarred(plan: Plan, kind: str, unified: bool, catalog: Catalog) -> tuple[Kind, ...]:
+def _open(
+    plan: Plan, kind: str, capability: str, unified: bool, catalog: Catalog
+) -> tuple[Kind, ...]:
     """The placements that nothing bars, whatever the memory; kept: cards of a kind are alike."""
-    device = Device(0, kind, unified=unified)
+    device = Device(0, kind, capability, unified=unified)
+    if _lacking(plan, device, catalog):
+        return ()
     return tuple(each for each in KINDS if why_barred(each, plan, device, catalog) is None)
 
 
 def _fitting(
-    needs: Needs, kinds: Iterable[Kind], gpu: Gpu | Device, ram_bytes: int | None = None
-) -> Iterator[_Way]:
-    """Those of ``kinds`` that fit the device and the host; hundreds of plans are asked about."""
-    one = one_memory(gpu)
-    for kind in kinds:
+    needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog, ram_bytes: int | None = None
+) -> Iterator[Placement]:
+    """Those that fit the device and the host; hundreds of plans are asked about."""
+    if _too_much(needs, gpu):
+        return
+    one, about = one_memory(gpu), (needs, plan, gpu, catalog)
+    for kind in _open(plan, gpu.kind, gpu.capability, gpu.unified, catalog):
         peak = needs.peaks[kind]
         if _lacks(peak, gpu) > 0:
             continue
         host = 0 if one else needs.host(kind)
         if ram_bytes is None or not host or host <= ram_bytes - HOST_KEPT:
-            yield _Way(kind, peak, host)
+            yield Placement(kind, peak, host, about)
 
 
 def _lacks(peak: int, gpu: Gpu | Device) -> float:
@@ -259,7 +248,7 @@ def one_memory(gpu: Gpu | Device) -> bool:
 
 
 def _reasons(
-    way: _Way, needs: Needs, gpu: Gpu | Device, plan: Plan, catalog: Catalog
+    way: Placement, needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog
 ) -> tuple[str, ...]:
     said = f" {how(way.kind)}" if how(way.kind) else ""
     host = f", {gib(way.host_bytes)} of host memory" if way.host_bytes else ""
@@ -292,8 +281,7 @@ def _short_of_host(
     """What of the host is missing, where a placement fits the device and not it."""
     if ram_bytes is None:
         return ""
-    kinds = _unbarred(plan, gpu.kind, gpu.unified, catalog)
-    least = min((way.host_bytes for way in _fitting(needs, kinds, gpu)), default=0)
+    least = min((way.host_bytes for way in _fitting(needs, plan, gpu, catalog)), default=0)
     if least <= ram_bytes - HOST_KEPT:
         return ""
     kept = f"{gib(HOST_KEPT)} of it kept for the system"

@@ -42,6 +42,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from quantlab.catalog.answer.candidates import Alike, absent, candidates
 from quantlab.catalog.answer.front import Placed, fronts_of, is_at_hand, named, timed_instead
@@ -247,9 +248,11 @@ def _placed_alike(plans: Alike, asked: _Asked, but: Collection[Kind] = ()) -> It
     found = {one.kind: one for one in fitting if one.kind not in but}
     for plan in plans if found else ():
         kinds = [kind for kind in found if not (plan.compiled and kind in RECOMPILES)]
-        for kind, time in zip(kinds, asked.timer.each(plan, kinds, needs), strict=True):
-            if not (plan.compiled and isinstance(time, Reason)):  # nothing would speak for it
-                yield Placed(plan, found[kind], loss, time, asked.picture.decoded)
+        told = partial(asked.timer.seconds, plan, needs=needs)
+        for kind, mid in zip(kinds, asked.timer.mids(plan, kinds, needs), strict=True):
+            if mid is not None or not plan.compiled:  # without a time nothing speaks for compiling
+                seconds = math.inf if mid is None else mid
+                yield Placed(plan, found[kind], loss, seconds, asked.picture.decoded, told)
     there = {*but, *found}
     if asked.lighter and "resident" not in there and decoding_bars(needs, there, asked.device):
         yield from _placed_alike(plans, asked.lighter, but=there)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from quantlab.catalog.answer.loss import band_of
 from quantlab.catalog.bands import load_bands
-from quantlab.catalog.placement import KINDS, Placement
+from quantlab.catalog.placement import KINDS, Kind, Placement
 from quantlab.catalog.time import Reason, Seconds
 from quantlab.words.choice import LABELS, Label, Loss
 from quantlab.words.plan import Plan
@@ -43,26 +43,28 @@ LAST_RESORT = "group-offload"
 """The placement in which every layer travels at every step."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Placed:
-    """A plan in one placement that fits."""
+    """A plan in one placement that fits. ``seconds`` is the middle of the time; infinity where none
+    is known, which counts as slower. ``settings`` are the ways of decoding without which it does
+    not fit so."""
 
     plan: Plan
     placement: Placement
     loss: Loss
-    time: Seconds | Reason
-    settings: tuple[str, ...] = ()
-    """The ways of decoding without which it does not fit so."""
+    seconds: float
+    settings: tuple[str, ...]
+    _told: Callable[[Kind], Seconds | Reason]
+
+    @cached_property
+    def time(self) -> Seconds | Reason:
+        """With its interval, or why there is none: of the many that are placed few are told."""
+        return self._told(self.placement.kind)
 
     @property
     def quantizes(self) -> bool:
         """Whether it is not the model as it is."""
         return self.loss.value > 0
-
-    @property
-    def seconds(self) -> float:
-        """The middle of the time; infinity where none is known, which counts as slower."""
-        return self.time.mid if isinstance(self.time, Seconds) else math.inf
 
     @cached_property
     def level(self) -> int:

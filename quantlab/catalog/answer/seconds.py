@@ -7,7 +7,7 @@ does is no merit of the scheme.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -53,29 +53,45 @@ class Timer:
         """Of ``plan`` in the placement ``kind``; ``needs`` are the plan's, where they are known
         already. A reason where nothing honest can be said; of a GPU without a name nothing can.
         """
-        return next(iter(self.each(plan, [kind], needs)))
-
-    def each(
-        self, plan: Plan, kinds: Iterable[Kind], needs: Needs | None = None
-    ) -> Iterator[Seconds | Reason]:
-        """``seconds`` of ``plan`` in each of several placements."""
         if self.device.kind == "cpu":
-            yield from (self._on_cpu(plan) for _ in kinds)
-            return
+            return self._on_cpu(plan)
         if self._clock is None:
-            yield from (Reason.NO_FIGURES for _ in kinds)
+            return Reason.NO_FIGURES
+        moved, waits = self._moved(plan, kind, needs)
+        if (same := self._measured(plan, kind, moved, waits=waits)) is not None:
+            return same
+        found = self._course(plan, self._clock).seconds(PLACEMENTS[kind], moved, waits=waits)
+        failed = isinstance(found, Seconds) and self._failed_compiled(plan)
+        return Reason.NOT_COMPILED if failed else found
+
+    def mids(self, plan: Plan, kinds: Iterable[Kind], needs: Needs) -> Iterator[float | None]:
+        """The middle of the ``seconds`` of ``plan`` in each of ``kinds``, None where there are
+        none: quicker, since hundreds of plans are compared by it."""
+        if self._clock is None or self.known.runs or self._failed_compiled(plan):
+            each = (self.seconds(plan, kind, needs) for kind in kinds)
+            yield from (one.mid if isinstance(one, Seconds) else None for one in each)
             return
-        course, failed = self._course(plan, self._clock), self._failed_compiled(plan)
+        course = self._course(plan, self._clock)
         for kind in kinds:
-            moved, waits = 0, True
-            if kind != "resident":
-                needs = needs or needs_of(plan, self.model, self.picture, catalog=self.catalog)
-                moved, waits = needs.weights_bytes, self._holds(needs)
-            if (same := self._measured(plan, kind, moved, waits=waits)) is not None:
-                yield same
-                continue
-            found = course.seconds(PLACEMENTS[kind], moved, waits=waits)
-            yield Reason.NOT_COMPILED if failed and isinstance(found, Seconds) else found
+            moved, waits = self._moved(plan, kind, needs)
+            yield course.mid(PLACEMENTS[kind], moved, waits=waits)
+
+    def _moved(self, plan: Plan, kind: Kind, needs: Needs | None) -> tuple[int, bool]:
+        """Bytes that come to the card for each image, and whether they wait in the host's memory:
+        there is one, and it has room."""
+        if kind == "resident":
+            return 0, True
+        needs = needs or needs_of(plan, self.model, self.picture, catalog=self.catalog)
+        if one_memory(self.device):
+            return needs.weights_bytes, False
+        ram = self.ram_bytes
+        return needs.weights_bytes, ram is None or needs.offload_host_bytes + HOST_KEPT <= ram
+
+    @cached_property
+    def plain(self) -> Mapping[bool, float | None]:
+        """Seconds of the model as it is, eager and compiled, resident; None where nobody knows."""
+        each = {way: self.seconds(Plan((), self.model.base_dtype, way)) for way in (False, True)}
+        return {way: one.mid if isinstance(one, Seconds) else None for way, one in each.items()}
 
     @cached_property
     def _clock(self) -> Clock | None:
@@ -112,12 +128,6 @@ class Timer:
             return False
         failing = _failing_compiled(self.catalog)
         return any(plan.scheme(name) in failing for name in self.model.family.denoisers)
-
-    def _holds(self, needs: Needs) -> bool:
-        """Whether weights wait in the host's memory: there is one, and it has room."""
-        if one_memory(self.device):
-            return False
-        return self.ram_bytes is None or needs.offload_host_bytes + HOST_KEPT <= self.ram_bytes
 
     def _on_cpu(self, plan: Plan) -> Seconds | Reason:
         """What was measured of this plan there, or else the model's pace where nothing is
@@ -200,13 +210,12 @@ def _speeds(
     scheme, timer, found = catalog.schemes[scheme_id], _timer(model_id, gpu_id, catalog, known), {}
     method, model = catalog.methods[scheme.method], timer.model
     for name, compiled in MODES.items():
-        if compiled and not compiles(method, scheme):
+        plain = timer.plain[compiled]
+        if plain is None or (compiled and not compiles(method, scheme)):
             continue
-        mine = Plan(((model.denoiser, scheme_id),), compiled=compiled)
-        times = [timer.seconds(mine), timer.seconds(Plan((), model.base_dtype, compiled))]
-        told = [time.mid for time in times if isinstance(time, Seconds)]
-        if len(told) == len(times):
-            found[name] = (told[0], told[1])
+        mine = timer.seconds(Plan(((model.denoiser, scheme_id),), compiled=compiled))
+        if isinstance(mine, Seconds):
+            found[name] = (mine.mid, plain)
     return found
 
 

@@ -155,23 +155,30 @@ class Course:
     ) -> Seconds | Reason:
         """Its predicted time, warm, in a placement that brings ``moved_bytes`` to the card;
         ``waits`` is whether they wait in the host's memory."""
-        if reason := self._reason or against_placement(placement, waits=waits):
-            return reason
-        clock, drawn = self._clock, self._drawn
-        mid = Parts(
-            steps=drawn.steps,
-            encode=self._encode,
-            decode=drawn.decode,
-            move=move_seconds(self._chip, placement, moved_bytes, clock.constants.general),
-            rest=clock.constants.general.call_s,
-        ).total
-        if drawn.scale is not None:
-            mid *= drawn.scale
+        mid = self._unbounded(placement, moved_bytes, waits=waits)
+        if isinstance(mid, Reason):
+            return mid
         moves = placement in (Placement.STAGED, Placement.MODEL_OFFLOAD)
         basis = (*self._basis, Basis.OFFLOAD) if moves else self._basis
-        spread, floor = clock.spread(basis), drawn.floor
+        spread, floor = self._clock.spread(basis), self._drawn.floor
         low, high = max(floor, mid / spread), max(floor, mid * spread)
         return Seconds(low, max(floor, mid), high, "predicted", basis)
+
+    def mid(
+        self, placement: Placement, moved_bytes: int = 0, *, waits: bool = True
+    ) -> float | None:
+        """The middle of ``seconds``, or None: all that many plans are compared by."""
+        mid = self._unbounded(placement, moved_bytes, waits=waits)
+        return None if isinstance(mid, Reason) else max(self._drawn.floor, mid)
+
+    def _unbounded(self, placement: Placement, moved_bytes: int, *, waits: bool) -> float | Reason:
+        """Seconds, though they may be fewer than any card takes."""
+        if reason := self._reason or against_placement(placement, waits=waits):
+            return reason
+        general, drawn = self._clock.constants.general, self._drawn
+        move = move_seconds(self._chip, placement, moved_bytes, general)
+        mid = Parts(drawn.steps, self._encode, drawn.decode, move, general.call_s).total
+        return mid if drawn.scale is None else mid * drawn.scale
 
 
 def measured_seconds(work: Work, run: Run, measured: Measured) -> Seconds | None:
