@@ -96,7 +96,8 @@ def wire_edit(services: Services, parts: Parts) -> None:
 def wire_share(services: Services, parts: Parts) -> None:
     values = controls(parts)
     wire(
-        [part.change for part in values.values()],
+        # Somebody may have changed something while the page came: the link is of what is there.
+        [part.change for part in (*values.values(), parts["arrived"])],
         share.link_of,
         services,
         {**values, **only(parts, "shown")},
