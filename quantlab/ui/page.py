@@ -114,8 +114,7 @@ def _wire(services: Services, page: gr.Blocks, tried: Parts, pick: Parts, result
     address, question = only(pick, "address"), only(pick, *QUESTION)
     asks = {**QUIET, "js": script("asked.js")}
     wire(page.load, restore, services, address, question, **asks)
-    arriving = {**whole, **only(tried, "arrived")}
-    opened = wire(page.load, try_open.open_page, services, controls(tried), arriving, **QUIET)
+    opened = wire(page.load, try_open.open_page, services, controls(tried), whole, **QUIET)
     wire_find(services, tried, opened)
     wire(tried["live"].went, went, services, {}, question, told=True, **QUIET)
     there = {name: part for name, part in whole.items() if name != "tabs"}

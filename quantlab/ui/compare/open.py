@@ -28,15 +28,14 @@ __all__ = ["open_page", "open_result", "undo", "went"]
 
 def open_page(call: Call) -> Updates:
     """What the page's address asks for."""
-    arrived = {"arrived": True}
     try:
         seen = opened(query_of(call.request), call.services)
         if seen is not None:
-            return {**arrived, **_fill(call, seen.shown, seen.lead)}
+            return _fill(call, seen.shown, seen.lead)
     except (InputError, StoreError) as error:
         text = f"This link cannot be opened. {error}. The page is as it starts."
-        return {**arrived, "banner": banner(text), **_start(call)}
-    return {**arrived, "banner": "", **_start(call)}
+        return {"banner": banner(text), **_start(call)}
+    return {"banner": "", **_start(call)}
 
 
 def open_result(call: Call) -> Updates:
@@ -131,18 +130,19 @@ def _told(comparison: Comparison, shown: Shown) -> str:
 
 def _start(call: Call) -> Updates:
     """The page as it is built, with what is known of its comparison: a fresh install shows the
-    gallery's."""
+    gallery's. The link needs the visitor's address."""
     services = call.services
     comparison = read_comparison(call.given, services.catalog)
+    link = {"link": link_to(comparison, call.request, services)}
     try:
         shown = stored(comparison, services)
     except StoreError:  # the Results tab says so
-        return {}
+        return link
     if not shown.results:
-        return {}
+        return link
     plans = [str(plan) for plan in comparison.plans]
     model = services.catalog.models[comparison.model]
-    return {"shown": shown, **board(plans, shown, model, services.catalog)}
+    return {**link, "shown": shown, **board(plans, shown, model, services.catalog)}
 
 
 def undo(call: Call) -> Updates:

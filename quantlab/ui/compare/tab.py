@@ -51,7 +51,6 @@ def build_try(services: Services, banner: Any, live: Any) -> Parts:
         "token": gr.Textbox(visible=HIDDEN, max_length=64, elem_id="ql-token"),
         "count": gr.State(len(START)),
         "shown": gr.State(Shown()),
-        "arrived": gr.State(False),  # the page, at what its address asks for
         "job": gr.State(None),
         "before": gr.State(model.id),
         "mine": gr.Textbox(visible=HIDDEN, max_length=64, elem_id="ql-mine"),

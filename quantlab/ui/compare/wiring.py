@@ -96,8 +96,7 @@ def wire_edit(services: Services, parts: Parts) -> None:
 def wire_share(services: Services, parts: Parts) -> None:
     values = controls(parts)
     wire(
-        # Somebody may have changed something while the page came: the link is of what is there.
-        [part.change for part in (*values.values(), parts["arrived"])],
+        [part.change for part in values.values()],
         share.link_of,
         services,
         {**values, **only(parts, "shown")},
