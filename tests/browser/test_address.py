@@ -46,6 +46,7 @@ def test_back_and_forward_go_through_questions_tabs_and_comparisons(new_page: Ne
     )
     page.get_by_role("tab", name="Compare", exact=True).click()
     expect(page).to_have_url(re.compile("#tab=compare$"))
+    expect(page.locator("#ql-link-url")).to_have_value(re.compile("seed=0"))  # the page is here
     page.locator("#ql-seed input").fill("41")
     expect(page).to_have_url(re.compile("seed=41"))
     page.locator("#ql-seed input").fill("42")

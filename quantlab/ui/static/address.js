@@ -125,6 +125,7 @@ new MutationObserver(write).observe(document.body, {
   subtree: true,
   childList: true,
   attributes: true,
-  attributeFilter: ["aria-selected"],
+  // Gradio writes into what is there already: where the link alone changes, nothing else tells.
+  attributeFilter: ["aria-selected", "value", "data-address", "data-run"],
 });
 watch("value", write);
