@@ -78,7 +78,8 @@ def candidates(
 
 def _read(model: Model, encoder: str | None, without: bool) -> tuple[tuple[str, str], ...]:
     """What a plan says of the components that read the prompt."""
-    named = dict.fromkeys(model.prompt_writers, LEFT_OUT if without else encoder)
+    writer = LEFT_OUT if without else encoder
+    named: dict[str, str | None] = dict.fromkeys(model.prompt_writers, writer)
     if model.encoder is not None:
         named[model.encoder.name] = encoder
     each = ((component.name, named.get(component.name)) for component in model.components)

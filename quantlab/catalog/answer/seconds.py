@@ -197,26 +197,18 @@ def speeds(
     catalog = load_catalog()
     if model.id not in catalog.models or scheme.id not in catalog.schemes or gpu.id == "":
         return {}
-    return _speeds(scheme.id, model.id, gpu.id, catalog, known)
-
-
-@lru_cache(maxsize=4096)
-def _speeds(
-    scheme_id: str, model_id: str, gpu_id: str, catalog: Catalog, known: Known
-) -> dict[str, tuple[float, float]]:
-    scheme, timer, found = catalog.schemes[scheme_id], _timer(model_id, gpu_id, catalog, known), {}
-    method, model = catalog.methods[scheme.method], timer.model
+    timer, found = _timer(model.id, gpu.id, catalog, known), {}
     for name, compiled in MODES.items():
         plain = timer.plain[compiled]
-        if plain is None or (compiled and not compiles(method, scheme)):
+        if plain is None or (compiled and not compiles(catalog.methods[scheme.method], scheme)):
             continue
-        mine = timer.seconds(Plan(((model.denoiser, scheme_id),), compiled=compiled))
+        mine = timer.seconds(Plan(((model.denoiser, scheme.id),), compiled=compiled))
         if isinstance(mine, Seconds):
             found[name] = (mine.mid, plain)
     return found
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _timer(model_id: str, gpu_id: str, catalog: Catalog, known: Known) -> Timer:
     """Kept: schemes are asked for one by one."""
     model = catalog.models[model_id]
