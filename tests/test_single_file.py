@@ -8,21 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
 import torch
+import torchao
 from safetensors.torch import load_file, save_file
 
 from quantlab.catalog.advice import beforehand
 from quantlab.catalog.comparison import parse_plan
-from quantlab.catalog.paths import OWN_MODELS, PROJECT
+from quantlab.catalog.paths import OWN_MODELS, PROJECT, cache_folder
 from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.sizes.predict import predict
 from quantlab.catalog.table import load_catalog
 from quantlab.catalog.time.of_plan import UNKNOWN, run_of, work_of
 from quantlab.cli import main
-from quantlab.errors import InputError, LoadError
+from quantlab.errors import InputError, LoadError, VerificationError
 from quantlab.lab.hub.admit import about, admit, names_own
 from quantlab.lab.load.pool import Pool
+from quantlab.lab.load.weights import verify
 from quantlab.lab.ways.bfl import write_bfl
 from quantlab.lab.ways.gguf import write_gguf
 from tests.device import DEVICE
@@ -132,17 +135,72 @@ def test_it_goes_the_whole_way(
     assert "stored quantized already" in capsys.readouterr().err
 
 
-def test_a_plain_file_is_not_called_quantized(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+WAYS = ("torchao-int8wo", "gguf-q4_k")
+"""By a config, and by a file that is written; by the library itself goes the LoRA's test."""
+SMALL = ["--steps", "1", "--width", "64", "--height", "64"]
+
+
+def test_plain_weights_are_quantized_as_a_models_own_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, mini = tmp_path / "bf16.safetensors", load_catalog().models["flux-mini"]
+    WRITERS[file.name](file)
+    model = admit(str(file))
+    assert beforehand(model, ["a fox"], 32) == ()  # nothing of it stays as it is
+    asked = ["--model", str(file), "--prompt", "a fox", *SMALL]
+    out = ["--warmup", "0", "--out", str(tmp_path / "out"), "--json"]
+    assert main(["compare", *asked, "--plans", *WAYS, *out]) == 0
+    outcomes = json.loads(capsys.readouterr().out)["outcomes"]
+    assert [outcome["error"] for outcome in outcomes] == [None] * len(outcomes)
+    for text, outcome in zip(WAYS, outcomes, strict=True):
+        own, listed = (
+            predict(model.id, parse_plan(text, model)),
+            predict(mini.id, parse_plan(text, mini)),
+        )
+        assert own.component_bytes == listed.component_bytes == outcome["weights_bytes"]
+        assert main(["snippet", *asked, "--plan", text]) == 0
+        script = capsys.readouterr().out
+        with monkeypatch.context() as inside:
+            inside.chdir(tmp_path)
+            exec(compile(script, "script.py", "exec"), {"__name__": "__main__"})
+        drawn = (tmp_path / "image.png").read_bytes()
+        assert drawn == Path(outcome["image"]).read_bytes(), text
+    assert not list(cache_folder().glob("quantlab-run-*"))  # what was laid out is gone
+    assert main(["propose", *asked[:2], "--gpu", "rtx-3060-12gb", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert any("transformer=" in row["plan"] for row in rows)
+    assert {row["download_bytes"] for row in rows} == {0}
+
+
+def test_a_lora_goes_into_a_plain_file_before_it_is_quantized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     WRITERS["bf16.safetensors"](tmp_path / "bf16.safetensors")
-    asked = ["predict", "--model", str(tmp_path / "bf16.safetensors"), "--plans"]
-    assert main([*asked, "bnb-nf4"]) == 2
-    said = capsys.readouterr().err
-    assert "is read from one file as it is (BF16" in said
-    assert "quantized already" not in said
-    (told,) = beforehand(admit(str(tmp_path / "bf16.safetensors")), ["a fox"], 32)
-    assert "is read from one file as it is: the transformer (BF16" in told
+    mono = PROJECT / load_catalog().models["flux-mini"].loras["mono"].folder
+    asked = ["--model", str(tmp_path / "bf16.safetensors"), "--lora", str(mono), *SMALL]
+    out = ["--warmup", "0", "--out", str(tmp_path / "out"), "--json"]
+    assert main(["compare", *asked, "--plans", "quanto-int8", *out]) == 0
+    (outcome,) = json.loads(capsys.readouterr().out)["outcomes"]
+    assert outcome["error"] is None
+    assert any("before quantizing" in note for note in outcome["notes"])
+    assert main(["snippet", *asked, "--plan", "quanto-int8"]) == 0
+    script = capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    exec(compile(script, "script.py", "exec"), {"__name__": "__main__"})
+    assert Path("image.png").read_bytes() == Path(outcome["image"]).read_bytes()
+
+
+def test_what_diffusers_leaves_unquantized_without_a_word_is_found(tmp_path: Path) -> None:
+    WRITERS["bf16.safetensors"](tmp_path / "bf16.safetensors")
+    config = torchao.quantization.Int8WeightOnlyConfig()
+    found = diffusers.FluxTransformer2DModel.from_single_file(
+        str(tmp_path / "bf16.safetensors"),
+        config=str(TRANSFORMER),
+        quantization_config=diffusers.TorchAoConfig(config),
+        dtype=torch.bfloat16,
+    )
+    with pytest.raises(VerificationError, match=r"do not hold it; .* holds Tensor of torch.bf"):
+        verify(found, load_catalog().schemes["torchao-int8wo"], "transformer")
 
 
 def test_a_file_whose_ending_diffusers_does_not_know_is_refused(tmp_path: Path) -> None:

@@ -35,17 +35,13 @@ def beforehand(model: Model, prompts: Iterable[str], sequence_length: int) -> tu
 
 
 def _about_stored(model: Model) -> tuple[str, ...]:
-    """What is stored quantized, or is one file, and stays so, whatever the plan says."""
-    kept = [c for c in model.components if c.stored_as]
-    stored = ", ".join(f"the {c.name} ({c.stored_as})" for c in kept if c.form != "plain")
-    plain = ", ".join(f"the {c.name} ({c.stored_as})" for c in kept if c.form == "plain")
+    """What is stored quantized and stays so, whatever the plan says."""
+    kept = [component for component in model.components if component.why_as_it_is]
+    if not kept:
+        return ()
+    stored = ", ".join(f"the {component.name} ({component.stored_as})" for component in kept)
     rest = "a plan of fp32 or bf16 is about the rest."
-    said = []
-    if stored:
-        said.append(f"{model.name} is stored quantized and used as stored: {stored}; {rest}")
-    if plain:
-        said.append(f"{model.name} is read from one file as it is: {plain}; nothing quantizes it.")
-    return tuple(said)
+    return (f"{model.name} is stored quantized and used as stored: {stored}; {rest}",)
 
 
 def _about_limits(model: Model, prompts: Iterable[str], length: int) -> tuple[str, ...]:

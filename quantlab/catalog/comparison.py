@@ -67,7 +67,7 @@ def _check_scheme(scheme_id: str, component_name: str, model: Model, catalog: Ca
     scheme = catalog.schemes.get(scheme_id)
     if scheme is None:
         raise PlanError(f"unknown scheme {show(scheme_id)}; {_nearest(scheme_id, catalog)}")
-    reason = why_not(scheme, component.library, component.cls, component.shapes)
+    reason = why_not(scheme, component.library, component.cls, component.table)
     if reason:
         raise PlanError(f"{scheme_id} cannot be used on {component_name}: {reason}")
 

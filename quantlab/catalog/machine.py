@@ -178,7 +178,9 @@ def _lacking_hardware(
 
 def has_file(scheme: Scheme, model: Model | None) -> bool:
     """Whether a file of it is known for ``model``, or quantlab writes one from local weights."""
-    return model is None or model.local or model.gguf_with(scheme.id) is not None
+    if model is None or model.local or model.components[0].is_plain_file:
+        return True
+    return model.gguf_with(scheme.id) is not None
 
 
 def _has_hardware(name: str, least: str, scheme: Scheme, method: Method, machine: Machine) -> bool:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from quantlab.catalog.facts import Offload
@@ -27,7 +27,7 @@ from quantlab.catalog.sizes.activations import CONTEXT_BYTES
 from quantlab.catalog.sizes.needs import Needs
 from quantlab.catalog.table import Catalog
 from quantlab.words.plan import Plan
-from quantlab.words.units import GIB, gib
+from quantlab.words.units import GIB, gib, gib_of
 
 __all__ = [
     "FRAGMENTATION",
@@ -117,19 +117,31 @@ def best_placement(
     return next(_fitting(needs, plan, gpu, catalog, ram_bytes), None)
 
 
+@lru_cache(maxsize=8192)
+def _open(
+    plan: Plan, kind: str, capability: str, unified: bool, catalog: Catalog
+) -> tuple[Kind, ...]:
+    """The placements that nothing bars, whatever the memory; kept: cards of a kind are alike."""
+    device = Device(0, kind, capability, unified=unified)
+    if _lacking(plan, device, catalog):
+        return ()
+    return tuple(each for each in KINDS if why_barred(each, plan, device, catalog) is None)
+
+
 def _fitting(
     needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog, ram_bytes: int | None = None
 ) -> Iterator[Placement]:
     """Those that fit the device and the host; hundreds of plans are asked about."""
-    if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
+    if _too_much(needs, gpu):
         return
-    one, about, peaks = one_memory(gpu), (needs, plan, gpu, catalog), needs.peaks
-    for kind in KINDS:
-        if _lacks(peaks[kind], gpu) > 0 or why_barred(kind, plan, gpu, catalog):
+    one, about = one_memory(gpu), (needs, plan, gpu, catalog)
+    for kind in _open(plan, gpu.kind, gpu.capability, gpu.unified, catalog):
+        peak = needs.peaks[kind]
+        if _lacks(peak, gpu) > 0:
             continue
         host = 0 if one else needs.host(kind)
         if ram_bytes is None or not host or host <= ram_bytes - HOST_KEPT:
-            yield Placement(kind, peaks[kind], host, about)
+            yield Placement(kind, peak, host, about)
 
 
 def _lacks(peak: int, gpu: Gpu | Device) -> float:
@@ -157,8 +169,7 @@ def refusal(
     """Why ``plan`` fits ``gpu`` in no placement, with the numbers of each."""
     if said := _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return said
-    peak = needs.peaks["resident"] / GIB
-    each = [f"{peak:.1f} of {gib(gpu.bytes)} at the peak, predicted"]
+    each = [f"{gib_of(needs.peaks['resident'], gpu.bytes)} at the peak, predicted"]
     for kind in KINDS[1:]:
         barred = why_barred(kind, plan, gpu, catalog)
         each.append(barred or f"{gib(needs.peaks[kind])} {how(kind)}")
@@ -241,7 +252,7 @@ def _reasons(
     said = f" {how(way.kind)}" if how(way.kind) else ""
     host = f", {gib(way.host_bytes)} of host memory" if way.host_bytes else ""
     reasons = [
-        f"{way.peak_bytes / GIB:.1f} of {gib(gpu.bytes)} at the peak{said}, predicted",
+        f"{gib_of(way.peak_bytes, gpu.bytes)} at the peak{said}, predicted",
         f"{gib(needs.weights_bytes)} of weights{host}",
     ]
     if way.kind in ("model-offload", "group-offload") and way.peak_bytes == needs.loading_bytes:

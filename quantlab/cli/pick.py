@@ -21,7 +21,7 @@ from quantlab.catalog.sizes.weights import plain_bytes
 from quantlab.cli.propose import answer_to, lines_of
 from quantlab.record.asking import recommended
 from quantlab.record.known import measurements_here
-from quantlab.words.units import GIB, size
+from quantlab.words.units import size
 
 __all__ = ["ask", "tell"]
 
@@ -98,7 +98,7 @@ def _line(cells: tuple[str, ...], bare: str, cell: str) -> str:
 
 
 def _cells(row: Recommendation) -> tuple[str, ...]:
-    weights = f"{row.bytes / GIB:.2f} GiB" if row.bytes else "-"
+    weights = size(row.bytes) if row.bytes else "-"
     picture = "-" if row.loss is None else f"{word_of(row.loss)} ({row.loss:.1%} off)"
     return row.verdict, row.scheme or row.method, weights, picture, _where(row.placement)
 

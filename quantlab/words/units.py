@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GIB", "MIB", "gib", "seconds", "size"]
+__all__ = ["GIB", "MIB", "gib", "gib_of", "seconds", "size"]
 
 MIB, GIB = 2**20, 2**30
 
@@ -17,8 +17,15 @@ def size(count: float | None) -> str:
 
 
 def gib(count: float) -> str:
-    """Bytes of devices and models as ``9.9 GiB``."""
-    return f"{count / GIB:.1f} GiB"
+    """Bytes of devices and models as ``9.9 GiB``; of a model so small that this says little as
+    ``34.5 MiB``."""
+    return f"{count / MIB:.1f} MiB" if 0 < count < GIB / 10 else f"{count / GIB:.1f} GiB"
+
+
+def gib_of(count: float, whole: float) -> str:
+    """Bytes and all that there are: ``9.1 of 12.0 GiB``, ``34.5 MiB of 12.0 GiB``."""
+    all_of = gib(whole)
+    return f"{gib(count).removesuffix(all_of[-4:])} of {all_of}"
 
 
 def seconds(value: float | None) -> str:

@@ -74,7 +74,7 @@ from quantlab.errors import InputError
 from quantlab.words.choice import Choice, Label
 from quantlab.words.plan import LEFT_OUT, Plan
 from quantlab.words.settings import setting
-from quantlab.words.units import GIB
+from quantlab.words.units import gib
 
 __all__ = ["Answer", "propose"]
 
@@ -239,23 +239,20 @@ def _beside(
 
 
 def _placed_alike(plans: Alike, asked: _Asked, but: Collection[Kind] = ()) -> Iterator[Placed]:
-    """Of ``plans`` the fastest in every placement that fits, ``but`` some, decoded lighter only
-    where it does not fit otherwise: they are one in memory and loss, so the others are beaten."""
+    """Every one of ``plans`` in every placement that fits, ``but`` some, decoded lighter only where
+    it does not fit otherwise."""
     needs, loss = _needs(plans[0], asked), loss_of(plans[0], asked.model)
     if loss is None:
         return
     fitting = placements_for(needs, plans[0], asked.device, asked.catalog, asked.ram_bytes)
     found = {one.kind: one for one in fitting if one.kind not in but}
-    fastest = dict[Kind, tuple[float, Plan]]()
     for plan in plans if found else ():
         kinds = [kind for kind in found if not (plan.compiled and kind in RECOMPILES)]
+        told = partial(asked.timer.seconds, plan, needs=needs)
         for kind, mid in zip(kinds, asked.timer.mids(plan, kinds, needs), strict=True):
-            seconds = math.inf if mid is None else mid
-            if seconds < fastest.get(kind, (math.inf,))[0] or not plan.compiled:
-                fastest[kind] = seconds, plan  # without a time nothing speaks for compiling
-    told = partial(asked.timer.seconds, needs=needs)
-    for kind, (seconds, plan) in fastest.items():
-        yield Placed(plan, found[kind], loss, seconds, asked.picture.decoded, told)
+            if mid is not None or not plan.compiled:  # without a time nothing speaks for compiling
+                seconds = math.inf if mid is None else mid
+                yield Placed(plan, found[kind], loss, seconds, asked.picture.decoded, told)
     there = {*but, *found}
     if asked.lighter and "resident" not in there and decoding_bars(needs, there, asked.device):
         yield from _placed_alike(plans, asked.lighter, but=there)
@@ -291,10 +288,10 @@ def _nearest_miss(plans: Iterable[Alike], asked: _Asked) -> str:
 
 def _lacks(plan: Plan, placement: Placement, host: int, asked: _Asked) -> str:
     ways = [placement.kind.replace("-", " "), *(setting(n).label for n in asked.picture.decoded)]
-    held = (placement.peak_bytes, asked.device.bytes, asked.ram_bytes or 0)
-    peak, own, ram = (each / GIB for each in held)
+    peak, own = gib(placement.peak_bytes), gib(asked.device.bytes)
     said = [f"nothing fits; the nearest is {plan}, {', '.join(ways)}"]
-    said.append(f"its peak is {peak:.1f} GiB, and the device has {own:.1f} with a part to be free")
+    said.append(f"its peak is {peak}, and the device has {own} with a part to be free")
     if host:
-        said.append(f"it needs {placement.host_bytes / GIB:.1f} GiB of host memory, not {ram:.1f}")
+        needed = gib(placement.host_bytes)
+        said.append(f"it needs {needed} of host memory, not {gib(asked.ram_bytes or 0)}")
     return "; ".join(said)

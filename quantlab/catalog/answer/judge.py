@@ -24,6 +24,7 @@ from quantlab.catalog.sizes.rows import sizes
 from quantlab.catalog.table import Catalog
 from quantlab.catalog.time import NOTHING, Known
 from quantlab.words.plan import Plan
+from quantlab.words.units import GIB, gib
 
 __all__ = ["VERDICTS", "Claim", "Question", "claims_of", "judge", "worst"]
 
@@ -36,7 +37,6 @@ _VERDICT_OF: dict[Support, Verdict] = {
     "unknown": "unknown",
     "no": "no",
 }
-_GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class Question:
         """What the memory is held against; a number of GiB without hardware is a GPU's."""
         if self.gpu is not None or self.memory_gib is None:
             return self.gpu
-        return Device(round(self.memory_gib * _GIB), self.hardware or "cuda")
+        return Device(round(self.memory_gib * GIB), self.hardware or "cuda")
 
     @property
     def ram_bytes(self) -> int | None:
         """The host's memory in bytes, or None."""
-        return None if self.ram_gib is None else round(self.ram_gib * _GIB)
+        return None if self.ram_gib is None else round(self.ram_gib * GIB)
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,7 @@ def _memory(question: Question, plan: Plan | None, catalog: Catalog) -> list[Cla
     text = f"memory: {'; '.join(best.reasons)}"
     claims = [Claim(verdict_of(best.kind), text, "predicted", best)]
     if fetched := download_bytes(model, dict(plan.parts), catalog):
-        claims.append(Claim("runs", f"download: {fetched / _GIB:.1f} GiB", "predicted"))
+        claims.append(Claim("runs", f"download: {gib(fetched)}", "predicted"))
     return claims
 
 

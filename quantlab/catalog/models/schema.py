@@ -79,9 +79,18 @@ class Component:
     @property
     def why_as_it_is(self) -> str:
         """Why nothing quantizes it, as the rest of a sentence; "" where something may."""
-        if self.stored_as and self.form == "plain":
-            return f"is read from one file as it is ({self.stored_as})"
-        return f"is stored quantized already ({self.stored_as})" if self.stored_as else ""
+        packed = self.stored_as and self.form != "plain"
+        return f"is stored quantized already ({self.stored_as})" if packed else ""
+
+    @property
+    def table(self) -> str:
+        """The table of its layers, by which a mix names them."""
+        return self.layers or self.shapes
+
+    @property
+    def is_plain_file(self) -> bool:
+        """Whether it is read from a single file of plain weights, which a plan may quantize."""
+        return self.form == "plain"
 
 
 @dataclass(frozen=True)

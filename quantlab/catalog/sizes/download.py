@@ -23,7 +23,7 @@ def download_bytes(model: Model, parts: Mapping[str, str], catalog: Catalog) -> 
         return 0
     fetched = 0
     for component in model.components:
-        if parts.get(component.name) == LEFT_OUT:
+        if component.file or parts.get(component.name) == LEFT_OUT:
             continue
         scheme = catalog.schemes.get(parts.get(component.name, ""))
         if scheme is not None and scheme.from_file:

@@ -17,7 +17,7 @@ from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.sizes.weights import tensor_sizes
 from quantlab.catalog.table import Catalog
 from quantlab.words.plan import Plan
-from quantlab.words.units import GIB
+from quantlab.words.units import gib
 
 __all__ = ["predicted_peak", "published_peaks"]
 
@@ -118,7 +118,7 @@ def published_peaks(
         size = f"{known.width} x {known.height} px"
         said = f"published: {known.said} at the peak of {known.plan}, {where}, {size}"
         how = "as the driver counts" if known.reading == "process" else "allocated"
-        ours = f"predicted for it: {predicted / GIB:.1f} GiB {how}, {apart:+.0%}"
+        ours = f"predicted for it: {gib(predicted)} {how}, {apart:+.0%}"
         note = f"; {known.note}" if known.note else ""
         why = f". A likely explanation, not a fact: {known.explained}" if known.explained else ""
         yield f"{said} ({known.url}, {known.checked}); {ours}{note}{why}"

@@ -125,9 +125,9 @@ def timed_as(plan: Plan, catalog: Catalog) -> tuple[object, ...]:
 
 def _timing(plan: Plan, component: Component, catalog: Catalog) -> str:
     """The timing class of what the component is in; of a single file most of it."""
-    if component.stored_as and not component.file:
+    if component.why_as_it_is and not component.file:
         return UNKNOWN
-    held = component.held_as if component.file else plan.scheme(component.name)
+    held = component.held_as if component.why_as_it_is else plan.scheme(component.name)
     scheme = catalog.schemes.get(held or "")
     return scheme.timing if scheme is not None else UNKNOWN if component.held_as else "none"
 
@@ -141,7 +141,7 @@ def _writes_prompt(plan: Plan, model: Model) -> bool:
 def _denoiser(model_id: str, catalog: Catalog) -> Denoiser | None:
     model = find_model(model_id, catalog)
     first = model.components[0]
-    shapes = shapes_of(first.layers or first.shapes)
+    shapes = shapes_of(first.table)
     return denoiser((module.name, module.kind, module.weight) for module in shapes)
 
 

@@ -9,7 +9,7 @@ from quantlab.catalog.table import Catalog
 from quantlab.errors import QuantlabError
 from quantlab.lab.check.plan import Told, plan_of
 from quantlab.lab.check.uses import Code, Load
-from quantlab.words.units import GIB
+from quantlab.words.units import gib_of
 
 __all__ = ["does_not_fit", "predicted"]
 
@@ -37,7 +37,7 @@ def does_not_fit(code: Code, load: Load) -> str:
     found = predicted(told, code.gpu, code.catalog)
     if found is None or found.on_card is None or found.on_card.placement == "resident":
         return ""
-    sizes = f"{found.peak_bytes / GIB:.1f} GiB of {code.gpu.bytes / GIB:.1f}"
+    sizes = gib_of(found.peak_bytes, code.gpu.bytes)
     if found.on_card.placement is None:
         return f"{told.plan} does not fit {code.gpu.name}: {sizes}."
     offloaded = bool(code.calls_within(load, *OFFLOADS))

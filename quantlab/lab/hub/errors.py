@@ -12,25 +12,20 @@ from typing import Any
 
 from quantlab.errors import LoadError, QuantlabError, Unavailable
 from quantlab.lab.libraries import load
-from quantlab.words.units import GIB, MIB
+from quantlab.words.units import gib
 
-__all__ = ["disk_full", "explain", "size"]
+__all__ = ["disk_full", "explain"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def size(count: int) -> str:
-    """Bytes for people: "23.8 GiB", "8.2 MiB"."""
-    return f"{count / GIB:.1f} GiB" if count >= GIB / 10 else f"{count / MIB:.1f} MiB"
-
-
 def disk_full(repo: str, needed: int, free: int) -> str:
     """The message for ``needed`` bytes that do not fit into the ``free`` bytes of the disk."""
     short = max(needed - free, 0)
-    say = f"free {size(short)}" if short else "make room (a quota or a file size limit is reached)"
+    say = f"free {gib(short)}" if short else "make room (a quota or a file size limit is reached)"
     return (
-        f"the disk of the hub's cache is full: {repo} needs {size(needed)} more and {size(free)} "
+        f"the disk of the hub's cache is full: {repo} needs {gib(needed)} more and {gib(free)} "
         f"are free; {say}, or set HF_HOME to a folder on a larger disk"
     )
 

@@ -83,10 +83,11 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def fingerprint(folder: Path) -> str:
-    """12 hex digits of the names, sizes and times of the weights in a component's folder."""
+def fingerprint(place: Path) -> str:
+    """12 hex digits of the names, sizes and times of the weights in a component's folder, or of
+    the one file that they are."""
     digest = hashlib.sha256()
-    for shard in sorted(folder.glob("*.safetensors")):
+    for shard in [place] if place.is_file() else sorted(place.glob("*.safetensors")):
         digest.update(f"{shard.name} {shard.stat().st_size} {shard.stat().st_mtime_ns}".encode())
     return digest.hexdigest()[:12]
 

@@ -17,9 +17,10 @@ from typing import Any
 from quantlab.catalog.own.headers import INDEXES
 from quantlab.catalog.schema import Model
 from quantlab.errors import LoadError
-from quantlab.lab.hub.errors import disk_full, explain, size
+from quantlab.lab.hub.errors import disk_full, explain
 from quantlab.lab.hub.files import free_bytes, genuine, holds, intact, remove
 from quantlab.lab.libraries import load
+from quantlab.words.units import gib
 
 __all__ = ["cached", "client", "failures", "file", "snapshot"]
 
@@ -91,7 +92,7 @@ def file(
     found = get(dry_run=True)
     if most_bytes is not None and int(found.file_size or 0) > most_bytes:
         raise LoadError(
-            f"{name} of {repo} has {size(found.file_size)}; at most {size(most_bytes)} are fetched"
+            f"{name} of {repo} has {gib(found.file_size)}; at most {gib(most_bytes)} are fetched"
         )
     _fetch(hub, where, [found], say)
     return Path(get())  # from the cache; notes which commit the revision is, for offline use
@@ -170,7 +171,7 @@ class _Count:
         now, complete = time.monotonic(), self._done >= self.total
         if complete or now - self._last >= SAY_EVERY_S:
             self._last = now
-            self._say(f"downloading, {size(min(self._done, self.total))} of {size(self.total)}")
+            self._say(f"downloading, {gib(min(self._done, self.total))} of {gib(self.total)}")
 
     def bar(self) -> type:
         """A stand-in for tqdm's class, as far as the hub's client uses it."""

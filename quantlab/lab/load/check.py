@@ -16,10 +16,9 @@ from quantlab.lab.lora.attach import fused_lora, refuse_lora
 from quantlab.lab.references import files_of
 from quantlab.words.comparison import Comparison
 from quantlab.words.plan import Plan
+from quantlab.words.units import gib
 
 __all__ = ["check"]
-
-GIB = 2**30
 
 
 def check(comparison: Comparison, plan: Plan, pool: Pool) -> str:
@@ -57,8 +56,8 @@ def check(comparison: Comparison, plan: Plan, pool: Pool) -> str:
         )
         if needed > free:
             raise DoesNotFit(
-                f"predicted to need {needed / GIB:.1f} GiB more at its peak; {free / GIB:.1f} GiB "
-                f"are free here. {instead(comparison, plan, catalog, device)}"
+                f"predicted to need {gib(needed)} more at its peak; {gib(free)} are free here. "
+                f"{instead(comparison, plan, catalog, device)}"
             )
         return "cpu"
     found = place_on_device(comparison, plan, catalog, device)
@@ -67,8 +66,8 @@ def check(comparison: Comparison, plan: Plan, pool: Pool) -> str:
     needed, free = _on_host(found.host_bytes, comparison, plan, pool)
     if needed > free:
         raise DoesNotFit(
-            f"predicted to need {needed / GIB:.1f} GiB of host memory beside the GPU's; "
-            f"{free / GIB:.1f} GiB are free here"
+            f"predicted to need {gib(needed)} of host memory beside the GPU's; "
+            f"{gib(free)} are free here"
         )
     return found.kind
 

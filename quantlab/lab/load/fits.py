@@ -26,10 +26,9 @@ from quantlab.lab.lora.attach import lora_way
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Failure, Outcome
 from quantlab.words.plan import Plan
+from quantlab.words.units import gib
 
 __all__ = ["died", "instead", "needs_at_size", "place_on", "place_on_device"]
-
-GIB = 2**30
 
 
 def needs_at_size(comparison: Comparison, plan: Plan, catalog: Catalog) -> Needs:
@@ -99,7 +98,7 @@ def instead(comparison: Comparison, plan: Plan, catalog: Catalog, device: Device
         return "No smaller plan of this model is predicted to fit here; try a smaller size."
     _, smaller, found = best
     where = f" {how(found.kind)}" if how(found.kind) else ""
-    return f"Predicted to fit here{where}: {smaller}, {found.peak_bytes / GIB:.1f} GiB at its peak."
+    return f"Predicted to fit here{where}: {smaller}, {gib(found.peak_bytes)} at its peak."
 
 
 def died(

@@ -6,7 +6,8 @@ the machine beyond it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from quantlab.lab.libraries import resolve
 from quantlab.lab.load.keys import DTYPES, Key
 from quantlab.lab.load.processor import comes_late, read_processors
 from quantlab.lab.lora.file import fused
+from quantlab.lab.own.plain_file import as_folder, read_plain
 from quantlab.lab.specs import PIPELINE_CONFIG, spec_for
 from quantlab.words.lora import Lora
 
@@ -63,9 +65,20 @@ class Base:
         """What the pipeline's class takes besides the components ``used``."""
         return self.extras
 
-    def how(self) -> str:
-        """What quantizes a component by a config, in words."""
+    def how(self, part: Part) -> str:
+        """What quantizes the component of ``part`` by a config, in words."""
+        if part.component.is_plain_file:
+            return "from_single_file, then from_pretrained with a config"
         return "PipelineQuantizationConfig"
+
+    @contextmanager
+    def weights(self, part: Part) -> Iterator[str]:
+        """A folder with the base weights of ``part``; that of a single file is gone afterwards."""
+        if not part.component.is_plain_file:
+            yield str(self.at(part.component.name))
+            return
+        with as_folder(self._of_file(part)) as folder:
+            yield folder
 
     def read(self, part: Part, config: Any = None, folder: str = "", **more: Any) -> Any:
         """The module of ``part``, quantized by ``config`` if there is one; a LoRA is fused first.
@@ -73,16 +86,27 @@ class Base:
         ``folder`` holds the pipeline where it is not the model's own; ``more`` goes to
         ``from_pretrained``.
         """
-        dtype = resolve(part.dtype)
+        dtype, cls, is_file = resolve(part.dtype), resolve(part.cls), part.component.is_plain_file
+        if (part.lora is not None or is_file) and config is not None:
+            more["quantization_config"] = config
         if part.lora is not None:
-            more |= {} if config is None else {"quantization_config": config}
-            with fused(self._pipe(part, dtype, ""), part.lora, self.model) as merged:
-                cls = resolve(part.cls)
+            given = {part.component.name: self._of_file(part)} if is_file else {}
+            with fused(self._pipe(part, dtype, "", **given), part.lora, self.model) as merged:
                 return cls.from_pretrained(merged, dtype=dtype, **more).eval()
+        if is_file and config is None:
+            return self._of_file(part)
+        if is_file:
+            with self.weights(part) as laid_out:
+                return cls.from_pretrained(laid_out, dtype=dtype, **more).eval()
         if config is not None:
             mapping = {part.component.name: config}
             more["quantization_config"] = resolve(PIPELINE_CONFIG)(quant_mapping=mapping)
         return self._pipe(part, dtype, folder, **more).components[part.component.name].eval()
+
+    def _of_file(self, part: Part) -> Any:
+        """The module in the single file of ``part``."""
+        config = self.at(part.component.name)
+        return read_plain(resolve(part.cls), part.component.file, config, resolve(part.dtype))
 
     def _pipe(self, part: Part, dtype: Any, folder: str, **more: Any) -> Any:
         """A pipeline whose only component with weights is that of ``part``."""
@@ -165,6 +189,12 @@ class Part:
         scheme, library = self.scheme, self.component.library
         refused = scheme is not None and scheme.on_cpu == "library" and library == "diffusers"
         return refused and self.device == "cpu"
+
+    def weights_mark(self) -> str:
+        """What tells its base weights from others, in what is made of them and kept."""
+        if not self.component.is_plain_file:
+            return fingerprint(self.files().at(self.component.name))
+        return f"{fingerprint(Path(self.component.file))}-{self.dtype.removeprefix('torch.')}"
 
     def files(self) -> Base:
         """The model's files, where there must be some."""

@@ -72,7 +72,7 @@ class Reader:
             base.fetch((), say, used)  # the configs alone tell the commit
         parts = [self._part(model, key) for key in keys.values()]
         missing = [p for p in parts if not ((kept := self._variant(p)) and kept.here())]
-        base.fetch([p.component.name for p in missing if way_of(p).fetch(p, say)], say, used)
+        base.fetch([p.component.name for p in missing if _wants(p, say)], say, used)
 
     def extras(self, model: Model, used: Collection[str]) -> Mapping[str, Any]:
         """What the pipeline's class takes besides ``used``, its components with weights."""
@@ -148,6 +148,11 @@ def _load(way: Way, part: Part) -> Loaded:
     if part.lora is None:
         return loaded
     return Loaded(loaded.module, f"{loaded.how}, after fusing", loaded.spared)
+
+
+def _wants(part: Part, say: Say) -> bool:
+    """Whether the model's own weights of ``part`` are needed."""
+    return not part.component.file and way_of(part).fetch(part, say)
 
 
 def _doing(part: Part) -> str:

@@ -17,8 +17,10 @@ from quantlab.catalog.models.schema import Component, Model
 from quantlab.catalog.own.kept import Own
 from quantlab.catalog.paths import PROJECT, there, typed
 from quantlab.catalog.sizes.activations import stream_width
-from quantlab.catalog.sizes.shapes import OWN, component_shapes, config_of
+from quantlab.catalog.sizes.shapes import OWN, component_shapes, config_of, rows_of
 from quantlab.errors import InputError
+from quantlab.lab.libraries import resolve
+from quantlab.lab.own.built import kept_in_fp32
 from quantlab.lab.own.fitting import Fit, fit
 from quantlab.lab.own.single import SUFFIXES, Single, read_single
 
@@ -100,7 +102,7 @@ def _own(single: Single, base: Model, found: Fit, others: Sequence[str]) -> Own:
         largest_file=single.file_bytes,
         stored_as=single.stored_as,
         held_as=single.held_as,
-        layers=first.layers or first.shapes,
+        layers=first.table,
         repo="",
     )
     said = f"Its {first.name} is {single.path.name}, everything else {base.id}'s."
@@ -124,8 +126,11 @@ def _own(single: Single, base: Model, found: Fit, others: Sequence[str]) -> Own:
         published=(),
         sources=(),
     )
-    rows = {first.name: _rows(single, found, base, first)}
     configs = {first.name: config_of(first.shapes)}
+    if component.is_plain_file:  # it has every tensor of the table, and a plan may quantize it
+        kept = kept_in_fp32(resolve(f"{first.library}.{first.cls}"))
+        return Own(model, {first.name: rows_of(first.shapes)}, configs, {first.name: kept}, {})
+    rows = {first.name: _rows(single, found, base, first)}
     return Own(model, rows, configs, {first.name: [IN_FP32]}, {})
 
 

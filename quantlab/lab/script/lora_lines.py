@@ -8,6 +8,7 @@ from typing import Any
 from quantlab.catalog.loras import lora_names
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.schema import Model
+from quantlab.lab.load.part import Part
 from quantlab.lab.lora.file import ADAPTER, locate
 from quantlab.words.lora import Lora, hub_parts
 
@@ -19,18 +20,25 @@ def attach_lines(lora: Lora, model: Model) -> list[str]:
     return [*_load_lines("pipe", lora, model), f'pipe.set_adapters("{ADAPTER}", {lora.weight!r})']
 
 
-def base_lines(lora: Lora, model: Model, others: Iterable[str], dtype: str) -> list[str]:
-    """Fuse it into the base weights of the denoiser, which then lie in the folder ``fused``."""
+def base_lines(part: Part, others: Iterable[str]) -> list[str]:
+    """Fuse the LoRA of ``part``, the denoiser, into its base weights, which then lie in the folder
+    ``fused``. What is read from a single file is there already, under its own name."""
+    lora, model, dtype = part.lora, part.model, part.dtype
+    assert lora is not None
+    name = model.denoiser
+    here = part.component.is_plain_file
     plain = [
         "base = diffusers.DiffusionPipeline.from_pretrained(",
         "    MODEL,",
+        *([f"    {name}={name},"] if here else []),
         *(f"    {name}=None," for name in others),
         f"    dtype={dtype},",
         ")",
     ]
+    load = f'load_components("{name}", dtype={dtype})'
     by_component = [
         f"base = diffusers.{model.pipeline}(pretrained_model_name_or_path=MODEL)",
-        f'base.load_components("{model.denoiser}", dtype={dtype})',
+        f"base.update_components({name}={name})" if here else f"base.{load}",
     ]
     return [
         *(by_component if model.family.modular else plain),
@@ -57,6 +65,6 @@ def _address(lora: Lora, model: Model) -> tuple[str, dict[str, Any]]:
         return repo, more | ({"revision": revision} if revision != "main" else {})
     path = locate(lora, model)
     folder = path.parent
-    if folder.is_relative_to(PROJECT):
+    if folder.is_relative_to(PROJECT) and not model.own:  # whose scripts run from anywhere
         folder = folder.relative_to(PROJECT)
     return folder.as_posix(), {"weight_name": path.name}

@@ -104,7 +104,7 @@ def _packages(
     """What is to be installed beside torch and diffusers."""
     methods = sorted({part.scheme.method for part in parts if part.scheme is not None})
     packages = [p for m in methods for p in catalog.methods[m].packages]
-    if model.local:
+    if model.local or model.components[0].is_plain_file:
         written = [text for part in parts if part.scheme for text in part.scheme.written_with]
         packages += [text.partition(">=")[0] for text in written]
     packages += ["peft"] if comparison.carried else []

@@ -53,6 +53,14 @@ class Script:
         self.embed(flatten_inputs)
         self.after.append(f"flatten_inputs(pipe.{part.component.name})")
 
+    def base(self, part: Part) -> None:
+        """The component of ``part`` before anything quantizes it, where it does not simply come
+        with the pipeline."""
+        if part.lora is not None:
+            self.fuse(part)
+        elif part.component.is_plain_file:
+            self.file(part)
+
     def fuse(self, part: Part, config: str = "", where: str | None = None) -> None:
         """The component of ``part`` with its LoRA in the base weights, quantized by ``config``.
 
@@ -60,12 +68,49 @@ class Script:
         """
         assert part.lora is not None
         others = [c.name for c in part.model.components if c is not part.component]
-        self.before += base_lines(part.lora, part.model, others, part.dtype)
+        if part.component.is_plain_file:
+            self.file(part)
+        self.before += base_lines(part, others)
         self._read(part, ['    "fused",'], config, where)
+
+    def file(self, part: Part, source: str = "", config: str = "") -> None:
+        """The component of ``part`` from its single file; ``source`` is an expression for what is
+        read in its place, ``config`` one for a quantization config."""
+        name, model = part.component.name, part.model
+        pinned = model.revision != "main" and not model.local
+        self.before += [
+            f"{name} = {part.cls}.from_single_file(",
+            f"    {source or repr(part.component.file)},",
+            "    config=MODEL,",
+            f'    subfolder="{name}",',
+            *([f'    config_revision="{model.revision}",'] if pinned else []),
+            *([f"    quantization_config={config},"] if config else []),
+            f"    dtype={part.dtype},",
+            ")",
+        ]
+        self.made(name)
+
+    def folder(self, part: Part) -> str:
+        """The folder that the single file of ``part`` is laid out in, for what reads no module."""
+        folder = f"{part.model.id}-{part.component.name}"
+        self.file(part)
+        self.before.append(f'{part.component.name}.save_pretrained("{folder}")')
+        return folder
+
+    def made(self, name: str) -> None:
+        """Note that ``before`` makes component ``name``."""
+        if name not in self.ready:
+            self.ready.append(name)
 
     def component(self, part: Part, config: str, where: str | None) -> None:
         """The component of ``part`` by itself, quantized by ``config`` as in ``fuse``."""
         self.modules.add(part.component.library)
+        if part.component.is_plain_file and not config:
+            self.file(part)
+            return
+        if part.component.is_plain_file:
+            self._read(part, [f'    "{self.folder(part)}",'], config, where)
+            return
         lines = ["    MODEL,", f'    subfolder="{part.component.name}",']
         if part.model.own and not part.model.local:
             lines.append(f'    revision="{part.model.revision}",')
@@ -81,4 +126,4 @@ class Script:
             f"    dtype={part.dtype},",
             ")",
         ]
-        self.ready.append(name)
+        self.made(name)

@@ -16,7 +16,6 @@ from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.lab.device import Device
 from quantlab.words.comparison import Comparison
-from quantlab.words.numbers import show
 
 __all__ = ["AT", "HELD_AT", "PROMPTS", "Question", "kinds_of", "question"]
 
@@ -75,7 +74,7 @@ def question(
         InputError: names the part that is wrong and what is allowed.
     """
     if not FEWEST <= budget_bits <= MOST:
-        raise InputError("budget-bits", f"{show(budget_bits)}; {FEWEST:g} to {MOST:g} are allowed")
+        raise InputError("budget-bits", f"{budget_bits:g}; {FEWEST:g} to {MOST:g} are allowed")
     able = [method.id for method in catalog.methods.values() if method.mixing]
     if method_id not in able:
         raise InputError("method", f"{method_id!r:.42} is not one of {', '.join(able)}")
@@ -108,7 +107,7 @@ def kinds_of(asked: Question, catalog: Catalog, device: Device) -> tuple[Scheme,
     found, reason = [], "none is known"
     for scheme_id in (*mixing.schemes, *filter(None, [mixing.kept])):
         scheme = catalog.schemes[scheme_id]
-        refused = why_not(scheme, component.library, component.cls, component.shapes)
+        refused = why_not(scheme, component.library, component.cls, component.table)
         said = refused or in_words(here(scheme, asked.method, device.machine, asked.model))
         if said == "ok":
             found.append(scheme)

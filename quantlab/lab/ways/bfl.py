@@ -12,7 +12,6 @@ import hashlib
 
 from quantlab.catalog.paths import cache_folder, whole_file
 from quantlab.catalog.schema import Method
-from quantlab.lab.hub.files import fingerprint
 from quantlab.lab.libraries import resolve
 from quantlab.lab.load.part import Loaded, Part
 from quantlab.lab.load.way import Way
@@ -41,8 +40,10 @@ class _Bfl(Way):
         script.modules |= modules
         script.embed(write_bfl)
         path = f"{part.model.id}-{name}-{kind}.safetensors"
+        is_file = part.component.is_plain_file
+        folder = f'"{script.folder(part)}"' if is_file else f'f"{{MODEL}}/{name}"'
         script.before += [
-            f'write_bfl(f"{{MODEL}}/{name}", "{path}", "{kind}", {_keep(part)!r})',
+            f'write_bfl({folder}, "{path}", "{kind}", {_keep(part)!r})',
             f"{name} = {part.cls}.from_single_file(",
             f'    "{path}",',
             "    config=MODEL,",
@@ -51,7 +52,7 @@ class _Bfl(Way):
             f"    dtype={part.dtype},",
             ")",
         ]
-        script.ready.append(name)
+        script.made(name)
 
     def why_not_saved(self, part: Part, method: Method) -> str:  # noqa: ARG002
         return "the file that was written is the saved form; diffusers writes none"
@@ -71,15 +72,14 @@ def _made(part: Part) -> str:
     """A file of a local component, made on first use; its name tells of its weights and of what is
     not quantized."""
     kind, name = _kind(part), part.component.name
-    folder = part.files().at(name)
-    marks = [part.model.id, name, kind, fingerprint(folder)]
+    marks = [part.model.id, name, kind, part.weights_mark()]
     if keep := _keep(part):
         marks.append(hashlib.sha256(repr(keep).encode()).hexdigest()[:12])
     path = cache_folder() / f"{'-'.join(marks)}.safetensors"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as to:
-            write_bfl(str(folder), str(to), kind, keep)
+        with part.files().weights(part) as folder, whole_file(path) as to:
+            write_bfl(folder, str(to), kind, keep)
     return str(path)
 
 

@@ -24,8 +24,7 @@ class _Bitsandbytes(Way):
         return Loaded(module, "the library, on the loaded component")
 
     def write(self, part: Part, script: Script) -> None:
-        if part.lora is not None:
-            script.fuse(part)
+        script.base(part)
         script.embed(quantize_with_bitsandbytes)
         args = {**part.spec.args, "compute_dtype": None, "skip": _skip(part)}
         text = ", ".join(

@@ -21,6 +21,7 @@ class _Cast(Way):
         return Loaded(module, "cast")
 
     def write(self, part: Part, script: Script) -> None:
+        script.base(part)
         script.embed(cast_component)
         name = part.component.name
         script.after.append(f"cast_component(pipe.{name}, {part.own_dtype}, {part.dtype})")

@@ -27,7 +27,7 @@ class _Config(Way):
             module = part.files().read(own, build(part.spec, own.dtype), **more)
         if own.dtype != part.dtype:
             cast_component(module, resolve(own.dtype), resolve(part.dtype))
-        return Loaded(module, part.files().how())
+        return Loaded(module, part.files().how(part))
 
     def write(self, part: Part, script: Script) -> None:
         own = _own(part)
@@ -41,7 +41,7 @@ class _Config(Way):
             script.before.append("torch.manual_seed(0)  # its quantizer draws random numbers")
         if part.lora is not None:
             script.fuse(own, expression, quantizes_on(part))
-        elif part.known.draws or own.dtype != part.dtype:
+        elif part.known.draws or own.dtype != part.dtype or part.component.is_plain_file:
             script.component(own, expression, quantizes_on(part))
         else:
             script.quantizes_on = script.quantizes_on or quantizes_on(part)

@@ -13,7 +13,6 @@ from quantlab.catalog.paths import PROJECT, cache_folder, whole_file
 from quantlab.catalog.schema import Method, Scheme
 from quantlab.errors import PlanError
 from quantlab.lab.hub import snapshot as hub
-from quantlab.lab.hub.files import fingerprint
 from quantlab.lab.libraries import resolve
 from quantlab.lab.load.part import Loaded, Part
 from quantlab.lab.load.way import Way
@@ -62,7 +61,7 @@ class _Gguf(Way):
             f"    dtype={part.dtype},",
             ")",
         ]
-        script.ready.append(name)
+        script.made(name)
 
     def why_not_saved(self, part: Part, method: Method) -> str:
         cell = method.cell("serializable", part.scheme)
@@ -71,7 +70,7 @@ class _Gguf(Way):
 
 def _is_written(part: Part) -> bool:
     """Whether the file is made here of the base weights, rather than fetched as it is."""
-    return part.model.local or bool(part.known.layers)
+    return part.model.local or part.component.is_plain_file or bool(part.known.layers)
 
 
 def _type(scheme: Scheme) -> str:
@@ -98,7 +97,9 @@ def _writing(part: Part, path: str, script: Script) -> list[str]:
     called = part.model.family.architecture
     folder = f'f"{{MODEL}}/{name}"'
     lines = []
-    if not part.model.local:
+    if part.component.is_plain_file:
+        folder = f'"{script.folder(part)}"'
+    elif not part.model.local:
         script.modules.add("huggingface_hub")
         lines.append(
             f'BASE = huggingface_hub.snapshot_download(MODEL, allow_patterns=["{name}/*"])'
@@ -110,7 +111,7 @@ def _writing(part: Part, path: str, script: Script) -> list[str]:
     given = f'{folder}, "{path}", "{called}", "{kind}", TYPES'
     matters = _importance(part)
     if matters is not None:
-        shipped = matters.is_relative_to(PROJECT)
+        shipped = matters.is_relative_to(PROJECT) and not part.model.own
         given += f", {(matters.relative_to(PROJECT) if shipped else matters).as_posix()!r}"
     return [*lines, "TYPES = {", *tensors, "}", f"write_gguf({given})"]
 
@@ -140,8 +141,7 @@ def _made(part: Part) -> str:
     new file.
     """
     name, (kind, kinds) = part.component.name, _types(part)
-    folder = part.files().at(name)
-    marks = [_label(part), fingerprint(folder)]
+    marks = [_label(part), part.weights_mark()]
     if kinds:
         matters = _importance(part)
         made_of = repr(kinds).encode() + (matters.read_bytes() if matters else b"")
@@ -151,8 +151,8 @@ def _made(part: Part) -> str:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         called, by = part.model.family.architecture, str(_importance(part) or "")
-        with whole_file(path) as to:
-            write_gguf(str(folder), str(to), called, kind, kinds, by)
+        with part.files().weights(part) as folder, whole_file(path) as to:
+            write_gguf(folder, str(to), called, kind, kinds, by)
     return str(path)
 
 

@@ -33,8 +33,7 @@ class _Hqq(Way):
         return Loaded(module, "the library, on the loaded component")
 
     def write(self, part: Part, script: Script) -> None:
-        if part.lora is not None:
-            script.fuse(part)
+        script.base(part)
         expression, modules = render(_spec(part), part.dtype)
         script.modules |= modules
         script.embed(quantize_with_hqq)

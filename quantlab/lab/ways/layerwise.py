@@ -26,8 +26,7 @@ class _Layerwise(Way):
         return Loaded(module, "enable_layerwise_casting")
 
     def write(self, part: Part, script: Script) -> None:
-        if part.lora is not None:
-            script.fuse(part)
+        script.base(part)
         name, storage = part.component.name, _storage(part)
         kept = f"storage_dtype={storage}, compute_dtype={part.dtype}"
         script.after.append(f"pipe.{name}.enable_layerwise_casting({kept})")

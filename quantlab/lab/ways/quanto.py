@@ -55,8 +55,7 @@ class _Quanto(Way):
         return Loaded(module, f"{how}, calibrated on {len(PROMPTS)} prompts of {STEPS} steps")
 
     def write(self, part: Part, script: Script) -> None:
-        if part.lora is not None:
-            script.fuse(part)
+        script.base(part)
         script.embed(quantize_with_quanto)
         text = ", ".join(f"{key}={value!r}" for key, value in _args(part).items())
         name = part.component.name

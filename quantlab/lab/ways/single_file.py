@@ -1,4 +1,5 @@
-"""A denoiser from one file of one's own, as it is stored: ``from_single_file``.
+"""A denoiser from one file of one's own, as it is stored: ``from_single_file``. Plain weights that
+a plan quantizes go the way of their scheme (lab/own/plain_file.py).
 
 diffusers has a quantizer for GGUF and for Black Forest Labs' float8 and NVFP4. Float8 with one
 scale for a whole weight, as ComfyUI writes it, is the latter with that scale in every row.
@@ -6,7 +7,6 @@ scale for a whole weight, as ComfyUI writes it, is the latter with that scale in
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from quantlab.catalog.schema import Method
@@ -14,6 +14,7 @@ from quantlab.errors import VerificationError
 from quantlab.lab.libraries import resolve
 from quantlab.lab.load.part import Loaded, Part
 from quantlab.lab.load.way import Way
+from quantlab.lab.own.plain_file import check_whole
 from quantlab.lab.script.script import Script
 
 __all__ = ["WAY", "scales_in_rows"]
@@ -37,45 +38,34 @@ class _SingleFile(Way):
     quantizes = False
 
     def stands_in(self, part: Part) -> bool:
-        """Wherever the component is such a file: it goes with no scheme."""
-        return bool(part.component.file)
-
-    def fetch(self, part: Part, say: Callable[[str], None]) -> bool:  # noqa: ARG002
-        """No: the file is here."""
-        return False
+        """Wherever the component is such a file, but for plain weights that a plan changes."""
+        changed = part.scheme is not None or part.own_dtype is not None
+        return bool(part.component.file) and not (part.component.is_plain_file and changed)
 
     def load(self, part: Part) -> Loaded:
-        component, config = part.component, CONFIGS.get(part.component.form)
+        component = part.component
+        if component.is_plain_file:
+            return Loaded(part.files().read(part), "from_single_file")
         given = component.file
-        more = {} if config is None else {"quantization_config": _config(config, part)}
         module = resolve(part.cls).from_single_file(
             scales_in_rows(given) if component.form == "scaled-fp8" else given,
             config=str(part.files().at(component.name)),
             dtype=resolve(part.dtype),
-            **more,
+            quantization_config=_config(CONFIGS[component.form], part),
         )
         _check(module, part)
         return Loaded(module, "from_single_file")
 
     def write(self, part: Part, script: Script) -> None:
-        component, config = part.component, CONFIGS.get(part.component.form)
-        source = repr(component.file)
+        component = part.component
+        if component.is_plain_file:
+            script.file(part)
+            return
+        source, config = repr(component.file), CONFIGS[component.form]
         if component.form == "scaled-fp8":
             script.embed(scales_in_rows)
             source = f"scales_in_rows({source})"
-        lines = [f"    {source},", "    config=MODEL,", f'    subfolder="{component.name}",']
-        if part.model.revision != "main" and not part.model.local:
-            lines.append(f'    config_revision="{part.model.revision}",')
-        if config is not None:
-            lines.append(f"    quantization_config={config}(compute_dtype={part.dtype}),")
-        name = component.name
-        script.before += [
-            f"{name} = {part.cls}.from_single_file(",
-            *lines,
-            f"    dtype={part.dtype},",
-            ")",
-        ]
-        script.ready.append(name)
+        script.file(part, source, f"{config}(compute_dtype={part.dtype})")
 
     def why_not_saved(self, part: Part, method: Method) -> str:  # noqa: ARG002
         return "the file that it is read from is the saved form"
@@ -87,11 +77,9 @@ def _config(path: str, part: Part) -> Any:
 
 def _check(module: Any, part: Part) -> None:
     """Raises: VerificationError: tensors are missing, or nothing in it is quantized."""
-    missing = [name for name, tensor in module.named_parameters() if tensor.is_meta]
-    if missing:
-        raise VerificationError(f"{part.component.file} gave no {missing[0]}")
-    wanted = HOLDS.get(part.component.form)
-    if wanted and not any(type(layer).__name__ in wanted for layer in module.modules()):
+    check_whole(module, part.component.file)
+    wanted = HOLDS[part.component.form]
+    if not any(type(layer).__name__ in wanted for layer in module.modules()):
         raise VerificationError(
             f"{part.component.file} holds {part.component.stored_as}, but no layer was loaded so"
         )

@@ -80,7 +80,7 @@ def choices(model: Model, component: Component, catalog: Catalog) -> list[Choice
     machine = this_machine()
     here_now, elsewhere = [], []
     for scheme in catalog.schemes.values():
-        if why_not(scheme, component.library, component.cls, component.shapes):
+        if why_not(scheme, component.library, component.cls, component.table):
             continue
         found = here(scheme, catalog.methods[scheme.method], machine, model)
         label = f"{scheme.id}, {scheme.bits:g} bit"
@@ -101,7 +101,7 @@ def nearest_plan(plan: Plan, model: Model, catalog: Catalog) -> str | None:
         if near is None or component is None:
             return None
         scheme = catalog.schemes.get(near)
-        where = (component.library, component.cls, component.shapes)
+        where = (component.library, component.cls, component.table)
         if scheme is not None and why_not(scheme, *where):
             return None
         parts.append((name, near))

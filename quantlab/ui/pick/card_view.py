@@ -20,7 +20,7 @@ from quantlab.words.choice import LIKELY, Choice
 from quantlab.words.comparison import SHIPPED
 from quantlab.words.metrics import metric
 from quantlab.words.plan import LEFT_OUT, Plan
-from quantlab.words.units import GIB, size
+from quantlab.words.units import gib_of, size
 
 __all__ = ["KEY_MARK", "proposed"]
 
@@ -229,7 +229,7 @@ def _reasons(choice: Choice) -> str:
 
 def _of(choice: Choice) -> str:
     """Peak and all of the device: ``9.1 of 12.0 GiB``."""
-    return f"{choice.peak_bytes / GIB:.1f} of {choice.device_bytes / GIB:.1f} GiB"
+    return gib_of(choice.peak_bytes, choice.device_bytes)
 
 
 def _named(choice: Choice, model: Model) -> str:

@@ -143,10 +143,7 @@ def register(services: Services, page: gr.Blocks) -> None:
         bound = MethodType(function, services)
         gr.api(bound, api_name=function.__name__, concurrency_limit=None)
         made = list(page.fns.values())[-1]
-        sent = inspect.signature(bound).parameters.values()
-        names = [each.name for each in sent if each.annotation is not gr.Request]
-        for block, name in zip(made.inputs, names, strict=True):
-            block.label = name  # which messages name; Gradio's is where it stands: 1st, 2nd
+        for block, name in zip(made.inputs, inspect.signature(bound).parameters, strict=False):
             if name == "code":
                 block.max_length = LONGEST  # the page holds all other texts to a prompt's length
 

@@ -176,9 +176,6 @@ def put(call: Call) -> Updates:
     if scheme is None or model is None:
         return {}
     part, columns = model.components[0], list(columns_of(call.given))
-    if (
-        not why_not(scheme, part.library, part.cls, part.shapes)
-        and Column(scheme.id) not in columns
-    ):
+    if not why_not(scheme, part.library, part.cls, part.table) and Column(scheme.id) not in columns:
         columns = [*columns[: MAX_PLANS - 1], Column(scheme.id)]
     return lay_out(columns, call.given["shown"], model, services, choose_anew=True)

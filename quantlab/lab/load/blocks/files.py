@@ -96,17 +96,25 @@ class ByComponent(Base):
         name, dtype, cls = part.component.name, resolve(part.dtype), resolve(part.cls)
         if config is not None:
             more["quantization_config"] = config
+        if part.component.is_plain_file and part.lora is None:
+            if config is None:
+                return self._of_file(part)
+            with self.weights(part) as laid_out:
+                return cls.from_pretrained(laid_out, dtype=dtype, **more).eval()
         where = Path(folder) / name if folder else self.at(name)
         if part.lora is None:
             return cls.from_pretrained(where, dtype=dtype, **more).eval()
-        base = {name: cls.from_pretrained(where, dtype=dtype)}
+        is_file = part.component.is_plain_file
+        base = {name: self._of_file(part) if is_file else cls.from_pretrained(where, dtype=dtype)}
         family = self.model.family
         pipe = BlockPipeline(self.model.pipeline, base, family.encoders, {})
         with fused(pipe, part.lora, self.model) as merged:
             return cls.from_pretrained(merged, dtype=dtype, **more).eval()
 
-    def how(self) -> str:
-        """What quantizes a component by a config, in words."""
+    def how(self, part: Part) -> str:
+        """As ``Base.how``."""
+        if part.component.is_plain_file:
+            return super().how(part)
         return "from_pretrained with a config"
 
     @cached_property
