@@ -7,6 +7,11 @@ folder or a file; on a Space they are left out.
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is a page to close: the end, at once
+
 import argparse
 import logging
 import os
@@ -173,8 +178,11 @@ def main(runner: Runner) -> None:
             learn(services.budget, lambda: runner.do_alone(here), warming)
         answer_ahead(page.answers, loop, lambda: services.jobs.running, warming)
         give_back_at_rest(lambda: services.jobs.running)
+        if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     serve(page, hosts=arguments.host, proxied=arguments.proxy, then=start)
+    sys.exit(128 + signal.SIGINT)
 
 
 def grown(catalog: Catalog) -> Growing:

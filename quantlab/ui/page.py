@@ -114,14 +114,15 @@ def _wire(services: Services, page: gr.Blocks, tried: Parts, pick: Parts, result
     address, question = only(pick, "address"), only(pick, *QUESTION)
     asks = {**QUIET, "js": script("asked.js")}
     wire(page.load, restore, services, address, question, **asks)
-    opened = wire(page.load, try_open.open_page, services, controls(tried), whole, **QUIET)
+    arriving = {**whole, **only(tried, "arrived")}
+    opened = wire(page.load, try_open.open_page, services, controls(tried), arriving, **QUIET)
     wire_find(services, tried, opened)
     wire(tried["live"].went, went, services, {}, question, told=True, **QUIET)
     there = {name: part for name, part in whole.items() if name != "tabs"}
     wire(tried["live"].went, try_open.went, services, controls(tried), there, told=True, **QUIET)
     page.load(None, None, tried["mine"], js=script("mine.js"))
-    shown, model = results["groups"].open_result, only(tried, "model")
-    wire(shown, try_open.open_result, services, model, whole, told=True, **QUIET)
+    shown = results["groups"].open_result
+    wire(shown, try_open.open_result, services, controls(tried), whole, told=True, **QUIET)
 
     def left(request: gr.Request) -> None:
         try_run.leave(Call(services, request=request))

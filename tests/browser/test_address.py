@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import NewPage
 from tests.browser.test_try_tab import link, plans, run, states, wait_until_done
@@ -29,6 +30,36 @@ def test_a_run_is_found_again_when_the_page_is_loaded_anew(new_page: NewPage) ->
     wait_until_done(page)
     expect(page).not_to_have_url(RUNS)
     assert states(page)[-1] == "stopped"
+
+
+def test_who_changes_something_while_the_page_comes_gets_the_link_of_that(
+    browser: Browser, server: str
+) -> None:
+    """What the page was asked for is answered after it, with the link of the page as it was."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        asked = json.loads(route.request.post_data or "{}")
+        if not held and names.get(asked.get("fn_index")) == "open_page":
+            held.append(route)
+        else:
+            route.continue_()
+
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    config = context.request.get(f"{server}config").json()
+    names = {each["id"]: each["api_name"] for each in config["dependencies"]}
+    page.route("**/gradio_api/run/**", hold)
+    page.goto(f"{server}#tab=compare")
+    page.locator("#ql-seed input").fill("41")
+    expect(page.locator("#ql-link-url")).to_have_value(re.compile("seed=41"))
+    assert held
+    held[0].continue_()
+    expect(page.locator(".ql-view img").first).to_be_visible()  # the page has come, with its link
+    expect(page.locator("#ql-link-url")).to_have_value(re.compile("seed=41"))
+    expect(page.locator("#ql-changed")).to_contain_text("Changed, not run")
+    expect(page).to_have_url(re.compile("seed=41"))
+    context.close()
 
 
 def tab(page: Page) -> str:

@@ -30,6 +30,7 @@ ABOUT = (
     "see the answer with its numbers. Kept is which plan it was and whether the guess was right, "
     "nothing about you.</p>"
 )
+DEALING = '<p class="ql-hint" role="status">Dealing a pair…</p>'
 NOTHING = "There is no pair to show yet. Run one in Compare, with fp32 or bf16 first."
 NO_MORE = "You have seen every pair there is. Run another in Compare, then come back."
 
@@ -41,7 +42,7 @@ def build_blind(services: Services, shown: Any, tab: Any) -> None:
         gr.HTML(ABOUT, apply_default_css=False, elem_classes="ql-about")
         gr.HTML(zoom_bar(), apply_default_css=False)
         pair = gr.HTML(
-            "", apply_default_css=False, elem_id="ql-pair", js_on_load=script("blind.js")
+            DEALING, apply_default_css=False, elem_id="ql-pair", js_on_load=script("blind.js")
         )
         with gr.Row(elem_classes="ql-guess"):
             left = gr.Button("Left is quantized", elem_id="ql-left", visible=HIDDEN, min_width=130)

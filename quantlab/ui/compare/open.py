@@ -28,6 +28,10 @@ __all__ = ["open_page", "open_result", "undo", "went"]
 
 def open_page(call: Call) -> Updates:
     """What the page's address asks for."""
+    return {**_asked(call), "arrived": "yes"}
+
+
+def _asked(call: Call) -> Updates:
     try:
         seen = opened(query_of(call.request), call.services)
         if seen is not None:

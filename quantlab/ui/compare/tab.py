@@ -49,6 +49,7 @@ def build_try(services: Services, banner: Any, live: Any) -> Parts:
         "banner": banner,
         "live": live,
         "token": gr.Textbox(visible=HIDDEN, max_length=64, elem_id="ql-token"),
+        "arrived": gr.Textbox(visible=HIDDEN, max_length=8),  # once the page is as it was asked for
         "count": gr.State(len(START)),
         "shown": gr.State(Shown()),
         "job": gr.State(None),

@@ -95,8 +95,10 @@ def wire_edit(services: Services, parts: Parts) -> None:
 
 def wire_share(services: Services, parts: Parts) -> None:
     values = controls(parts)
+    # Who changes something while the page still comes is answered before the page is, whose link is
+    # that of the page as it was: when it has come, the link is made of what the controls say then.
     wire(
-        [part.change for part in values.values()],
+        [part.change for part in (*values.values(), parts["arrived"])],
         share.link_of,
         services,
         {**values, **only(parts, "shown")},

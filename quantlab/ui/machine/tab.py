@@ -30,7 +30,8 @@ from quantlab.words.comparison import SHIPPED
 
 __all__ = ["build_machine", "may_probe"]
 
-READING = '<p class="ql-hint">Reading what this machine is…</p>'
+READING = '<p class="ql-hint" role="status">Reading what this machine is…</p>'
+READING_KEPT = '<p class="ql-hint" role="status">Reading the probes kept with the project…</p>'
 PROBE = (
     '<h2 class="ql-section">Probe this machine</h2><p class="ql-hint">Each capability is tried for '
     f"real on {SHIPPED}, in a process of its own with a limit of time and memory. A crash is a "
@@ -61,7 +62,9 @@ def build_machine(services: Services, tab: gr.Tab) -> None:
         _build_probe(services, tab)
     else:
         gr.HTML(PUBLIC, elem_id="ql-probe-public", apply_default_css=False)
-    shipped = gr.HTML("", elem_id="ql-kept", apply_default_css=False, js_on_load=script("later.js"))
+    shipped = gr.HTML(
+        READING_KEPT, elem_id="ql-kept", apply_default_css=False, js_on_load=script("later.js")
+    )
     wire_shared([tab.select], kept, services, {}, {"kept": shipped}, lambda _: None)
 
 

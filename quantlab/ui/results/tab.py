@@ -36,6 +36,7 @@ SORTS = (
     ("Nearest to the reference", "fidelity"),
 )
 FORMATS = (("CSV", "csv"), ("JSON", "json"), ("Markdown", "md"))
+READING = '<p class="ql-hint" role="status">Reading the results…</p>'
 SHEET = (
     '<div class="ql-groups">${value}</div>'
     '<dialog class="ql-sheet" aria-label="Runs">'
@@ -130,7 +131,7 @@ def build_results(services: Services, tab: Any) -> Parts:
 
     controls = _controls()
     shown = gr.HTML(
-        "",
+        READING,
         elem_id="ql-results",
         apply_default_css=False,
         html_template=SHEET,
@@ -152,7 +153,7 @@ def build_results(services: Services, tab: Any) -> Parts:
 def _controls() -> Parts:
     anything = [("any", "")]
     evidence = ("measured", "documented")
-    with gr.Row(elem_classes="ql-controls"):
+    with gr.Row(elem_classes="ql-controls ql-results-controls"):
         model = gr.Dropdown(anything, value="", label="Model", min_width=140)
         known = gr.Dropdown(
             [*anything, *_pairs(evidence)], value="", label="Evidence", min_width=130
