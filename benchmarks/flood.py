@@ -21,13 +21,13 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from benchmarks.serving import PROMPT, Served, call_of, p95, serving
+from benchmarks.serving import PROMPT, Call, Served, call_of, p95, serving
 
 COMPARISONS = 65
 CONNECTIONS = 400
@@ -160,6 +160,11 @@ class Button:
         self._check = call_of(config, checks, **SMALL)
         self._run = call_of(config, lambda event: event["api_name"] == "run")
 
+    def press(self, session: str) -> None:
+        """The first of the page's two requests: the job is taken in."""
+        for _ in self._answer(self._check, session):
+            pass
+
     def begins(self, session: str) -> float:
         """Seconds until the first plan is under way; the run is followed to its end.
 
@@ -167,17 +172,20 @@ class Button:
             RuntimeError: it never was.
         """
         started, seconds = time.perf_counter(), 0.0
-        for call in (self._check, self._run):
-            body = {"data": call.data, "fn_index": call.index, "session_hash": session}
-            self._http.post("gradio_api/queue/join", json=body).raise_for_status()
-            asked = {"session_hash": session}
-            with self._http.stream("GET", "gradio_api/queue/data", params=asked) as lines:
-                for line in lines.iter_lines():
-                    if not seconds and call is self._run and UNDER_WAY.search(line):
-                        seconds = time.perf_counter() - started
+        self.press(session)
+        for line in self._answer(self._run, session):
+            if not seconds and UNDER_WAY.search(line):
+                seconds = time.perf_counter() - started
         if not seconds:
             raise RuntimeError("no plan of a run was ever under way")
         return seconds
+
+    def _answer(self, call: Call, session: str) -> Iterator[str]:
+        body = {"data": call.data, "fn_index": call.index, "session_hash": session}
+        self._http.post("gradio_api/queue/join", json=body).raise_for_status()
+        asked = {"session_hash": session}
+        with self._http.stream("GET", "gradio_api/queue/data", params=asked) as lines:
+            yield from lines.iter_lines()
 
 
 def _told(http: httpx.Client, name: str, **given: Any) -> Any:

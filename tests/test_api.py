@@ -176,10 +176,12 @@ def test_link_is_what_the_command_prints(
     [
         ("recommend", {"hardware": "abacus"}, "hardware: unknown hardware 'abacus'"),
         ("recommend", {"needs": "peft"}, "needs: must be a list of texts"),
+        ("recommend", {"needs": ["lora", 3]}, "needs: must be a list of texts"),
         ("recommend", {"bits": "four"}, "bits: must be a number"),
+        ("recommend", {"bits": 1e308}, "bits: 1e+308; a number above 0, up to 32, is allowed"),
         ("recommend", {"model": ["flux-mini"]}, "model: must be text"),
         ("recommend", {"memory_gib": 12}, "memory-gib: needs a model"),
-        ("check", {"code": "x" * 300_000}, "1st: 300000 characters"),
+        ("check", {"code": "x" * 300_000}, "code: 300000 characters; at most 204800 are allowed"),
         ("check", {"code": "x", "gpu": "abacus"}, "gpu: "),
         ("check", {"code": "{}", "gpu": 3}, "gpu: must be text"),
         ("predict", {"plans": []}, "plans: 0 given"),
@@ -195,6 +197,16 @@ def test_link_is_what_the_command_prints(
         ("result", {"id": "abcdefghijkl"}, "id: no result abcdefghijkl is stored here"),
         ("result", {"id": "../../etc/passwd"}, "id: is not the id of a result"),
         (
+            "propose",
+            {"model": "flux2-klein-4b", "gpu": "rtx-3060-12gb", "batch": 10**12},
+            "batch: 1000000000000 is out of range; 1 to 64 are allowed",
+        ),
+        (
+            "propose",
+            {"model": "flux2-klein-4b", "gpu": "rtx-3060-12gb", "steps": 100_000},
+            "steps: 100000 is out of range; 1 to 50 are allowed",
+        ),
+        (
             "propose",  # no picture to go by is none too few
             {"model": "flux2-klein-4b", "gpu": "rtx-3060-12gb", "references": 0, "width": 1001},
             "width: 1001 is not a multiple of 16",
@@ -208,6 +220,15 @@ def test_what_is_wrong_is_one_sentence(
         client.predict(**values, api_name=f"/{name}")
     assert str(caught.value).startswith(message)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("data", [[], [["fp32"]], [["fp32"], *[None] * 20]])
+def test_too_few_values_are_named_and_too_many(page: tuple[str, Services], data: list[Any]) -> None:
+    """Who writes the request by hand, without a client that fills in what is left out."""
+    event = httpx.post(f"{page[0]}gradio_api/call/compare", json={"data": data}).json()["event_id"]
+    answer = httpx.get(f"{page[0]}gradio_api/call/compare/{event}").text
+    assert "compare: takes 17 values, in this order: plans, prompt, model, seed" in answer
+    assert f"{len(data)} given" in answer
 
 
 def test_runs_of_programs_wait_for_each_other(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from quantlab.errors import InputError
 from quantlab.lab.check.check import check_text
 from quantlab.lab.check.code.text import LONGEST
 from quantlab.lab.check.every import every_rule
+from quantlab.lab.check.paths import check_paths
 
 SILENT = 'from diffusers import QuantoConfig\nconfig = QuantoConfig(weights="float8")\n'
 FAILS = 'from diffusers import TorchAoConfig\nconfig = TorchAoConfig("int8wo")\n'
@@ -107,6 +108,33 @@ def test_overflow_in_fp16_is_told_of_the_kinds_that_are_known_for_it(
 ) -> None:
     made = f"import torch\nfrom diffusers import {cls}\n"
     assert codes(f"{made}x = {cls}.from_pretrained('a/b', dtype=torch.float16)\n") == found
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (b"x = 1\n" + SILENT.encode() + b"\x00", 4),
+        (SILENT.encode("utf-16"), 1),
+        (b"x = 1\ny = '\xe9'\n", 2),
+    ],
+)
+def test_bytes_that_python_refuses_are_a_finding(tmp_path: Path, data: bytes, line: int) -> None:
+    path = tmp_path / "mine.py"
+    path.write_bytes(data)
+    with pytest.raises((SyntaxError, ValueError)):
+        compile(data, "mine.py", "exec")
+    (report,) = check_paths([str(path)])
+    (finding,) = report.findings
+    assert (finding.code, finding.severity, finding.line) == ("syntax-error", "error", line)
+    assert "save it as UTF-8" in finding.message
+
+
+def test_a_file_is_read_in_the_encoding_that_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_bytes(b"# coding: latin-1\nname = 'caf\xe9'\n" + SILENT.encode())
+    (report,) = check_paths([str(path)])
+    assert [finding.line for finding in report.findings] == [4]
+    assert "caf\N{LATIN SMALL LETTER E WITH ACUTE}" in str(report.fixed)
 
 
 def test_a_syntax_error_is_a_finding_with_its_line() -> None:

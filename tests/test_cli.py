@@ -162,7 +162,10 @@ def test_a_link_is_read_back(capsys: pytest.CaptureFixture[str]) -> None:
         (("check", "x" * 5000), "cannot be read: File name too long"),
         (("check", ""), "is empty; name a file, a folder or -"),
         (("export", "--newest", str(2**64)), "newest"),
-        (("probe", "--memory-gib", "1e308"), "memory-gib: 1e+308; a number above 0"),
+        (
+            ("probe", "--memory-gib", "1e308"),
+            "a number above 0, up to 1048576, is allowed",
+        ),
         (("predict", "--width", "100"), "width"),
         (("predict", "--plans", "~nobody-here"), "unknown scheme '~nobody-here'"),
         (("predict", "--plans", "/" + "x" * 5000), "unknown scheme"),

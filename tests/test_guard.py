@@ -135,6 +135,16 @@ def test_what_is_no_handler_is_the_senders_fault(page: str) -> None:
     assert 400 <= post(page, "gradio_api/call/nothing", json={"data": []}).status_code < 500
 
 
+@pytest.mark.parametrize("path", ["call/predict/nope", "queue/data?session_hash=nope"])
+def test_a_stream_that_nobody_began_ends(
+    page: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = httpx.get(f"{page}gradio_api/{path}")  # raises where the answer is cut short
+    assert answer.status_code == 200
+    assert "404" in answer.text
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_values_have_limits() -> None:
     check_value({"a": ["x" * MAX_TEXT] * MAX_ITEMS})
     nested: object = "x"

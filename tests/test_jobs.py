@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
+from benchmarks.flood import Button
 from quantlab.errors import InputError
 from quantlab.ui.guard.hosts import address
 from quantlab.ui.jobs import Jobs, Wait
@@ -100,6 +102,38 @@ def test_a_job_that_was_taken_out_of_the_line_ends_its_wait() -> None:
     assert jobs.start(waiting) is None
 
 
+def test_a_job_runs_in_its_turn_though_nobody_asks_unless_its_visitor_is_gone() -> None:
+    jobs, begun = Jobs(), list[str]()
+    tokens = {name: jobs.queue(name)[0] for name in ("a", "gone", "b", "stopped", "c")}
+    stops = {}
+    for name, token in tokens.items():
+        jobs.keep(token, name)
+
+        def begin(stop: threading.Event, name: str = name) -> None:
+            stops[name] = stop
+            begun.append(name)
+
+        jobs.run_in_turn(token, begin)
+    assert begun == ["a"]
+    assert jobs.start(tokens["a"]) is stops["a"], "whose page asks by now hears of the same run"
+    jobs.leave("gone")
+    jobs.stop("stopped")
+    jobs.end(tokens["a"])
+    assert begun == ["a"], "who is gone may come back, and is not run meanwhile"
+    assert jobs.adopt(tokens["gone"], "back")
+    assert jobs.start(tokens["gone"]) is not None
+    assert begun == ["a"]
+    jobs.end(tokens["gone"])
+    assert begun == ["a", "b"]
+    jobs.stop("b")
+    assert stops["b"].is_set()
+    assert begun == ["a", "b"], "one at a time"
+    jobs.end(tokens["b"])
+    assert begun == ["a", "b", "c"]
+    jobs.end(tokens["c"])
+    assert not len(jobs)
+
+
 def test_a_visitor_is_the_address_that_the_last_proxy_saw() -> None:
     forged = {"x-forwarded-for": "8.8.8.8, 1.1.1.1, 10.0.0.3"}
     assert address(forged, "10.0.0.9") == "1.1.1.1"
@@ -120,6 +154,22 @@ def call(url: str, prompt: str) -> str:
     body = {"data": [["fp32"], prompt, *REST]}
     answer = httpx.post(f"{url}gradio_api/call/compare", json=body, timeout=LIMIT_S)
     return str(answer.json()["event_id"])
+
+
+def test_a_run_begins_before_its_page_asks_what_becomes_of_it(
+    page: tuple[str, Services, Counting],
+) -> None:
+    url, services, runner = page
+    before = len(runner.asked)
+    front, _ = services.jobs.queue("before")
+    assert services.jobs.start(front) is not None
+    with httpx.Client(base_url=url, timeout=LIMIT_S) as browser:
+        Button(browser).press("a page that says no more")
+    assert len(services.jobs) == 2
+    assert len(runner.asked) == before
+    services.jobs.end(front)
+    until(lambda: len(services.jobs) == 0)
+    assert len(runner.asked) == before + 1
 
 
 def test_a_run_whose_listener_is_gone_stops(page: tuple[str, Services, Counting]) -> None:

@@ -104,9 +104,14 @@ def test_recommend_predict_and_link_answer_in_json(url: str) -> None:
         ("recommend", {"hardware": "abacus"}, "hardware: unknown hardware 'abacus'"),
         ("predict", {"plans": ["nope"]}, "plan: unknown scheme 'nope'"),
         ("compare", {"plans": ["fp32"], "prompt": "", "model": "nope"}, "model: unknown model"),
-        ("compare", {"plans": "fp32", "prompt": ""}, "Input validation error"),
+        ("compare", {"plans": "fp32", "prompt": ""}, "plans: must be a list of texts"),
+        ("compare", {"plans": ["fp32"]}, "prompt: is missing; compare needs it"),
+        ("compare", {"plans": ["fp32"], "prompt": "", "seed": "1"}, "seed: '1' is not a whole"),
+        ("recommend", {"hardwear": "cpu"}, "recommend: takes no 'hardwear'; it takes hardware, b"),
+        ("recommend", {"bits": "4"}, "bits: must be a number"),
+        ("result", {"id": "x" * 5000}, "id: 5000 characters; at most 4000 are allowed"),
         ("result", {"id": "abcdefghijkl"}, "id: no result abcdefghijkl is stored here"),
-        ("run", {}, "Unknown tool"),
+        ("run", {}, "tool: there is no 'run'; there are recommend, propose"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal
 
 from quantlab.catalog.facts import Offload
@@ -117,31 +117,19 @@ def best_placement(
     return next(_fitting(needs, plan, gpu, catalog, ram_bytes), None)
 
 
-@lru_cache(maxsize=8192)
-def _open(
-    plan: Plan, kind: str, capability: str, unified: bool, catalog: Catalog
-) -> tuple[Kind, ...]:
-    """The placements that nothing bars, whatever the memory; kept: cards of a kind are alike."""
-    device = Device(0, kind, capability, unified=unified)
-    if _lacking(plan, device, catalog):
-        return ()
-    return tuple(each for each in KINDS if why_barred(each, plan, device, catalog) is None)
-
-
 def _fitting(
     needs: Needs, plan: Plan, gpu: Gpu | Device, catalog: Catalog, ram_bytes: int | None = None
 ) -> Iterator[Placement]:
     """Those that fit the device and the host; hundreds of plans are asked about."""
-    if _too_much(needs, gpu):
+    if _too_much(needs, gpu) or _lacking(plan, gpu, catalog):
         return
-    one, about = one_memory(gpu), (needs, plan, gpu, catalog)
-    for kind in _open(plan, gpu.kind, gpu.capability, gpu.unified, catalog):
-        peak = needs.peaks[kind]
-        if _lacks(peak, gpu) > 0:
+    one, about, peaks = one_memory(gpu), (needs, plan, gpu, catalog), needs.peaks
+    for kind in KINDS:
+        if _lacks(peaks[kind], gpu) > 0 or why_barred(kind, plan, gpu, catalog):
             continue
         host = 0 if one else needs.host(kind)
         if ram_bytes is None or not host or host <= ram_bytes - HOST_KEPT:
-            yield Placement(kind, peak, host, about)
+            yield Placement(kind, peaks[kind], host, about)
 
 
 def _lacks(peak: int, gpu: Gpu | Device) -> float:

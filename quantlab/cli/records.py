@@ -12,8 +12,12 @@ from quantlab.errors import InputError
 from quantlab.record.results.file import named, pieces
 from quantlab.record.results.importing import MAX_FILE_BYTES, read_results
 from quantlab.record.store.store import Store, Stored
+from quantlab.words.numbers import show
 
 __all__ = ["run_delete", "run_export", "run_import"]
+
+MOST_DAYS = 99_999
+"""Ago; longer than anything is kept."""
 
 
 def run_export(
@@ -70,8 +74,8 @@ def run_delete(
     """
     if ids is None and older_than is None and search is None:
         raise InputError("delete", "give --id, --older-than or --search: which results go")
-    if older_than is not None and not 0 <= older_than < 1e5:
-        raise InputError("older-than", f"{older_than:g}; a number of days is allowed")
+    if older_than is not None and not 0 <= older_than <= MOST_DAYS:
+        raise InputError("older-than", f"{show(older_than)}; 0 to {MOST_DAYS} days are allowed")
     if search is not None and not search.strip():
         raise InputError("search", "is empty; everything would go")
     removed = Store().delete(ids, older_than_days=older_than, search=search)

@@ -27,6 +27,7 @@ from quantlab.record.sweeps.summary import summary_text
 from quantlab.record.sweeps.sweep import Sweep, make_sweep, summaries
 from quantlab.record.sweeps.table import to_tidy_csv
 from quantlab.words.metrics import SCORES, metric
+from quantlab.words.numbers import show
 
 __all__ = ["read_prompts", "run_sweep"]
 
@@ -107,7 +108,7 @@ def _place(arguments: argparse.Namespace, sweep: Sweep, catalog: Catalog) -> Ite
     if cpus is not None and cpus < 1:
         raise InputError("ray-cpus", f"{cpus}; at least 1 is needed")
     if gpus is not None and not 0 <= gpus <= MAX_GPUS:
-        raise InputError("ray-gpus", f"{gpus:g}; 0 to {MAX_GPUS} are allowed")
+        raise InputError("ray-gpus", f"{show(gpus)}; 0 to {MAX_GPUS} are allowed")
     from quantlab.record.sweeps.on_ray import OnRay, cluster
 
     with cluster(arguments.ray):

@@ -23,7 +23,7 @@ from gradio.blocks import BlocksConfig
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from quantlab.errors import InputError
+from quantlab.errors import InputError, first_line
 from quantlab.ui.guard.values import check_value
 from quantlab.ui.kept.answers import Answers
 from quantlab.ui.visitors.turns import Turns, of_request, waits
@@ -33,6 +33,7 @@ __all__ = ["Page"]
 log = logging.getLogger(__name__)
 SAID = 300
 """Characters of a refused value that are quoted at most."""
+NO_VALUE = "This is no value of this page."
 
 
 class _Own(dict[int, Any]):
@@ -98,7 +99,10 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
         Raises:
             gr.Error: one of them is too large, or nothing that its control can hold.
         """
-        for block, value in zip(block_fn.inputs, inputs, strict=False):
+        if len(inputs) != len(block_fn.inputs):
+            log.warning("a value was refused: %d for %s", len(inputs), block_fn.name)
+            raise gr.Error(_wanted(block_fn, len(inputs)), print_exception=False)
+        for block, value in zip(block_fn.inputs, inputs, strict=True):
             longest = getattr(block, "max_length", None)
             name = str(getattr(block, "label", None) or "value").lower()
             try:
@@ -114,8 +118,8 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
         except gr.Error as error:
             raise gr.Error(str(error.message)[:SAID], print_exception=False) from None
         except Exception as error:  # border: whatever a forged value raises in Gradio
-            log.warning("a value was refused: %s", error)
-            raise gr.Error("This is no value of this page.", print_exception=False) from None
+            log.warning("a value was refused: %s", first_line(error))
+            raise gr.Error(NO_VALUE, print_exception=False) from None
         return list(found)
 
     async def call_function(
@@ -159,6 +163,15 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
             ):
                 found[n] = value
         return found
+
+
+def _wanted(handler: Any, given: int) -> str:
+    """What is said to whoever sends too many values, or too few."""
+    if handler.api_visibility != "public":
+        return NO_VALUE
+    names = ", ".join(str(block.label) for block in handler.inputs)
+    many = f"{len(handler.inputs)} values, in this order: {names}"
+    return f"{handler.api_name}: takes {many}; {given} given"
 
 
 def _read(block: Any, value: Any, state: Any) -> Any:

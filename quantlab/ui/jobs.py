@@ -14,7 +14,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -48,6 +48,7 @@ class _Entry:
     seen: float = field(default_factory=time.monotonic)
     stop: threading.Event = field(default_factory=threading.Event)
     work: object = None
+    begin: Callable[[threading.Event], object] | None = None
     left: bool = False
 
 
@@ -125,8 +126,29 @@ class Jobs:
         finally:
             self._waiting.discard(waiter)
 
+    def run_in_turn(self, token: str, begin: Callable[[threading.Event], object]) -> None:
+        """Have the job run as soon as its turn has come, now or later, though nobody asks: the line
+        does not stand idle until the page that has just handed it in asks what becomes of it.
+        ``begin`` is called once, with its stop signal, from any thread. A job whose visitor is gone
+        waits for whoever comes back for it."""
+        with self._lock:
+            if token in self._jobs:
+                self._jobs[token].begin = begin
+        self._begin_first()
+
+    def _begin_first(self) -> None:
+        with self._lock:
+            self._drop_silent()
+            first = next(iter(self._line()), "")
+            entry = self._jobs.get(first)
+            if entry is None or entry.begin is None or entry.left or entry.phase == "running":
+                return
+            entry.phase, entry.since = "running", time.monotonic()
+        entry.begin(entry.stop)
+
     def _shortened(self) -> None:
-        """Tell all who wait that the line is another."""
+        """Begin what is first now, and tell all who wait that the line is another."""
+        self._begin_first()
         for loop, shorter in tuple(self._waiting):
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(shorter.set)

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import importlib.util
-import json
 import os
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from types import MethodType
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Callable, Iterable
 
 from starlette.middleware import Middleware
 
@@ -24,6 +18,7 @@ from quantlab.ui.guard.hosts import Hosts, allowed_names
 from quantlab.ui.guard.logs import keep_brief
 from quantlab.ui.kept.front import Kept, Made
 from quantlab.ui.preview.serve import Tagged
+from quantlab.ui.programs.agents import speak_plainly
 from quantlab.ui.theme import STYLES, theme
 from quantlab.ui.visitors.connections import connecting
 from quantlab.ui.visitors.crowd import Crowd
@@ -83,8 +78,7 @@ def serve(
     config.loaded_app = Forwarded(config.loaded_app, proxied=proxied, calls=calls)
     _bound(page, limits, tabs)
     if page.mcp_server_obj is not None:
-        # Gradio answers tools with str(), which of a dict is Python and not JSON.
-        page.mcp_server_obj.postprocess_output_data = MethodType(_answer, page.mcp_server_obj)
+        speak_plainly(page.mcp_server_obj)
     then(page.server.servers[0].get_loop())
     if wait:
         page.block_thread()
@@ -124,29 +118,3 @@ def _bound(page: Page, limits: Limits, tabs: Tabs) -> None:
     queue.push = pending.holding(queue.push, page.fns)
     # After every event Gradio makes a table of the last 10,000 for a page that is not served here.
     queue.ANALYTICS_MAX_EVENTS = 0
-
-
-def _answer(server: Any, data: list[Any], root_url: str) -> list[Any]:
-    """A tool's values as JSON text, then the images whose addresses the text gives."""
-    files: list[Path] = []
-    plain = [_plain(value, root_url, files) for value in data]
-    texts = [json.dumps(value, ensure_ascii=False) for value in plain]
-    content = [server.types.TextContent(type="text", text=text) for text in texts]
-    for file in files:
-        encoded = base64.b64encode(file.read_bytes()).decode()
-        image = server.types.ImageContent(type="image", data=encoded, mimeType="image/png")
-        content.append(image)
-    return content
-
-
-def _plain(value: Any, root_url: str, files: list[Path]) -> Any:
-    """``value`` with the address of each file that Gradio serves instead of its description."""
-    if isinstance(value, Mapping):
-        meta = value.get("meta")
-        if isinstance(meta, Mapping) and meta.get("_type") == "gradio.FileData":
-            files.append(Path(value["path"]))
-            return f"{root_url.rstrip('/')}/gradio_api/file={quote(value['path'])}"
-        return {key: _plain(item, root_url, files) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, root_url, files) for item in value]
-    return value

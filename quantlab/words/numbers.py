@@ -6,7 +6,7 @@ import math
 
 from quantlab.errors import InputError
 
-__all__ = ["above_zero", "finite_number", "show", "size_of", "whole"]
+__all__ = ["above_zero", "finite_number", "plain", "show", "size_of", "whole"]
 
 
 def above_zero(part: str, value: object, most: float) -> None:
@@ -17,7 +17,12 @@ def above_zero(part: str, value: object, most: float) -> None:
     """
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (number and 0 < value <= most):  # type: ignore[operator]
-        raise InputError(part, f"{value!r:.42}; a number above 0, up to {most:g}, is allowed")
+        raise InputError(part, f"{value!r:.42}; a number above 0, up to {plain(most)}, is allowed")
+
+
+def plain(number: float) -> str:
+    """A number as people write it: without an exponent, and without a point where it is whole."""
+    return f"{number:.10f}".rstrip("0").rstrip(".")
 
 
 def show(value: object) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from quantlab.errors import InputError
-from quantlab.words.numbers import finite_number, show, size_of, whole
+from quantlab.words.numbers import finite_number, plain, show, size_of, whole
 
 __all__ = ["Setting", "Value"]
 
@@ -125,7 +125,9 @@ class Setting:
         number = finite_number(value)
         if number is None or not low <= number <= high or (self.zero and number == 0):
             but = f", without 0, {self.zero}" if self.zero else ""
-            raise InputError(self.part, f"{show(value)}; {low:g} to {high:g} are allowed{but}")
+            raise InputError(
+                self.part, f"{show(value)}; {plain(low)} to {plain(high)} are allowed{but}"
+            )
         return float(number)
 
 

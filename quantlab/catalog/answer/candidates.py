@@ -42,12 +42,12 @@ Alike = tuple[Plan, ...]
 
 @dataclass(frozen=True)
 class _Part:
-    """A scheme for one component, or None where it keeps the model's dtype."""
+    """A scheme for one component."""
 
-    scheme: str | None
+    scheme: str
     costs: tuple[float, ...]
     """What is better low: bytes, loss, and of a denoiser on a card its seconds in each mode."""
-    alike: tuple[str, ...] = ()
+    alike: tuple[str, ...]
     """What it shares with those that it may stand for: how it is offloaded, and where no card is
     known the timing class."""
 
@@ -65,7 +65,25 @@ def candidates(
     ``without`` what only writes the prompt anew."""
     card = question.gpu.id if question.gpu else None
     asked = (question.hardware, question.bits, question.needs)
-    return _plans(catalog, model.id, card, asked, missing, question.known, without)
+    denoisers, encoders = _schemes(catalog, model.id, card, asked, missing, question.known)
+    read = [_read(model, scheme, without) for scheme in encoders]
+    found = list[Alike]()
+    for scheme, modes in denoisers:
+        drawn = ((model.denoiser, scheme),) if scheme else ()
+        for parts in ((*drawn, *each) for each in read):
+            dtype = None if parts else model.base_dtype
+            found.append(tuple(Plan(parts, dtype, compiled) for compiled in modes))
+    return tuple(found)
+
+
+def _read(model: Model, encoder: str | None, without: bool) -> tuple[tuple[str, str], ...]:
+    """What a plan says of the components that read the prompt."""
+    writer = LEFT_OUT if without else encoder
+    named: dict[str, str | None] = dict.fromkeys(model.prompt_writers, writer)
+    if model.encoder is not None:
+        named[model.encoder.name] = encoder
+    each = ((component.name, named.get(component.name)) for component in model.components)
+    return tuple((name, scheme) for name, scheme in each if scheme)
 
 
 def absent(catalog: Catalog, machine: Machine) -> frozenset[str]:
@@ -74,50 +92,34 @@ def absent(catalog: Catalog, machine: Machine) -> frozenset[str]:
 
 
 @lru_cache(maxsize=32)
-def _plans(
+def _schemes(
     catalog: Catalog,
     model_id: str,
     card: str | None,
     asked: tuple[str | None, float | None, tuple[str, ...]],
     missing: frozenset[str],
     known: Known,
-    without: bool,
-) -> tuple[Alike, ...]:
-    """Kept: the same whatever the host has. Not many: each is hundreds of plans, and the collector
-    of garbage goes through what is kept while somebody waits."""
+) -> tuple[tuple[tuple[str | None, tuple[bool, ...]], ...], tuple[str | None, ...]]:
+    """The schemes of the denoiser, each with whether it is compiled, eager first, in the modes that
+    are no trap; and those of the encoder. None keeps the model's dtype. Kept: the same whatever the
+    host has; of the hundreds of plans that are made of them nothing is."""
     model, gpu = catalog.models[model_id], load_gpus().get(card or "")
     hardware, bits, needs = asked
     question = Question(hardware, bits, needs, None, model, None, gpu, known=known)
     real = [s for s in catalog.schemes.values() if s.storage and not s.emulated]
     usable = [s for s in real if s.method not in missing]
-    first = _fewest(_parts(usable, model, model.components[0], question, catalog), known.schemes)
+    parts = _parts(usable, model, model.components[0], question, catalog)
+    first: list[str | None] = _fewest(parts, known.schemes)
     if question.bits is None:
-        first.append(_plain(model, model.components[0]))
-    encoder = model.encoder
-    second = [_plain(model, encoder)] if encoder else [_Part(None, (0.0, 0.0))]
+        first.append(None)
+    second, encoder = list[str | None]([None]), model.encoder
     if encoder is not None and not encoder.stored_as:
         through = Question(question.hardware, None, (), "transformers", model, None, question.gpu)
         second += _fewest(_parts(usable, model, encoder, through, catalog), known.schemes)
-    found, order = list[Alike](), [component.name for component in model.components]
-    for one in first:
-        modes = [way for way in (False, True) if _may_run(one.scheme, way, question, catalog)]
-        for other in second:
-            named = _named(model, one.scheme, other.scheme, without)
-            parts = tuple((name, named[name]) for name in order if name in named)
-            dtype = None if parts else model.base_dtype
-            found.append(tuple(Plan(parts, dtype, compiled) for compiled in modes))
-    return tuple(plans for plans in found if plans)
-
-
-def _named(
-    model: Model, denoiser: str | None, encoder: str | None, without: bool
-) -> dict[str, str]:
-    """What a plan says of each component."""
-    writer, read = LEFT_OUT if without else encoder, model.encoder
-    named = {model.denoiser: denoiser, **dict.fromkeys(model.prompt_writers, writer)}
-    if read is not None:
-        named[read.name] = encoder
-    return {name: scheme for name, scheme in named.items() if scheme}
+    modes = {
+        one: [c for c in (False, True) if _may_run(one, c, question, catalog)] for one in first
+    }
+    return tuple((one, tuple(found)) for one, found in modes.items() if found), tuple(second)
 
 
 def _parts(
@@ -151,11 +153,11 @@ def _parts(
         yield _Part(scheme.id, (count, loss, *times), (group, timing))
 
 
-def _fewest(parts: Iterable[_Part], ran: frozenset[str]) -> list[_Part]:
+def _fewest(parts: Iterable[_Part], ran: frozenset[str]) -> list[str | None]:
     """Those that none alike beats, and those that ``ran`` there."""
     found = list(parts)
     return [
-        one
+        one.scheme
         for one in found
         if one.scheme in ran
         or not any(
@@ -165,10 +167,6 @@ def _fewest(parts: Iterable[_Part], ran: frozenset[str]) -> list[_Part]:
             for other in found
         )
     ]
-
-
-def _plain(model: Model, component: Component) -> _Part:
-    return _Part(None, (component_bytes(model, component.name), 0.0))
 
 
 def _may_run(scheme_id: str | None, compiled: bool, question: Question, catalog: Catalog) -> bool:

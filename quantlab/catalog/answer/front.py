@@ -54,12 +54,12 @@ class Placed:
     loss: Loss
     seconds: float
     settings: tuple[str, ...]
-    _told: Callable[[Kind], Seconds | Reason]
+    _told: Callable[[Plan, Kind], Seconds | Reason]
 
     @cached_property
     def time(self) -> Seconds | Reason:
         """With its interval, or why there is none: of the many that are placed few are told."""
-        return self._told(self.placement.kind)
+        return self._told(self.plan, self.placement.kind)
 
     @property
     def quantizes(self) -> bool:

@@ -139,38 +139,23 @@ def in_words(loss: Loss) -> str:
 
 def loss_of(plan: Plan, model: Model) -> Loss | None:
     """How far ``plan`` moves what ``model`` draws; None where a part of it was never measured."""
-    encoder = model.encoder.name if model.encoder else ""
-    measured = model.id == MEASURED_ON
-    return _loss(plan.parts, plan.dtype, model.base_dtype, model.denoiser, encoder, measured)
-
-
-@lru_cache(maxsize=4096)
-def _loss(
-    plan_parts: tuple[tuple[str, str], ...],
-    dtype: str | None,
-    base_dtype: str,
-    denoiser: str,
-    encoder: str,
-    measured: bool,
-) -> Loss | None:
-    """Kept: a plan is asked about for every card, eager and compiled; ``measured`` is whether it is
-    of the model on which losses were measured."""
-    unchanged = (base_dtype, LEFT_OUT)
-    named = {name: scheme for name, scheme in plan_parts if scheme not in unchanged}
-    if dtype not in (None, base_dtype, "fp32"):
-        named[denoiser] = str(dtype)
-    parts = [scheme_loss(s, encoder=name != denoiser) for name, s in named.items()]
+    unchanged = (model.base_dtype, LEFT_OUT)
+    named = {name: scheme for name, scheme in plan.parts if scheme not in unchanged}
+    if plan.dtype not in (None, model.base_dtype, "fp32"):
+        named[model.denoiser] = str(plan.dtype)
+    parts = [scheme_loss(s, encoder=name != model.denoiser) for name, s in named.items()]
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
-    if measured and (pair := _measured_pair(named, denoiser, encoder)) is not None:
+    if model.id == MEASURED_ON and (pair := _measured_pair(named, model)) is not None:
         return Loss(pair, METRIC, MEASURED_ON, "measured")
     value = math.sqrt(sum(part**2 for part in known))
     return Loss(value, METRIC, MEASURED_ON, "predicted")
 
 
-def _measured_pair(named: Mapping[str, str], denoiser: str, encoder: str) -> float | None:
+def _measured_pair(named: Mapping[str, str], model: Model) -> float | None:
     """The figure of exactly these parts, where they were measured together."""
-    if set(named) - {denoiser, encoder}:
+    encoder = model.encoder.name if model.encoder else ""
+    if set(named) - {model.denoiser, encoder}:
         return None
-    return measured_losses().get((named.get(denoiser, ""), named.get(encoder, "")))
+    return measured_losses().get((named.get(model.denoiser, ""), named.get(encoder, "")))

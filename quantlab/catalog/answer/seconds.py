@@ -7,7 +7,7 @@ does is no merit of the scheme.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -57,31 +57,28 @@ class Timer:
             return self._on_cpu(plan)
         if self._clock is None:
             return Reason.NO_FIGURES
-        moved, waits = self._moved(plan, kind, needs)
+        moved, waits = 0, True
+        if kind != "resident":
+            needs = needs or needs_of(plan, self.model, self.picture, catalog=self.catalog)
+            moved, waits = self._moved(needs)
         if (same := self._measured(plan, kind, moved, waits=waits)) is not None:
             return same
         found = self._course(plan, self._clock).seconds(PLACEMENTS[kind], moved, waits=waits)
         failed = isinstance(found, Seconds) and self._failed_compiled(plan)
         return Reason.NOT_COMPILED if failed else found
 
-    def mids(self, plan: Plan, kinds: Iterable[Kind], needs: Needs) -> Iterator[float | None]:
+    def mids(self, plan: Plan, kinds: Sequence[Kind], needs: Needs) -> list[float | None]:
         """The middle of the ``seconds`` of ``plan`` in each of ``kinds``, None where there are
         none: quicker, since hundreds of plans are compared by it."""
         if self._clock is None or self.known.runs or self._failed_compiled(plan):
             each = (self.seconds(plan, kind, needs) for kind in kinds)
-            yield from (one.mid if isinstance(one, Seconds) else None for one in each)
-            return
-        course = self._course(plan, self._clock)
-        for kind in kinds:
-            moved, waits = self._moved(plan, kind, needs)
-            yield course.mid(PLACEMENTS[kind], moved, waits=waits)
+            return [one.mid if isinstance(one, Seconds) else None for one in each]
+        course, (moved, waits) = self._course(plan, self._clock), self._moved(needs)
+        return [course.mid(PLACEMENTS[kind], moved, waits=waits) for kind in kinds]
 
-    def _moved(self, plan: Plan, kind: Kind, needs: Needs | None) -> tuple[int, bool]:
-        """Bytes that come to the card for each image, and whether they wait in the host's memory:
-        there is one, and it has room."""
-        if kind == "resident":
-            return 0, True
-        needs = needs or needs_of(plan, self.model, self.picture, catalog=self.catalog)
+    def _moved(self, needs: Needs) -> tuple[int, bool]:
+        """Bytes that come to the card for each image where they do not lie there, and whether they
+        wait in the host's memory: there is one, and it has room."""
         if one_memory(self.device):
             return needs.weights_bytes, False
         ram = self.ram_bytes
@@ -200,26 +197,18 @@ def speeds(
     catalog = load_catalog()
     if model.id not in catalog.models or scheme.id not in catalog.schemes or gpu.id == "":
         return {}
-    return _speeds(scheme.id, model.id, gpu.id, catalog, known)
-
-
-@lru_cache(maxsize=4096)
-def _speeds(
-    scheme_id: str, model_id: str, gpu_id: str, catalog: Catalog, known: Known
-) -> dict[str, tuple[float, float]]:
-    scheme, timer, found = catalog.schemes[scheme_id], _timer(model_id, gpu_id, catalog, known), {}
-    method, model = catalog.methods[scheme.method], timer.model
+    timer, found = _timer(model.id, gpu.id, catalog, known), {}
     for name, compiled in MODES.items():
         plain = timer.plain[compiled]
-        if plain is None or (compiled and not compiles(method, scheme)):
+        if plain is None or (compiled and not compiles(catalog.methods[scheme.method], scheme)):
             continue
-        mine = timer.seconds(Plan(((model.denoiser, scheme_id),), compiled=compiled))
+        mine = timer.seconds(Plan(((model.denoiser, scheme.id),), compiled=compiled))
         if isinstance(mine, Seconds):
             found[name] = (mine.mid, plain)
     return found
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _timer(model_id: str, gpu_id: str, catalog: Catalog, known: Known) -> Timer:
     """Kept: schemes are asked for one by one."""
     model = catalog.models[model_id]

@@ -57,6 +57,9 @@ FULL_RATIO = {7: 8.0, 8: 4.0, 9: 14.8, 10: 28.0, 12: 4.0}
 """16-bit products over fp32 of a chip that is not held back, by major compute capability; the
 A100's and A30's, (8, 0), is 16. From the datasheets in data/gpus."""
 
+WAYS = {Placement.STAGED: 1, Placement.MODEL_OFFLOAD: 2}
+"""How often weights cross the bus for an image; else they stay where they are."""
+
 L2_STEEPNESS = 3
 """How fast the L2 cache stops helping where tensors outgrow it; the fit hardly feels it."""
 
@@ -228,6 +231,6 @@ def encode_seconds(encoder: Encoder, chip: Chip, dtype: str, constants: Constant
 
 def move_seconds(chip: Chip, placement: Placement, moved_bytes: int, general: General) -> float:
     """Seconds of bringing weights to the card, and back where they are."""
-    ways = {Placement.STAGED: 1, Placement.MODEL_OFFLOAD: 2}.get(placement, 0)
+    ways = WAYS.get(placement, 0)
     speed = min(general.offload_gbs * GIGA, chip.pcie or general.offload_gbs * GIGA)
     return ways * moved_bytes / speed

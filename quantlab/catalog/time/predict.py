@@ -10,7 +10,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from quantlab.catalog.time.constants import Constants, load_constants
@@ -32,7 +32,6 @@ from quantlab.catalog.time.values import (
     Denoiser,
     Encoder,
     Mode,
-    Parts,
     Placement,
     Run,
     Seconds,
@@ -138,17 +137,22 @@ class Course:
     """One run on a card, wherever its weights are kept: all that the placements share."""
 
     def __init__(self, clock: Clock, work: Work, run: Run) -> None:
-        self._clock, chip, denoiser = clock, clock.chip, work.denoiser
+        self._clock, self._work, self._run = clock, work, run
+        chip, denoiser = clock.chip, work.denoiser
         self._reason = against(work, clock.card, chip, run, clock.constants)
         if self._reason is None:
             assert chip is not None
             assert denoiser is not None
             self._chip = chip
             self._drawn = clock.drawn(work, denoiser, chip, run)
-            self._encode = sum(clock.encoded(one, chip, run.dtype) for one in work.encoders)
-            self._basis = _basis(clock.card, work, run, clock.constants)
-            if self._drawn.scale is not None:
-                self._basis = (Basis.SCALED, *self._basis)
+            encode = sum(clock.encoded(one, chip, run.dtype) for one in work.encoders)
+            self._still = self._drawn.steps + encode + self._drawn.decode
+
+    @cached_property
+    def _basis(self) -> tuple[Basis, ...]:
+        """What a time rests on, but for moving weights."""
+        basis = _basis(self._clock.card, self._work, self._run, self._clock.constants)
+        return basis if self._drawn.scale is None else (Basis.SCALED, *basis)
 
     def seconds(
         self, placement: Placement, moved_bytes: int = 0, *, waits: bool = True
@@ -175,10 +179,10 @@ class Course:
         """Seconds, though they may be fewer than any card takes."""
         if reason := self._reason or against_placement(placement, waits=waits):
             return reason
-        general, drawn = self._clock.constants.general, self._drawn
+        general, scale = self._clock.constants.general, self._drawn.scale
         move = move_seconds(self._chip, placement, moved_bytes, general)
-        mid = Parts(drawn.steps, self._encode, drawn.decode, move, general.call_s).total
-        return mid if drawn.scale is None else mid * drawn.scale
+        mid = self._still + move + general.call_s
+        return mid if scale is None else mid * scale
 
 
 def measured_seconds(work: Work, run: Run, measured: Measured) -> Seconds | None:

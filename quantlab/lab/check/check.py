@@ -13,7 +13,7 @@ from itertools import islice
 from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.lab.check.code.read import read
-from quantlab.lab.check.code.text import Source, parse, to_source
+from quantlab.lab.check.code.text import Source, parse, strange, to_source
 from quantlab.lab.check.every import every_rule
 from quantlab.lab.check.finding import SEVERITIES, Finding, Report
 from quantlab.lab.check.fits import predicted
@@ -55,7 +55,7 @@ def check_text(
     source = to_source(text, name)
     if messages := recognised(text, name):
         return Report(name, messages)
-    tree = parse(source)
+    tree = strange(text) or parse(source)
     if isinstance(tree, SyntaxError):
         return Report(name, (_broken(source, tree),))
     code = Code(read(tree), catalog or load_catalog(), source.text, gpu)

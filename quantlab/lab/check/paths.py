@@ -10,7 +10,7 @@ from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.lab.check.check import check_text
-from quantlab.lab.check.code.text import LONGEST
+from quantlab.lab.check.code.text import LONGEST, decoded
 from quantlab.lab.check.finding import Report
 
 __all__ = ["check_paths"]
@@ -39,7 +39,7 @@ def check_paths(
 def _texts(given: str) -> Iterator[tuple[str, str]]:
     if given == STDIN:
         data = sys.stdin.buffer.read(LONGEST + 1)
-        yield "stdin", data.decode(errors="replace")
+        yield "stdin", decoded(data)
         return
     if not given.strip():  # as an unset variable of a shell leaves it
         raise InputError("file", "is empty; name a file, a folder or -")
@@ -66,6 +66,6 @@ def _hidden(path: Path, folder: Path) -> bool:
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return file.read(LONGEST + 1).decode(errors="replace")
+            return decoded(file.read(LONGEST + 1))
     except OSError as error:
         raise InputError(str(path), f"cannot be read: {error.strerror}") from None

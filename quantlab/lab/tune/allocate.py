@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from quantlab.errors import InputError
 from quantlab.lab.libraries import resolve
 from quantlab.lab.tune.layers import Layer
+from quantlab.words.numbers import show
 
 __all__ = ["Option", "allocate", "check_budget", "mean_bits"]
 
@@ -59,7 +60,7 @@ def allocate(options: Mapping[Layer, Sequence[Option]], budget_bits: float) -> d
         options={"mip_rel_gap": GAP, "time_limit": 60.0},
     )
     if found.x is None:
-        raise InputError("budget-bits", f"{budget_bits:g}; no allocation was found")
+        raise InputError("budget-bits", f"{show(budget_bits)}; no allocation was found")
     return {layer: option for (layer, option), x in zip(pairs, found.x, strict=True) if x > 0.5}
 
 
@@ -77,7 +78,7 @@ def check_budget(least: Mapping[Layer, float], budget_bits: float) -> None:
     """
     if (mean := _mean(least)) > budget_bits:
         raise InputError(
-            "budget-bits", f"{budget_bits:g}; the smallest schemes here take {mean:.2f}"
+            "budget-bits", f"{show(budget_bits)}; the smallest schemes here take {mean:.2f}"
         )
 
 

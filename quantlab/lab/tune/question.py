@@ -16,6 +16,7 @@ from quantlab.catalog.table import Catalog
 from quantlab.errors import InputError
 from quantlab.lab.device import Device
 from quantlab.words.comparison import Comparison
+from quantlab.words.numbers import show
 
 __all__ = ["AT", "HELD_AT", "PROMPTS", "Question", "kinds_of", "question"]
 
@@ -74,7 +75,7 @@ def question(
         InputError: names the part that is wrong and what is allowed.
     """
     if not FEWEST <= budget_bits <= MOST:
-        raise InputError("budget-bits", f"{budget_bits:g}; {FEWEST:g} to {MOST:g} are allowed")
+        raise InputError("budget-bits", f"{show(budget_bits)}; {FEWEST:g} to {MOST:g} are allowed")
     able = [method.id for method in catalog.methods.values() if method.mixing]
     if method_id not in able:
         raise InputError("method", f"{method_id!r:.42} is not one of {', '.join(able)}")

@@ -62,6 +62,7 @@ class Live:
     def begin(self, services: Services, stop: threading.Event) -> None:
         """Start the run, if nobody has yet; ``stop`` ends it at the next step."""
         if self._task is None:
+            self._alone_since = time.monotonic()
             self._task = asyncio.create_task(self._go(services, stop))
 
     @property

@@ -7,7 +7,10 @@ page that was loaded anew.
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -38,16 +41,21 @@ MAX_SECRET = 64
 
 
 def press(call: Call) -> Updates:
-    """Take a job in, or say what is wrong. Where nobody is before it, it runs from now: the page
-    needs a third of a second to hear of the job and to ask what becomes of it."""
+    """Take a job in, or say what is wrong. It runs as soon as nobody is before it: the page needs a
+    third of a second to hear of the job and to ask what becomes of it."""
     updates, services = check(call), call.services
-    job = updates.get("job")
-    stop_signal = services.jobs.start(job.token) if job else None
-    if job and stop_signal is not None:
-        live = services.jobs.work(job.token)
+    if isinstance(job := updates.get("job"), Job):
+        live, loop = services.jobs.work(job.token), from_thread.run_sync(asyncio.get_running_loop)
         assert isinstance(live, Live)
-        from_thread.run_sync(live.begin, services, stop_signal)
+        services.jobs.run_in_turn(job.token, partial(_begin, loop, live, services))
     return updates
+
+
+def _begin(
+    loop: asyncio.AbstractEventLoop, live: Live, services: Services, stop: threading.Event
+) -> None:
+    """From any thread."""
+    loop.call_soon_threadsafe(live.begin, services, stop)
 
 
 def check(call: Call) -> Updates:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from gradio.route_utils import FnIndexInferError
+from starlette.exceptions import HTTPException
 
 from quantlab.ui.guard.asgi import App, Message, Receive, Refused, Scope, Send, refuse
 
@@ -51,6 +52,10 @@ class Faults:
         except Exception as error:  # border: the server goes on whatever one request did
             theirs = scope["method"] == "POST" and isinstance(error, LOOKUPS)
             log.warning("%s %s: %s", scope["method"], scope["path"], type(error).__name__)
+            if begun and isinstance(error.__cause__, HTTPException):
+                # A stream that nobody began, or of a server that is gone: it has been told so.
+                await send({"type": "http.response.body", "body": b""})
+                return
             if begun:
                 raise
             if theirs:

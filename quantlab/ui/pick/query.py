@@ -26,6 +26,7 @@ from quantlab.record.known import CPU
 from quantlab.ui.pick.answer_view import Query, picks
 from quantlab.ui.services import Services
 from quantlab.words.choice import Choice
+from quantlab.words.numbers import plain
 from quantlab.words.plan import Plan
 from quantlab.words.units import GIB
 
@@ -193,7 +194,7 @@ def _number(part: str, text: object, most: float) -> float | None:
     except ValueError as error:
         raise InputError(part, f"{text!r:.40} is not a number") from error
     if number is not None and not 0 < number <= most:
-        raise InputError(part, f"{text!r:.40}; a number above 0, up to {most:g}, is allowed")
+        raise InputError(part, f"{text!r:.40}; a number above 0, up to {plain(most)}, is allowed")
     return number
 
 

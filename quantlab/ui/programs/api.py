@@ -143,7 +143,10 @@ def register(services: Services, page: gr.Blocks) -> None:
         bound = MethodType(function, services)
         gr.api(bound, api_name=function.__name__, concurrency_limit=None)
         made = list(page.fns.values())[-1]
-        for block, name in zip(made.inputs, inspect.signature(bound).parameters, strict=False):
+        sent = inspect.signature(bound).parameters.values()
+        names = [each.name for each in sent if each.annotation is not gr.Request]
+        for block, name in zip(made.inputs, names, strict=True):
+            block.label = name  # which messages name; Gradio's is where it stands: 1st, 2nd
             if name == "code":
                 block.max_length = LONGEST  # the page holds all other texts to a prompt's length
 

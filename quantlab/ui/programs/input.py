@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import gradio as gr
 
 from quantlab.errors import InputError, QuantlabError
+from quantlab.words.numbers import finite_number
 
 __all__ = ["maybe", "number", "one_sentence", "text", "texts"]
 
@@ -55,15 +56,15 @@ def texts(part: str, value: object) -> list[str]:
     """
     if value is None:
         return []
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise InputError(part, "must be a list of texts")
     if len(value) > MAX_TEXTS:
         raise InputError(part, f"{len(value)} given; at most {MAX_TEXTS} are allowed")
     return [text(part, item) for item in value]
 
 
-def number(part: str, value: object) -> float | None:
-    """``value`` where it is a finite number or None.
+def number(part: str, value: object) -> Any:
+    """``value`` where it is a finite number or None; how large it may be says who reads it.
 
     Raises:
         InputError: it is not; ``part`` is named.
@@ -72,6 +73,6 @@ def number(part: str, value: object) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(part, "must be a number")
-    if abs(value) > 1e9 or not math.isfinite(value):
-        raise InputError(part, "is out of range")
+    if finite_number(value) is None:
+        raise InputError(part, "must be a finite number")
     return value

@@ -12,7 +12,6 @@ from quantlab.ui.programs.input import maybe, number, one_sentence, text, texts
 from quantlab.ui.programs.settings import checked, takes_settings
 from quantlab.ui.services import Services
 from quantlab.words.comparison import Comparison
-from quantlab.words.numbers import whole
 
 __all__ = ["comparison_of", "predict", "propose", "recommend"]
 
@@ -96,7 +95,7 @@ def propose(
     """
     sizes = {"width": width, "height": height, "steps": steps}
     with one_sentence():
-        picture: dict[str, Any] = {name: _whole(name, value) for name, value in sizes.items()}
+        picture: dict[str, Any] = {name: number(name, value) for name, value in sizes.items()}
         answer = proposed(
             services.catalog,
             services.measured,
@@ -107,8 +106,8 @@ def propose(
             ram_gib=number("ram_gib", ram_gib),
             bits=number("bits", bits),
             needs=texts("needs", needs),
-            batch=_whole("batch", batch),
-            references=_whole("references", references),
+            batch=number("batch", batch),
+            references=number("references", references),
             **picture,
         )
         return services.do(choice_documents, answer.choices, model, picture)
@@ -169,8 +168,3 @@ def comparison_of(
         catalog=services.catalog,
         **checked(given),
     )
-
-
-def _whole(part: str, value: object) -> int | None:
-    found = number(part, value)
-    return None if found is None else whole(part, found, 0, 2**16)

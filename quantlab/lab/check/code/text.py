@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
 import textwrap
+import tokenize
 from dataclasses import dataclass
 
 from quantlab.errors import InputError
 
-__all__ = ["LONGEST", "Source", "parse", "to_source"]
+__all__ = ["LONGEST", "Source", "decoded", "parse", "strange", "to_source"]
 
 LONGEST = 200 * 1024
 """Bytes of UTF-8 that are read at most."""
 _MAGIC = re.compile(r"^(\s*)([!%]|pip install |git clone )")
 _PROMPT = re.compile(r"^\s*(>>> ?|\.\.\. ?|In \[\d+\]: ?|   \.\.\.: ?)")
 _FENCE = re.compile(r"^\s*(```|~~~)")
+_STRANGE = re.compile("[\x00\ud800-\udfff]")
 _DIFF = re.compile(r"^([+-])(?![+-]{2})")
 
 
@@ -41,6 +44,27 @@ def to_source(text: str, name: str) -> Source:
     if name.endswith(".ipynb") or text.lstrip().startswith('{"cells"'):
         text = _notebook(text, name)
     return Source(_plain(text), name)
+
+
+def decoded(data: bytes) -> str:
+    """The text of a file as Python reads it: in the encoding that its first lines name, else in
+    UTF-8. Bytes that are none of it become lone surrogates, which ``strange`` finds."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        return data.decode(encoding, errors="surrogateescape")
+    except (SyntaxError, LookupError, UnicodeError):  # it names none that there is, or is not in it
+        return data.decode(errors="surrogateescape")
+
+
+def strange(text: str) -> SyntaxError | None:
+    """What Python refuses before it reads any code, at its line; None where there is nothing."""
+    found = _STRANGE.search(text)
+    if found is None:
+        return None
+    line = text.count("\n", 0, found.start()) + 1
+    what = "a NUL byte" if found[0] == "\x00" else "bytes that are not UTF-8"
+    said = f"line {line} holds {what}, as of a file saved in another encoding; save it as UTF-8"
+    return SyntaxError(said, ("<code>", line, 0, ""))
 
 
 def parse(source: Source) -> ast.Module | SyntaxError:
