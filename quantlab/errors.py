@@ -18,6 +18,7 @@ Messages never contain tokens or file paths of the server beyond what the person
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "StoreError",
     "Unavailable",
     "VerificationError",
+    "ended_by",
     "first_line",
 ]
 
@@ -109,3 +111,9 @@ def first_line(error: BaseException) -> str:
         if line.strip():
             return line.strip()
     return type(error).__name__
+
+
+def ended_by(error: KeyboardInterrupt) -> int:
+    """The exit status of who was interrupted, as shells count: 128 and the number of the signal,
+    which is the first argument unless it was Ctrl-C."""
+    return 128 + (error.args[0] if error.args else signal.SIGINT)

@@ -310,6 +310,8 @@ def test_files_that_cannot_be_read(
     assert "cannot be read: " in capsys.readouterr().err
     assert main(["export", "--out", str(tmp_path / "no" / "such" / "folder")]) == 2
     assert "cannot be written: No such file or directory" in capsys.readouterr().err
+    assert main(["export", "--out", str(tmp_path / "rows.csv")]) == 2
+    assert "rows.csv ends in .csv; .json is written" in capsys.readouterr().err
     assert main(["export", "--newest", "0"]) == 2
 
 

@@ -86,8 +86,10 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert (done.stdout, done.stderr) == ("[", "")
 
 
-@pytest.mark.parametrize("after_s", [0.01, 0.05, 0.2])
-def test_an_interrupt_at_any_moment_is_one_line(after_s: float) -> None:
+@pytest.mark.parametrize(
+    ("number", "after_s"), [(signal.SIGINT, 0.01), (signal.SIGTERM, 0.05), (signal.SIGINT, 0.2)]
+)
+def test_an_interrupt_at_any_moment_is_one_line(number: signal.Signals, after_s: float) -> None:
     """Also while Python still imports: then nothing of ours is there to say anything."""
     code = "import quantlab.__main__ as m; print('up', flush=True); raise SystemExit(m.run())"
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -102,6 +104,9 @@ def test_an_interrupt_at_any_moment_is_one_line(after_s: float) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
         time.sleep(after_s)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, error = process.communicate(timeout=120)
-    assert error in ("", "quantlab: interrupted\n")
+    assert (process.returncode, error) in (
+        (128 + number, "quantlab: interrupted\n"),
+        (-number, ""),
+    )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,9 @@ def test_what_is_wrong_is_named_before_anything_runs(
 def test_bad_arguments_of_the_command_are_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for wrong in (["--prompts", str(tmp_path)], ["--repeats", "0"], ["--seeds", "-1"]):
+    called = [f"--{part}={tmp_path / 'x.xls'}" for part in ("summary", "out")]
+    ways = (["--prompts", str(tmp_path)], ["--repeats", "0"], ["--seeds", "-1"])
+    for wrong in (*ways, *([each] for each in called)):
         assert main(["sweep", *wrong]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
 
@@ -184,6 +187,64 @@ def test_what_was_measured_otherwise_is_measured_again(free_runs: list[str]) -> 
     run(small(repeats=2), Store())
     run(small(warmup=0), Store())
     assert len(free_runs) == 18
+
+
+def test_a_mix_that_was_tuned_anew_is_measured_again_and_what_was_held_against_it(
+    free_runs: list[str], tmp_path: Path
+) -> None:
+    mix, other = "mix-flux-mini-3_5", "bnb-nf4"
+    sweeps = [
+        make_sweep(plans, ["a"], [0], noise_floor=False, steps=1)
+        for plans in ((mix, other), (other, mix))
+    ]
+    for sweep in (*sweeps, *sweeps):
+        (*_, row) = run(sweep, Store())
+        assert len(row.versions["mixes"]) == 12
+    assert free_runs == [mix, other, other, mix]
+    known = load_catalog()
+    held = known.schemes[mix]
+    changed = next(layer for layer, scheme in held.layers.items() if scheme.id == "gguf-q3_k")
+    matters = tmp_path / "importance.safetensors"
+    matters.write_bytes(b"other")
+    for anew in (
+        replace(held, layers={**held.layers, changed: known.schemes["gguf-q4_k"]}),
+        replace(held, importance=str(matters)),
+    ):
+        free_runs.clear()
+        catalog = replace(known, schemes={**known.schemes, mix: anew})
+        for plans in ((mix, other), (other, mix)):
+            run(make_sweep(plans, ["a"], [0], noise_floor=False, steps=1, catalog=catalog), Store())
+        assert free_runs == [mix, other, mix]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("interrupt", "status"),
+    [(KeyboardInterrupt(), 130), (KeyboardInterrupt(int(signal.SIGTERM)), 143)],
+)
+def test_an_interrupted_sweep_says_so_in_one_line_and_goes_on(
+    interrupt: KeyboardInterrupt,
+    status: int,
+    free_runs: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["sweep", "--plans", *PLANS, "--prompt", "a", "b", "--no-noise-floor"]
+
+    free: Any = sweep_place.run_series
+
+    def interrupted(*of: Any) -> Iterator[Outcome]:
+        yield next(free(*of))
+        raise interrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep_place, "run_series", interrupted)
+        assert main(command) == status
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "quantlab: interrupted; what was measured is kept; the same command goes on there"
+    )
+    assert main(command) == 0
+    assert len(free_runs) == 4
 
 
 def test_a_failure_is_a_row_until_it_is_to_be_tried_again(free_runs: list[str]) -> None:

@@ -5,11 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from quantlab.catalog.own.mixes import known_here_only
 from quantlab.errors import InputError
+from quantlab.words.plan import Plan
 
-__all__ = ["admit_named", "check_file", "make_folder", "named_path", "text_of"]
+__all__ = [
+    "admit_named",
+    "check_ending",
+    "check_file",
+    "check_own_mixes",
+    "make_folder",
+    "named_path",
+    "text_of",
+]
 
 MOST_BYTES = 4 * 2**20
 """Of a text file that a command reads whole; it may be a pipe, of which nobody knows the size."""
@@ -41,16 +52,39 @@ def make_folder(part: str, path: Path) -> None:
         raise InputError(part, f"{path} cannot be written")
 
 
-def check_file(part: str, path: Path | None) -> None:
+def check_file(part: str, path: Path | None, *endings: str) -> None:
     """Refuse a file that could not be written in the end, before anything runs for it.
 
     Raises:
-        InputError: it is a folder, or in none that is written to; ``part`` is named.
+        InputError: it is a folder, or in none that is written to, or as ``check_ending``.
     """
     if path is not None:
+        check_ending(part, path, *endings)
         if path.is_dir():
             raise InputError(part, f"{path} is a folder; name a file")
         make_folder(part, path.parent)
+
+
+def check_ending(part: str, path: Path, *endings: str) -> None:
+    """Refuse a file that would be called what it is not; a name without an ending says nothing.
+
+    Raises:
+        InputError: its ending is none of ``endings``; ``part`` is named.
+    """
+    if path.suffix and path.suffix.lower() not in endings:
+        known = " or ".join(endings)
+        raise InputError(part, f"{path} ends in {path.suffix}; {known} is written")
+
+
+def check_own_mixes(arguments: argparse.Namespace, plans: Iterable[Plan]) -> None:
+    """Refuse to have a mix of one's own run by a process that does not know it.
+
+    Raises:
+        InputError: ``arguments`` ask for that; the option is named.
+    """
+    elsewhere = [part for part in ("isolate", "ray") if getattr(arguments, part, None)]
+    if elsewhere and known_here_only(plans):
+        raise InputError(elsewhere[0], "a mix of one's own is known to this process alone")
 
 
 def text_of(part: str, path: Path) -> str:

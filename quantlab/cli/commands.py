@@ -2,7 +2,8 @@
 
 ``--json`` prints one JSON document on stdout and nothing else there; progress and warnings go to
 stderr. Exit status 0 when the command did its job (failed plans are rows), 2 for bad arguments,
-1 for anything else. Torch is imported only by the commands that run something.
+130 for Ctrl-C, 143 for SIGTERM, 1 for anything else. Torch is imported only by the commands that
+run something.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from typing import Any, NoReturn
 
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import options
-from quantlab.cli.admit import admit_named, make_folder
+from quantlab.cli.admit import admit_named, check_own_mixes, make_folder
 from quantlab.cli.gate import options as gate_options
 from quantlab.cli.gate import run_gate
 from quantlab.cli.save import run_save, use_variants
 from quantlab.cli.tune import options as tune_options
 from quantlab.cli.tune import run_tune
-from quantlab.errors import InputError, QuantlabError, first_line
+from quantlab.errors import InputError, QuantlabError, ended_by, first_line
 from quantlab.words.numbers import whole
 
 __all__ = ["main"]
@@ -50,8 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(str(error), 2)
     except QuantlabError as error:
         return _complain(str(error), 1)
-    except KeyboardInterrupt:
-        return _complain("interrupted", 1)
+    except KeyboardInterrupt as error:
+        kept = getattr(arguments, "kept", "")
+        return _complain("interrupted" + (f"; {kept}" if kept else ""), ended_by(error))
     except BrokenPipeError:
         return 1
     except Exception as error:  # border: a person gets one line, whatever happened
@@ -112,8 +114,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     _check_counts(arguments)
     use_variants(arguments)
     comparison = _comparison(arguments, arguments.plans)
-    if arguments.isolate and len(arguments.catalog.schemes) > len(load_catalog().schemes):
-        raise InputError("isolate", "a mix of one's own is known to this process alone")
+    check_own_mixes(arguments, comparison.plans)
     make_folder("out", arguments.out)
     run(
         comparison,
@@ -213,15 +214,15 @@ def _delete(arguments: argparse.Namespace) -> None:
 
 
 def _link(arguments: argparse.Namespace) -> None:
-    from quantlab.catalog.own.mixes import names_mix
+    from quantlab.catalog.own.mixes import known_here_only
     from quantlab.record.link import NOT_CARRIED, from_url, to_url
 
     if arguments.open is not None:
         _print_json(from_url(arguments.open).as_dict())
         return
-    if any(map(names_mix, arguments.plans)):
-        raise InputError("plans", "a mix of one's own is a folder here; no link can carry it")
     comparison = _comparison(arguments, arguments.plans)
+    if known_here_only(comparison.plans):
+        raise InputError("plans", "a mix of one's own is a folder here; no link can carry it")
     url = to_url(arguments.base, comparison)
     if comparison.references:
         print(f"quantlab: {NOT_CARRIED}", file=sys.stderr)

@@ -178,13 +178,14 @@ def probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="measure again what is known")
     parser.add_argument("--memory-gib", type=float, default=8.0, help="limit of each process")
     parser.add_argument(
-        "--out", type=named_path, help="also write a CSV file with versions and machine"
+        "--out", type=named_path, help="also write a .csv file with versions and machine"
     )
 
 
 def sweep(parser: argparse.ArgumentParser) -> None:
     """A comparison of many prompts and seeds, and where it is run."""
     comparison(parser, many=True)
+    parser.set_defaults(kept="what was measured is kept; the same command goes on there")
     parser.add_argument("--prompts", type=named_path, metavar="FILE", help="a prompt a line")
     parser.add_argument("--repeats", type=int, default=1, help="counted runs of each pair")
     parser.add_argument("--warmup", type=int, default=1, help="runs of each plan, not counted")
@@ -192,9 +193,14 @@ def sweep(parser: argparse.ArgumentParser) -> None:
     variants_arguments(parser)
     parser.add_argument("--no-noise-floor", action="store_true", help="no second reference")
     parser.add_argument("--retry", action="store_true", help="measure failed runs again")
-    parser.add_argument("--out", type=named_path, metavar="FILE", help="also write a tidy CSV file")
     parser.add_argument(
-        "--summary", type=named_path, metavar="FILE", help="also write the summary, .csv or .md"
+        "--out", type=named_path, metavar="FILE", help="also write a tidy .csv file"
+    )
+    parser.add_argument(
+        "--summary",
+        type=named_path,
+        metavar="FILE",
+        help="also write the summary, .csv or .md (Markdown)",
     )
     parser.add_argument(
         "--ray", metavar="WHERE", help="run on Ray, a task per plan: local, auto or HOST:PORT"
@@ -205,7 +211,9 @@ def sweep(parser: argparse.ArgumentParser) -> None:
 
 def export(parser: argparse.ArgumentParser) -> None:
     """What is written, and where to."""
-    parser.add_argument("--out", type=named_path, metavar="FILE", help="otherwise standard output")
+    parser.add_argument(
+        "--out", type=named_path, metavar="FILE", help="a .json file; otherwise standard output"
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--newest", type=int, metavar="N", help="only the newest N results")
     which.add_argument("--id", nargs="+", dest="ids", metavar="ID", help="only these results")

@@ -21,7 +21,7 @@ def run_probe(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: an unknown scheme or component.
     """
-    check_file("out", arguments.out)
+    check_file("out", arguments.out, ".csv")
     request = ProbeRequest(
         component=arguments.component,
         schemes=tuple(arguments.schemes or ()),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from quantlab.catalog.paths import whole_file
+from quantlab.cli.admit import check_ending
 from quantlab.errors import InputError
 from quantlab.record.results.file import named, pieces
 from quantlab.record.results.importing import MAX_FILE_BYTES, read_results
@@ -29,6 +30,8 @@ def run_export(
         InputError: ``out`` cannot be written; it is then as it was. Or an id is none of a result.
         StoreError: the store cannot be read.
     """
+    if out is not None:
+        check_ending("out", out, ".json")
     store = Store()
     text = pieces(_rows(store, newest, images) if ids is None else named(store, ids, images=images))
     if out is None:

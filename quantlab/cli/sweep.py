@@ -13,7 +13,7 @@ from typing import Any
 from quantlab.catalog.own.mixes import admit_all
 from quantlab.catalog.paths import own_descriptions, own_loras
 from quantlab.catalog.table import Catalog
-from quantlab.cli.admit import check_file, text_of
+from quantlab.cli.admit import check_file, check_own_mixes, text_of
 from quantlab.cli.compare import tell_beforehand
 from quantlab.cli.options import settings_of
 from quantlab.errors import InputError
@@ -23,8 +23,8 @@ from quantlab.record.store.store import Store
 from quantlab.record.sweeps.place import Here, Place
 from quantlab.record.sweeps.run import Step, run
 from quantlab.record.sweeps.statistics import Spread, Summary
-from quantlab.record.sweeps.summary import summary_text
-from quantlab.record.sweeps.sweep import Sweep, make_sweep, summaries
+from quantlab.record.sweeps.summary import ENDINGS, summary_text
+from quantlab.record.sweeps.sweep import MIXES, Sweep, make_sweep, summaries
 from quantlab.record.sweeps.table import to_tidy_csv
 from quantlab.words.metrics import SCORES, metric
 from quantlab.words.numbers import show
@@ -43,10 +43,6 @@ def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequ
         StoreError: the store cannot take a row; what it has stays.
     """
     named, catalog = admit_all(arguments.plans, arguments.catalog)
-    if catalog is not arguments.catalog:
-        for part in ("isolate", "ray"):
-            if getattr(arguments, part):
-                raise InputError(part, "a mix of one's own is known to this process alone")
     sweep = make_sweep(
         named,
         prompts,
@@ -59,8 +55,9 @@ def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequ
         catalog=catalog,
         **settings_of(arguments, swept=False),
     )
-    for part in ("out", "summary"):
-        check_file(part, getattr(arguments, part))
+    check_own_mixes(arguments, sweep.plans)
+    check_file("out", arguments.out, ".csv")
+    check_file("summary", arguments.summary, *ENDINGS)
     tell_beforehand([each for lane in sweep.lanes for each in lane.comparisons], catalog)
     with _place(arguments, sweep, catalog) as place:
         rows = run(
@@ -120,7 +117,8 @@ def _document(
 ) -> dict[str, Any]:
     machines: list[dict[str, Any]] = []
     for row in rows:
-        about = {"device": dict(row.device), "versions": dict(row.versions)}
+        versions = {name: version for name, version in row.versions.items() if name != MIXES}
+        about = {"device": dict(row.device), "versions": versions}
         if about not in machines:
             machines.append(about)
     comparisons = sweep.lanes[0].comparisons

@@ -22,6 +22,7 @@ SIZES = ("steps", "width", "height")
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What is tuned, for which budget, on which prompts."""
+    parser.set_defaults(kept="what was measured is kept; the same command goes on there")
     parser.add_argument("--model", default=SHIPPED, help="a model's id, or a folder")
     parser.add_argument("--method", default="gguf", help="the library whose schemes are mixed")
     parser.add_argument(

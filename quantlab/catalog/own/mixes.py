@@ -21,7 +21,7 @@ from quantlab.catalog.read.toml import read_toml
 from quantlab.catalog.schema import Scheme
 from quantlab.catalog.table import Catalog
 from quantlab.errors import CatalogError, InputError, StoreError
-from quantlab.words.plan import without_marks
+from quantlab.words.plan import Plan, without_marks
 
 __all__ = [
     "FILE",
@@ -30,8 +30,8 @@ __all__ = [
     "admit_mixes",
     "is_own",
     "kept_mixes",
+    "known_here_only",
     "mixes_folder",
-    "names_mix",
     "own_mix",
 ]
 
@@ -68,9 +68,9 @@ def is_own(scheme: str) -> bool:
     return _OWN.fullmatch(scheme) is not None
 
 
-def names_mix(text: str) -> bool:
-    """Whether a plan's text has a folder with a mix in it."""
-    return any(_folder(scheme) for _, scheme in _pieces(text))
+def known_here_only(plans: Iterable[Plan]) -> bool:
+    """Whether one of them holds a mix of one's own, which no other process and no link has."""
+    return any(is_own(scheme) for plan in plans for _, scheme in plan.parts)
 
 
 def admit_mixes(text: str, catalog: Catalog) -> tuple[str, Catalog]:

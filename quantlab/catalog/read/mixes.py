@@ -15,16 +15,18 @@ files. ``importance`` is a file beside it, or left out (``Scheme.importance``).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.read.toml import Table, read_toml
 from quantlab.catalog.schema import Method, Scheme
 from quantlab.errors import CatalogError
 
-__all__ = ["PREFIX", "mix_of", "mix_text", "read_mix", "read_mixes"]
+__all__ = ["PREFIX", "content_of", "mix_of", "mix_text", "read_mix", "read_mixes"]
 
 PREFIX = "mix-"
 """How the id of every mix begins."""
@@ -114,6 +116,26 @@ def mix_of(
         shapes=shapes,
         importance=importance,
     )
+
+
+def content_of(schemes: Iterable[Scheme]) -> str:
+    """A digest of what the mixes among ``schemes`` hold and round by, "" where none is one: a mix
+    that is tuned anew keeps its id, and what was measured of it then says nothing of it any more.
+
+    Raises:
+        CatalogError: what one rounds by cannot be read.
+    """
+    digest = hashlib.sha256()
+    mixes = {scheme.id: scheme for scheme in schemes if scheme.layers}
+    for scheme in mixes.values():
+        held = sorted((layer, each.id) for layer, each in scheme.layers.items())
+        digest.update(repr((scheme.shapes, held)).encode())
+        if scheme.importance:
+            try:
+                digest.update((PROJECT / scheme.importance).read_bytes())
+            except OSError as error:
+                raise CatalogError(f"{scheme.importance}: {error.strerror}") from None
+    return digest.hexdigest()[:12] if mixes else ""
 
 
 def mix_text(scheme: Scheme) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import sys
 import threading
@@ -62,6 +63,7 @@ def cluster(address: str) -> Iterator[None]:
     # Ray prints the deaths of workers to stdout, which belongs to the result.
     with contextlib.redirect_stdout(sys.stderr):
         try:
+            asked_to_end = signal.getsignal(signal.SIGTERM)
             ray.init(
                 address,
                 runtime_env=_environment(),
@@ -71,6 +73,8 @@ def cluster(address: str) -> Iterator[None]:
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError("ray", f"no Ray to use at {address}: {first_line(error)}") from None
+        if threading.current_thread() is threading.main_thread():  # Ray has put its own there
+            signal.signal(signal.SIGTERM, asked_to_end)
         try:
             yield
         finally:

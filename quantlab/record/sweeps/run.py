@@ -92,7 +92,7 @@ class _Run:
 
     def _kept(self) -> dict[Comparison, Row]:
         """Rows of this sweep that the store holds, measured under the same circumstances."""
-        wanted = {c for lane in self.sweep.lanes for c in lane.comparisons}
+        wanted = {c: lane for lane in self.sweep.lanes for c in lane.comparisons}
         found: dict[Comparison, Row] = {}
         for row in self.store.recent(2**31, images=False):
             if (
@@ -100,11 +100,16 @@ class _Run:
                 and row.comparison not in found
                 and row.plan == str(row.comparison.plans[-1])
                 and row.imported_at is None
-                and (dict(row.device), dict(row.versions)) in self.machines
+                and self._is_of_now(row, wanted[row.comparison])
                 and (row.outcome.error or len(row.outcome.latency_s) >= self.sweep.repeats)
             ):
                 found[row.comparison] = row
         return found
+
+    def _is_of_now(self, row: Row, lane: Lane) -> bool:
+        """Whether nothing that the figures depend on has changed since."""
+        about = dict(row.device), dict(row.versions)
+        return any(about == (device, lane.versions(known)) for device, known in self.machines)
 
     def _series(self, lane: Lane, again: Sequence[Comparison], out: Path) -> Series:
         todo = [c for c in lane.comparisons if c not in self.rows]
@@ -139,9 +144,11 @@ class _Run:
 
     def _keep(self, new: Measured) -> None:
         index = len(new.comparison.plans) - 1
-        self.store.save(new.comparison, index, new.outcome, new.png, *new.about)
+        lane = next(lane for lane in self.sweep.lanes if new.comparison in lane.comparisons)
+        device, versions = new.about[0], lane.versions(new.about[1])
+        self.store.save(new.comparison, index, new.outcome, new.png, device, versions)
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        row = Live(new.comparison, replace(new.outcome, image=None), *new.about, now)
+        row = Live(new.comparison, replace(new.outcome, image=None), device, versions, now)
         self.rows[new.comparison] = row
         lanes = [lane.comparisons for lane in self.sweep.lanes]
         unbegun = sum(not any(c in self.rows for c in lane) for lane in lanes)

@@ -11,7 +11,10 @@ from quantlab.words.metrics import SCORES, metric
 from quantlab.words.settings import SETTINGS, described
 from quantlab.words.units import MIB
 
-__all__ = ["summary_text"]
+__all__ = ["ENDINGS", "summary_text"]
+
+ENDINGS = (".csv", ".md")
+"""Of files that hold one."""
 
 
 def summary_text(

@@ -11,21 +11,35 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from quantlab.catalog.comparison import make_comparison
+from quantlab.catalog.read.mixes import content_of
+from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, StoreError
 from quantlab.record.results.export import Row
 from quantlab.record.sweeps.statistics import Point, Summary, on_front, summarize
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
+from quantlab.words.plan import Plan
 
-__all__ = ["Lane", "Sweep", "make_sweep", "pair", "role", "summaries"]
+__all__ = ["MIXES", "Lane", "Sweep", "make_sweep", "pair", "role", "summaries"]
+
+MIXES = "mixes"
+"""Where the versions of a row of tuned mixes have a digest of what these held."""
 
 
 @dataclass(frozen=True)
 class Lane:
-    """One plan over all pairs of prompt and seed; every comparison names the reference first."""
+    """One plan over all pairs of prompt and seed; every comparison names the reference first.
+
+    ``mixes`` is a digest of what the tuned mixes of plan and reference hold, "" without one.
+    """
 
     plan: str
     comparisons: tuple[Comparison, ...]
+    mixes: str = ""
+
+    def versions(self, installed: Mapping[str, str]) -> dict[str, str]:
+        """Those that a row of this lane carries."""
+        return {**installed, MIXES: self.mixes} if self.mixes else dict(installed)
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,11 @@ class Sweep:
     def total(self) -> int:
         """The number of rows when all is done."""
         return sum(len(lane.comparisons) for lane in self.lanes)
+
+    @property
+    def plans(self) -> list[Plan]:
+        """Of all lanes."""
+        return [plan for lane in self.lanes for plan in lane.comparisons[0].plans]
 
     @property
     def model(self) -> str:
@@ -70,13 +89,15 @@ def make_sweep(
         if not values:
             raise InputError(part, "none given")
     pairs = [(prompt, seed) for prompt in dict.fromkeys(prompts) for seed in dict.fromkeys(seeds)]
+    catalog = settings.get("catalog") or load_catalog()
     reference, *others = dict.fromkeys(
         str(make_comparison(plans=[text], prompt=prompts[0], **settings).plans[0]) for text in plans
     )
 
     def lane(*names: str) -> Lane:
-        made = (make_comparison(plans=names, prompt=p, seed=s, **settings) for p, s in pairs)
-        return Lane(names[-1], tuple(made))
+        made = [make_comparison(plans=names, prompt=p, seed=s, **settings) for p, s in pairs]
+        held = (one for plan in made[0].plans for one in catalog.schemes_of(plan))
+        return Lane(names[-1], tuple(made), content_of(held))
 
     lanes = [lane(reference)]
     if noise_floor:

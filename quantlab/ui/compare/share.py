@@ -12,7 +12,7 @@ from html import escape
 import gradio as gr
 
 from quantlab.catalog.advice import beforehand
-from quantlab.catalog.own.mixes import is_own
+from quantlab.catalog.own.mixes import known_here_only
 from quantlab.errors import InputError, StoreError
 from quantlab.record.link import from_query, result_id, result_url, to_url
 from quantlab.record.results.export import to_markdown
@@ -62,14 +62,9 @@ def base_url(request: gr.Request | None, services: Services) -> str:
 
 def link_to(comparison: Comparison, request: gr.Request | None, services: Services) -> str:
     """The link box for ``comparison``, or why it has none."""
-    if _stays_here(comparison):
+    if known_here_only(comparison.plans):
         return link_box("", f"No link: {OWN_MIX}.")
     return link_box(to_url(base_url(request, services), comparison))
-
-
-def _stays_here(comparison: Comparison) -> bool:
-    """Whether a plan holds what only this machine knows."""
-    return any(is_own(scheme) for plan in comparison.plans for _, scheme in plan.parts)
 
 
 def link_of(call: Call) -> Updates:
@@ -139,7 +134,7 @@ def share_run(call: Call) -> Updates:
     comparison = shown.comparison
     if comparison is None or not shown.results:
         return {"shared": banner("There is nothing to share yet; press Run first.")}
-    if _stays_here(comparison):
+    if known_here_only(comparison.plans):
         return {"shared": banner(f"This run cannot be shared: {OWN_MIX}.")}
     try:
         url, note = _frozen_link(call, shown)
