@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from types import FrameType
 
-from quantlab.errors import ended_by
+from quantlab.errors import Ending
 
 __all__ = ["run"]
 
@@ -17,26 +16,21 @@ def run() -> int:
     if sys.stdout is None:
         print("quantlab: standard output is closed; there is nowhere to print to", file=sys.stderr)
         return 1
+    ending = Ending()
     try:
-        signal.signal(signal.SIGTERM, _end)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, ending.ask)
         from quantlab.cli import main  # Ctrl-C may come while this is imported
 
-        status = main()
+        status = main(ending=ending)
         sys.stdout.flush()
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt:
         print("quantlab: interrupted", file=sys.stderr)
-        return ended_by(error)
+        return ending.status
     except BrokenPipeError:  # who read the output has gone: nothing more is to be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
-
-
-def _end(number: int, _: FrameType | None) -> None:
-    """As Ctrl-C does: what was begun is put away, and processes that were started end. Who asks a
-    second time is not waited for."""
-    signal.signal(number, signal.SIG_DFL)
-    raise KeyboardInterrupt(number)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,14 @@ Messages never contain tokens or file paths of the server beyond what the person
 from __future__ import annotations
 
 import signal
+import threading
+from types import FrameType
 from typing import Any
 
 __all__ = [
     "CatalogError",
     "DoesNotFit",
+    "Ending",
     "InputError",
     "LoadError",
     "OutOfMemory",
@@ -34,7 +37,6 @@ __all__ = [
     "StoreError",
     "Unavailable",
     "VerificationError",
-    "ended_by",
     "first_line",
 ]
 
@@ -113,7 +115,22 @@ def first_line(error: BaseException) -> str:
     return type(error).__name__
 
 
-def ended_by(error: KeyboardInterrupt) -> int:
-    """The exit status of who was interrupted, as shells count: 128 and the number of the signal,
-    which is the first argument unless it was Ctrl-C."""
-    return 128 + (error.args[0] if error.args else signal.SIGINT)
+class Ending(threading.Event):
+    """Set where this process is asked to end, by Ctrl-C or another signal.
+
+    The KeyboardInterrupt alone may be lost: libraries take it for an error of theirs.
+    """
+
+    status = 128 + signal.SIGINT
+    """The exit status then, as shells count: 128 and the number of the signal."""
+
+    def ask(self, number: int, _: FrameType | None = None) -> None:
+        """The handler of a signal. Who asks a second time is not waited for.
+
+        Raises:
+            KeyboardInterrupt: always.
+        """
+        signal.signal(number, signal.SIG_DFL)
+        self.status = 128 + number
+        self.set()
+        raise KeyboardInterrupt

@@ -30,6 +30,8 @@ from quantlab.ui.services import Services
 from quantlab.words.outcome import Failure, Outcome
 from tests.measured_plans import DEVICE, FIGURES, MIB, VERSIONS, outcome
 
+MIX = "mix-flux-mini-4_5"
+
 
 def fill(
     store: Store,
@@ -105,6 +107,21 @@ def test_a_group_mixes_no_machine_version_setting_source_or_evidence(store: Stor
             assert lines[name].nunique(dropna=False) == 1
         assert lines["version_torch"].nunique() == 1
         assert lines["source"].nunique() == 1
+
+
+def test_a_mix_that_was_tuned_anew_is_a_line_of_its_own_beside_the_others(store: Store) -> None:
+    fill(store, "fp32")
+    for held, prompt in (("1" * 12, "a fox"), ("2" * 12, "a fox"), ("2" * 12, "an owl")):
+        comparison = make_comparison(plans=["fp32", MIX], prompt=prompt)
+        versions = {**VERSIONS, "mixes": held}
+        store.save(comparison, 1, replace(outcome("bnb-nf4"), plan=MIX), None, DEVICE, versions)
+    [group] = measured(field(store, sweep=Path("none.csv")))
+    assert [(line.plan, line.runs) for line in group.lines] == [
+        ("fp32", 1),
+        (MIX, 2),
+        (MIX, 1),
+    ]
+    assert "mixes" not in group.versions
 
 
 def test_the_front_is_drawn_within_a_group_and_weighs_all_three(store: Store) -> None:

@@ -57,6 +57,8 @@ def test_other_weights_or_settings_make_an_entry_stale(tmp_path: Path) -> None:
     entry = document["results"][0]
     moved = {**document, "results": [{**entry, "settings": {**entry["settings"], "steps": 9}}]}
     assert "steps" in stale(moved)
+    mix = json.loads((FOLDER / "mix-flux-mini-4_5.json").read_text(encoding="utf-8"))
+    assert "tuned anew" in stale({**mix, "mixes": "0" * 12})
     (tmp_path / "bnb-nf4.json").write_text(json.dumps(other))
     assert Gallery(tmp_path).rows == ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -21,7 +22,7 @@ import pytest
 from quantlab.catalog.paths import PROJECT
 from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
-from quantlab.errors import InputError, StoreError
+from quantlab.errors import Ending, InputError, StoreError
 from quantlab.lab.runners import series as series_module
 from quantlab.record.results.export import Row
 from quantlab.record.store.store import Store
@@ -218,30 +219,34 @@ def test_a_mix_that_was_tuned_anew_is_measured_again_and_what_was_held_against_i
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize(
-    ("interrupt", "status"),
-    [(KeyboardInterrupt(), 130), (KeyboardInterrupt(int(signal.SIGTERM)), 143)],
-)
+@pytest.mark.parametrize("said", [KeyboardInterrupt, ValueError, None])
 def test_an_interrupted_sweep_says_so_in_one_line_and_goes_on(
-    interrupt: KeyboardInterrupt,
-    status: int,
+    said: type[BaseException] | None,
     free_runs: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Also where a library makes an error of its own of it, or loses it."""
     command = ["sweep", "--plans", *PLANS, "--prompt", "a", "b", "--no-noise-floor"]
+    ending = Ending()
 
     free: Any = sweep_place.run_series
 
     def interrupted(*of: Any) -> Iterator[Outcome]:
-        yield next(free(*of))
-        raise interrupt
+        for outcome in free(*of):
+            with contextlib.suppress(KeyboardInterrupt):
+                ending.ask(signal.SIGUSR1)
+            yield outcome
+            if said is not None:
+                raise said
 
+    before = signal.getsignal(signal.SIGUSR1)
     with monkeypatch.context() as patch:
         patch.setattr(sweep_place, "run_series", interrupted)
-        assert main(command) == status
+        assert main(command, ending) == 128 + signal.SIGUSR1
+    signal.signal(signal.SIGUSR1, before)
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "quantlab: interrupted; what was measured is kept; the same command goes on there"
+        "quantlab: interrupted; what was measured is kept: the same command goes on"
     )
     assert main(command) == 0
     assert len(free_runs) == 4

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from quantlab.catalog.comparison import make_comparison, parse_plan
@@ -38,6 +41,8 @@ from tests.twins import twin
 CATALOG = load_catalog()
 MINI = CATALOG.models["flux-mini"]
 PROMPTS = ("a fox on a black background", "lemon, black", "robot, white", "a frog on red")
+KEPT = pd.read_csv(PROJECT / "data" / "results" / "tune-flux-mini.csv")
+HELD = KEPT[KEPT["kind"] == "mix"].set_index("plan")
 SMALL = {"steps": 2, "width": 64, "height": 64}
 
 
@@ -141,6 +146,16 @@ def test_a_mix_goes_with_its_own_model_and_no_link_carries_it(
     assert "holds no mix that can be read" in capsys.readouterr().err
 
 
+def test_what_is_said_of_the_mixes_is_what_was_kept() -> None:
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    said = text.partition("How mixes of flux-mini")[2].partition("IQ4_XS on every layer")[0]
+    found = re.findall(r"(-?[\d.]+)(?: dB)?(?: of PSNR)?\s\((-?[\d.]+)\sto\s(-?[\d.]+)\)", said)
+    uniform = KEPT[KEPT["kind"] == "uniform"].set_index("budget_bits")
+    columns = ["gain_db", "gain_db_low", "gain_db_high"]
+    gains = uniform.loc[[4.11, 4.88, 8.9, 3.5, 4.5, 5.5, 8.5], columns]
+    assert np.array(found, float) == pytest.approx(gains.to_numpy(), abs=0.051)
+
+
 def test_the_mixes_that_ship_go_with_flux_mini_and_keep_to_their_budgets() -> None:
     shipped = {scheme.id: scheme for scheme in CATALOG.schemes.values() if scheme.layers}
     assert set(shipped) == {f"mix-flux-mini-{budget}" for budget in ("3_5", "4_5", "5_5", "8_5")}
@@ -155,6 +170,7 @@ def test_the_mixes_that_ship_go_with_flux_mini_and_keep_to_their_budgets() -> No
         )
         assert stored / sum(numbers.values()) == pytest.approx(scheme.bits, abs=1e-3)
         assert scheme.bits <= float(scheme.id.rpartition("-")[2].replace("_", "."))
+        assert HELD.loc[scheme.id, "bits"] == pytest.approx(scheme.bits, abs=5e-4)
         assert (PROJECT / scheme.importance).is_file()
         sizes.append(plan_bytes("flux-mini", {"transformer": scheme.id})["transformer"])
         assert parse_plan(scheme.id, MINI).parts == (("transformer", scheme.id),)

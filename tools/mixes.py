@@ -7,7 +7,8 @@ relative L2 of an identical step, ``psnr_db`` of whole pictures, ``gain_db`` tha
 the plan prompt by prompt; all on prompts that were not tuned on, each with its 95 % interval.
 
 A uniform plan has the bits that its one scheme happens to have: more than the mixes that ship. So
-there are two more rows of each kind, of mixes that do not ship, with as many bits as it has.
+there are three more rows of each kind, of mixes that do not ship, with as many bits as it has. Rows
+of budgets that are not asked for stay as they are.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ __all__ = ["BUDGETS", "EQUAL", "TARGET", "main", "rows"]
 
 BUDGETS = (3.5, 4.5, 5.5, 8.5)
 """Of those that ship."""
-EQUAL = {4.11: 4.5, 4.88: 4.5}
-"""What Q3_K and IQ4_XS take with the usual layers in 16 bits -> the budget whose measured effects
-of single layers are taken over."""
+EQUAL = {4.11: 4.5, 4.88: 4.5, 8.9: 8.5}
+"""What Q3_K, IQ4_XS and Q8_0 take with the usual layers in 16 bits -> the budget whose measured
+effects of single layers are taken over."""
 MIXES = PROJECT / "data" / "mixes"
 TARGET = PROJECT / "data" / "results" / "tune-flux-mini.csv"
 IMPORTANCE = "importance.safetensors"
@@ -72,14 +73,25 @@ def _keep(folder: Path) -> None:
     shutil.copyfile(folder / IMPORTANCE, MIXES / SHARED)
 
 
+def _written() -> dict[str, list[Mapping[str, Any]]]:
+    """The rows of the table by budget."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    if TARGET.exists():
+        with TARGET.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                found.setdefault(row["budget_bits"], []).append(row)
+    return found
+
+
 def main() -> int:
     """Tune, or read what was tuned, and write mixes and table."""
     parser = argparse.ArgumentParser(description="Tune the mixes that ship.")
     parser.add_argument("--work", type=Path, default=PROJECT / ".work" / "mixes")
-    parser.add_argument("--budgets", type=float, nargs="+", default=BUDGETS, metavar="B")
+    every = (*BUDGETS, *EQUAL)
+    parser.add_argument("--budgets", type=float, nargs="+", choices=every, default=every)
     asked = parser.parse_args()
-    found: list[dict[str, object]] = []
-    for budget in (*asked.budgets, *EQUAL):
+    found = _written()
+    for budget in sorted(asked.budgets, key=every.index):
         folder = _folder(asked.work, budget)
         known = _folder(asked.work, EQUAL.get(budget, budget)) / "measured.json"
         if not (folder / "report.json").is_file():
@@ -91,11 +103,13 @@ def main() -> int:
                 return status
         if budget not in EQUAL:
             _keep(folder)
-        found += rows(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        found[f"{budget:g}"] = list(rows(report))
+    held = [row for name in map("{:g}".format, every) for row in found.get(name, [])]
     with TARGET.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, list(held[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(found)
+        writer.writerows(held)
     return 0
 
 

@@ -22,7 +22,7 @@ from quantlab.cli.gate import run_gate
 from quantlab.cli.save import run_save, use_variants
 from quantlab.cli.tune import options as tune_options
 from quantlab.cli.tune import run_tune
-from quantlab.errors import InputError, QuantlabError, ended_by, first_line
+from quantlab.errors import Ending, InputError, QuantlabError, first_line
 from quantlab.words.numbers import whole
 
 __all__ = ["main"]
@@ -40,24 +40,29 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the return value is the exit status."""
+def main(argv: Sequence[str] | None = None, ending: Ending | None = None) -> int:
+    """Run one command; the return value is the exit status. ``ending`` is set to end it."""
     arguments = _parser().parse_args(argv)
+    arguments.ending = ending or Ending()
     try:
         admit_named(arguments)
         arguments.catalog = load_catalog()  # handed in to everything below
         return arguments.command(arguments) or 0
-    except InputError as error:
+    except (KeyboardInterrupt, Exception) as error:  # border: one line, whatever happened
+        if arguments.ending.is_set() or isinstance(error, KeyboardInterrupt):
+            return _complain("interrupted" + arguments.kept, arguments.ending.status)
+        return _told(error)
+
+
+def _told(error: BaseException) -> int:
+    """Say what went wrong; the exit status."""
+    if isinstance(error, InputError):
         return _complain(str(error), 2)
-    except QuantlabError as error:
+    if isinstance(error, QuantlabError):
         return _complain(str(error), 1)
-    except KeyboardInterrupt as error:
-        kept = getattr(arguments, "kept", "")
-        return _complain("interrupted" + (f"; {kept}" if kept else ""), ended_by(error))
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         return 1
-    except Exception as error:  # border: a person gets one line, whatever happened
-        return _complain(f"{type(error).__name__}: {first_line(error)}", 1)
+    return _complain(f"{type(error).__name__}: {first_line(error)}", 1)
 
 
 def _complain(message: str, status: int) -> int:
@@ -71,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, (text, add_options, command) in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text)
         sub.add_argument("--json", action="store_true", help="print one JSON document")
+        sub.set_defaults(command=command, kept="")
         add_options(sub)
-        sub.set_defaults(command=command)
     return parser
 
 
@@ -124,6 +129,7 @@ def _compare(arguments: argparse.Namespace) -> None:
         warmup=arguments.warmup,
         isolate=arguments.isolate,
         as_json=arguments.json,
+        stop=arguments.ending,
     )
 
 

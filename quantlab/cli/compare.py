@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,13 @@ def run(
     warmup: int,
     isolate: bool,
     as_json: bool,
+    stop: threading.Event,
 ) -> None:
-    """Run ``comparison``, keep its outcomes in the store, and print them."""
+    """Run ``comparison``, keep its outcomes in the store, and print them.
+
+    Raises:
+        KeyboardInterrupt: ``stop`` was set.
+    """
     from quantlab.lab.bench.compare import Bench, compare
     from quantlab.lab.device import this_device
     from quantlab.lab.libraries import versions
@@ -62,14 +68,23 @@ def run(
             device=device,
             out=out,
             report=say,
+            stop=stop,
             repeats=repeats,
             warmup=warmup,
         )
     else:
         bench = Bench(catalog, device)
         outcomes = compare(
-            comparison, bench=bench, out=out, report=say, repeats=repeats, warmup=warmup
+            comparison,
+            bench=bench,
+            out=out,
+            report=say,
+            stop=stop,
+            repeats=repeats,
+            warmup=warmup,
         )
+    if stop.is_set():
+        raise KeyboardInterrupt
     keep.tell_surprises()
     for path in files_of(comparison.references):  # what the scripts of these plans read
         shutil.copyfile(path, out / path.name)

@@ -61,7 +61,7 @@ def run_gate(arguments: argparse.Namespace) -> int:
     device = this_device()
     with tempfile.TemporaryDirectory() as folder:
         out = arguments.out or Path(folder)
-        verdict = gate(pairs, thresholds, Bench(catalog, device), out, _say)
+        verdict = gate(pairs, thresholds, Bench(catalog, device), out, _say, arguments.ending)
     if arguments.json:
         document = {**verdict.as_dict(), "device": device.info(), "versions": versions()}
         json.dump(document, sys.stdout, indent=2)

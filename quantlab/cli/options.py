@@ -185,7 +185,7 @@ def probe(parser: argparse.ArgumentParser) -> None:
 def sweep(parser: argparse.ArgumentParser) -> None:
     """A comparison of many prompts and seeds, and where it is run."""
     comparison(parser, many=True)
-    parser.set_defaults(kept="what was measured is kept; the same command goes on there")
+    parser.set_defaults(kept="; what was measured is kept: the same command goes on")
     parser.add_argument("--prompts", type=named_path, metavar="FILE", help="a prompt a line")
     parser.add_argument("--repeats", type=int, default=1, help="counted runs of each pair")
     parser.add_argument("--warmup", type=int, default=1, help="runs of each plan, not counted")

@@ -24,8 +24,8 @@ from quantlab.record.sweeps.place import Here, Place
 from quantlab.record.sweeps.run import Step, run
 from quantlab.record.sweeps.statistics import Spread, Summary
 from quantlab.record.sweeps.summary import ENDINGS, summary_text
-from quantlab.record.sweeps.sweep import MIXES, Sweep, make_sweep, summaries
-from quantlab.record.sweeps.table import to_tidy_csv
+from quantlab.record.sweeps.sweep import Sweep, make_sweep, summaries
+from quantlab.record.sweeps.table import MIXES, to_tidy_csv
 from quantlab.words.metrics import SCORES, metric
 from quantlab.words.numbers import show
 
@@ -66,8 +66,11 @@ def run_sweep(arguments: argparse.Namespace, prompts: Sequence[str], seeds: Sequ
             place,
             say=_tell_step,
             start=lambda there: _tell_start(there, sweep, place),
+            stop=arguments.ending,
             retry=arguments.retry,
         )
+    if arguments.ending.is_set():
+        raise KeyboardInterrupt
     if arguments.out is not None:
         write_text(arguments.out, to_tidy_csv(rows))
     plans, floor = summaries(rows)

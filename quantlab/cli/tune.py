@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ SIZES = ("steps", "width", "height")
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What is tuned, for which budget, on which prompts."""
-    parser.set_defaults(kept="what was measured is kept; the same command goes on there")
+    parser.set_defaults(kept="; what was measured is kept: the same command goes on")
     parser.add_argument("--model", default=SHIPPED, help="a model's id, or a folder")
     parser.add_argument("--method", default="gguf", help="the library whose schemes are mixed")
     parser.add_argument(
@@ -69,7 +68,7 @@ def run_tune(arguments: argparse.Namespace) -> None:
     )
     make_folder("out", arguments.out)
     device = this_device()
-    tuned = tune(asked, arguments.catalog, device, _tell, threading.Event())
+    tuned = tune(asked, arguments.catalog, device, _tell, arguments.ending)
     document = write(tuned, device)
     if arguments.json:
         json.dump(document, sys.stdout, indent=2)

@@ -2,8 +2,9 @@
 
 A file a plan under data/gallery/, with where, when and with what it was measured, and a picture for
 each prompt and seed. Scores are of the original pictures; those that ship are WebP, so pixels are
-about right and no more. What was recorded with other weights or settings than the model has now is
-stale and left out; a scheme without a file is not recorded yet, and nothing else is wrong.
+about right and no more. What was recorded with other weights or settings than the model has now, or
+of a mix that was tuned anew, is stale and left out; a scheme without a file is not recorded yet,
+and nothing else is wrong.
 
 tools/gallery.py writes it.
 """
@@ -23,8 +24,9 @@ from typing import Any
 
 from quantlab.catalog.comparison import make_comparison, parse_plan
 from quantlab.catalog.paths import PROJECT
+from quantlab.catalog.read.mixes import content_of
 from quantlab.catalog.schema import Model
-from quantlab.catalog.table import load_catalog
+from quantlab.catalog.table import Catalog, load_catalog
 from quantlab.record.store.row import Stored, finite, input_key, to_row
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
@@ -96,13 +98,15 @@ def written(rows: Iterable[tuple[Stored, str]], weights: str) -> str:
     """
     found = list(rows)
     first = found[0][0]
-    model = load_catalog().models[first.comparison.model]
+    catalog = load_catalog()
+    model = catalog.models[first.comparison.model]
     document = {
         "plan": first.plan,
         "reference": str(first.comparison.plans[0]),
         "model": model.id,
         "revision": model.revision,
         "weights_sha256": weights,
+        "mixes": _content([str(plan) for plan in first.comparison.plans], model, catalog),
         "device": first.device,
         "versions": first.versions,
         "results": [_entry(row, picture) for row, picture in found],
@@ -196,12 +200,21 @@ def stale(document: Mapping[str, Any]) -> str:
         return "its model is not listed any more"
     if model.revision != document["revision"]:
         return "its model has other weights now"
+    held = _content([document["reference"], document["plan"]], model, load_catalog())
+    if document.get("mixes", "") != held:
+        return "its mix was tuned anew"
     defaults = vars(model.defaults)
     for entry in document["results"]:
         for key, value in entry["settings"].items():
             if defaults.get(key, value) not in (value, None):
                 return f"{key} of its model is another one now"
     return ""
+
+
+def _content(plans: Iterable[str], model: Model, catalog: Catalog) -> str:
+    """A digest of the tuned mixes of these plans, "" where they have none."""
+    read = [parse_plan(text, model, catalog) for text in plans]
+    return content_of(scheme for plan in read for scheme in catalog.schemes_of(plan))
 
 
 def _row(document: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[Stored, str]:

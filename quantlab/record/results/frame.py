@@ -25,7 +25,7 @@ from quantlab.record.gallery import Gallery
 from quantlab.record.results.export import plain
 from quantlab.record.store.row import Stored, short_hash
 from quantlab.record.store.store import Store
-from quantlab.record.sweeps.table import setting_column, tidy
+from quantlab.record.sweeps.table import MIXES, setting_column, tidy
 from quantlab.words.comparison import SHIPPED
 from quantlab.words.metrics import METRICS
 from quantlab.words.settings import SETTINGS
@@ -80,7 +80,7 @@ _FIRST = tuple(
 )
 """Columns that are always there, in their order; weights of components and provenance follow."""
 
-_OPTIONAL = tuple(setting_column(row.key) for row in SETTINGS if row.optional)
+_OPTIONAL = (*(setting_column(row.key) for row in SETTINGS if row.optional), MIXES)
 _CIRCUMSTANCES = (
     *("evidence", "model", "machine", "offload", "reference"),
     *(setting_column(row.key) for row in SETTINGS if not row.swept),

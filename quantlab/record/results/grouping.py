@@ -1,6 +1,7 @@
 """Makes groups of the field: medians of each plan, and the Pareto front within each group.
 
-A line has the medians over the runs that did not fail, that of PSNR with its interval, and the
+A line has the medians over the runs of one plan that did not fail (of one content where it is a mix
+that was tuned anew), that of PSNR with its interval, and the
 highest peak. A front weighs only lines of its own group, so that it never mixes evidence, machines
 or settings; by PSNR it ranks nothing whose intervals overlap.
 """
@@ -59,6 +60,7 @@ class _Told(NamedTuple):
     across_modes: bool
     peak_kind: str
     others_cpu: float
+    mixes: str
 
 
 class _Line(NamedTuple):
@@ -88,15 +90,16 @@ def _lines(frame: pd.DataFrame) -> Iterator[_Line]:
 
 def groups(frame: pd.DataFrame, order: Order = "newest") -> list[Group]:
     """The groups of a frame of ``field``; measured ones first, then the newest first."""
-    gathered: dict[str, dict[tuple[str, str], list[_Line]]] = {}
+    gathered: dict[str, dict[tuple[str, ...], list[_Line]]] = {}
     first: dict[str, int] = {}
     for index, line in enumerate(_lines(frame)):
         told = line.told
         first.setdefault(told.group, index)
-        gathered.setdefault(told.group, {}).setdefault((told.plan, told.role), []).append(line)
+        key = told.plan, told.role, told.mixes
+        gathered.setdefault(told.group, {}).setdefault(key, []).append(line)
     found = []
-    for key, plans in gathered.items():
-        group = _group(frame.iloc[first[key]], list(plans.values()))
+    for name, plans in gathered.items():
+        group = _group(frame.iloc[first[name]], list(plans.values()))
         found.append(replace(group, lines=_sorted(_with_front(group), order)))
     by_time = sorted(found, key=lambda group: group.measured_at, reverse=True)
     return sorted(by_time, key=lambda group: group.evidence != "measured")

@@ -105,7 +105,8 @@ def measure(
     else:
         outcomes = run_series(series, bench, stop, encoded)
     since, first = time.perf_counter(), True
-    for comparison, outcome in zip(series.comparisons, outcomes, strict=False):
+    # Outcomes first: so they run to their end, and what they hold is put away there.
+    for outcome, comparison in zip(outcomes, series.comparisons, strict=False):
         if outcome.error is not None and outcome.error.stage == "stopped":
             return
         png = None

@@ -126,8 +126,12 @@ class _Run:
         if lanes and not self.stop.is_set():
             for measured in self.place.measure(lanes, self.stop):
                 self.clock.note(measured)
+                if self.stop.is_set() and measured.outcome.status == "failed":
+                    return  # by that, as likely as not
                 if measured.comparison not in self.rows:
                     self._keep(measured)
+                if self.stop.is_set():
+                    return
 
     def _lost_references(self) -> list[Comparison]:
         """Pairs whose reference was measured, is still needed, and is gone from the cache."""

@@ -16,14 +16,12 @@ from quantlab.catalog.table import load_catalog
 from quantlab.errors import InputError, StoreError
 from quantlab.record.results.export import Row
 from quantlab.record.sweeps.statistics import Point, Summary, on_front, summarize
+from quantlab.record.sweeps.table import MIXES
 from quantlab.words.comparison import Comparison
 from quantlab.words.outcome import Outcome
 from quantlab.words.plan import Plan
 
-__all__ = ["MIXES", "Lane", "Sweep", "make_sweep", "pair", "role", "summaries"]
-
-MIXES = "mixes"
-"""Where the versions of a row of tuned mixes have a digest of what these held."""
+__all__ = ["Lane", "Sweep", "make_sweep", "pair", "role", "summaries"]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,11 @@ from quantlab.words.comparison import Comparison
 from quantlab.words.metrics import COSTS, SCORES
 from quantlab.words.outcome import Outcome
 
-__all__ = ["setting_column", "tidy", "to_tidy_csv"]
+__all__ = ["MIXES", "setting_column", "tidy", "to_tidy_csv"]
+
+MIXES = "mixes"
+"""Where the versions of a row have a digest of what the tuned mixes of its plan and reference held,
+and its column: they keep their names when they are tuned anew."""
 
 
 def to_tidy_csv(rows: Sequence[Row]) -> str:
@@ -61,7 +65,8 @@ def tidy(row: Row) -> dict[str, Any]:
         "notes": "; ".join(o.notes),
         "others_cpu": o.others_cpu,
         **_prefixed("device", row.device),
-        **_prefixed("version", row.versions),
+        **_prefixed("version", {k: v for k, v in row.versions.items() if k != MIXES}),
+        **({MIXES: row.versions[MIXES]} if MIXES in row.versions else {}),
         "measured_at": row.measured_at,
     }
 
