@@ -61,28 +61,12 @@ def run(
         tell(event)
         keep(event)
 
+    how: dict[str, Any] = {"out": out, "report": say, "stop": stop}
+    how |= {"repeats": repeats, "warmup": warmup}
     if isolate:
-        outcomes = compare_isolated(
-            comparison,
-            catalog=catalog,
-            device=device,
-            out=out,
-            report=say,
-            stop=stop,
-            repeats=repeats,
-            warmup=warmup,
-        )
+        outcomes = compare_isolated(comparison, catalog=catalog, device=device, **how)
     else:
-        bench = Bench(catalog, device)
-        outcomes = compare(
-            comparison,
-            bench=bench,
-            out=out,
-            report=say,
-            stop=stop,
-            repeats=repeats,
-            warmup=warmup,
-        )
+        outcomes = compare(comparison, bench=Bench(catalog, device), **how)
     if stop.is_set():
         raise KeyboardInterrupt
     keep.tell_surprises()
