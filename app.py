@@ -182,7 +182,6 @@ def main(runner: Runner) -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     serve(page, hosts=arguments.host, proxied=arguments.proxy, then=start)
-    sys.exit(128 + signal.SIGINT)
 
 
 def grown(catalog: Catalog) -> Growing:

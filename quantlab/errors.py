@@ -121,8 +121,8 @@ class Ending(threading.Event):
     The KeyboardInterrupt alone may be lost: libraries take it for an error of theirs.
     """
 
-    status = 128 + signal.SIGINT
-    """The exit status then, as shells count: 128 and the number of the signal."""
+    status = 1
+    """The exit status then: 1 after Ctrl-C; after another signal 128 and its number, as in shells."""
 
     def ask(self, number: int, _: FrameType | None = None) -> None:
         """The handler of a signal. Who asks a second time is not waited for.
@@ -131,6 +131,7 @@ class Ending(threading.Event):
             KeyboardInterrupt: always.
         """
         signal.signal(number, signal.SIG_DFL)
-        self.status = 128 + number
+        if number != signal.SIGINT:
+            self.status = 128 + number
         self.set()
         raise KeyboardInterrupt

@@ -2,8 +2,7 @@
 
 ``--json`` prints one JSON document on stdout and nothing else there; progress and warnings go to
 stderr. Exit status 0 when the command did its job (failed plans are rows), 2 for bad arguments,
-130 for Ctrl-C, 143 for SIGTERM, 1 for anything else. Torch is imported only by the commands that
-run something.
+143 for SIGTERM, 1 for anything else. Torch is imported only by the commands that run something.
 """
 
 from __future__ import annotations
