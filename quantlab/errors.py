@@ -122,7 +122,7 @@ class Ending(threading.Event):
     """
 
     status = 1
-    """The exit status then: 1 after Ctrl-C; after another signal 128 and its number, as in shells."""
+    """The exit status then: 1 after Ctrl-C, as a shell has it after any other signal."""
 
     def ask(self, number: int, _: FrameType | None = None) -> None:
         """The handler of a signal. Who asks a second time is not waited for.
