@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,3 +112,17 @@ def test_an_interrupt_at_any_moment_is_one_line(number: signal.Signals, after_s:
         (-number, ""),
         (0, ""),  # all was done before the signal came
     )
+
+
+def test_an_interrupt_before_the_page_is_served_is_the_end_without_a_word() -> None:
+    """The process beside it, which has begun by then, goes with it: else its end of the pipe would
+    stay open."""
+    with subprocess.Popen(
+        [sys.executable, "app.py"], cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as page:
+        while not psutil.Process(page.pid).children():
+            assert page.poll() is None
+            time.sleep(0.01)
+        page.send_signal(signal.SIGINT)
+        said = page.communicate(timeout=120)
+    assert (page.returncode, said) == (-signal.SIGINT, (b"", b""))

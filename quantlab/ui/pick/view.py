@@ -5,7 +5,8 @@ Pure functions of recommendations and the catalogue; every text is escaped here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from html import escape
 
@@ -15,10 +16,10 @@ from quantlab.catalog.answer.seconds import Timer
 from quantlab.catalog.bands import load_bands
 from quantlab.catalog.columns import COLUMNS, Column
 from quantlab.catalog.machine import in_words
-from quantlab.catalog.schema import Cell, Method, Scheme, Support
+from quantlab.catalog.schema import Cell, Method, Model, Scheme, Support
 from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.table import Catalog
-from quantlab.catalog.time import NOTHING, Known, Seconds
+from quantlab.catalog.time import NOTHING, Known, Reason, Seconds
 from quantlab.ui.pick.answer_view import Query
 from quantlab.ui.pick.code_names import code_names
 from quantlab.ui.words import (
@@ -40,7 +41,8 @@ TABLED = tuple(row for row in COLUMNS if row.tabled)
 
 def table(rows: Iterable[Row], query: Query, catalog: Catalog, known: Known = NOTHING) -> str:
     """The whole table, rejected rows too: the visitor's hardware, memory, time and loss in front,
-    what else is known behind *All columns*. ``known`` is what was measured on the device."""
+    what else is known behind *All columns*; above it what the rows are of, and why some have no
+    time. ``known`` is what was measured on the device."""
     own = [row for row in TABLED if row.id == query.hardware]
     rest = [row for row in TABLED if row.id != query.hardware]
     heads = [
@@ -56,13 +58,29 @@ def table(rows: Iterable[Row], query: Query, catalog: Catalog, known: Known = NO
         _head("Licence", "text", "The library's licence", more=True),
     ]
     timer = _timer(query, catalog, known)
-    body = "".join(_row(row, (own, rest), _time(row, timer), catalog) for row in rows)
+    timed = [(row, _time(row, timer)) for row in rows]
+    body = "".join(_row(row, (own, rest), time, catalog) for row, time in timed)
+    model = catalog.models.get(query.model or "")
     return (
+        f"{_note(model, [time for _, time in timed])}"
         '<table class="ql-table" role="table"><caption class="ql-sr">Methods and schemes with '
         "their verdict; a row's name opens the sources of its claims.</caption>"
         f'<thead role="rowgroup"><tr role="row">{"".join(heads)}</tr></thead>'
         f'<tbody role="rowgroup">{body}</tbody></table>'
     )
+
+
+def _note(model: Model | None, times: Sequence[Seconds | Reason | None]) -> str:
+    """What the rows are of: the answer's plans leave parts out or quantize several, these do not.
+    And why there is no time, where that holds for most that might run."""
+    if model is None:
+        return ""
+    one = model.family.label(model.denoiser)
+    text = f"Each scheme on the {one} alone; all else of {model.name} in {model.base_dtype}."
+    why = Counter(time for time in times if isinstance(time, Reason)).most_common(1)
+    if why and 2 * why[0][1] > sum(time is not None for time in times):
+        text += f" No time of an image for {why[0][1]} of them. {why[0][0].text}"
+    return f'<p class="ql-table-note">{escape(text)}</p>'
 
 
 def _head(name: str, kind: str, title: str = "", *, more: bool = False) -> str:
@@ -75,7 +93,10 @@ def _head(name: str, kind: str, title: str = "", *, more: bool = False) -> str:
 
 
 def _row(
-    row: Row, columns: tuple[list[Column], list[Column]], time: Seconds | None, catalog: Catalog
+    row: Row,
+    columns: tuple[list[Column], list[Column]],
+    time: Seconds | Reason | None,
+    catalog: Catalog,
 ) -> str:
     method = catalog.methods[row.method]
     scheme = catalog.schemes.get(row.scheme or "")
@@ -101,12 +122,12 @@ def _row(
     )
 
 
-def _costs(row: Row, time: Seconds | None) -> str:
+def _costs(row: Row, time: Seconds | Reason | None) -> str:
     """Memory, seconds and closeness of a row: what the answer goes by."""
     peak = row.placement.peak_bytes if row.placement else row.bytes
     return (
         _number("memory", peak, size(peak))
-        + _number("an image", time.mid if time else None, _about(time))
+        + _number("an image", time.mid if isinstance(time, Seconds) else None, _about(time))
         + _number("picture", row.loss, _closeness(row.loss))
     )
 
@@ -120,19 +141,20 @@ def _timer(query: Query, catalog: Catalog, known: Known) -> Timer | None:
     return Timer(model, card, picture_of(model), catalog, ram_bytes=ram, known=known)
 
 
-def _time(row: Row, timer: Timer | None) -> Seconds | None:
+def _time(row: Row, timer: Timer | None) -> Seconds | Reason | None:
     """With the scheme on the denoiser alone."""
     if timer is None or row.scheme is None or row.placement is None:
         return None
     plan = Plan(((timer.model.denoiser, row.scheme),))
-    found = timer.seconds(plan, row.placement.kind)
-    return found if isinstance(found, Seconds) else None
+    return timer.seconds(plan, row.placement.kind)
 
 
-def _about(time: Seconds | None) -> str:
-    """``about 12 s`` with its interval behind it."""
+def _about(time: Seconds | Reason | None) -> str:
+    """``12 s`` with its interval behind it, or why there is none."""
     if time is None:
         return "-"
+    if isinstance(time, Reason):
+        return f'<span title="{escape(time.text)}">-</span>'
     span = Span(time.low, time.mid, time.high)
     return f'<span title="{span}, {time.evidence}">{seconds(time.mid)}</span>'
 

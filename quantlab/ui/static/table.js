@@ -28,7 +28,7 @@ async function fill(asked) {
     table = '<p class="ql-hint" role="alert">The server does not answer. Open the table again.</p>';
   }
   if (here !== wanted) return;
-  if (!table.startsWith("<table")) here = null;
+  if (!table.includes("<table")) here = null;
   scroll.innerHTML = table;
   scroll.removeAttribute("aria-busy");
   sort();
