@@ -231,7 +231,7 @@ def test_the_table_leads_with_the_visitors_hardware_memory_time_and_loss() -> No
     assert rows[0].placement is not None
     assert f'data-label="memory" data-v="{rows[0].placement.peak_bytes:.6g}"' in first
     said = table[: table.index("<table")]
-    assert "Each scheme on the transformer alone; all else of FLUX.1-dev in bf16." in said
+    assert "Each scheme on the transformer alone; the rest of FLUX.1-dev in bf16" in said
     assert "No time of an image for" in said
     assert "On AMD cards others saw" in said
 

@@ -76,7 +76,8 @@ def _note(model: Model | None, times: Sequence[Seconds | Reason | None]) -> str:
     if model is None:
         return ""
     one = model.family.label(model.denoiser)
-    text = f"Each scheme on the {one} alone; all else of {model.name} in {model.base_dtype}."
+    rest = f"the rest of {model.name} in {model.base_dtype}, nothing left out"
+    text = f"Each scheme on the {one} alone; {rest}."
     why = Counter(time for time in times if isinstance(time, Reason)).most_common(1)
     if why and 2 * why[0][1] > sum(time is not None for time in times):
         text += f" No time of an image for {why[0][1]} of them. {why[0][0].text}"
