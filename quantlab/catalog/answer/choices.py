@@ -57,7 +57,6 @@ from quantlab.catalog.gpus import Gpu
 from quantlab.catalog.machine import Machine, own_memory_gib, this_machine
 from quantlab.catalog.placement import (
     HOST_KEPT,
-    RECOMPILES,
     Device,
     Kind,
     Placement,
@@ -240,22 +239,16 @@ def _beside(
 
 def _placed_alike(plans: Alike, asked: _Asked, but: Collection[Kind] = ()) -> Iterator[Placed]:
     """Of ``plans`` the fastest in every placement that fits, ``but`` some, decoded lighter only
-    where it does not fit otherwise: they are one in memory and loss, so the others are beaten."""
-    needs, loss = _needs(plans[0], asked), loss_of(plans[0], asked.model)
-    if loss is None:
-        return
+    where it does not fit otherwise; the others are one with it in memory and loss: it beats them.
+    """
+    needs = _needs(plans[0], asked)
     fitting = placements_for(needs, plans[0], asked.device, asked.catalog, asked.ram_bytes)
     found = {one.kind: one for one in fitting if one.kind not in but}
-    fastest = dict[Kind, tuple[float, Plan]]()
-    for plan in plans if found else ():
-        kinds = [kind for kind in found if not (plan.compiled and kind in RECOMPILES)]
-        for kind, mid in zip(kinds, asked.timer.mids(plan, kinds, needs), strict=True):
-            seconds = math.inf if mid is None else mid
-            if seconds < fastest.get(kind, (math.inf,))[0] or not plan.compiled:
-                fastest[kind] = seconds, plan  # without a time nothing speaks for compiling
-    told = partial(asked.timer.seconds, needs=needs)
-    for kind, (seconds, plan) in fastest.items():
-        yield Placed(plan, found[kind], loss, seconds, asked.picture.decoded, told)
+    loss = loss_of(plans[0], asked.model) if found else None
+    if loss is not None:
+        told = partial(asked.timer.seconds, needs=needs)
+        for kind, (seconds, plan) in asked.timer.fastest(plans, tuple(found), needs).items():
+            yield Placed(plan, found[kind], loss, seconds, asked.picture.decoded, told)
     there = {*but, *found}
     if asked.lighter and "resident" not in there and decoding_bars(needs, there, asked.device):
         yield from _placed_alike(plans, asked.lighter, but=there)

@@ -6,8 +6,9 @@ Every part of a question adds one claim; the worst claim is the verdict. Nothing
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from quantlab.catalog.answer.ready import beside, without_writers
 from quantlab.catalog.answer.seconds import speeds
@@ -76,8 +77,7 @@ class Question:
         return None if self.ram_gib is None else round(self.ram_gib * GIB)
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """One part's answer, its reason for people, and how it is known."""
 
     verdict: Verdict
@@ -111,7 +111,7 @@ def _beside(question: Question, plan: Plan | None, catalog: Catalog) -> list[Cla
     told = [t for part in plan.parts for t in beside(question.model, *part, catalog)]
     cpu = question.hardware == "cpu"  # where it was tried
     failed = Claim("no", "", "measured") if cpu else Claim("runs", "", warns=True)
-    claims = [Claim("runs", t) if well else replace(failed, reason=t) for well, t in told]
+    claims = [Claim("runs", t) if well else failed._replace(reason=t) for well, t in told]
     if question.device is not None:
         asked = question.model, question.device, question.ram_bytes, catalog
         if found := without_writers(plan, *asked):

@@ -7,12 +7,13 @@ does is no merit of the scheme.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from quantlab.catalog.gpus import Gpu, load_gpus
-from quantlab.catalog.placement import HOST_KEPT, Device, Kind, one_memory
+from quantlab.catalog.placement import HOST_KEPT, RECOMPILES, Device, Kind, one_memory
 from quantlab.catalog.read.measured import findings_for
 from quantlab.catalog.schema import Method, Model, Scheme
 from quantlab.catalog.sizes.needs import Needs, needs_of
@@ -66,6 +67,21 @@ class Timer:
         found = self._course(plan, self._clock).seconds(PLACEMENTS[kind], moved, waits=waits)
         failed = isinstance(found, Seconds) and self._failed_compiled(plan)
         return Reason.NOT_COMPILED if failed else found
+
+    def fastest(
+        self, plans: Sequence[Plan], kinds: Sequence[Kind], needs: Needs
+    ) -> Mapping[Kind, tuple[float, Plan]]:
+        """In each of ``kinds`` the fastest of ``plans``, which differ in the compiler alone, eager
+        first, with the middle of its seconds; infinity where none are known, and then no compiled
+        one: nothing speaks for compiling."""
+        found = dict[Kind, tuple[float, Plan]]()
+        for plan in plans:
+            able = [kind for kind in kinds if not (plan.compiled and kind in RECOMPILES)]
+            for kind, mid in zip(able, self.mids(plan, able, needs), strict=True):
+                seconds = math.inf if mid is None else mid
+                if not plan.compiled or seconds < found.get(kind, (math.inf,))[0]:
+                    found[kind] = seconds, plan
+        return found
 
     def mids(self, plan: Plan, kinds: Sequence[Kind], needs: Needs) -> list[float | None]:
         """The middle of the ``seconds`` of ``plan`` in each of ``kinds``, None where there are
