@@ -8,7 +8,8 @@
     ├── DoesNotFit                predicted to need more memory than this machine has
     ├── OutOfMemory               memory ran out while a plan was loaded or run
     ├── LoadError                 a component could not be loaded or quantized
-    │   └── VerificationError     it loaded, but does not hold what was asked for
+    │   ├── VerificationError     it loaded, but does not hold what was asked for
+    │   └── Damaged               a file that a person named is cut, broken or not there
     ├── RunError                  generating the image failed
     ├── StoreError                the store of results cannot be read or written
     └── Stopped                   the person pressed Stop; not a fault
@@ -25,6 +26,7 @@ from typing import Any
 
 __all__ = [
     "CatalogError",
+    "Damaged",
     "DoesNotFit",
     "Ending",
     "InputError",
@@ -93,6 +95,10 @@ class LoadError(QuantlabError):
 
 class VerificationError(LoadError):
     """A component loaded but does not hold the asked type."""
+
+
+class Damaged(LoadError):
+    """A file that a person named, or one of a folder so named, is cut, broken or not there."""
 
 
 class RunError(QuantlabError):

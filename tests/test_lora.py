@@ -24,7 +24,7 @@ from quantlab.errors import InputError, LoadError, PlanError
 from quantlab.lab.bench.compare import Bench, compare
 from quantlab.lab.keep.takeaway import take_away
 from quantlab.lab.lora.attach import refuse_lora
-from quantlab.lab.lora.file import layers
+from quantlab.lab.lora.file import admit_lora, layers
 from quantlab.lab.script.pipeline import snippet
 from quantlab.record.link import KEYS, from_query, to_query
 from quantlab.record.results.export import Live
@@ -232,8 +232,11 @@ def test_a_lora_that_does_not_fit_says_so(change: str, said: str, tmp_path: Path
 
 def test_a_lora_that_changes_nothing_and_a_broken_one_are_failed_rows(tmp_path: Path) -> None:
     idle, broken = _changed(tmp_path / "idle.safetensors", "idle"), tmp_path / "broken.safetensors"
-    broken.write_bytes(MONO.read_bytes()[:5000])
+    broken.write_bytes(MONO.read_bytes())
     app.add_loras([str(idle), str(broken)])
+    broken.write_bytes(MONO.read_bytes()[:5000])  # after it was named; before, it is refused
+    with pytest.raises(InputError, match=r"lora: broken.safetensors is not a whole safetensors"):
+        admit_lora(str(broken))
     named = {name.partition("@")[0]: name for name in lora_names(MINI)}
     after, before = run(asked("fp32", "quanto-int8", lora=named["idle"]), tmp_path / "1")
     assert after.error is not None

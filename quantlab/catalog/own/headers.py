@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
-from quantlab.errors import LoadError
+from quantlab.errors import Damaged
 
 __all__ = [
     "INDEXES",
@@ -71,13 +71,21 @@ class Files(Protocol):
     def header(self, name: str) -> Header | None:
         """The header of a weight file, or None where there is none."""
 
+    def names(self, folder: str) -> Collection[str]:
+        """The names of the files in one of its folders; none where there is no such folder."""
+
+    local: bool
+    """Whether all of it is here, so that reading costs nothing."""
+
 
 class Folder:
     """Files of a pipeline in a local folder.
 
     Raises (all methods):
-        LoadError: a file cannot be read, or is no whole safetensors file.
+        Damaged: a file cannot be read, or is no whole safetensors file.
     """
+
+    local = True
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -87,12 +95,12 @@ class Folder:
         path = self.root / name
         try:
             if path.stat().st_size > MAX_TEXT_BYTES:
-                raise LoadError(f"{name} is larger than any file of its kind")
+                raise Damaged(f"{name} is larger than any file of its kind")
             return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise LoadError(f"{name} cannot be read: {error.strerror}") from None
+            raise Damaged(f"{name} cannot be read: {error.strerror}") from None
 
     def header(self, name: str) -> Header | None:
         """See ``Files``."""
@@ -105,7 +113,16 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise LoadError(f"{name} cannot be read: {error.strerror}") from None
+            raise Damaged(f"{name} cannot be read: {error.strerror}") from None
+
+    def names(self, folder: str) -> Collection[str]:
+        """See ``Files``."""
+        try:
+            return {path.name for path in (self.root / folder).iterdir() if path.is_file()}
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError as error:
+            raise Damaged(f"{folder} cannot be read: {error.strerror}") from None
 
     def digest(self) -> str:
         """40 hex digits that change with any config and, all but surely, with any weights.
@@ -123,7 +140,7 @@ class Folder:
                 for piece in samples(path):
                     digest.update(piece)
             except OSError as error:
-                raise LoadError(f"{path.name} cannot be read: {error.strerror}") from None
+                raise Damaged(f"{path.name} cannot be read: {error.strerror}") from None
         return digest.hexdigest()[:40]
 
 
@@ -141,7 +158,7 @@ def header_length(first: bytes, file_bytes: int, name: str) -> int:
     """The header's bytes, from the first 8 bytes of the file ``name``.
 
     Raises:
-        LoadError: they cannot be the start of a safetensors file of this size.
+        Damaged: they cannot be the start of a safetensors file of this size.
     """
     length = int.from_bytes(first, "little")
     if len(first) < LENGTH_BYTES or not 2 <= length <= MAX_HEADER_BYTES:
@@ -155,7 +172,7 @@ def parse_header(text: bytes, file_bytes: int, name: str) -> Header:
     """The header from its JSON text; ``file_bytes`` are those of the whole file ``name``.
 
     Raises:
-        LoadError: it is no header, or the file is shorter or longer than it says.
+        Damaged: it is no header, or the file is shorter or longer than it says.
     """
     try:
         entries = json.loads(text)
@@ -180,5 +197,5 @@ def _tensor(value: Mapping[str, Any]) -> Tensor:
     return Tensor(str(value["dtype"]), shape, end - start)
 
 
-def _damaged(name: str, why: str) -> LoadError:
-    return LoadError(f"{name} is not a whole safetensors file: {why}; copy or download it again")
+def _damaged(name: str, why: str) -> Damaged:
+    return Damaged(f"{name} is not a whole safetensors file: {why}; copy or download it again")

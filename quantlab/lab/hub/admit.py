@@ -20,7 +20,7 @@ from quantlab.catalog.schema import Model
 from quantlab.catalog.sizes.activations import activation_bytes
 from quantlab.catalog.sizes.picture import picture_of
 from quantlab.catalog.table import load_catalog
-from quantlab.errors import CatalogError, InputError, LoadError, StoreError, Unavailable
+from quantlab.errors import CatalogError, Damaged, InputError, LoadError, StoreError, Unavailable
 from quantlab.lab.hub.headers import Repository, in_cache
 from quantlab.lab.own.describe import describe
 from quantlab.lab.own.from_file import describe_file, split
@@ -52,22 +52,26 @@ def admit(text: str) -> Model:
     The catalogue has it afterwards.
 
     Raises:
-        InputError: there is none, or it is no pipeline that can be run here.
-        LoadError, Unavailable: a file is missing, damaged or cannot be had.
+        InputError: there is none, it is no pipeline that can be run here, or a file of it is
+            missing or damaged.
+        LoadError, Unavailable: it cannot be had of the hub.
         StoreError: its description cannot be kept.
     """
     if os.environ.get("SPACE_ID"):
         raise InputError("model", "on a Space only the listed models can be used")
     folder, repo = there(text), _REPO.fullmatch(text)
     single = split(text)
-    if single is not None:
-        own = describe_file(single[1], _candidates(single[0]))
-    elif folder is not None and folder.is_dir():
-        own = _from_folder(folder.resolve())
-    elif repo is not None:
-        own = _from_hub(repo[1], repo[2] or "main")
-    else:
-        raise InputError("model", f"there is no folder {text[:200]!r}")
+    try:
+        if single is not None:
+            own = describe_file(single[1], _candidates(single[0]))
+        elif folder is not None and folder.is_dir():
+            own = _from_folder(folder.resolve())
+        elif repo is not None:
+            own = _from_hub(repo[1], repo[2] or "main")
+        else:
+            raise InputError("model", f"there is no folder {text[:200]!r}")
+    except Damaged as error:
+        raise InputError("model", str(error)) from error
     _keep(own)
     _check_counted(own.model)
     return own.model
@@ -127,6 +131,8 @@ def _from_hub(repo: str, revision: str) -> Own:
     try:
         files = Repository(repo, revision)
         return _describe_repository(files, repo, files.commit)
+    except Damaged:
+        raise
     except LoadError as error:
         if Path(repo).parent.is_dir():  # probably meant as a folder
             raise LoadError(f"{error}; there is no folder {repo} here either") from error

@@ -6,6 +6,8 @@ A header is got by two range requests: its length, then itself.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from quantlab.catalog.own.headers import (
     header_length,
     parse_header,
 )
-from quantlab.errors import LoadError
+from quantlab.errors import Damaged, LoadError
 from quantlab.lab.hub import snapshot as hub
 from quantlab.lab.hub.errors import explain
 from quantlab.lab.libraries import load
@@ -32,9 +34,12 @@ class Repository:
     """Files of ``repo`` at one commit: what ``catalog.own.describe`` describes a model from.
 
     Raises (all methods):
-        LoadError: the hub refuses, or a file is damaged.
+        LoadError: the hub refuses.
+        Damaged: a file is damaged.
         Unavailable: the hub cannot be reached.
     """
+
+    local = False
 
     def __init__(self, repo: str, revision: str) -> None:
         self.repo = repo
@@ -52,7 +57,7 @@ class Repository:
             return None
         try:
             if self._download(name, dry_run=True).file_size > MAX_TEXT_BYTES:
-                raise LoadError(f"{name} of {self.repo} is larger than any file of its kind")
+                raise Damaged(f"{name} of {self.repo} is larger than any file of its kind")
             return Path(self._download(name)).read_bytes()
         except load("huggingface_hub.errors").RemoteEntryNotFoundError:
             return None
@@ -72,6 +77,20 @@ class Repository:
             return None
         except hub.failures() as error:
             raise explain(error, self.repo, self.commit, name) from error
+
+    def names(self, folder: str) -> Collection[str]:
+        """See ``catalog.own.headers.Files``."""
+        within = [name.rpartition("/") for name in self._all]
+        return {name for where, _, name in within if where == folder}
+
+    @cached_property
+    def _all(self) -> Sequence[str]:
+        """The names of all files, by one request."""
+        try:
+            found = hub.client().HfApi().list_repo_files(self.repo, revision=self.commit)
+        except hub.failures() as error:
+            raise explain(error, self.repo, self.commit) from error
+        return [str(name) for name in found]
 
     def _range(self, name: str, start: int, count: int) -> tuple[bytes, int]:
         """``count`` bytes from ``start`` of a file, and the bytes of the whole of it."""

@@ -15,10 +15,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from quantlab.catalog.own.headers import Folder
 from quantlab.catalog.paths import OWN_LORAS, PROJECT, cache_folder, own_loras, there
 from quantlab.catalog.schema import Component, Model
 from quantlab.catalog.sizes.shapes import shapes_of
-from quantlab.errors import InputError, LoadError, VerificationError, first_line
+from quantlab.errors import Damaged, InputError, LoadError, VerificationError, first_line
 from quantlab.lab.hub import snapshot as hub
 from quantlab.lab.hub.errors import explain
 from quantlab.lab.keep.scratch import scratch
@@ -46,12 +47,16 @@ def admit_lora(text: str) -> str:
     The name ends in a digest of the file, so that results of different weights never meet.
 
     Raises:
-        InputError: the folder has not just one LoRA, or cannot be read.
+        InputError: the folder has not just one LoRA, or its file cannot be read or is damaged.
     """
     place = there(text)
     if place is None or not (place.is_dir() or place.suffix == ".safetensors"):
         return text
     path = _only(place.resolve(), place.name)
+    try:
+        Folder(path.parent).header(path.name)
+    except Damaged as error:
+        raise InputError("lora", str(error)) from error
     name = re.sub(r"[^a-z0-9._-]+", "-", place.stem.lower()).strip("-.")[:40] or "lora"
     try:
         with path.open("rb") as stream:

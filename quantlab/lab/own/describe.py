@@ -8,34 +8,32 @@ and is never quantized again. Nothing is downloaded here.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import log2, prod
 from typing import Any, cast
 
 from quantlab.catalog.models.schema import (
     Component,
-    Defaults,
     Library,
     Licence,
-    Limits,
     Model,
 )
 from quantlab.catalog.own.headers import Files
 from quantlab.catalog.own.kept import Own
 from quantlab.catalog.sizes.activations import stream_width
 from quantlab.catalog.sizes.shapes import OWN, component_shapes, from_rows
-from quantlab.errors import InputError, LoadError, first_line
+from quantlab.errors import Damaged, InputError, first_line
 from quantlab.families import Family, family_of, pipelines
 from quantlab.lab.libraries import resolve
+from quantlab.lab.own.beside import check_beside
 from quantlab.lab.own.built import build, decoding_of, kept_in_fp32, module_rows
+from quantlab.lab.own.defaults import defaults_of, limits_of
 from quantlab.lab.own.guess import family_from_class
 from quantlab.lab.own.parts import STORED, Index, Weights, index_of, weights_of
 from quantlab.lab.own.stored import stored_rows
-from quantlab.words.settings import setting
 
 __all__ = ["describe"]
 
@@ -46,10 +44,6 @@ GUESSED = (
 )
 _LAYERS = re.compile(r"(num|n)_(\w+_)?(layers|blocks|experts)")
 """Keys of a config that say how often something is repeated; each time has tensors of its own."""
-SIDE = 1024
-"""Pixels of a picture where neither the class nor a config says how large it is."""
-MOST_PIXELS = 2048
-"""Of a picture's side, where nobody published a limit."""
 
 
 def describe(
@@ -67,16 +61,18 @@ def describe(
     Raises:
         InputError: it is no pipeline of diffusers, or a part of it does not fit; the message says
             which.
-        LoadError: a weight file is missing or damaged.
+        Damaged: a weight file is missing or damaged.
     """
     index = index_of(files, name)
     same = [model for model in listed.values() if model.pipeline == index.pipeline]
-    parts = dict(_parts(files, index, {c.name for m in same for c in m.components if c.optional}))
+    optional = {c.name for m in same for c in m.components if c.optional}
+    parts = dict(_parts(files, index, optional))
+    check_beside(files, index, name, optional)
     family = _family(index, parts)
     rows = {name: part.stored(family) for name, part in parts.items()}
     denoiser = parts[family.denoiser]
     like = _nearest(same, rows[family.denoiser], denoiser.config)
-    defaults = like.defaults if like else _defaults(index, family, denoiser.config)
+    defaults = like.defaults if like else defaults_of(index, family, denoiser.config)
     order = _order(family, like, parts)
     model = Model(
         id=model_id,
@@ -96,7 +92,7 @@ def describe(
         ),
         components=tuple(_component(parts[name], model_id, like) for name in order),
         defaults=defaults,
-        limits=_limits(defaults, family, like),
+        limits=limits_of(defaults, family, like),
         like=like.id if like else "",
         described_family=None if like else family,
         notes=() if like else GUESSED,
@@ -168,7 +164,7 @@ def _parts(files: Files, index: Index, optional: set[str]) -> Iterator[tuple[str
         if not weights.headers:
             if name in optional:
                 continue
-            raise LoadError(
+            raise Damaged(
                 f"{name} is missing; only whole safetensors weights can be used, as "
                 f"{name}/{STORED[library]}"
             )
@@ -259,42 +255,3 @@ def _nearest(
         return round(abs(log2(width / theirs))), (model.guidance == "embedded") != bool(guided)
 
     return min(same, key=distance)
-
-
-def _defaults(index: Index, family: Family, config: Mapping[str, Any]) -> Defaults:
-    """What the class's own call takes where nothing is said."""
-    call = inspect.signature(resolve(f"diffusers.{index.pipeline}").__call__).parameters
-    given = {name: found.default for name, found in call.items()}
-    sample = config.get("sample_size")
-    patch = config.get("patch_size") or 1
-    side = sample * family.pixels // patch if type(sample) is int and type(patch) is int else SIDE
-    side = min(max(side - side % family.pixels, family.pixels), MOST_PIXELS)
-
-    def number(name: str | None, otherwise: float) -> float:
-        value = given.get(name or "")
-        return float(value) if isinstance(value, int | float) else otherwise
-
-    return Defaults(
-        steps=int(number("num_inference_steps", 50)),
-        width=side,
-        height=side,
-        sequence_length=int(number(family.length, 77)),
-        guidance=min(number(family.scale, 0.0), float(setting("guidance").high)),
-        frames=int(number("num_frames", 1)) if family.frames else None,
-    )
-
-
-def _limits(defaults: Defaults, family: Family, like: Model | None) -> Limits:
-    """Those of the listed model, or as many text tokens as the class takes; of no own model is a
-    least size known, so that sizes go down to two tokens."""
-    if like:
-        return replace(like.limits, min_size=2 * like.limits.size_multiple)
-    return Limits(
-        max_steps=max(150, defaults.steps),
-        min_size=2 * family.pixels,
-        max_size=MOST_PIXELS - MOST_PIXELS % family.pixels,
-        size_multiple=family.pixels,
-        max_sequence_length=max(defaults.sequence_length, 1),
-        max_references=1 if family.reference else 0,
-        max_frames=defaults.frames,
-    )

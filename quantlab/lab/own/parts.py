@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from quantlab.catalog.own.headers import INDEXES, Files, Header, Tensor
-from quantlab.errors import InputError, LoadError, QuantlabError
+from quantlab.errors import Damaged, InputError, QuantlabError
 from quantlab.lab.libraries import resolve, torch, versions
 
 __all__ = ["STORED", "Index", "Weights", "index_of", "read_json", "weights_of"]
@@ -31,6 +32,12 @@ class Index:
     settings: Mapping[str, Any]
     processors: Mapping[str, str]
     """Components that read text and pictures both."""
+    named: Mapping[str, tuple[str, str]]
+    """All components that it names, those without weights too."""
+    needed: frozenset[str]
+    """The components that its class is not made without."""
+    elsewhere: frozenset[str]
+    """Those that lie in a repository of their own."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ def index_of(files: Files, name: str) -> Index:
     Raises:
         InputError: there is no index, its class is none of diffusers, it has a part that the class
             does not take, or one of a class that the installed libraries do not have.
-        LoadError: the index cannot be read.
+        Damaged: the index cannot be read.
     """
     for file in INDEXES:
         values = read_json(files, file)
@@ -68,6 +75,7 @@ def index_of(files: Files, name: str) -> Index:
 def _index(values: Mapping[str, Any], name: str, modular: bool) -> Index:
     cls = str(values.get("_class_name"))
     parts, settings = _signature(cls, name)
+    needed = parts - set(getattr(resolve(f"diffusers.{cls}"), "_optional_components", ()))
     hints = {
         part: (str(value[0]), str(value[1]))
         for part, value in values.items()
@@ -84,7 +92,17 @@ def _index(values: Mapping[str, Any], name: str, modular: bool) -> Index:
         for part, (_, kind) in hints.items()
         if kind.endswith("Processor") and "ImageProcessor" not in kind
     }
-    return Index(cls, modular, weighty, plain, readers)
+    elsewhere = frozenset(part for part in found if modular and _elsewhere(values[part], name))
+    tokenizers = {part.replace("text_encoder", "tokenizer") for part in weighty} & parts
+    needs = frozenset(needed | tokenizers)
+    return Index(cls, modular, weighty, plain, readers, found, needs, elsewhere)
+
+
+def _elsewhere(entry: Sequence[Any], name: str) -> bool:
+    """Whether an entry of the index of blocks ``name`` says of another place, which may be read."""
+    where = entry[2] if len(entry) > 2 and isinstance(entry[2], dict) else {}
+    place = str(where.get("pretrained_model_name_or_path") or where.get("repo") or name)
+    return place != name and (not Path(place).is_absolute() or Path(place).is_dir())
 
 
 def _signature(cls: str, name: str) -> tuple[set[str], set[str]]:
@@ -134,7 +152,7 @@ def weights_of(files: Files, component: str, library: str) -> Weights:
     """The config and the headers of all weight files of a component.
 
     Raises:
-        LoadError: one is damaged, or an index names one that is not there.
+        Damaged: one is damaged, or an index names one that is not there.
     """
     config = read_json(files, f"{component}/config.json") or {}
     single = f"{component}/{STORED[library]}"
@@ -151,11 +169,11 @@ def _shards(
     mapped = index.get("weight_map")
     values = list(mapped.values()) if isinstance(mapped, dict) else [None]
     if not all(isinstance(n, str) and "/" not in n and "\\" not in n for n in values):
-        raise LoadError(f"{single}.index.json does not name weight files")
+        raise Damaged(f"{single}.index.json does not name weight files")
     for path in sorted({f"{component}/{n}" for n in values}):
         header = files.header(path)
         if header is None:
-            raise LoadError(f"{path} is missing; only whole safetensors weights can be used")
+            raise Damaged(f"{path} is missing; only whole safetensors weights can be used")
         yield header
 
 
@@ -163,7 +181,7 @@ def read_json(files: Files, name: str) -> dict[str, Any] | None:
     """The object in a small JSON file, or None where there is none.
 
     Raises:
-        LoadError: it is no JSON object.
+        Damaged: it is no JSON object.
     """
     text = files.text(name)
     if text is None:
@@ -173,5 +191,5 @@ def read_json(files: Files, name: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise LoadError(f"{name} cannot be read as JSON; copy or download it again")
+        raise Damaged(f"{name} cannot be read as JSON; copy or download it again")
     return value

@@ -16,7 +16,7 @@ from typing import Any
 
 from quantlab.catalog.models.schema import Form
 from quantlab.catalog.own.headers import Folder, Tensor, samples
-from quantlab.errors import InputError, LoadError, first_line
+from quantlab.errors import Damaged, InputError, first_line
 from quantlab.lab.libraries import load, resolve
 from quantlab.words.units import size as in_units
 
@@ -75,7 +75,7 @@ class Single:
             for piece in samples(self.path):
                 found.update(piece)
         except OSError as error:
-            raise LoadError(f"{self.path.name} cannot be read: {error.strerror}") from None
+            raise Damaged(f"{self.path.name} cannot be read: {error.strerror}") from None
         return found.hexdigest()[:40]
 
 
@@ -83,7 +83,7 @@ def read_single(path: Path) -> Single:
     """What the file at ``path`` holds.
 
     Raises:
-        LoadError: it is cut, damaged or cannot be read.
+        Damaged: it is cut, damaged or cannot be read.
         InputError: it holds what is not read from a single file; the message says what it is.
     """
     if path.suffix not in SUFFIXES:
@@ -95,7 +95,7 @@ def read_single(path: Path) -> Single:
         return _gguf(path)
     header = Folder(path.parent).header(path.name)
     if header is None:
-        raise LoadError(f"there is no file {path}")
+        raise Damaged(f"there is no file {path}")
     _refuse_foreign(path.name, header.tensors)
     return _safetensors(path, header.file_bytes, header.tensors)
 
@@ -115,7 +115,7 @@ def _gguf(path: Path) -> Single:
         name = found.get_field("general.name")
         said = bytes(name.parts[name.data[0]]).decode("utf-8", "replace") if name else ""
     except OSError as error:
-        raise LoadError(f"{path.name} cannot be read: {error.strerror}") from None
+        raise Damaged(f"{path.name} cannot be read: {error.strerror}") from None
     except Exception as error:  # the reader takes any file for a whole one and trips over its parts
         raise _damaged(path, first_line(error)) from None
     if end > size:
@@ -153,8 +153,8 @@ def _bounded(reader: Any) -> Any:
     return type("Bounded", (reader,), {"_get": got})
 
 
-def _damaged(path: Path, why: str) -> LoadError:
-    return LoadError(f"{path.name} is not a whole GGUF file: {why}; copy or download it again")
+def _damaged(path: Path, why: str) -> Damaged:
+    return Damaged(f"{path.name} is not a whole GGUF file: {why}; copy or download it again")
 
 
 def _most(tensors: Mapping[str, Tensor]) -> str:
