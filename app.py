@@ -23,10 +23,17 @@ from dataclasses import replace
 if os.environ.get("SPACES_ZERO_GPU"):  # must come before anything that touches CUDA
     import spaces  # noqa: F401
 
+from quantlab.errors import InputError
 from quantlab.lab.runners.beside import BesideRunner
 from quantlab.lab.runners.choose import choose_runner
+from quantlab.ui.guard.hosts import allowed_names, check_listening
 
 if __name__ == "__main__":  # before all else: torch is imported beside while Gradio is here
+    try:
+        check_listening(os.environ)
+    except InputError as error:
+        print(f"quantlab: {error}", file=sys.stderr)
+        sys.exit(2)
     chosen = choose_runner(os.environ)
     if isinstance(chosen, BesideRunner):
         chosen.start()
@@ -35,7 +42,7 @@ from quantlab.catalog.machine import this_machine
 from quantlab.catalog.own.mixes import Growing, kept_mixes
 from quantlab.catalog.schema import Model
 from quantlab.catalog.table import Catalog, load_catalog
-from quantlab.errors import InputError, QuantlabError, StoreError
+from quantlab.errors import QuantlabError, StoreError
 from quantlab.lab.heap import give_back_at_rest
 from quantlab.lab.hub.admit import about, admit
 from quantlab.lab.lora.file import admit_lora
@@ -46,14 +53,16 @@ from quantlab.record.store.store import Store
 from quantlab.ui.compare.tab import first_runs
 from quantlab.ui.guard.budget import PUBLIC_S, Budget, here, learn
 from quantlab.ui.guard.fetching import Consent
-from quantlab.ui.guard.hosts import allowed_names
 from quantlab.ui.kept.ahead import answer_ahead
 from quantlab.ui.page import build
 from quantlab.ui.serve import serve
 from quantlab.ui.services import Services
 from quantlab.words.lora import hub_parts
+from quantlab.words.numbers import show
 
 log = logging.getLogger("quantlab")
+MOST_S = 10**9
+"""That an operator can say; longer than anything runs."""
 
 
 def open_store() -> Store | None:
@@ -108,7 +117,14 @@ def _is_here(model: Model) -> bool:
 
 
 def budget_of(asked: float | None, *, public: bool) -> Budget:
-    """How long a visitor's job may take; what that is here is found out when the page is there."""
+    """How long a visitor's job may take; what that is here is found out when the page is there.
+
+    Raises:
+        InputError: no number of seconds.
+    """
+    if asked is not None and not 0 <= asked < MOST_S:
+        said = f"{show(asked)}; 0, for no limit, to {MOST_S} are allowed"
+        raise InputError("max-job-seconds", said)
     most = (PUBLIC_S if public else 0.0) if asked is None else asked
     return Budget(most or None)
 
@@ -166,10 +182,10 @@ def main(runner: Runner) -> None:
         arguments = parser.parse_args()
         add_models(arguments.model)
         repositories = add_loras(arguments.lora)
+        services = services_of(arguments, repositories, runner)
     except QuantlabError as error:
         print(f"quantlab: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
-    services = services_of(arguments, repositories, runner)
     page = build(services)
 
     def start(loop: AbstractEventLoop) -> None:

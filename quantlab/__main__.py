@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from io import TextIOWrapper
+from typing import TextIO
 
 from quantlab.errors import Ending
 
@@ -17,6 +19,8 @@ def run() -> int:
         print("quantlab: standard output is closed; there is nowhere to print to", file=sys.stderr)
         return 1
     ending = Ending()
+    for stream in (sys.stdout, sys.stderr):
+        _whatever_the_locale(stream)
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, ending.ask)
@@ -31,6 +35,16 @@ def run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
+
+
+def _whatever_the_locale(stream: TextIO | None) -> None:
+    """Have ``stream`` print any text: documents and scripts are UTF-8 for whoever reads them, and a
+    terminal that has other letters shows a mark for those that it lacks."""
+    if isinstance(stream, TextIOWrapper) and stream.encoding.lower() not in ("utf-8", "utf8"):
+        if stream.isatty():
+            stream.reconfigure(errors="replace")
+        else:
+            stream.reconfigure(encoding="utf-8")
 
 
 if __name__ == "__main__":

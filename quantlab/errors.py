@@ -114,11 +114,12 @@ class Stopped(QuantlabError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first non-empty line of an error's text, or its class name."""
-    for line in str(error).splitlines():
-        if line.strip():
-            return line.strip()
-    return type(error).__name__
+    """The first non-empty line of an error's text, or its class name; with the next one where it
+    ends in a colon, for that says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
 class Ending(threading.Event):

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+import app
 from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.gpus import load_gpus
 from quantlab.catalog.placement import Device
@@ -94,3 +95,10 @@ def test_what_the_machine_is_is_learned_in_the_background() -> None:
     assert "flux1-dev" not in asked
     with pytest.raises(InputError, match="predicted"):
         budget.check(mini(6, 50), CATALOG)
+
+
+@pytest.mark.parametrize("seconds", [-5.0, float("nan"), float("inf")])
+def test_a_limit_that_is_no_number_of_seconds_is_refused(seconds: float) -> None:
+    with pytest.raises(InputError, match="max-job-seconds"):
+        app.budget_of(seconds, public=False)
+    assert app.budget_of(0.0, public=True).most_s is None

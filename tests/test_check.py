@@ -129,6 +129,18 @@ def test_bytes_that_python_refuses_are_a_finding(tmp_path: Path, data: bytes, li
     assert "save it as UTF-8" in finding.message
 
 
+def test_a_folder_without_findings_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for count in range(2):
+        assert main(["check", str(tmp_path)]) == 0
+        said = capsys.readouterr().out
+        assert count == 1 or said == "0 scripts and notebooks: nothing found\n"
+        (tmp_path / f"{count}.py").write_text("x = 1\n")
+    assert main(["check", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "2 scripts and notebooks: nothing found\n"
+
+
 def test_a_file_is_read_in_the_encoding_that_it_names(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_bytes(b"# coding: latin-1\nname = 'caf\xe9'\n" + SILENT.encode())

@@ -204,6 +204,19 @@ def test_importing_brings_neither_torch_nor_gradio(statement: str) -> None:
     assert done.stdout.strip() == "set()"
 
 
+def test_output_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    """A script is read as UTF-8 by Python, wherever it was written."""
+    (tmp_path / "café.py").write_text("x = 1\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "quantlab", "check", str(tmp_path / "café.py")],
+        env=_with_project_on_path() | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "café.py: nothing found" in done.stdout.decode("utf-8")
+
+
 def test_pick_and_link_answer_without_torch() -> None:
     on_cpu = "'pick', '--model', 'flux-mini', '--hardware', 'cpu', '--memory-gib', '8'"
     for command in ("'pick', '--json'", on_cpu, "'link'", "'predict', '--json'"):

@@ -16,7 +16,7 @@ import pytest
 from quantlab.errors import InputError
 from quantlab.lab.check.code.text import LONGEST as CODE_LONGEST
 from quantlab.ui.guard.bodies import CODE, MAX_BODY_BYTES
-from quantlab.ui.guard.hosts import allowed_names
+from quantlab.ui.guard.hosts import allowed_names, check_listening
 from quantlab.ui.guard.logs import MAX_CHARACTERS, PER_MINUTE, Brief, keep_brief
 from quantlab.ui.guard.values import MAX_ITEMS, MAX_TEXT, check_value
 from tests.served_page import Counting, served
@@ -161,6 +161,30 @@ def test_who_is_answered_depends_on_where_the_page_listens() -> None:
     proxy = allowed_names({"GRADIO_ROOT_PATH": "https://lab.example/q"}, ["Lab.local"])
     assert proxy is not None
     assert {"lab.example", "lab.local", "localhost"} <= proxy
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GRADIO_SERVER_PORT", "x"),
+        ("GRADIO_SERVER_PORT", "-1"),
+        ("GRADIO_SERVER_PORT", "0"),
+        ("GRADIO_SERVER_PORT", "99999"),
+        ("GRADIO_SERVER_PORT", "1" * 5000),
+        ("GRADIO_SERVER_NAME", "192.0.2.1"),
+        ("GRADIO_SERVER_NAME", "no such host"),
+        ("GRADIO_SERVER_NAME", "a" * 300),
+    ],
+)
+def test_an_address_that_is_none_is_named_before_the_page_starts(variable: str, value: str) -> None:
+    with pytest.raises(InputError, match=variable):
+        check_listening({variable: value})
+
+
+def test_addresses_of_this_machine_are_taken() -> None:
+    for name in ("", "0.0.0.0", "127.0.0.1", "localhost"):
+        check_listening({"GRADIO_SERVER_NAME": name, "GRADIO_SERVER_PORT": "65535"})
+    check_listening({})
 
 
 def test_the_log_stays_short(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -100,6 +101,15 @@ def test_damage_found_while_running_is_mended(tmp_path: Path) -> None:
     save(store)
     assert len(Store(tmp_path).recent()) == 1
     assert len(list(tmp_path.glob(f"{FILE}.broken-*Z"))) == 1
+
+
+def test_a_folder_that_was_deleted_while_running_is_made_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "kept")
+    save(store)
+    shutil.rmtree(tmp_path / "kept")
+    assert not store.recent()
+    save(store)
+    assert len(store.recent()) == 1
 
 
 def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:

@@ -91,6 +91,8 @@ def typed(text: str) -> Path:
 def there(text: str) -> Path | None:
     """The path that a person typed, where there is something; None where there is nothing, or the
     text is too long for a name."""
+    if not text.strip():  # as an unset variable of a shell leaves it; the path of "" is "."
+        return None
     path = typed(text)
     try:
         path.stat()

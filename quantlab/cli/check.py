@@ -53,6 +53,8 @@ def _document(reports: Sequence[Report]) -> dict[str, object]:
 
 
 def _lines(reports: Sequence[Report]) -> Iterable[str]:
+    if len(reports) != 1 and not any(report.findings for report in reports):
+        yield f"{len(reports)} scripts and notebooks: nothing found"
     for report in reports:
         for finding in report.findings:
             yield from _told(finding)

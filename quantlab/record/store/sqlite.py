@@ -75,21 +75,21 @@ class SqliteFile:
         self._engine = create_engine(
             "sqlite://", creator=self._connect, poolclass=NullPool, hide_parameters=True
         )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _fault_of_folder(error) from error
         self.read(lambda _: None)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """What ``work`` makes of a connection.
 
         A file that is damaged or not ours is set aside, with a warning, and the work is done on a
-        fresh one.
+        fresh one; so it is where the folder was deleted meanwhile.
 
         Raises:
             StoreError: the file cannot be read.
         """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise _fault_of_folder(fault) from fault
         seen = None
         for attempt in (1, 2):
             try:

@@ -9,14 +9,27 @@ in Origin. A page that listens on other addresses is public, and answers to any 
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
+from quantlab.errors import InputError
 from quantlab.ui.guard.asgi import App, Receive, Scope, Send, header, refuse
+from quantlab.words.numbers import show
 
-__all__ = ["Hosts", "address", "allowed_names", "is_loopback", "is_public", "visitor"]
+__all__ = [
+    "Hosts",
+    "address",
+    "allowed_names",
+    "check_listening",
+    "is_loopback",
+    "is_public",
+    "visitor",
+]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+MOST_PORT = 65_535
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -27,6 +40,36 @@ def is_loopback(server_name: str | None) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return name == "localhost"
+
+
+def check_listening(environment: Mapping[str, str]) -> None:
+    """Hold what Gradio reads of the environment against what this machine can listen on, before
+    Gradio is imported, which stumbles over it.
+
+    Raises:
+        InputError: the port is none, or the name is none of this machine's.
+    """
+    port = environment.get("GRADIO_SERVER_PORT", "").strip() or "7860"
+    if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= MOST_PORT):
+        raise InputError("GRADIO_SERVER_PORT", f"{show(port)}; 1 to {MOST_PORT} are allowed")
+    name = environment.get("GRADIO_SERVER_NAME", "").strip("[]") or LOOPBACK[1]
+    try:
+        places = socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        places = []
+    if not any(_is_here(family, place) for family, _, _, _, place in places):
+        said = f"{show(name)} is no address of this machine; 0.0.0.0 is every one"
+        raise InputError("GRADIO_SERVER_NAME", said)
+
+
+def _is_here(family: int, place: Any) -> bool:
+    """Whether this machine can listen there."""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as tried:
+            tried.bind(place)
+    except OSError:
+        return False
+    return True
 
 
 def allowed_names(
