@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,9 @@ import torch
 import transformers
 from PIL import Image
 
+from quantlab.catalog.comparison import make_comparison
 from quantlab.catalog.paths import OWN_MODELS
+from quantlab.catalog.table import load_catalog
 from quantlab.cli import main
 from quantlab.errors import InputError
 from quantlab.families import pipelines
@@ -127,6 +130,13 @@ def test_what_needs_more_than_a_picture_is_predicted_and_refused_with_the_reason
     index = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**index, "_class_name": cls}), encoding="utf-8")
     assert main(["predict", "--model", str(path.parent), "--plans", "bf16", "--json"]) == 0
+    (model,) = (model for model in load_catalog().models.values() if model.own)
+    call = inspect.signature(getattr(diffusers, cls).__call__).parameters
+    published = call[str(model.family.scale)].default
+    assert model.defaults.guidance == published  # of FluxFill 30
+    twice = 2 * published
+    comparison = make_comparison(model=model.id, plans=["bf16"], prompt="a fox", guidance=twice)
+    assert comparison.guidance == twice
     Image.new("RGB", (64, 64), "teal").save(tmp_path / "teal.png")
     given = ["--reference", str(tmp_path / "teal.png")] if picture else []
     small = ["--steps", "2", "--width", "64", "--height", "64", "--warmup", "0"]

@@ -164,6 +164,7 @@ def _limits(table: Table) -> Limits:
         **{name: table.get(name, int) for name in names},
         max_references=table.get("max_references", int, 0),
         max_frames=_number(table, "max_frames"),
+        max_guidance=table.get("max_guidance", float, Limits.max_guidance),
     )
     if limits.min_size % limits.size_multiple or limits.max_size % limits.size_multiple:
         raise table.fail("size_multiple", "does not divide min_size and max_size")

@@ -120,6 +120,8 @@ class Limits:
     max_sequence_length: int
     max_references: int = 0
     max_frames: int | None = None
+    max_guidance: float = 20.0
+    """Of guidance, and of true guidance; far above what is published of most models."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from quantlab.catalog.models.schema import Defaults, Limits, Model
 from quantlab.families import Family
 from quantlab.lab.libraries import resolve
 from quantlab.lab.own.parts import Index
-from quantlab.words.settings import setting
 
 __all__ = ["defaults_of", "limits_of"]
 
@@ -39,7 +38,7 @@ def defaults_of(index: Index, family: Family, config: Mapping[str, Any]) -> Defa
         width=side,
         height=side,
         sequence_length=int(number(family.length, 77)),
-        guidance=min(number(family.scale, 0.0), float(setting("guidance").high)),
+        guidance=number(family.scale, 0.0),
         frames=int(number("num_frames", 1)) if family.frames else None,
     )
 
@@ -57,4 +56,5 @@ def limits_of(defaults: Defaults, family: Family, like: Model | None) -> Limits:
         max_sequence_length=max(defaults.sequence_length, 1),
         max_references=1 if family.reference else 0,
         max_frames=defaults.frames,
+        max_guidance=max(Limits.max_guidance, 2 * defaults.guidance),
     )
