@@ -342,7 +342,7 @@ def test_links_and_stored_rows_keep_it(name: str) -> None:
         ("&lora=..%2Fx", "lora: unknown LoRA '../x'"),
         ("&lora=mono&lora=mono", "lora: is given twice"),
         ("&lora=mono&lora_weight=x", "lora_weight: 'x' is not a number"),
-        ("&lora=mono&lora_weight=9", "lora-weight: 9.0; -4 to 4 are allowed"),
+        ("&lora=mono&lora_weight=9", "lora-weight: 9; -4 to 4 are allowed"),
         ("&lora_weight=1", "lora-weight: goes with a LoRA"),
     ],
 )

@@ -26,8 +26,11 @@ def plain(number: float) -> str:
 
 
 def show(value: object) -> str:
-    """A foreign value as it may appear in a message: text quoted, printable, short."""
+    """A foreign value as it may appear in a message: text quoted, printable, short, a whole number
+    without a point."""
     text = value if isinstance(value, str) else str(value)
+    if isinstance(value, int | float):
+        text = text.removesuffix(".0")
     short = text if len(text) <= 40 else text[:37] + "..."
     return short if isinstance(value, int | float) else repr(short)
 
