@@ -23,7 +23,8 @@ def run() -> int:
         _whatever_the_locale(stream)
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, ending.ask)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as of what runs in the background
+                signal.signal(number, ending.ask)
         from quantlab.cli import main  # Ctrl-C may come while this is imported
 
         status = main(ending=ending)

@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_refused_before_it_loads(
     (outcome,) = compare(comparison, bench=Bench(load_catalog(), full), out=tmp_path)
     assert outcome.error is not None
     assert outcome.error.type == "DoesNotFit"
-    assert "GiB" in outcome.error.message
+    assert "MiB more at its peak" in outcome.error.message
     assert "Predicted to fit here: " in outcome.error.message
 
 

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -87,21 +89,35 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert (done.stdout, done.stderr) == ("[", "")
 
 
+@contextmanager
+def started(
+    command: list[str], interrupt: signal.Handlers = signal.SIG_DFL
+) -> Iterator[subprocess.Popen[str]]:
+    """``command``, which ends with this; what an interrupt does to it is not left to how the tests
+    themselves were started."""
+    process = subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, interrupt),
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize(
     ("number", "after_s"), [(signal.SIGINT, 0.01), (signal.SIGTERM, 0.05), (signal.SIGINT, 0.2)]
 )
 def test_an_interrupt_at_any_moment_is_one_line(number: signal.Signals, after_s: float) -> None:
     """Also while Python still imports: then nothing of ours is there to say anything."""
     code = "import quantlab.__main__ as m; print('up', flush=True); raise SystemExit(m.run())"
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *COMMAND[3:]],
-        cwd=PROJECT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with started([sys.executable, "-c", code, *COMMAND[3:]]) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
         time.sleep(after_s)
@@ -117,12 +133,20 @@ def test_an_interrupt_at_any_moment_is_one_line(number: signal.Signals, after_s:
 def test_an_interrupt_before_the_page_is_served_is_the_end_without_a_word() -> None:
     """The process beside it, which has begun by then, goes with it: else its end of the pipe would
     stay open."""
-    with subprocess.Popen(
-        [sys.executable, "app.py"], cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as page:
+    with started([sys.executable, "app.py"]) as page:
         while not psutil.Process(page.pid).children():
             assert page.poll() is None
             time.sleep(0.01)
         page.send_signal(signal.SIGINT)
         said = page.communicate(timeout=120)
-    assert (page.returncode, said) == (-signal.SIGINT, (b"", b""))
+    assert (page.returncode, said) == (-signal.SIGINT, ("", ""))
+
+
+def test_who_is_started_deaf_to_interrupts_stays_so() -> None:
+    """As a shell starts what goes on in the background: Ctrl-C is meant for what is before it."""
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); import quantlab.__main__ as m; "
+    code += "m.run(); os.kill(os.getpid(), signal.SIGINT); print('on')"
+    with started([sys.executable, "-c", code, *COMMAND[3:]], signal.SIG_IGN) as process:
+        said, error = process.communicate(timeout=120)
+    assert (process.returncode, error) == (0, "")
+    assert said.endswith("on\n")

@@ -132,11 +132,16 @@ def test_what_needs_more_than_a_picture_is_predicted_and_refused_with_the_reason
     assert main(["predict", "--model", str(path.parent), "--plans", "bf16", "--json"]) == 0
     (model,) = (model for model in load_catalog().models.values() if model.own)
     call = inspect.signature(getattr(diffusers, cls).__call__).parameters
+    assert (model.family.scale == "guidance_scale") == ("guidance_scale" in call)
+    assert (model.family.true_scale == "true_cfg_scale") == ("true_cfg_scale" in call)
     published = call[str(model.family.scale)].default
     assert model.defaults.guidance == published  # of FluxFill 30
     twice = 2 * published
-    comparison = make_comparison(model=model.id, plans=["bf16"], prompt="a fox", guidance=twice)
-    assert comparison.guidance == twice
+    true = 3.0 if model.family.true_scale else None
+    comparison = make_comparison(
+        model=model.id, plans=["bf16"], prompt="a fox", guidance=twice, true_cfg_scale=true
+    )
+    assert (comparison.guidance, comparison.true_cfg_scale) == (twice, true)
     Image.new("RGB", (64, 64), "teal").save(tmp_path / "teal.png")
     given = ["--reference", str(tmp_path / "teal.png")] if picture else []
     small = ["--steps", "2", "--width", "64", "--height", "64", "--warmup", "0"]

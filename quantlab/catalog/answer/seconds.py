@@ -90,7 +90,9 @@ class Timer:
             each = (self.seconds(plan, kind, needs) for kind in kinds)
             return [one.mid if isinstance(one, Seconds) else None for one in each]
         course, (moved, waits) = self._course(plan, self._clock), self._moved(needs)
-        return [course.mid(PLACEMENTS[kind], moved, waits=waits) for kind in kinds]
+        return [
+            course.mid(PLACEMENTS[kind], moved, waits=waits or kind == "resident") for kind in kinds
+        ]
 
     def _moved(self, needs: Needs) -> tuple[int, bool]:
         """Bytes that come to the card for each image where they do not lie there, and whether they

@@ -59,10 +59,9 @@ def _against_run(chip: Chip, run: Run, constants: Constants) -> Reason | None:
 
 
 def against_placement(placement: Placement, *, waits: bool) -> Reason | None:
-    """Why a placement has no time; ``waits``: whether weights that move wait in the host's
-    memory."""
+    """Why a placement has no time; ``waits``: whether weights wait in the host's memory."""
     if placement is Placement.GROUP_OFFLOAD:
         return Reason.GROUP_OFFLOAD
-    if waits or placement is Placement.RESIDENT:
+    if waits:
         return None
     return Reason.READ_AGAIN if placement is Placement.STAGED else Reason.HOST_MEMORY

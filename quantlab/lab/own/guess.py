@@ -22,6 +22,7 @@ __all__ = ["family_from_class"]
 DECODERS = ("Autoencoder", "VQModel", "ConsistencyDecoder")
 WIDTHS = ("hidden_size", "dim", "inner_dim", "caption_projection_dim")
 """Keys of a denoiser's config that tell its stream's width, where heads do not."""
+TRUE = "true_cfg_scale"
 PICTURE = "image"
 PICTURES = (PICTURE, "mask_image", "control_image", "conditioning_image", "video")
 Rows = Sequence[Sequence[Any]]
@@ -52,6 +53,7 @@ def family_from_class(
     needed = [name for name in PICTURES if _is_required(call, name)]
     usual = usual and needed in ([], [PICTURE])  # there is no setting for a mask or a video
     negative = _negative(embeddings, encode, call)
+    scale, true_scale = _scales(call)
     main = denoisers[0]
     return Family(
         id=index.pipeline.removesuffix("Pipeline").lower(),
@@ -60,9 +62,10 @@ def family_from_class(
         embeddings=embeddings if usual else (),
         denoisers=denoisers,
         decoder=decoder,
-        scale=next((n for n in ("true_cfg_scale", "guidance_scale") if n in call), None),
+        scale=scale,
+        true_scale=true_scale,
         embedded="guidance_embeds",
-        cfg_from=None if negative == "none" else 1.0,
+        cfg_from=None if true_scale or negative == "none" else 1.0,
         cfg_batched=negative != "none",
         negative=negative,
         length="max_sequence_length" if "max_sequence_length" in call else None,
@@ -111,6 +114,16 @@ def _negative(embeddings: Sequence[str], encode: Mapping[str, Any], call: Mappin
     if "do_classifier_free_guidance" in encode and any("negative" in n for n in embeddings):
         return "same call"
     return "second call" if "negative_prompt_embeds" in call else "none"
+
+
+def _scales(call: Mapping[str, inspect.Parameter]) -> tuple[str | None, str | None]:
+    """The arguments that take the guidance, and true guidance beside it: where both have a number
+    of their own, one is an input of the denoiser; where one has none, it is there for few."""
+    there = [name for name in (TRUE, "guidance_scale") if name in call]
+    numbers = [name for name in there if isinstance(call[name].default, int | float)]
+    if len(numbers) == 2:
+        return "guidance_scale", TRUE
+    return next(iter(there), None), None
 
 
 def _decoder(index: Index) -> str:
