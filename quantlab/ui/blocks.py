@@ -104,9 +104,9 @@ class Page(gr.Blocks):  # type: ignore[misc]  # gradio has no types
             raise gr.Error(_wanted(block_fn, len(inputs)), print_exception=False)
         for block, value in zip(block_fn.inputs, inputs, strict=True):
             longest = getattr(block, "max_length", None)
-            name = str(getattr(block, "label", None) or "value").lower()
+            name = getattr(block, "argument", None) or getattr(block, "label", None) or "value"
             try:
-                check_value(value, longest=longest, name=name)
+                check_value(value, longest=longest, name=str(name).lower())
             except InputError as error:
                 raise gr.Error(str(error), print_exception=False) from None
         try:
@@ -169,7 +169,7 @@ def _wanted(handler: Any, given: int) -> str:
     """What is said to whoever sends too many values, or too few."""
     if handler.api_visibility != "public":
         return NO_VALUE
-    names = ", ".join(str(block.label) for block in handler.inputs)
+    names = ", ".join(block.argument for block in handler.inputs)
     many = f"{len(handler.inputs)} values, in this order: {names}"
     return f"{handler.api_name}: takes {many}; {given} given"
 

@@ -83,6 +83,7 @@ def test_from_a_card_to_the_copied_script(new_page: NewPage, typed: str) -> None
     page = new_page(permissions=["clipboard-read", "clipboard-write"])
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
+    page.reload()
     before = asked(page)
     ask_for(page, typed, "flux.1 dev")
     expect(page.locator("#ql-answer .ql-asked")).not_to_have_text(before)
@@ -95,7 +96,7 @@ def test_from_a_card_to_the_copied_script(new_page: NewPage, typed: str) -> None
     assert "pip install" in script
     assert "FLUX.1-dev" in script
     assert script.rstrip().endswith('image.save("image.png")')
-    assert not said, "the browser's console has something to say of a pick"
+    assert not said, "the browser's console has something to say of the page"
 
 
 def test_the_link_asks_the_same_and_back_goes_back(new_page: NewPage) -> None:

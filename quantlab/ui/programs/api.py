@@ -146,7 +146,9 @@ def register(services: Services, page: gr.Blocks) -> None:
         sent = inspect.signature(bound).parameters.values()
         names = [each.name for each in sent if each.annotation is not gr.Request]
         for block, name in zip(made.inputs, names, strict=True):
-            block.label = name  # which messages name; Gradio's is where it stands: 1st, 2nd
+            # Which messages name. Its label, a place in the line, is drawn nowhere; a name would be
+            # looked up among the browser's translations, which has words of its own for "code".
+            block.argument = name
             if name == "code":
                 block.max_length = LONGEST  # the page holds all other texts to a prompt's length
 
