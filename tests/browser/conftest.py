@@ -106,12 +106,15 @@ def new_page(browser: Browser, server: str) -> Iterator[NewPage]:
     errors: list[str] = []
     hosts: set[str] = set()
 
-    def open_page(query: str = "", **options: object) -> Page:
+    def open_page(query: str = "", heard: list[str] | None = None, **options: object) -> Page:
+        """``heard`` takes what the browser's console says, from the first request on."""
         context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
+        if heard is not None:
+            page.on("console", lambda message: heard.append(message.text))
         page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
         page.goto(server + query)
         # A link is told about in the banner; without one the table is there.

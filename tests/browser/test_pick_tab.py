@@ -80,10 +80,8 @@ def test_it_answers_before_anything_is_asked_and_shows_what_bits_do(page: Page) 
 
 @pytest.mark.parametrize("typed", ["rtx4090", "RX 7900 xtx", "4060 laptop"])
 def test_from_a_card_to_the_copied_script(new_page: NewPage, typed: str) -> None:
-    page = new_page(permissions=["clipboard-read", "clipboard-write"])
     said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.reload()
+    page = new_page(heard=said, permissions=["clipboard-read", "clipboard-write"])
     before = asked(page)
     ask_for(page, typed, "flux.1 dev")
     expect(page.locator("#ql-answer .ql-asked")).not_to_have_text(before)

@@ -96,8 +96,10 @@ class Shelf:
             digests = {name: _digest(part / name) for name in names}
             record = {"what": dict(what), "about": dict(about), "bytes": taken, "files": digests}
             (part / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+            placed = self._place(part, self.folder / _name(what))
+            # Afterwards: whoever places last sees what all others have, and keeps to the limit.
             self._make_room(taken, but=_name(what))
-            return self._place(part, self.folder / _name(what))
+            return placed
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
