@@ -22,7 +22,7 @@ __all__ = ["family_from_class"]
 DECODERS = ("Autoencoder", "VQModel", "ConsistencyDecoder")
 WIDTHS = ("hidden_size", "dim", "inner_dim", "caption_projection_dim")
 """Keys of a denoiser's config that tell its stream's width, where heads do not."""
-TRUE = "true_cfg_scale"
+TRUE_GUIDANCE = "true_cfg_scale"
 PICTURE = "image"
 PICTURES = (PICTURE, "mask_image", "control_image", "conditioning_image", "video")
 Rows = Sequence[Sequence[Any]]
@@ -119,10 +119,10 @@ def _negative(embeddings: Sequence[str], encode: Mapping[str, Any], call: Mappin
 def _scales(call: Mapping[str, inspect.Parameter]) -> tuple[str | None, str | None]:
     """The arguments that take the guidance, and true guidance beside it: where both have a number
     of their own, one is an input of the denoiser; where one has none, it is there for few."""
-    there = [name for name in (TRUE, "guidance_scale") if name in call]
+    there = [name for name in (TRUE_GUIDANCE, "guidance_scale") if name in call]
     numbers = [name for name in there if isinstance(call[name].default, int | float)]
     if len(numbers) == 2:
-        return "guidance_scale", TRUE
+        return "guidance_scale", TRUE_GUIDANCE
     return next(iter(there), None), None
 
 
